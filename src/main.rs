@@ -1,0 +1,3 @@
+//! kubelogin signs kubectl in to Azure Kubernetes clusters with Microsoft Entra ID.
+
+fn main() {}
