@@ -1,3 +1,67 @@
 //! kubelogin signs kubectl in to Azure Kubernetes clusters with Microsoft Entra ID.
+//!
+//! The way of the data, each arrow one function in one place:
+//!
+//! ```text
+//! argv + env -> Cli, Env -> Options -> Login -> Token -> ExecCredential on stdout
+//! ```
+//!
+//! - [`cli`] and [`flag`]: what can be typed; [`env`]: what can be set; [`options`]: both merged, once
+//! - [`login`]: a login mode with all it needs; `login/<mode>.rs` is the value of `--login`
+//! - [`entra`]: OAuth and Entra ID: authority, grants, assertions, errors
+//! - [`exec_credential`]: what kubectl says to us and reads from us
+//! - [`system`]: the outside world, one trait; [`retry`]: asking a host again, within a bound
+//! - [`command`]: what each subcommand does with these
 
-fn main() {}
+mod cli;
+mod command;
+mod entra;
+mod env;
+mod error;
+mod exec_credential;
+mod flag;
+mod login;
+mod login_mode;
+mod options;
+mod retry;
+mod secret;
+mod system;
+mod token;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use cli::{Cli, Command};
+use env::Env;
+use error::Error;
+use system::{RealSystem, System};
+
+fn main() -> ExitCode {
+    let env = Env::of_this_process();
+    let mut system = RealSystem::new(&env);
+    let result = Cli::parse(std::env::args_os()).and_then(|cli| {
+        system.set_verbosity(cli.verbosity);
+        run(cli, &env, &system, &mut io::stdout().lock())
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            system.tell(&format!("Error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The whole program as a function of what was typed, the environment and the world.
+fn run(cli: Cli, env: &Env, system: &dyn System, out: &mut dyn Write) -> Result<(), Error> {
+    for notice in &cli.notices {
+        system.tell(notice);
+    }
+    match cli.command {
+        Command::GetToken(typed) => command::get_token::run(&typed, env, system, out),
+        Command::Print(text) => out
+            .write_all(text.as_bytes())
+            .and_then(|()| out.flush())
+            .map_err(|error| Error::outside(format!("stdout could not be written: {error}"))),
+    }
+}

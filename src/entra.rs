@@ -1,0 +1,277 @@
+//! Microsoft Entra ID as an OAuth server: a client and a grant go to the token endpoint, a token or an error comes back.
+
+pub mod authority;
+pub mod error;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use http::StatusCode;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use oauth2::basic::BasicClient;
+use oauth2::url::{Url, form_urlencoded};
+use oauth2::{ClientId, DeviceAuthorizationUrl, RequestTokenError};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::error::Error;
+use crate::retry::{self, Deadline};
+use crate::secret::Secret;
+use crate::system::{HttpRequest, HttpResponse, System, Via};
+use crate::token::{Scope, Token, unverified_claims};
+use authority::{Authority, Endpoints};
+
+/// An application that signs in, at its authority.
+#[derive(Debug)]
+pub struct Client {
+    pub authority: Authority,
+    pub client_id: String,
+    pub auth: ClientAuth,
+}
+
+/// How the application proves itself (RFC 6749 section 2.3, RFC 7521).
+#[derive(Debug)]
+pub enum ClientAuth {
+    /// Not at all: a public client, for people.
+    Public,
+    Secret(Secret),
+}
+
+/// What is given for a token.
+#[derive(Debug)]
+pub enum Grant<'a> {
+    /// RFC 6749 section 4.4.
+    ClientCredentials,
+    /// RFC 8628 section 3.4.
+    DeviceCode(&'a Secret),
+}
+
+/// The answer of the device authorization endpoint (RFC 8628 section 3.2), with Entra's `message`.
+pub type DeviceAuthorization = oauth2::DeviceAuthorizationResponse<DeviceMessage>;
+
+/// Entra's text for the person, with the code and where to type it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DeviceMessage {
+    pub message: Option<String>,
+}
+
+impl oauth2::ExtraDeviceAuthorizationFields for DeviceMessage {}
+
+/// The life of a token that does not say its own: shorter than any that Entra gives.
+const UNKNOWN_LIFE: TimeDelta = TimeDelta::minutes(5);
+
+/// A conversation with the endpoints of a client's authority.
+pub struct Exchange<'a> {
+    client: &'a Client,
+    endpoints: Endpoints,
+    system: &'a dyn System,
+}
+
+impl Client {
+    /// Finds the endpoints: from the table for a known cloud, by one request for any other host.
+    pub fn exchange<'a>(
+        &'a self,
+        system: &'a dyn System,
+        deadline: Deadline,
+    ) -> Result<Exchange<'a>, Error> {
+        let endpoints = match self.authority.known_endpoints() {
+            Some(endpoints) => endpoints,
+            None => self.discover(system, deadline)?,
+        };
+        Ok(Exchange {
+            client: self,
+            endpoints,
+            system,
+        })
+    }
+
+    fn discover(&self, system: &dyn System, deadline: Deadline) -> Result<Endpoints, Error> {
+        let url = self.authority.discovery_url();
+        let request = http::Request::get(&url).body(Vec::new());
+        let request = request.map_err(|error| Error::input(format!("{url}: {error}")))?;
+        let answer = retry::send(system, &request, Via::EnvironmentProxy, deadline)?;
+        if answer.status() != StatusCode::OK {
+            return Err(Error::outside(format!("{url} answered {}", answer.status())).remedy(
+                "Check --authority-host and --tenant-id: the host must publish its OpenID configuration there.",
+            ));
+        }
+        self.authority.read_discovery(without_bom(answer.body()))
+    }
+
+    /// The form fields that prove who the application is.
+    fn proof(&self) -> Result<Vec<(&'static str, Secret)>, Error> {
+        Ok(match &self.auth {
+            ClientAuth::Public => vec![],
+            ClientAuth::Secret(secret) => vec![("client_secret", secret.clone())],
+        })
+    }
+}
+
+impl Exchange<'_> {
+    /// Gives a grant to the token endpoint.
+    pub fn token(&self, grant: &Grant, scope: &Scope, deadline: Deadline) -> Result<Token, Error> {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("client_id", &self.client.client_id);
+        for (name, value) in self.client.proof()? {
+            form.append_pair(name, value.expose());
+        }
+        match grant {
+            Grant::ClientCredentials => {
+                form.append_pair("grant_type", "client_credentials");
+            }
+            Grant::DeviceCode(device_code) => {
+                form.append_pair("grant_type", "urn:ietf:params:oauth:grant-type:device_code");
+                form.append_pair("device_code", device_code.expose());
+            }
+        }
+        form.append_pair("scope", &with_openid(scope));
+        let request = form_post(&self.endpoints.token, form.finish())?;
+        // A token's life counts from before the request, so that it never ends later than we say.
+        let now = self.system.now();
+        let answer = retry::send(self.system, &request, Via::EnvironmentProxy, deadline)?;
+        read_token(&request, &answer, now)
+    }
+
+    /// Asks for a device code (RFC 8628 section 3.1).
+    pub fn device_authorization(
+        &self,
+        scope: &Scope,
+        deadline: Deadline,
+    ) -> Result<DeviceAuthorization, Error> {
+        let url = self.endpoints.device_code.clone().ok_or_else(|| {
+            Error::input("this authority offers no device code")
+                .remedy("Use another --login mode, or check --authority-host.")
+        })?;
+        let client = BasicClient::new(ClientId::new(self.client.client_id.clone()))
+            .set_device_authorization_url(DeviceAuthorizationUrl::from_url(url));
+        let scopes = with_openid(scope);
+        let send = |request: HttpRequest| {
+            let answer = retry::send(self.system, &request, Via::EnvironmentProxy, deadline)?;
+            check_status(&request, &answer)?;
+            Ok(answer)
+        };
+        client
+            .exchange_device_code()
+            .add_scope(oauth2::Scope::new(scopes))
+            .request(&send)
+            .map_err(|error| match error {
+                RequestTokenError::Request(error) => error,
+                _ => Error::refused("", "the answer to the request for a device code is not the JSON it should be")
+                    .remedy("Check --authority-host, HTTPS_PROXY and NO_PROXY: something else may have answered."),
+            })
+    }
+}
+
+/// The server's scope and those that bring a refresh token, as the original asks for them in every grant.
+fn with_openid(scope: &Scope) -> String {
+    format!("{} openid offline_access profile", scope.as_str())
+}
+
+fn form_post(url: &Url, form: String) -> Result<HttpRequest, Error> {
+    http::Request::post(url.as_str())
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(ACCEPT, "application/json")
+        .body(form.into_bytes())
+        .map_err(|error| Error::input(format!("{url}: {error}")))
+}
+
+/// A successful answer of the token endpoint (RFC 6749 section 5.1). A member that comes twice is an error
+/// (section 3.2), as serde has it.
+#[derive(Deserialize)]
+struct TokenAnswer {
+    access_token: Option<Secret>,
+    refresh_token: Option<Secret>,
+    #[serde(default, deserialize_with = "whole_seconds")]
+    expires_in: Option<i64>,
+    /// Unix seconds, of the v1 endpoint.
+    #[serde(default, deserialize_with = "whole_seconds")]
+    expires_on: Option<i64>,
+}
+
+/// Seconds as a number, a fraction or text: the v1 endpoint and proxies of others quote them. Anything else is as good
+/// as absent, as the member is only recommended.
+fn whole_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    let number = match &value {
+        serde_json::Value::Number(number) => number.as_f64(),
+        serde_json::Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "saturates; the range is checked after"
+    )]
+    Ok(number
+        .filter(|n| n.is_finite() && *n > 0.0)
+        .map(|n| n as i64))
+}
+
+/// Reads the answer of the token endpoint. No byte of a body is shown: it may hold a token.
+fn read_token(
+    request: &HttpRequest,
+    answer: &HttpResponse,
+    asked_at: DateTime<Utc>,
+) -> Result<Token, Error> {
+    check_status(request, answer)?;
+    let host = request.uri().host().unwrap_or_default();
+    let wrong = |why: &str| {
+        Error::refused("", format!("the token answer of {host} {why}")).remedy(
+            "Check --authority-host, HTTPS_PROXY and NO_PROXY: something else may have answered.",
+        )
+    };
+    let body: TokenAnswer = serde_json::from_slice(without_bom(answer.body()))
+        .map_err(|_| wrong("is not the JSON it should be"))?;
+    let access_token = body
+        .access_token
+        .filter(|token| !token.is_empty())
+        .ok_or_else(|| wrong("holds no access token"))?;
+    let expires_on = body
+        .expires_in
+        .and_then(|seconds| asked_at.checked_add_signed(TimeDelta::try_seconds(seconds)?))
+        .or_else(|| DateTime::from_timestamp(body.expires_on?, 0))
+        .or_else(|| expiry_claim(&access_token))
+        .unwrap_or(asked_at + UNKNOWN_LIFE);
+    Ok(Token {
+        access_token,
+        expires_on,
+        refresh_token: body.refresh_token.filter(|t| !t.is_empty()),
+    })
+}
+
+fn expiry_claim(access_token: &Secret) -> Option<DateTime<Utc>> {
+    #[derive(Deserialize)]
+    struct Expiry {
+        exp: i64,
+    }
+    let claims: Expiry = unverified_claims(access_token)?;
+    DateTime::from_timestamp(claims.exp, 0)
+}
+
+/// Turns every status but 200 into an error: OAuth's own if the body is one, else the status with the host.
+fn check_status(request: &HttpRequest, answer: &HttpResponse) -> Result<(), Error> {
+    let status = answer.status();
+    if status == StatusCode::OK {
+        return Ok(());
+    }
+    if let Some(error) = error::read(without_bom(answer.body())) {
+        return Err(error);
+    }
+    let host = request.uri().host().unwrap_or_default();
+    let is_busy = retry::is_passing(status);
+    let remedy = if status.is_redirection() {
+        "A token request is never redirected: check --authority-host, HTTPS_PROXY and NO_PROXY."
+    } else if is_busy {
+        "Entra ID is busy or out of order: try again in a while."
+    } else {
+        "Check --authority-host, HTTPS_PROXY and NO_PROXY: something else may have answered."
+    };
+    let what = format!("{host} answered {status}");
+    Err(if is_busy {
+        Error::outside(what)
+    } else {
+        Error::refused("", what)
+    }
+    .remedy(remedy))
+}
+
+/// Some servers put a byte order mark before their JSON (RFC 8259 section 8.1 lets a reader ignore it).
+fn without_bom(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
+}

@@ -1,0 +1,379 @@
+//! Where Entra ID is: clouds, the authority host, the endpoints of a tenant.
+//!
+//! The endpoints of the known clouds are a table: no discovery request is sent for them. Any other host is asked for
+//! its OpenID configuration once a login (OpenID Connect Discovery 1.0 section 4).
+
+use std::path::Path;
+
+use oauth2::url::Url;
+use openidconnect::core::{
+    CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreGrantType,
+    CoreJsonWebKey, CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm,
+    CoreResponseMode, CoreResponseType, CoreSubjectIdentifierType,
+};
+use openidconnect::{AdditionalProviderMetadata, ProviderMetadata};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+
+/// A value of `--environment`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cloud {
+    Public,
+    UsGovernment,
+    China,
+    /// Azure Stack Hub: its endpoints stand in the file that AZURE_ENVIRONMENT_FILEPATH names.
+    Stack,
+}
+
+/// The names that `--environment` takes, without regard to case; the first of a cloud is the one in messages.
+const CLOUDS: &[(&str, Cloud)] = &[
+    ("AzurePublicCloud", Cloud::Public),
+    ("AzureCloud", Cloud::Public),
+    ("AzurePublic", Cloud::Public),
+    ("AzureUSGovernmentCloud", Cloud::UsGovernment),
+    ("AzureUSGovernment", Cloud::UsGovernment),
+    ("AzureChinaCloud", Cloud::China),
+    ("AzureChina", Cloud::China),
+    ("AzureStackCloud", Cloud::Stack),
+];
+
+impl Cloud {
+    /// The cloud of this name. An unknown name is an error: it must not silently mean the public cloud.
+    pub fn from_name(name: &str) -> Result<Self, Error> {
+        let known = CLOUDS
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name));
+        known.map(|(_, cloud)| *cloud).ok_or_else(|| {
+            let names: Vec<_> = CLOUDS.iter().map(|(name, _)| *name).collect();
+            Error::input(format!(
+                "--environment {name:?} is not a known Azure environment"
+            ))
+            .remedy(format!(
+                "Use one of {}, or give --authority-host.",
+                names.join(", ")
+            ))
+        })
+    }
+}
+
+/// The hosts whose endpoints are known without asking (Microsoft's published authorities and their aliases).
+const KNOWN_HOSTS: &[&str] = &[
+    "login.microsoftonline.com",
+    "login.windows.net",
+    "login.microsoft.com",
+    "sts.windows.net",
+    "login.microsoftonline.us",
+    "login.usgovcloudapi.net",
+    "login-us.microsoftonline.com",
+    "login.chinacloudapi.cn",
+    "login.partner.microsoftonline.cn",
+    "login.microsoftonline.de",
+    "login.sovcloud-identity.fr",
+    "login.sovcloud-identity.de",
+    "login.sovcloud-identity.sg",
+];
+
+/// The host that issues tokens: an https URL that ends in a slash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthorityHost(Url);
+
+impl AuthorityHost {
+    /// Reads `--authority-host`.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let wrong = |why: &str| {
+            Error::input(format!("authority host {text:?} {why}"))
+                .remedy("Give --authority-host (or AZURE_AUTHORITY_HOST) like https://login.microsoftonline.com/")
+        };
+        let url = Url::parse(text).map_err(|error| wrong(&format!("is not valid: {error}")))?;
+        if !url.has_host() {
+            return Err(wrong("is not valid: it names no host"));
+        }
+        if url.scheme() != "https" {
+            return Err(wrong("is not https"));
+        }
+        if !text.ends_with('/') {
+            return Err(wrong("should have a trailing slash"));
+        }
+        if url.query().is_some()
+            || url.fragment().is_some()
+            || !url.username().is_empty()
+            || url.password().is_some()
+        {
+            return Err(wrong("is not valid: it is more than a host and a path"));
+        }
+        Ok(Self(url))
+    }
+
+    /// The host of a cloud. `stack_file` is where AZURE_ENVIRONMENT_FILEPATH points.
+    pub fn of_cloud(cloud: Cloud, stack_file: Option<&Path>) -> Result<Self, Error> {
+        match cloud {
+            Cloud::Public => Self::parse("https://login.microsoftonline.com/"),
+            Cloud::UsGovernment => Self::parse("https://login.microsoftonline.us/"),
+            Cloud::China => Self::parse("https://login.chinacloudapi.cn/"),
+            Cloud::Stack => Self::of_stack_file(stack_file.ok_or_else(|| {
+                Error::input("--environment AzureStackCloud needs AZURE_ENVIRONMENT_FILEPATH, which is not set")
+                    .remedy("Set it to the JSON file that describes the cloud, or give --authority-host.")
+            })?),
+        }
+    }
+
+    /// Reads `activeDirectoryEndpoint` of an Azure Stack Hub environment file (the format of go-autorest).
+    fn of_stack_file(path: &Path) -> Result<Self, Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct StackFile {
+            active_directory_endpoint: String,
+        }
+        let wrong = |why: &dyn std::fmt::Display| {
+            Error::input(format!("AZURE_ENVIRONMENT_FILEPATH {}: {why}", path.display()))
+                .remedy("The file must be JSON with an activeDirectoryEndpoint; --authority-host does without it.")
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+        let text = text.trim_start_matches('\u{feff}');
+        let file: StackFile = serde_json::from_str(text).map_err(|error| wrong(&error))?;
+        let endpoint = format!("{}/", file.active_directory_endpoint.trim_end_matches('/'));
+        Self::parse(&endpoint).map_err(|error| wrong(&error))
+    }
+
+    fn is_known(&self) -> bool {
+        self.0.port().is_none()
+            && self.0.path() == "/"
+            && self
+                .0
+                .host_str()
+                .is_some_and(|host| KNOWN_HOSTS.contains(&host))
+    }
+}
+
+/// A tenant at a host: `https://login.microsoftonline.com/<tenant>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authority {
+    host: AuthorityHost,
+    tenant: String,
+}
+
+/// The endpoints of an authority that logins use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoints {
+    pub token: Url,
+    /// RFC 8628; `None` if the host offers no device code.
+    pub device_code: Option<Url>,
+}
+
+impl Authority {
+    /// `tenant` is a GUID or a domain name.
+    pub fn new(host: AuthorityHost, tenant: &str) -> Result<Self, Error> {
+        let is_tenant = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+        if tenant.is_empty() || !tenant.chars().all(is_tenant) || tenant.chars().all(|c| c == '.') {
+            return Err(Error::input(format!("tenant ID {tenant:?} is not valid"))
+                .remedy("Give --tenant-id (or AZURE_TENANT_ID) the directory's GUID or domain: letters, digits, dots and dashes."));
+        }
+        Ok(Self {
+            host,
+            tenant: tenant.to_owned(),
+        })
+    }
+
+    /// The URL of the authority, for people and cache keys.
+    pub fn url(&self) -> String {
+        self.at("").trim_end_matches('/').to_ascii_lowercase()
+    }
+
+    /// The endpoints, where they are known without asking.
+    pub fn known_endpoints(&self) -> Option<Endpoints> {
+        let url = |path: &str| Url::parse(&self.at(path)).ok();
+        self.host.is_known().then(|| {
+            Some(Endpoints {
+                token: url("oauth2/v2.0/token")?,
+                device_code: url("oauth2/v2.0/devicecode"),
+            })
+        })?
+    }
+
+    /// Where an unknown host publishes its endpoints. AD FS has one directory and no version in its path.
+    pub fn discovery_url(&self) -> String {
+        let version = if self.tenant.eq_ignore_ascii_case("adfs") {
+            ""
+        } else {
+            "v2.0/"
+        };
+        self.at(&format!("{version}.well-known/openid-configuration"))
+    }
+
+    /// Reads the answer to [`Authority::discovery_url`]. Every endpoint must be https, and the issuer must be this host
+    /// or a known one: an answer that someone else wrote must not learn a secret.
+    pub fn read_discovery(&self, body: &[u8]) -> Result<Endpoints, Error> {
+        let at = self.host.0.host_str().unwrap_or_default();
+        let wrong = |why: &str| {
+            Error::input(format!("the OpenID configuration of {at} {why}"))
+                .remedy("Check --authority-host and --tenant-id.")
+        };
+        let metadata: Metadata =
+            serde_json::from_slice(body).map_err(|_| wrong("is not the JSON it should be"))?;
+        let issuer = metadata.issuer().url();
+        let is_known_issuer = issuer
+            .host_str()
+            .is_some_and(|host| KNOWN_HOSTS.contains(&host));
+        if issuer.origin() != self.host.0.origin() && !is_known_issuer {
+            return Err(wrong("names another issuer"));
+        }
+        let https = |url: &Url| {
+            if url.scheme() == "https" {
+                Ok(url.clone())
+            } else {
+                Err(wrong("names an endpoint that is not https"))
+            }
+        };
+        let token = metadata
+            .token_endpoint()
+            .ok_or_else(|| wrong("names no token endpoint"))?;
+        let device_code = metadata
+            .additional_metadata()
+            .device_authorization_endpoint
+            .as_ref();
+        Ok(Endpoints {
+            token: https(token.url())?,
+            device_code: device_code.map(https).transpose()?,
+        })
+    }
+
+    fn at(&self, path: &str) -> String {
+        format!("{}{}/{path}", self.host.0, self.tenant)
+    }
+}
+
+/// RFC 8628 section 4 adds one member to the OpenID configuration.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct DeviceMetadata {
+    device_authorization_endpoint: Option<Url>,
+}
+
+impl AdditionalProviderMetadata for DeviceMetadata {}
+
+type Metadata = ProviderMetadata<
+    DeviceMetadata,
+    CoreAuthDisplay,
+    CoreClientAuthMethod,
+    CoreClaimName,
+    CoreClaimType,
+    CoreGrantType,
+    CoreJweContentEncryptionAlgorithm,
+    CoreJweKeyManagementAlgorithm,
+    CoreJsonWebKey,
+    CoreResponseMode,
+    CoreResponseType,
+    CoreSubjectIdentifierType,
+>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn authority(host: &str) -> Authority {
+        Authority::new(AuthorityHost::parse(host).expect("host"), "Contoso.example")
+            .expect("authority")
+    }
+
+    #[test]
+    fn each_name_means_its_cloud_and_an_unknown_one_is_an_error() {
+        for (name, cloud) in CLOUDS {
+            assert_eq!(Cloud::from_name(&name.to_uppercase()), Ok(*cloud));
+        }
+        for name in ["AzureGermanCloud", "AzurePublicCluod", ""] {
+            let error = Cloud::from_name(name).expect_err(name).to_string();
+            assert!(
+                CLOUDS.iter().all(|(known, _)| error.contains(known)),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_no_https_url_with_a_slash_is_refused() {
+        for (text, why) in [
+            ("http://login.microsoftonline.com/", "not https"),
+            ("https://", "not valid"),
+            ("login.microsoftonline.com", "not valid"),
+            ("https://login.microsoftonline.com", "trailing slash"),
+            ("https://login.example/?x=/", "not valid"),
+            ("https://user:pw@login.example/", "not valid"),
+        ] {
+            let error = AuthorityHost::parse(text).expect_err(text).to_string();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_tenant_is_letters_digits_dots_and_dashes() {
+        let host = AuthorityHost::parse("https://login.microsoftonline.com/").expect("host");
+        for tenant in ["", "a b", "a/b", "..", "a?b", "ä"] {
+            assert!(Authority::new(host.clone(), tenant).is_err(), "{tenant}");
+        }
+    }
+
+    #[test]
+    fn known_hosts_need_no_discovery_and_others_do() {
+        let known = authority("https://login.microsoftonline.us/")
+            .known_endpoints()
+            .expect("known");
+        assert_eq!(
+            known.token.as_str(),
+            "https://login.microsoftonline.us/Contoso.example/oauth2/v2.0/token"
+        );
+        for host in [
+            "https://login.microsoftonline.us:8443/",
+            "https://idp.example/",
+            "https://login.microsoftonline.com/x/",
+        ] {
+            assert_eq!(authority(host).known_endpoints(), None, "{host}");
+        }
+        let unknown = authority("https://idp.example/");
+        assert_eq!(
+            unknown.discovery_url(),
+            "https://idp.example/Contoso.example/v2.0/.well-known/openid-configuration"
+        );
+    }
+
+    #[test]
+    fn discovery_is_believed_only_from_the_host_itself_and_only_with_https_endpoints() {
+        let answer = |issuer: &str, token: &str| {
+            format!(
+                r#"{{"issuer":"{issuer}","authorization_endpoint":"https://idp.example/a","token_endpoint":"{token}",
+                "device_authorization_endpoint":"https://idp.example/d","jwks_uri":"https://idp.example/k",
+                "response_types_supported":["code"],"subject_types_supported":["pairwise"],
+                "id_token_signing_alg_values_supported":["RS256"]}}"#
+            )
+        };
+        let read = |issuer: &str, token: &str| {
+            authority("https://idp.example/").read_discovery(answer(issuer, token).as_bytes())
+        };
+        let endpoints =
+            read("https://idp.example/guid/v2.0", "https://idp.example/t").expect("read");
+        assert_eq!(endpoints.token.as_str(), "https://idp.example/t");
+        assert_eq!(
+            endpoints.device_code.expect("device code").as_str(),
+            "https://idp.example/d"
+        );
+        for (issuer, token, why) in [
+            (
+                "https://evil.example/guid/v2.0",
+                "https://idp.example/t",
+                "another issuer",
+            ),
+            (
+                "http://idp.example/guid/v2.0",
+                "https://idp.example/t",
+                "another issuer",
+            ),
+            (
+                "https://idp.example/guid/v2.0",
+                "http://idp.example/t",
+                "not https",
+            ),
+        ] {
+            let error = read(issuer, token).expect_err(why).to_string();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The environment variables the program reads, each documented where it is named, and a snapshot of them.
+//!
+//! The environment is read once, in [`Env::of_this_process`]. A variable that is set but empty counts as unset: an
+//! empty CI secret must not blank a flag.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+/// The login mode, as `--login`.
+pub const AAD_LOGIN_METHOD: &str = "AAD_LOGIN_METHOD";
+/// The client ID of a service principal, the original's own name.
+pub const AAD_SERVICE_PRINCIPAL_CLIENT_ID: &str = "AAD_SERVICE_PRINCIPAL_CLIENT_ID";
+/// Its client secret.
+pub const AAD_SERVICE_PRINCIPAL_CLIENT_SECRET: &str = "AAD_SERVICE_PRINCIPAL_CLIENT_SECRET";
+/// The path of its certificate.
+pub const AAD_SERVICE_PRINCIPAL_CLIENT_CERTIFICATE: &str =
+    "AAD_SERVICE_PRINCIPAL_CLIENT_CERTIFICATE";
+/// The password of that file.
+pub const AAD_SERVICE_PRINCIPAL_CLIENT_CERTIFICATE_PASSWORD: &str =
+    "AAD_SERVICE_PRINCIPAL_CLIENT_CERTIFICATE_PASSWORD";
+/// The user name for `ropc`, the original's own name.
+pub const AAD_USER_PRINCIPAL_NAME: &str = "AAD_USER_PRINCIPAL_NAME";
+/// The password for `ropc`.
+pub const AAD_USER_PRINCIPAL_PASSWORD: &str = "AAD_USER_PRINCIPAL_PASSWORD";
+/// The client ID, the Azure SDKs' name.
+pub const AZURE_CLIENT_ID: &str = "AZURE_CLIENT_ID";
+/// The client secret.
+pub const AZURE_CLIENT_SECRET: &str = "AZURE_CLIENT_SECRET";
+/// The path of the client certificate.
+pub const AZURE_CLIENT_CERTIFICATE_PATH: &str = "AZURE_CLIENT_CERTIFICATE_PATH";
+/// The password of that file.
+pub const AZURE_CLIENT_CERTIFICATE_PASSWORD: &str = "AZURE_CLIENT_CERTIFICATE_PASSWORD";
+/// The tenant.
+pub const AZURE_TENANT_ID: &str = "AZURE_TENANT_ID";
+/// The user name for `ropc`, the Azure SDKs' name.
+pub const AZURE_USERNAME: &str = "AZURE_USERNAME";
+/// The password for `ropc`.
+pub const AZURE_PASSWORD: &str = "AZURE_PASSWORD";
+/// The client ID, Terraform's name (`--use-azurerm-env-vars`).
+pub const ARM_CLIENT_ID: &str = "ARM_CLIENT_ID";
+/// The client secret, Terraform's name.
+pub const ARM_CLIENT_SECRET: &str = "ARM_CLIENT_SECRET";
+/// The path of the client certificate, Terraform's name.
+pub const ARM_CLIENT_CERTIFICATE_PATH: &str = "ARM_CLIENT_CERTIFICATE_PATH";
+/// The password of that file, Terraform's name.
+pub const ARM_CLIENT_CERTIFICATE_PASSWORD: &str = "ARM_CLIENT_CERTIFICATE_PASSWORD";
+/// The tenant, Terraform's name.
+pub const ARM_TENANT_ID: &str = "ARM_TENANT_ID";
+/// How long a login may take, as `--timeout`.
+pub const AZURE_CLI_TIMEOUT: &str = "AZURE_CLI_TIMEOUT";
+/// The JSON file that describes an Azure Stack Hub cloud (`--environment AzureStackCloud`).
+pub const AZURE_ENVIRONMENT_FILEPATH: &str = "AZURE_ENVIRONMENT_FILEPATH";
+/// What an exec client says to its plugin (client-go, `ExecCredential`).
+pub const KUBERNETES_EXEC_INFO: &str = "KUBERNETES_EXEC_INFO";
+/// The person's home folder; looked at only to know that there is one.
+const HOME: &str = "HOME";
+
+/// The environment as it was when the program began.
+#[derive(Debug, Clone, Default)]
+pub struct Env {
+    variables: HashMap<String, String>,
+    home: Option<PathBuf>,
+}
+
+impl Env {
+    /// The environment of this process, the only read of it.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment"
+    )]
+    pub fn of_this_process() -> Self {
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| {
+                // Windows matches names without regard to case.
+                let name = name.into_string().ok()?;
+                let name = if cfg!(windows) {
+                    name.to_ascii_uppercase()
+                } else {
+                    name
+                };
+                Some((name, value.to_string_lossy().into_owned()))
+            })
+            .collect();
+        let mut env = Self {
+            variables,
+            home: None,
+        };
+        // As kubectl does: without HOME a unix process has no home, whatever the user database says.
+        if !cfg!(unix) || env.get(HOME).is_some() {
+            env.home = dirs::home_dir();
+        }
+        env
+    }
+
+    /// The value of a variable; `None` if it is unset or empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.variables
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+
+    /// The home folder of the person, if there is one.
+    #[allow(dead_code)] // the token cache and convert-kubeconfig come next
+    pub fn home(&self) -> Option<&PathBuf> {
+        self.home.as_ref()
+    }
+
+    /// An environment with just these variables, for tests.
+    #[cfg(test)]
+    pub fn of(variables: &[(&str, &str)]) -> Self {
+        let variables: HashMap<_, _> = variables
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()))
+            .collect();
+        let home = variables.get(HOME).map(PathBuf::from);
+        Self { variables, home }
+    }
+}

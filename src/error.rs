@@ -1,0 +1,142 @@
+//! The one error of the program: what failed, the way out, and what the caller does next.
+
+use std::fmt;
+
+/// What a caller may do about an [`Error`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// A flag, variable, file or the trust store here is wrong. Trying again changes nothing.
+    Input,
+    /// A service answered, and not with what was asked for. Trying the same again changes nothing.
+    Refused {
+        /// The OAuth `error` member (RFC 6749 section 5.2), the only part of a refusal that decisions may rest on;
+        /// empty if the answer was none of OAuth's.
+        oauth_error: String,
+    },
+    /// The network, a busy service or a program in between. The same call may work later.
+    Outside,
+}
+
+/// A failure as a person reads it, in at most three lines: what failed, the way out, a reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    kind: ErrorKind,
+    what: String,
+    remedy: Option<String>,
+    reference: Option<String>,
+}
+
+impl Error {
+    /// A wrong flag, variable or file. `what` names it and its value.
+    pub fn input(what: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Input, what)
+    }
+
+    /// A refusal by a service, or an answer that is of no use.
+    pub fn refused(oauth_error: impl Into<String>, what: impl Into<String>) -> Self {
+        Self::new(
+            ErrorKind::Refused {
+                oauth_error: oauth_error.into(),
+            },
+            what,
+        )
+    }
+
+    /// A failure of the network, a service or a program in between. `what` names the host or the program.
+    pub fn outside(what: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Outside, what)
+    }
+
+    fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
+        Self {
+            kind,
+            what: what.into(),
+            remedy: None,
+            reference: None,
+        }
+    }
+
+    /// Adds the way out: the second line.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// Adds the code and correlation ID that support asks for: the last line.
+    #[must_use]
+    pub fn reference(mut self, reference: impl Into<String>) -> Self {
+        self.reference = Some(reference.into());
+        self
+    }
+
+    /// Puts the place (a login mode, a user of a kubeconfig) before what failed.
+    #[must_use]
+    pub fn context(mut self, place: impl fmt::Display) -> Self {
+        self.what = format!("{place}: {}", self.what);
+        self
+    }
+
+    pub fn kind(&self) -> &ErrorKind {
+        &self.kind
+    }
+
+    /// True if the service named this OAuth `error`.
+    pub fn is_refused_with(&self, code: &str) -> bool {
+        matches!(&self.kind, ErrorKind::Refused { oauth_error } if oauth_error == code)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&one_line(&self.what))?;
+        for line in self.remedy.iter().chain(&self.reference) {
+            write!(f, "\n{}", one_line(line))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The longest line of a message, in characters: text of others is cut here.
+const LONGEST_LINE: usize = 600;
+
+/// `text` without line breaks and control characters (ANSI escapes of a child or a server included), cut when long.
+pub fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for word in text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+    {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    if let Some((end, _)) = line.char_indices().nth(LONGEST_LINE) {
+        line.truncate(end);
+        line.push_str("...");
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_has_at_most_three_lines_whatever_its_parts_hold() {
+        let error = Error::input("a\nb")
+            .remedy("c\r\nd")
+            .reference("e\u{1b}[31m\nf");
+        assert_eq!(error.to_string(), "a b\nc d\ne [31m f");
+    }
+
+    #[test]
+    fn a_long_line_is_cut_at_a_character() {
+        let line = one_line(&"é".repeat(LONGEST_LINE + 1));
+        assert_eq!(line.chars().count(), LONGEST_LINE + 3);
+        assert!(line.ends_with("é..."));
+    }
+}

@@ -1,0 +1,191 @@
+//! The flags of `get-token` and `convert-kubeconfig`: one row each, from which parsing, help, completion, the
+//! environment's precedence and the conversion of old kubeconfigs are all made.
+
+use zeroize::Zeroizing;
+
+use crate::secret::Secret;
+
+/// A flag of `get-token` or `convert-kubeconfig`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flag {
+    Login,
+    ServerId,
+    TenantId,
+    ClientId,
+    Environment,
+    AuthorityHost,
+    Timeout,
+    CacheDir,
+    DisableEnvironmentOverride,
+    UseAzurermEnvVars,
+    DisableInstanceDiscovery,
+    Legacy,
+    PopEnabled,
+    PopClaims,
+    RedirectUrl,
+    LoginHint,
+    ClientSecret,
+    ClientCertificate,
+    ClientCertificatePassword,
+    Username,
+    Password,
+    IdentityResourceId,
+    Subscription,
+    FederatedTokenFile,
+    AzurePipelinesServiceConnectionId,
+}
+
+/// What follows a flag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// A value, called so in the help.
+    Value(&'static str),
+    /// A value that must not be shown.
+    Secret(&'static str),
+    /// Nothing, or `=true` and `=false`.
+    Switch,
+}
+
+/// All that the program knows of a flag.
+pub struct Definition {
+    pub flag: Flag,
+    /// The long name, without dashes.
+    pub name: &'static str,
+    pub short: Option<char>,
+    pub takes: Takes,
+    /// The group in `--help`: what the flag is for.
+    pub heading: &'static str,
+    pub help: &'static str,
+}
+
+const COMMON: &str = "Options for every login mode";
+const ENTRA: &str = "Where Entra ID is";
+const PEOPLE: &str = "For people: devicecode, interactive";
+const SPN: &str = "For service principals: spn";
+const ROPC: &str = "For user name and password: ropc";
+const MSI: &str = "For managed identities: msi";
+const AZ: &str = "For the Azure CLIs: azurecli, azd";
+const FEDERATED: &str = "For federated credentials: workloadidentity, azurepipelines";
+const TOKEN_KIND: &str = "Another kind of token";
+
+impl Flag {
+    /// Every flag, in the order of the help; a flag's row is at its own number.
+    #[rustfmt::skip]
+    pub const ALL: &[Definition] = &[
+        row(Self::Login, "login", Some('l'), Takes::Value("MODE"), COMMON, "How to sign in: one of the modes below [default: devicecode]"),
+        row(Self::ServerId, "server-id", None, Takes::Value("ID"), COMMON, "Application ID of the AKS server (required)"),
+        row(Self::TenantId, "tenant-id", Some('t'), Takes::Value("ID"), COMMON, "Tenant that holds the cluster"),
+        row(Self::ClientId, "client-id", None, Takes::Value("ID"), COMMON, "Application ID to sign in with"),
+        row(Self::Environment, "environment", Some('e'), Takes::Value("NAME"), ENTRA, "Azure cloud [default: AzurePublicCloud]"),
+        row(Self::AuthorityHost, "authority-host", None, Takes::Value("URL"), ENTRA, "Entra ID host, instead of the cloud's, ending in a slash"),
+        row(Self::Timeout, "timeout", None, Takes::Value("DURATION"), COMMON, "How long a login may take, like 30s or 2m [default: 60s; waiting for a person is bounded only if this is given]"),
+        row(Self::CacheDir, "cache-dir", None, Takes::Value("DIR"), COMMON, "Folder of the token cache [default: KUBECACHEDIR, else ~/.kube/cache/kubelogin/]"),
+        row(Self::DisableEnvironmentOverride, "disable-environment-override", None, Takes::Switch, COMMON, "Flags count, environment variables do not"),
+        row(Self::UseAzurermEnvVars, "use-azurerm-env-vars", None, Takes::Switch, COMMON, "Read Terraform's variables (ARM_...) instead of AZURE_..."),
+        row(Self::DisableInstanceDiscovery, "disable-instance-discovery", None, Takes::Switch, ENTRA, "Accepted for compatibility: no instance discovery is ever sent"),
+        row(Self::Legacy, "legacy", None, Takes::Switch, TOKEN_KIND, "Token of the v1 endpoint, with 'spn:' in its audience"),
+        row(Self::PopEnabled, "pop-enabled", None, Takes::Switch, TOKEN_KIND, "Proof-of-possession token (Arc-enabled clusters); needs --pop-claims"),
+        row(Self::PopClaims, "pop-claims", None, Takes::Value("CLAIMS"), TOKEN_KIND, "Claims of the proof-of-possession token, like u=/ARM/ID/OF/CLUSTER"),
+        row(Self::RedirectUrl, "redirect-url", None, Takes::Value("URL"), PEOPLE, "Where the browser comes back to, like http://localhost:8000"),
+        row(Self::LoginHint, "login-hint", None, Takes::Value("USER"), PEOPLE, "User name to fill in at the sign-in page"),
+        row(Self::ClientSecret, "client-secret", None, Takes::Secret("SECRET"), SPN, "Client secret (better given by AZURE_CLIENT_SECRET)"),
+        row(Self::ClientCertificate, "client-certificate", None, Takes::Value("FILE"), SPN, "Client certificate with its key, PEM or PKCS#12"),
+        row(Self::ClientCertificatePassword, "client-certificate-password", None, Takes::Secret("PASSWORD"), SPN, "Password of the certificate file"),
+        row(Self::Username, "username", None, Takes::Value("USER"), ROPC, "User name"),
+        row(Self::Password, "password", None, Takes::Secret("PASSWORD"), ROPC, "Password (better given by AZURE_PASSWORD)"),
+        row(Self::IdentityResourceId, "identity-resource-id", None, Takes::Value("ID"), MSI, "Resource ID of a user-assigned managed identity"),
+        row(Self::Subscription, "subscription", Some('s'), Takes::Value("ID"), AZ, "Subscription whose account az uses"),
+        row(Self::FederatedTokenFile, "federated-token-file", None, Takes::Value("FILE"), FEDERATED, "File with the federated token"),
+        row(Self::AzurePipelinesServiceConnectionId, "azure-pipelines-service-connection-id", None, Takes::Value("ID"), FEDERATED, "Service connection of Azure Pipelines"),
+    ];
+
+    pub fn definition(self) -> &'static Definition {
+        &Self::ALL[self as usize]
+    }
+
+    /// The flag as it is typed: `--client-id`.
+    pub fn typed(self) -> String {
+        format!("--{}", self.definition().name)
+    }
+}
+
+const fn row(
+    flag: Flag,
+    name: &'static str,
+    short: Option<char>,
+    takes: Takes,
+    heading: &'static str,
+    help: &'static str,
+) -> Definition {
+    Definition {
+        flag,
+        name,
+        short,
+        takes,
+        heading,
+        help,
+    }
+}
+
+/// The values given to flags, as they were written: `None` where a flag was not given.
+#[derive(Clone)]
+pub struct FlagValues(Vec<Option<Zeroizing<String>>>);
+
+impl FlagValues {
+    pub fn new() -> Self {
+        Self(vec![None; Flag::ALL.len()])
+    }
+
+    pub fn set(&mut self, flag: Flag, value: impl Into<String>) {
+        self.0[flag as usize] = Some(Zeroizing::new(value.into()));
+    }
+
+    /// The value of a flag; `None` if it is not given or empty. Not for secrets.
+    pub fn text(&self, flag: Flag) -> Option<&str> {
+        debug_assert!(
+            !matches!(flag.definition().takes, Takes::Secret(_)),
+            "{flag:?} is a secret"
+        );
+        self.raw(flag)
+    }
+
+    /// The value of a flag that takes a secret.
+    pub fn secret(&self, flag: Flag) -> Option<Secret> {
+        self.raw(flag).map(Secret::new)
+    }
+
+    /// True if a switch is on.
+    pub fn is_on(&self, flag: Flag) -> bool {
+        self.text(flag) == Some("true")
+    }
+
+    /// True if both hold the same value for this flag.
+    pub fn agrees_with(&self, flag: Flag, value: &str) -> bool {
+        self.raw(flag) == Some(value)
+    }
+
+    /// True if the flag has a value that is not empty.
+    pub fn is_given(&self, flag: Flag) -> bool {
+        self.raw(flag).is_some()
+    }
+
+    fn raw(&self, flag: Flag) -> Option<&str> {
+        self.0[flag as usize]
+            .as_deref()
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_at_its_own_number() {
+        for (number, definition) in Flag::ALL.iter().enumerate() {
+            assert_eq!(definition.flag as usize, number, "{}", definition.name);
+            assert_eq!(definition.flag.definition().name, definition.name);
+        }
+    }
+}

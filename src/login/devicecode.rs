@@ -1,0 +1,211 @@
+//! `--login devicecode`: the person types a code at another device (RFC 8628).
+
+use std::time::Duration;
+
+use crate::entra::{Client, ClientAuth, DeviceAuthorization, Grant};
+use crate::error::{Error, ErrorKind, one_line};
+use crate::options::{Options, Timeout};
+use crate::retry::Deadline;
+use crate::secret::Secret;
+use crate::system::System;
+use crate::token::{Scope, Token};
+
+/// What `slow_down` adds to the interval (RFC 8628 section 3.5).
+const SLOW_DOWN: Duration = Duration::from_secs(5);
+
+/// The longest wait between two polls while the network is away.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
+
+pub fn new(options: &Options) -> Result<Client, Error> {
+    super::client(options, ClientAuth::Public)
+}
+
+/// Shows the code and polls until the person has decided. The code's own life bounds the wait; `timeout` does so only
+/// if the person asked for it (Azure/kubelogin#641: MFA takes longer than a minute).
+pub fn acquire(
+    client: &Client,
+    scope: &Scope,
+    timeout: Timeout,
+    system: &dyn System,
+) -> Result<Token, Error> {
+    let network = Deadline::after(system, timeout.duration);
+    let exchange = client.exchange(system, network)?;
+    let code = exchange.device_authorization(scope, network)?;
+    system.prompt(&instructions(&code));
+
+    let patience = match timeout.is_given {
+        true => code.expires_in().min(network.remaining(system)),
+        false => code.expires_in(),
+    };
+    let end = Deadline::after(system, patience);
+    let device_code = Secret::new(code.device_code().secret().as_str());
+    let mut interval = code.interval();
+    while interval < end.remaining(system) {
+        system.sleep(interval);
+        let poll = Deadline::after(system, timeout.duration.min(end.remaining(system)));
+        match exchange.token(&Grant::DeviceCode(&device_code), scope, poll) {
+            Ok(token) => return Ok(token),
+            Err(error) => interval = next_wait(&error, interval).ok_or(error)?,
+        }
+    }
+    system.sleep(end.remaining(system));
+    Err(unanswered(patience, timeout))
+}
+
+/// The text for the person: Entra's own, else the same in our words. One line, whatever the server sent.
+fn instructions(code: &DeviceAuthorization) -> String {
+    match code
+        .extra_fields()
+        .message
+        .as_deref()
+        .filter(|message| !message.trim().is_empty())
+    {
+        Some(message) => one_line(message),
+        None => one_line(&format!(
+            "To sign in, open {} in a browser and enter the code {}",
+            code.verification_uri().as_str(),
+            code.user_code().secret(),
+        )),
+    }
+}
+
+/// How long to wait before the next poll (RFC 8628 section 3.5); `None` if the login is over.
+fn next_wait(error: &Error, interval: Duration) -> Option<Duration> {
+    if error.is_refused_with("authorization_pending") {
+        Some(interval)
+    } else if error.is_refused_with("slow_down") {
+        Some(interval + SLOW_DOWN)
+    } else if *error.kind() == ErrorKind::Outside {
+        // The person may be typing the code while the network is away.
+        Some((interval * 2).min(LONGEST_INTERVAL))
+    } else {
+        None
+    }
+}
+
+fn unanswered(patience: Duration, timeout: Timeout) -> Error {
+    let what = format!(
+        "the device code was not entered within {} seconds",
+        patience.as_secs()
+    );
+    Error::refused("expired_token", what).remedy(match timeout.is_given {
+        true => "Run the command again; a longer --timeout (or none: then the code's own life counts) gives more time.",
+        false => "Run the command again for a new code.",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Env;
+    use crate::flag::{Flag, FlagValues};
+    use crate::system::fake::FakeSystem;
+
+    const CODE: &str = r#"{"device_code":"dev","user_code":"ABC","verification_uri":"https://microsoft.com/devicelogin",
+        "expires_in":900,"interval":5,"message":"Open the page and enter ABC."}"#;
+    const PENDING: &str =
+        r#"{"error":"authorization_pending","error_description":"AADSTS70016: pending"}"#;
+    const TOKEN: &str =
+        r#"{"token_type":"Bearer","access_token":"at","expires_in":3600,"refresh_token":"rt"}"#;
+
+    fn login(system: &FakeSystem, timeout: Option<u64>) -> Result<Token, Error> {
+        let mut typed = FlagValues::new();
+        for (flag, value) in [
+            (Flag::ServerId, "srv"),
+            (Flag::ClientId, "app"),
+            (Flag::TenantId, "ten"),
+        ] {
+            typed.set(flag, value);
+        }
+        let (mut options, _) = Options::resolve(&typed, &Env::of(&[])).expect("options");
+        if let Some(seconds) = timeout {
+            options.timeout = Timeout {
+                duration: Duration::from_secs(seconds),
+                is_given: true,
+            };
+        }
+        let client = new(&options).expect("login");
+        acquire(&client, &Scope::of_server("srv"), options.timeout, system)
+    }
+
+    fn seconds(naps: &[Duration]) -> Vec<u64> {
+        naps.iter().map(Duration::as_secs).collect()
+    }
+
+    #[test]
+    fn the_person_is_asked_once_and_the_polls_keep_the_interval() {
+        let system = FakeSystem::new([
+            FakeSystem::json(200, CODE),
+            FakeSystem::json(400, PENDING),
+            FakeSystem::json(400, r#"{"error":"slow_down"}"#),
+            FakeSystem::json(200, TOKEN),
+        ]);
+        let token = login(&system, None).expect("token");
+        assert_eq!(token.access_token, Secret::new("at"));
+        assert_eq!(token.refresh_token, Some(Secret::new("rt")));
+        assert_eq!(system.prompts(), ["Open the page and enter ABC."]);
+        assert_eq!(seconds(&system.naps()), [5, 5, 10]);
+        assert_eq!(
+            system.forms(),
+            [
+                "scope=srv%2F.default+openid+offline_access+profile&client_id=app",
+                POLL_FORM,
+                POLL_FORM,
+                POLL_FORM
+            ]
+        );
+    }
+
+    const POLL_FORM: &str = "client_id=app&grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code\
+        &device_code=dev&scope=srv%2F.default+openid+offline_access+profile";
+
+    #[test]
+    fn the_code_s_life_bounds_the_wait_unless_a_timeout_was_typed() {
+        for (timeout, end) in [(None, 900), (Some(60), 60), (Some(3600), 900)] {
+            let answers = std::iter::once(FakeSystem::json(200, CODE));
+            let system =
+                FakeSystem::new(answers.chain((0..200).map(|_| FakeSystem::json(400, PENDING))));
+            let error = login(&system, timeout)
+                .expect_err("nobody came")
+                .to_string();
+            assert!(error.contains(&format!("{end} seconds")), "{error}");
+            assert_eq!(system.elapsed().as_secs(), end);
+        }
+    }
+
+    #[test]
+    fn a_network_that_is_away_for_a_while_does_not_end_the_login() {
+        let mut answers = vec![FakeSystem::json(200, CODE)];
+        answers.extend((0..4).map(|_| FakeSystem::json(503, "")));
+        answers.push(FakeSystem::json(200, TOKEN));
+        let system = FakeSystem::new(answers);
+        assert!(login(&system, None).is_ok());
+    }
+
+    #[test]
+    fn a_refusal_ends_it_with_entra_s_words() {
+        let declined = r#"{"error":"authorization_declined","error_description":"AADSTS70016: The user said no."}"#;
+        for answer in [
+            FakeSystem::json(400, declined),
+            FakeSystem::json(200, "<html>"),
+        ] {
+            let system = FakeSystem::new([FakeSystem::json(200, CODE), answer]);
+            login(&system, None).expect_err("refused");
+            assert_eq!(system.requests().len(), 2);
+        }
+    }
+
+    #[test]
+    fn without_a_message_the_code_and_the_page_are_told() {
+        let code = CODE.replace(
+            r#""message":"Open the page and enter ABC.""#,
+            r#""message":"""#,
+        );
+        let system = FakeSystem::new([FakeSystem::json(200, code), FakeSystem::json(200, TOKEN)]);
+        login(&system, None).expect("token");
+        assert!(
+            system.prompts()[0].contains("ABC")
+                && system.prompts()[0].contains("https://microsoft.com/devicelogin")
+        );
+    }
+}

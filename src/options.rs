@@ -1,0 +1,416 @@
+//! What was typed, what the environment says and the defaults, merged once into [`Options`].
+//!
+//! After [`Options::resolve`] nobody asks where a value came from.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::entra::authority::{AuthorityHost, Cloud};
+use crate::env::{self, Env};
+use crate::error::Error;
+use crate::flag::{Flag, FlagValues};
+use crate::login_mode::LoginMode;
+use crate::secret::Secret;
+
+/// Everything `get-token` was asked for.
+#[derive(Debug)]
+pub struct Options {
+    pub login: LoginMode,
+    /// The server application, as given (`--server-id`).
+    pub server_id: String,
+    pub tenant_id: Option<String>,
+    pub client_id: Option<String>,
+    pub client_secret: Option<Secret>,
+    pub client_certificate: Option<PathBuf>,
+    pub client_certificate_password: Option<Secret>,
+    pub cloud: Cloud,
+    /// Where AZURE_ENVIRONMENT_FILEPATH points.
+    pub stack_file: Option<PathBuf>,
+    /// Goes before the cloud's host.
+    pub authority_host: Option<AuthorityHost>,
+    pub timeout: Timeout,
+}
+
+/// How long a login may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeout {
+    pub duration: Duration,
+    /// True if the person asked for this bound: then it holds for waiting for a person too.
+    pub is_given: bool,
+}
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// When a variable counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum When {
+    Always,
+    /// Unless `--use-azurerm-env-vars` is on.
+    AzureNames,
+    /// If `--use-azurerm-env-vars` is on.
+    ArmNames,
+}
+
+/// Which variable sets which flag, in rising precedence: a later row beats an earlier one, and each beats the flag.
+#[rustfmt::skip]
+const VARIABLES: &[(&str, Flag, When)] = &[
+    (env::AAD_LOGIN_METHOD, Flag::Login, When::Always),
+    (env::AZURE_CLI_TIMEOUT, Flag::Timeout, When::Always),
+    (env::AAD_SERVICE_PRINCIPAL_CLIENT_ID, Flag::ClientId, When::AzureNames),
+    (env::AZURE_CLIENT_ID, Flag::ClientId, When::AzureNames),
+    (env::ARM_CLIENT_ID, Flag::ClientId, When::ArmNames),
+    (env::AAD_SERVICE_PRINCIPAL_CLIENT_SECRET, Flag::ClientSecret, When::AzureNames),
+    (env::AZURE_CLIENT_SECRET, Flag::ClientSecret, When::AzureNames),
+    (env::ARM_CLIENT_SECRET, Flag::ClientSecret, When::ArmNames),
+    (env::AAD_SERVICE_PRINCIPAL_CLIENT_CERTIFICATE, Flag::ClientCertificate, When::AzureNames),
+    (env::AZURE_CLIENT_CERTIFICATE_PATH, Flag::ClientCertificate, When::AzureNames),
+    (env::ARM_CLIENT_CERTIFICATE_PATH, Flag::ClientCertificate, When::ArmNames),
+    (env::AAD_SERVICE_PRINCIPAL_CLIENT_CERTIFICATE_PASSWORD, Flag::ClientCertificatePassword, When::AzureNames),
+    (env::AZURE_CLIENT_CERTIFICATE_PASSWORD, Flag::ClientCertificatePassword, When::AzureNames),
+    (env::ARM_CLIENT_CERTIFICATE_PASSWORD, Flag::ClientCertificatePassword, When::ArmNames),
+    (env::AZURE_TENANT_ID, Flag::TenantId, When::AzureNames),
+    (env::ARM_TENANT_ID, Flag::TenantId, When::ArmNames),
+    (env::AAD_USER_PRINCIPAL_NAME, Flag::Username, When::Always),
+    (env::AZURE_USERNAME, Flag::Username, When::Always),
+    (env::AAD_USER_PRINCIPAL_PASSWORD, Flag::Password, When::Always),
+    (env::AZURE_PASSWORD, Flag::Password, When::Always),
+];
+
+/// The values after the environment had its say, and what to tell the person about it.
+pub struct Merged {
+    pub values: FlagValues,
+    pub notices: Vec<String>,
+}
+
+/// Lets the environment override what was typed, as the original does, unless `--disable-environment-override` is on.
+pub fn merge_environment(typed: &FlagValues, env: &Env) -> Merged {
+    let mut merged = Merged {
+        values: typed.clone(),
+        notices: Vec::new(),
+    };
+    if typed.is_on(Flag::DisableEnvironmentOverride) {
+        return merged;
+    }
+    let unused = if typed.is_on(Flag::UseAzurermEnvVars) {
+        When::AzureNames
+    } else {
+        When::ArmNames
+    };
+    // Only the last of several variables for a flag wins: only that one is worth a word.
+    let mut winners: Vec<(&str, Flag)> = Vec::new();
+    for &(variable, flag, when) in VARIABLES {
+        let Some(value) = env.get(variable).filter(|_| when != unused) else {
+            continue;
+        };
+        if flag == Flag::Timeout && parse_duration(value).is_err() {
+            merged.notices.push(format!(
+                "{variable} is ignored: it is no duration like 30s or 2m"
+            ));
+            continue;
+        }
+        merged.values.set(flag, value);
+        winners.retain(|(_, earlier)| *earlier != flag);
+        winners.push((variable, flag));
+    }
+    for (variable, flag) in winners {
+        let value = env.get(variable).unwrap_or_default();
+        if typed.is_given(flag) && !typed.agrees_with(flag, value) {
+            merged.notices.push(format!(
+                "{variable} overrides {}; --disable-environment-override keeps the flag",
+                flag.typed()
+            ));
+        }
+    }
+    merged
+}
+
+impl Options {
+    /// Merges and checks; the checks stand in the original's order.
+    pub fn resolve(typed: &FlagValues, env: &Env) -> Result<(Self, Vec<String>), Error> {
+        let Merged { values, notices } = merge_environment(typed, env);
+        let text = |flag: Flag| values.text(flag).map(str::to_owned);
+
+        let login = login_mode(&values)?;
+        let authority_host = values
+            .text(Flag::AuthorityHost)
+            .map(AuthorityHost::parse)
+            .transpose()?;
+        check_pop(&values)?;
+        let timeout = timeout(&values)?;
+        let cloud = values
+            .text(Flag::Environment)
+            .map_or(Ok(Cloud::Public), Cloud::from_name)?;
+        let server_id = text(Flag::ServerId).ok_or_else(|| missing(Flag::ServerId, login))?;
+        let options = Self {
+            login,
+            server_id,
+            tenant_id: text(Flag::TenantId),
+            client_id: text(Flag::ClientId),
+            client_secret: values.secret(Flag::ClientSecret),
+            client_certificate: text(Flag::ClientCertificate).map(PathBuf::from),
+            client_certificate_password: values.secret(Flag::ClientCertificatePassword),
+            cloud,
+            stack_file: env.get(env::AZURE_ENVIRONMENT_FILEPATH).map(PathBuf::from),
+            authority_host,
+            timeout,
+        };
+        Ok((options, notices))
+    }
+}
+
+/// The error for a flag that a mode cannot do without, with the variables that could have set it.
+pub fn missing(flag: Flag, login: LoginMode) -> Error {
+    let mut ways = vec![flag.typed()];
+    ways.extend(
+        VARIABLES
+            .iter()
+            .rev()
+            .filter(|(_, set, _)| *set == flag)
+            .map(|(name, ..)| (*name).into()),
+    );
+    Error::input(format!(
+        "{} is required for --login {login}",
+        flag.definition().name
+    ))
+    .remedy(format!("Give {}.", ways.join(", or ")))
+}
+
+fn login_mode(values: &FlagValues) -> Result<LoginMode, Error> {
+    let word = values
+        .text(Flag::Login)
+        .unwrap_or(LoginMode::DeviceCode.word());
+    LoginMode::from_word(word).ok_or_else(|| {
+        Error::input(format!("{word:?} is not a supported login method")).remedy(format!(
+            "Set --login or AAD_LOGIN_METHOD to one of {}.",
+            LoginMode::words()
+        ))
+    })
+}
+
+fn check_pop(values: &FlagValues) -> Result<(), Error> {
+    match (
+        values.is_on(Flag::PopEnabled),
+        values.is_given(Flag::PopClaims),
+    ) {
+        (true, false) => Err(Error::input("--pop-enabled needs --pop-claims")
+            .remedy("Give the cluster's resource ID: --pop-claims u=/ARM/ID/OF/CLUSTER")),
+        (false, true) => Err(
+            Error::input("--pop-claims has no effect without --pop-enabled")
+                .remedy("Add --pop-enabled, or leave --pop-claims out."),
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn timeout(values: &FlagValues) -> Result<Timeout, Error> {
+    let Some(text) = values.text(Flag::Timeout) else {
+        return Ok(Timeout {
+            duration: DEFAULT_TIMEOUT,
+            is_given: false,
+        });
+    };
+    let wrong = |why: String| {
+        Error::input(format!("--timeout {text:?} {why}")).remedy(
+            "Give --timeout (or AZURE_CLI_TIMEOUT) a number and a unit, like 30s, 2m or 1h.",
+        )
+    };
+    let nanoseconds = parse_duration(text).map_err(|why| wrong(why.into()))?;
+    match u64::try_from(nanoseconds) {
+        Ok(nanoseconds) if nanoseconds > 0 => Ok(Timeout {
+            duration: Duration::from_nanos(nanoseconds),
+            is_given: true,
+        }),
+        _ => Err(wrong("is not valid: timeout must be greater than 0".into())),
+    }
+}
+
+/// Nanoseconds of a Go duration (`time.ParseDuration`): signed decimal numbers, each with a unit, like `1h15m30.918s`.
+fn parse_duration(text: &str) -> Result<i64, &'static str> {
+    const UNITS: &[(&str, f64)] = &[
+        ("ns", 1.0),
+        ("us", 1e3),
+        ("µs", 1e3),
+        ("μs", 1e3),
+        ("ms", 1e6),
+        ("s", 1e9),
+        ("m", 60e9),
+        ("h", 3600e9),
+    ];
+    let (sign, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1.0, rest),
+        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if rest == "0" {
+        return Ok(0);
+    }
+    let mut total = 0.0;
+    loop {
+        let is_number = |c: char| c.is_ascii_digit() || c == '.';
+        let (number, tail) = rest.split_at(rest.find(|c| !is_number(c)).unwrap_or(rest.len()));
+        let (unit, tail) = tail.split_at(tail.find(is_number).unwrap_or(tail.len()));
+        let number: f64 = number.parse().map_err(|_| "is not a duration")?;
+        let factor = UNITS.iter().find(|(name, _)| *name == unit);
+        let (_, factor) = factor.ok_or("is not a duration: a number lacks its unit")?;
+        total += number * factor;
+        rest = tail;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    // i64 holds 292 years of nanoseconds; a cast from f64 stops at its ends.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "saturates, which is what a bound wants"
+    )]
+    Ok((sign * total) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(values: &[(Flag, &str)]) -> FlagValues {
+        let mut typed = FlagValues::new();
+        typed.set(Flag::ServerId, "srv");
+        for (flag, value) in values {
+            typed.set(*flag, *value);
+        }
+        typed
+    }
+
+    fn resolve(
+        values: &[(Flag, &str)],
+        env: &[(&str, &str)],
+    ) -> Result<(Options, Vec<String>), Error> {
+        Options::resolve(&typed(values), &Env::of(env))
+    }
+
+    fn failure(values: &[(Flag, &str)], env: &[(&str, &str)]) -> String {
+        resolve(values, env).expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn each_variable_beats_its_flag_and_every_row_above_it() {
+        for (number, &(variable, flag, when)) in VARIABLES.iter().enumerate() {
+            let value = |name: &str| match flag {
+                Flag::Login => "spn".to_owned(),
+                Flag::Timeout => "7s".to_owned(),
+                _ => format!("from {name}"),
+            };
+            let mut flags = vec![(flag, "typed")];
+            if when == When::ArmNames {
+                flags.push((Flag::UseAzurermEnvVars, "true"));
+            }
+            let above: Vec<_> = VARIABLES[..=number]
+                .iter()
+                .filter(|(_, other, _)| *other == flag)
+                .map(|(name, ..)| (*name, value(name)))
+                .collect();
+            let above: Vec<_> = above
+                .iter()
+                .map(|(name, value)| (*name, value.as_str()))
+                .collect();
+            let merged = merge_environment(&typed(&flags), &Env::of(&above));
+            assert!(
+                merged.values.agrees_with(flag, &value(variable)),
+                "{variable}"
+            );
+            assert_eq!(merged.notices.len(), 1, "{variable}: {:?}", merged.notices);
+            assert!(merged.notices[0].starts_with(&format!("{variable} overrides ")));
+            assert!(
+                !merged.notices[0].contains("from "),
+                "{variable}: a value is told"
+            );
+
+            let empty = merge_environment(&typed(&flags), &Env::of(&[(variable, "")]));
+            assert!(
+                empty.values.agrees_with(flag, "typed"),
+                "{variable} is set but empty"
+            );
+            flags.push((Flag::DisableEnvironmentOverride, "true"));
+            let off = merge_environment(&typed(&flags), &Env::of(&above));
+            assert!(
+                off.values.agrees_with(flag, "typed") && off.notices.is_empty(),
+                "{variable}"
+            );
+        }
+    }
+
+    #[test]
+    fn terraform_s_names_count_only_when_asked_for_and_then_azure_s_do_not() {
+        let env = Env::of(&[(env::ARM_CLIENT_ID, "arm"), (env::AZURE_CLIENT_ID, "azure")]);
+        let merged = |flags: &[(Flag, &str)]| merge_environment(&typed(flags), &env).values;
+        assert_eq!(merged(&[]).text(Flag::ClientId), Some("azure"));
+        assert_eq!(
+            merged(&[(Flag::UseAzurermEnvVars, "true")]).text(Flag::ClientId),
+            Some("arm")
+        );
+    }
+
+    #[test]
+    fn a_variable_that_says_the_same_as_the_flag_needs_no_word() {
+        let (_, notices) =
+            resolve(&[(Flag::ClientId, "c")], &[(env::AZURE_CLIENT_ID, "c")]).expect("resolved");
+        assert_eq!(notices, [""; 0]);
+    }
+
+    #[test]
+    fn the_defaults_are_devicecode_in_the_public_cloud_within_a_minute() {
+        let (options, _) = resolve(&[], &[]).expect("resolved");
+        assert_eq!(options.login, LoginMode::DeviceCode);
+        assert_eq!(options.cloud, Cloud::Public);
+        assert_eq!(
+            options.timeout,
+            Timeout {
+                duration: DEFAULT_TIMEOUT,
+                is_given: false
+            }
+        );
+    }
+
+    #[test]
+    fn wrong_values_are_named_with_the_way_out() {
+        assert!(failure(&[(Flag::Login, "password")], &[]).contains("devicecode, spn"));
+        assert!(failure(&[], &[(env::AAD_LOGIN_METHOD, "x")]).contains("AAD_LOGIN_METHOD"));
+        assert!(failure(&[(Flag::Environment, "AzureMoon")], &[]).contains("AzureChinaCloud"));
+        assert!(failure(&[(Flag::PopEnabled, "true")], &[]).contains("--pop-claims"));
+        assert!(failure(&[(Flag::PopClaims, "u=x")], &[]).contains("--pop-enabled"));
+        let no_server = Options::resolve(&FlagValues::new(), &Env::of(&[])).expect_err("refused");
+        assert!(no_server.to_string().contains("--server-id"));
+        for timeout in [
+            "0", "0s", "-5s", "30", "", "s", "1x", "1h30", "1..2s", "forever",
+        ] {
+            let result = resolve(&[(Flag::Timeout, timeout)], &[]);
+            if timeout.is_empty() {
+                assert!(result.is_ok(), "an empty flag is as good as none");
+            } else {
+                assert!(
+                    result.expect_err(timeout).to_string().contains("--timeout"),
+                    "{timeout}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn durations_are_go_s() {
+        for (text, nanoseconds) in [
+            ("1h", 3_600_000_000_000),
+            ("1m30s", 90_000_000_000),
+            ("1.5s", 1_500_000_000),
+            ("300ms", 300_000_000),
+            ("+2s", 2_000_000_000),
+            ("-2s", -2_000_000_000),
+            ("1us1ns", 1_001),
+        ] {
+            assert_eq!(parse_duration(text), Ok(nanoseconds), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_original_s_timeout_variable_is_ignored_with_a_word_if_it_is_no_duration() {
+        let (options, notices) = resolve(&[], &[(env::AZURE_CLI_TIMEOUT, "30")]).expect("resolved");
+        assert!(!options.timeout.is_given);
+        assert!(notices[0].contains("AZURE_CLI_TIMEOUT"));
+    }
+}

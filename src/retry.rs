@@ -1,0 +1,247 @@
+//! Asking a host again, a little and within a bound.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+
+use crate::error::Error;
+use crate::system::{HttpRequest, HttpResponse, NetworkError, NetworkErrorKind, System, Via};
+
+/// The moment when a login must be over, by [`System::elapsed`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline {
+    end: Duration,
+    bound: Duration,
+}
+
+impl Deadline {
+    /// A deadline `bound` from now.
+    pub fn after(system: &dyn System, bound: Duration) -> Self {
+        Self {
+            end: system.elapsed().saturating_add(bound),
+            bound,
+        }
+    }
+
+    pub fn remaining(self, system: &dyn System) -> Duration {
+        self.end.saturating_sub(system.elapsed())
+    }
+}
+
+/// The waits before the second and later tries.
+const WAITS: &[Duration] = &[
+    Duration::from_millis(500),
+    Duration::from_millis(1500),
+    Duration::from_millis(4500),
+];
+
+/// The longest a single try may take: a host that hangs once is asked again within the default timeout.
+const LONGEST_TRY: Duration = Duration::from_secs(25);
+
+/// What the tries before said, for the error of the last.
+type Earlier = Option<String>;
+
+/// Sends a request, again after a passing failure (no connection, 408, 429, 5xx), never after any other answer.
+///
+/// # Errors
+/// If the last try brought no answer; names the host and what it last did. An answer of any status is `Ok`.
+pub fn send(
+    system: &dyn System,
+    request: &HttpRequest,
+    via: Via,
+    deadline: Deadline,
+) -> Result<HttpResponse, Error> {
+    let mut earlier: Earlier = None;
+    for retry in 0.. {
+        let remaining = deadline.remaining(system);
+        let outcome = system.send(request, via, remaining.min(LONGEST_TRY));
+        let remaining = deadline.remaining(system);
+        match next_wait(&outcome, retry, remaining, system.now()) {
+            Some(wait) => {
+                earlier = Some(describe(&outcome));
+                system.sleep(wait);
+            }
+            None => {
+                return outcome
+                    .map_err(|error| network_error(&error, earlier, remaining, deadline));
+            }
+        }
+    }
+    unreachable!("the waits end")
+}
+
+/// How long to wait before the next try; `None` if there is none.
+fn next_wait(
+    outcome: &Result<HttpResponse, NetworkError>,
+    retries: usize,
+    remaining: Duration,
+    now: DateTime<Utc>,
+) -> Option<Duration> {
+    let planned = *WAITS.get(retries)?;
+    let wait = match outcome {
+        Ok(answer) if is_passing(answer.status()) => retry_after(answer, now).unwrap_or(planned),
+        Ok(_) => return None,
+        Err(error) if error.is_passing() => planned,
+        Err(_) => return None,
+    };
+    (wait < remaining).then_some(wait)
+}
+
+/// True for the statuses of a service that is busy or out of order.
+pub fn is_passing(status: StatusCode) -> bool {
+    status.is_server_error()
+        || matches!(
+            status,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
+        )
+}
+
+/// `Retry-After`, in seconds or as a date (RFC 9110 section 10.2.3).
+fn retry_after(answer: &HttpResponse, now: DateTime<Utc>) -> Option<Duration> {
+    let text = answer.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let date = || {
+        DateTime::parse_from_rfc2822(text)
+            .ok()?
+            .to_utc()
+            .signed_duration_since(now)
+            .to_std()
+            .ok()
+    };
+    text.parse().ok().map(Duration::from_secs).or_else(date)
+}
+
+fn describe(outcome: &Result<HttpResponse, NetworkError>) -> String {
+    match outcome {
+        Ok(answer) => format!("it answered {}", answer.status()),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn network_error(
+    error: &NetworkError,
+    earlier: Earlier,
+    remaining: Duration,
+    deadline: Deadline,
+) -> Error {
+    let mut what = error.to_string();
+    if error.kind == NetworkErrorKind::TimedOut && remaining.is_zero() {
+        what = format!("{} did not answer within {:?}", error.host, deadline.bound);
+    }
+    if let Some(earlier) = earlier.filter(|earlier| *earlier != what) {
+        what = format!("{what}; before that, {earlier}");
+    }
+    let kind = &error.kind;
+    let error = match kind {
+        NetworkErrorKind::Certificate(_) => Error::input(what),
+        _ => Error::outside(what),
+    };
+    error.remedy(match kind {
+        NetworkErrorKind::Certificate(_) => {
+            "If a proxy of your company inspects TLS, add its CA to the trust store of this machine or name it in SSL_CERT_FILE."
+        }
+        NetworkErrorKind::Proxy(_) => "Check HTTPS_PROXY and NO_PROXY.",
+        NetworkErrorKind::TimedOut => "Check the network and HTTPS_PROXY; --timeout allows more time.",
+        NetworkErrorKind::Unreachable(_) | NetworkErrorKind::Broken(_) | NetworkErrorKind::BodyTooLarge => {
+            "Check the network, DNS, HTTPS_PROXY and NO_PROXY."
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::system::fake::FakeSystem;
+
+    fn request() -> HttpRequest {
+        http::Request::post("https://login.example/t")
+            .body(Vec::new())
+            .expect("request")
+    }
+
+    fn refused() -> NetworkError {
+        let kind = NetworkErrorKind::Unreachable("connection refused".into());
+        NetworkError {
+            host: "login.example".into(),
+            kind,
+        }
+    }
+
+    fn run(system: &FakeSystem, bound: u64) -> Result<HttpResponse, Error> {
+        let deadline = Deadline::after(system, Duration::from_secs(bound));
+        send(system, &request(), Via::EnvironmentProxy, deadline)
+    }
+
+    #[test]
+    fn a_passing_failure_is_survived() {
+        for passing in [408, 429, 500, 502, 503, 504] {
+            let system = FakeSystem::new([
+                FakeSystem::json(passing, ""),
+                Err(refused()),
+                FakeSystem::json(200, ""),
+            ]);
+            assert_eq!(run(&system, 60).expect("answer").status(), 200);
+            assert_eq!(system.naps(), WAITS[..2]);
+        }
+    }
+
+    #[test]
+    fn any_other_answer_is_final() {
+        for status in [200, 307, 400, 401, 404] {
+            let system = FakeSystem::new([FakeSystem::json(status, "")]);
+            assert_eq!(run(&system, 60).expect("answer").status(), status);
+            assert_eq!(system.naps(), []);
+        }
+    }
+
+    #[test]
+    fn a_certificate_problem_is_said_at_once() {
+        let kind = NetworkErrorKind::Certificate("it has expired".into());
+        let system = FakeSystem::new([Err(NetworkError {
+            host: "login.example".into(),
+            kind,
+        })]);
+        let error = run(&system, 60).expect_err("refused").to_string();
+        assert!(
+            error.contains("login.example") && error.contains("SSL_CERT_FILE"),
+            "{error}"
+        );
+        assert_eq!(system.naps(), []);
+    }
+
+    #[test]
+    fn the_tries_are_few_and_the_last_answer_is_the_outcome() {
+        let system = FakeSystem::new((0..4).map(|_| FakeSystem::json(503, "")));
+        assert_eq!(run(&system, 60).expect("answer").status(), 503);
+        assert_eq!(system.requests().len(), 4);
+    }
+
+    #[test]
+    fn retry_after_is_honoured_within_the_bound_only() {
+        let busy = |seconds| {
+            let answer = http::Response::builder()
+                .status(429)
+                .header(RETRY_AFTER, seconds);
+            Ok(answer.body(Vec::new()).expect("answer"))
+        };
+        for seven_seconds in ["7", "Thu, 01 Jan 2026 00:00:07 GMT"] {
+            let system = FakeSystem::new([busy(seven_seconds), FakeSystem::json(200, "")]);
+            assert_eq!(run(&system, 60).expect("answer").status(), 200);
+            assert_eq!(system.naps(), [Duration::from_secs(7)]);
+        }
+        let system = FakeSystem::new([busy("61")]);
+        assert_eq!(run(&system, 60).expect("answer").status(), 429);
+    }
+
+    #[test]
+    fn when_time_runs_out_the_error_names_the_host_and_what_it_last_did() {
+        let system = FakeSystem::new([FakeSystem::json(503, ""), Err(refused())]);
+        let error = run(&system, 1).expect_err("no time").to_string();
+        assert!(
+            error.contains("no connection to login.example: connection refused"),
+            "{error}"
+        );
+        assert!(error.contains("before that, it answered 503"), "{error}");
+    }
+}

@@ -1,0 +1,112 @@
+//! The outside world behind one trait: clock, network, programs, browser, messages.
+//!
+//! There is one real world ([`RealSystem`]) and, for tests, one fake one ([`fake::FakeSystem`]). Files get no seam:
+//! a temporary directory is the fake.
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+#[cfg(test)]
+pub mod fake;
+mod http_client;
+mod real;
+
+pub use real::RealSystem;
+
+/// An HTTP request with its body in memory, as `oauth2`, `openidconnect` and `reqwest` take it.
+pub type HttpRequest = http::Request<Vec<u8>>;
+/// An HTTP answer with its body in memory (1 MiB at most).
+pub type HttpResponse = http::Response<Vec<u8>>;
+
+/// The largest body that is read, in bytes: token answers have a few KiB.
+pub const LARGEST_BODY: u64 = 1024 * 1024;
+
+/// Everything the program asks of the world around it.
+pub trait System {
+    /// The wall clock.
+    fn now(&self) -> DateTime<Utc>;
+    /// Time since the program began; unlike [`System::now`] it never jumps.
+    fn elapsed(&self) -> Duration;
+    fn sleep(&self, duration: Duration);
+    /// Sends one request and reads the whole answer within `timeout`. Follows no redirect, tries nothing twice.
+    fn send(
+        &self,
+        request: &HttpRequest,
+        via: Via,
+        timeout: Duration,
+    ) -> Result<HttpResponse, NetworkError>;
+    /// How much to say: 0 what must be said, 1 advice, 5 each step.
+    fn verbosity(&self) -> u8;
+    /// One line for the person, on stderr.
+    fn tell(&self, line: &str);
+    /// A request to the person that must be seen now: on stderr, and on the controlling terminal where stderr is not one.
+    fn prompt(&self, text: &str);
+}
+
+/// The way to a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// Through the proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY (or the operating system) name for it.
+    EnvironmentProxy,
+    /// Straight, whatever the environment says: managed identity endpoints never answer through a proxy.
+    Direct,
+}
+
+/// Why no answer came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkError {
+    /// The host that was asked, with the proxy on the way if there is one; never a path or query.
+    pub host: String,
+    pub kind: NetworkErrorKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NetworkErrorKind {
+    /// TLS failed because of the host's certificate, and why. Trying again never helps.
+    Certificate(String),
+    /// No connection: refused, unknown name, no route; what the system said.
+    Unreachable(String),
+    /// The proxy refused to carry the connection; what it said.
+    Proxy(String),
+    /// The time ran out.
+    TimedOut,
+    /// The answer began and broke off, or was not HTTP; what was wrong.
+    Broken(String),
+    /// The body is longer than [`LARGEST_BODY`].
+    BodyTooLarge,
+}
+
+impl NetworkError {
+    /// True if the same request may well succeed in a moment.
+    pub fn is_passing(&self) -> bool {
+        matches!(
+            self.kind,
+            NetworkErrorKind::Unreachable(_)
+                | NetworkErrorKind::TimedOut
+                | NetworkErrorKind::Broken(_)
+        )
+    }
+}
+
+impl fmt::Display for NetworkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = &self.host;
+        match &self.kind {
+            NetworkErrorKind::Certificate(why) => {
+                write!(f, "the TLS certificate of {host} is not accepted: {why}")
+            }
+            NetworkErrorKind::Unreachable(why) => write!(f, "no connection to {host}: {why}"),
+            NetworkErrorKind::Proxy(why) => write!(f, "no connection to {host}: {why}"),
+            NetworkErrorKind::TimedOut => write!(f, "{host} did not answer in time"),
+            NetworkErrorKind::Broken(why) => {
+                write!(f, "the answer of {host} broke off or is no HTTP: {why}")
+            }
+            NetworkErrorKind::BodyTooLarge => write!(
+                f,
+                "the answer of {host} is longer than 1 MiB and was not read"
+            ),
+        }
+    }
+}

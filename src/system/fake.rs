@@ -1,0 +1,108 @@
+//! The fake world of unit tests: canned answers in, exact requests out. Sleeping moves its clock and takes no time.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::{HttpRequest, HttpResponse, NetworkError, System, Via};
+
+/// What one request is answered with.
+type Answer = Result<HttpResponse, NetworkError>;
+
+pub struct FakeSystem {
+    answers: RefCell<VecDeque<Answer>>,
+    requests: RefCell<Vec<HttpRequest>>,
+    elapsed: Cell<Duration>,
+    naps: RefCell<Vec<Duration>>,
+    told: RefCell<Vec<String>>,
+    prompts: RefCell<Vec<String>>,
+}
+
+impl FakeSystem {
+    /// When the fake world begins: 2026-01-01T00:00:00Z.
+    pub const EPOCH: DateTime<Utc> = DateTime::from_timestamp(1_767_225_600, 0).unwrap();
+
+    pub fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
+        Self {
+            answers: RefCell::new(answers.into_iter().collect()),
+            requests: RefCell::default(),
+            elapsed: Cell::default(),
+            naps: RefCell::default(),
+            told: RefCell::default(),
+            prompts: RefCell::default(),
+        }
+    }
+
+    /// An answer with a JSON body.
+    pub fn json(status: u16, body: impl Into<String>) -> Answer {
+        let answer = http::Response::builder()
+            .status(status)
+            .header("content-type", "application/json");
+        Ok(answer.body(body.into().into_bytes()).expect("an answer"))
+    }
+
+    pub fn requests(&self) -> Vec<HttpRequest> {
+        self.requests.borrow().clone()
+    }
+
+    /// The form of each request, as it was sent.
+    pub fn forms(&self) -> Vec<String> {
+        let text =
+            |request: &HttpRequest| String::from_utf8(request.body().clone()).expect("a form");
+        self.requests.borrow().iter().map(text).collect()
+    }
+
+    pub fn naps(&self) -> Vec<Duration> {
+        self.naps.borrow().clone()
+    }
+
+    pub fn told(&self) -> Vec<String> {
+        self.told.borrow().clone()
+    }
+
+    pub fn prompts(&self) -> Vec<String> {
+        self.prompts.borrow().clone()
+    }
+
+    /// Answers that nobody asked for.
+    pub fn answers_left(&self) -> usize {
+        self.answers.borrow().len()
+    }
+}
+
+impl System for FakeSystem {
+    fn now(&self) -> DateTime<Utc> {
+        Self::EPOCH + self.elapsed.get()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.elapsed.get()
+    }
+
+    fn sleep(&self, duration: Duration) {
+        self.naps.borrow_mut().push(duration);
+        self.elapsed.set(self.elapsed.get() + duration);
+    }
+
+    fn send(&self, request: &HttpRequest, _via: Via, _timeout: Duration) -> Answer {
+        self.requests.borrow_mut().push(request.clone());
+        self.answers
+            .borrow_mut()
+            .pop_front()
+            .expect("no answer is left for this request")
+    }
+
+    fn verbosity(&self) -> u8 {
+        1
+    }
+
+    fn tell(&self, line: &str) {
+        self.told.borrow_mut().push(line.to_owned());
+    }
+
+    fn prompt(&self, text: &str) {
+        self.prompts.borrow_mut().push(text.to_owned());
+    }
+}

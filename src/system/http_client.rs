@@ -1,0 +1,200 @@
+//! The real network: `reqwest` with rustls and the operating system's trust store, built when first needed.
+
+use std::error::Error as StdError;
+use std::io::{self, Read};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use oauth2::url::Url;
+use reqwest::blocking::{Client, ClientBuilder};
+use reqwest::redirect::Policy;
+use rustls::CertificateError;
+
+use super::{HttpRequest, HttpResponse, LARGEST_BODY, NetworkError, NetworkErrorKind, Via};
+use crate::env::Env;
+
+/// How long making one connection may take, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const USER_AGENT: &str = concat!("kubelogin/", env!("CARGO_PKG_VERSION"));
+/// The variables that can name a proxy for https, in the order they count.
+const PROXY_VARIABLES: &[&str] = &[
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+];
+
+/// One client per way to a host.
+pub struct HttpClient {
+    proxied: OnceLock<Result<Client, String>>,
+    direct: OnceLock<Result<Client, String>>,
+    /// `proxy.corp:8080 (HTTPS_PROXY)`, for messages.
+    proxy: Option<String>,
+}
+
+impl HttpClient {
+    pub fn new(env: &Env) -> Self {
+        let proxy = PROXY_VARIABLES.iter().find_map(|name| {
+            let url = Url::parse(env.get(name)?).ok()?;
+            // Host and port only: the URL can hold a password.
+            let port = url.port_or_known_default()?;
+            Some(format!("{}:{port} ({name})", url.host_str()?))
+        });
+        Self {
+            proxied: OnceLock::new(),
+            direct: OnceLock::new(),
+            proxy,
+        }
+    }
+
+    pub fn send(
+        &self,
+        request: &HttpRequest,
+        via: Via,
+        timeout: Duration,
+    ) -> Result<HttpResponse, NetworkError> {
+        let host = request
+            .uri()
+            .authority()
+            .map_or("", |authority| authority.as_str());
+        let fail = |kind| NetworkError {
+            host: host.to_owned(),
+            kind,
+        };
+        let client = match via {
+            Via::EnvironmentProxy => self.proxied.get_or_init(|| build(Client::builder())),
+            Via::Direct => self
+                .direct
+                .get_or_init(|| build(Client::builder().no_proxy())),
+        };
+        let client = client
+            .as_ref()
+            .map_err(|why| fail(NetworkErrorKind::Certificate(why.clone())))?;
+        let proxy = self
+            .proxy
+            .as_deref()
+            .filter(|_| via == Via::EnvironmentProxy);
+        let answer = client
+            .request(request.method().clone(), request.uri().to_string())
+            .headers(request.headers().clone())
+            .body(request.body().clone())
+            .timeout(timeout)
+            .send()
+            .map_err(|error| fail(why(&error, proxy)))?;
+        read(answer).map_err(fail)
+    }
+}
+
+fn build(builder: ClientBuilder) -> Result<Client, String> {
+    // Fails only if a provider is there already, as for the second client.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    builder
+        .user_agent(USER_AGENT)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .redirect(Policy::none())
+        .build()
+        .map_err(|error| innermost(&error))
+}
+
+fn read(answer: reqwest::blocking::Response) -> Result<HttpResponse, NetworkErrorKind> {
+    let mut response = http::Response::new(Vec::new());
+    *response.status_mut() = answer.status();
+    *response.headers_mut() = answer.headers().clone();
+    let mut limited = answer.take(LARGEST_BODY + 1);
+    limited
+        .read_to_end(response.body_mut())
+        .map_err(|error| body_error(&error))?;
+    if response.body().len() as u64 > LARGEST_BODY {
+        return Err(NetworkErrorKind::BodyTooLarge);
+    }
+    Ok(response)
+}
+
+fn body_error(error: &io::Error) -> NetworkErrorKind {
+    let is_timeout = error.kind() == io::ErrorKind::TimedOut
+        || find(error, |e| e.downcast_ref::<reqwest::Error>())
+            .is_some_and(reqwest::Error::is_timeout);
+    if is_timeout {
+        NetworkErrorKind::TimedOut
+    } else {
+        NetworkErrorKind::Broken(innermost(error))
+    }
+}
+
+fn why(error: &reqwest::Error, proxy: Option<&str>) -> NetworkErrorKind {
+    if let Some(tls) = find(error, |e| e.downcast_ref::<rustls::Error>()) {
+        return NetworkErrorKind::Certificate(certificate_reason(tls));
+    }
+    if error.is_timeout() {
+        return NetworkErrorKind::TimedOut;
+    }
+    if !error.is_connect() {
+        return NetworkErrorKind::Broken(innermost(error));
+    }
+    let reason = innermost(error);
+    match proxy {
+        // hyper-util's words for a CONNECT that was answered with anything but 200.
+        Some(proxy)
+            if reason.contains("tunnel")
+                || reason.contains("unsuccessful")
+                || reason.contains("authorization") =>
+        {
+            NetworkErrorKind::Proxy(format!("the proxy {proxy} refused to connect ({reason})"))
+        }
+        Some(proxy) => {
+            NetworkErrorKind::Unreachable(format!("{reason}, through the proxy {proxy}"))
+        }
+        None => NetworkErrorKind::Unreachable(reason),
+    }
+}
+
+fn certificate_reason(error: &rustls::Error) -> String {
+    let rustls::Error::InvalidCertificate(why) = error else {
+        return error.to_string();
+    };
+    match why {
+        CertificateError::UnknownIssuer => "its issuer is not trusted here".into(),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "it has expired".into()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "it is not valid yet (is the clock right?)".into()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "it is for another host".into()
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+/// The first error in the chain that `pick` knows, looking inside [`io::Error`]s too, which hide theirs from `source`.
+fn find<'a, T>(
+    error: &'a (dyn StdError + 'static),
+    pick: impl Fn(&'a (dyn StdError + 'static)) -> Option<&'a T> + Copy,
+) -> Option<&'a T> {
+    chain(error).find_map(pick)
+}
+
+fn innermost(error: &(dyn StdError + 'static)) -> String {
+    chain(error)
+        .last()
+        .map(ToString::to_string)
+        .unwrap_or_default()
+}
+
+fn chain<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error| inner(*error))
+}
+
+fn inner<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    let hidden = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref);
+    hidden
+        .map(|inner| inner as &(dyn StdError + 'static))
+        .or_else(|| error.source())
+}

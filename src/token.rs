@@ -1,0 +1,81 @@
+//! What is asked for (a scope) and what comes back (a token).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
+
+use crate::secret::Secret;
+
+const DEFAULT_SCOPE: &str = "/.default";
+
+/// The permission asked for: `<server-id>/.default`, all that the client may do at the AKS server application
+/// (Microsoft identity platform, "The .default scope").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope(String);
+
+impl Scope {
+    /// The scope of a server application, given by its ID or ID URI, with or without `/.default`.
+    pub fn of_server(server_id: &str) -> Self {
+        let server_id = server_id.trim_end_matches('/');
+        let server_id = server_id.strip_suffix(DEFAULT_SCOPE).unwrap_or(server_id);
+        Self(format!("{server_id}{DEFAULT_SCOPE}"))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The server application itself: `resource` of the v1 endpoints, IMDS and az.
+    pub fn resource(&self) -> &str {
+        self.0.strip_suffix(DEFAULT_SCOPE).unwrap_or(&self.0)
+    }
+}
+
+/// An access token with what is needed to renew it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    pub access_token: Secret,
+    /// When the access token ends, by our clock.
+    pub expires_on: DateTime<Utc>,
+    pub refresh_token: Option<Secret>,
+}
+
+/// The claims of a JWT, unverified: for advice and expiry only, never for a decision about trust.
+/// `None` if the text is no JWT or lacks what `T` needs.
+pub fn unverified_claims<T: DeserializeOwned>(jwt: &Secret) -> Option<T> {
+    let mut parts = jwt.expose().split('.');
+    let (_header, payload, _signature) = (parts.next()?, parts.next()?, parts.next()?);
+    let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
+    serde_json::from_slice(&payload).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_ends_in_default_once_and_keeps_the_server_as_typed() {
+        for typed in ["srv", "srv/", "srv//", "srv/.default"] {
+            assert_eq!(Scope::of_server(typed).as_str(), "srv/.default", "{typed}");
+        }
+        assert_eq!(
+            Scope::of_server("api://aks-server").resource(),
+            "api://aks-server"
+        );
+    }
+
+    #[test]
+    fn claims_of_what_is_no_jwt_are_none() {
+        for text in ["", "a.b.c", "opaque", "e30.e30"] {
+            assert_eq!(
+                unverified_claims::<serde_json::Value>(&Secret::new(text)),
+                None,
+                "{text}"
+            );
+        }
+        let claims: serde_json::Value =
+            unverified_claims(&Secret::new("e30.eyJleHAiOjF9.sig")).expect("claims");
+        assert_eq!(claims["exp"], 1);
+    }
+}
