@@ -275,3 +275,174 @@ fn check_status(request: &HttpRequest, answer: &HttpResponse) -> Result<(), Erro
 fn without_bom(body: &[u8]) -> &[u8] {
     body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::entra::authority::AuthorityHost;
+    use crate::system::fake::FakeSystem;
+
+    const JWT: &str = "e30.eyJleHAiOjE3NjcyMjkyMDB9.sig";
+
+    fn spn(host: &str) -> Client {
+        Client {
+            authority: Authority::new(AuthorityHost::parse(host).expect("host"), "ten")
+                .expect("tenant"),
+            client_id: "app".into(),
+            auth: ClientAuth::Secret(Secret::new("s3cr&t =+")),
+        }
+    }
+
+    fn token_at(host: &str, system: &FakeSystem) -> Result<Token, Error> {
+        let deadline = Deadline::after(system, Duration::from_secs(60));
+        let client = spn(host);
+        let exchange = client.exchange(system, deadline)?;
+        exchange.token(
+            &Grant::ClientCredentials,
+            &Scope::of_server("srv"),
+            deadline,
+        )
+    }
+
+    fn token(body: impl Into<String>) -> Result<Token, Error> {
+        token_at(
+            "https://login.microsoftonline.com/",
+            &FakeSystem::new([FakeSystem::json(200, body)]),
+        )
+    }
+
+    #[test]
+    fn a_known_cloud_gets_one_request_with_the_original_s_form() {
+        let system = FakeSystem::new([FakeSystem::json(
+            200,
+            r#"{"access_token":"at","expires_in":3599}"#,
+        )]);
+        token_at("https://login.microsoftonline.com/", &system).expect("token");
+        let requests = system.requests();
+        assert_eq!(requests.len(), 1);
+        assert_eq!(
+            requests[0].uri(),
+            "https://login.microsoftonline.com/ten/oauth2/v2.0/token"
+        );
+        assert_eq!(
+            requests[0].headers()[CONTENT_TYPE],
+            "application/x-www-form-urlencoded"
+        );
+        assert_eq!(
+            system.forms(),
+            [
+                "client_id=app&client_secret=s3cr%26t+%3D%2B&grant_type=client_credentials\
+              &scope=srv%2F.default+openid+offline_access+profile"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_unknown_host_is_asked_for_its_endpoints_once() {
+        let discovery = r#"{"issuer":"https://idp.example/ten/v2.0","authorization_endpoint":"https://idp.example/a",
+            "token_endpoint":"https://idp.example/tok","jwks_uri":"https://idp.example/k","response_types_supported":["code"],
+            "subject_types_supported":["pairwise"],"id_token_signing_alg_values_supported":["RS256"]}"#;
+        let answers = [discovery, r#"{"access_token":"at"}"#];
+        let system = FakeSystem::new(answers.map(|body| FakeSystem::json(200, body)));
+        token_at("https://idp.example/", &system).expect("token");
+        let uris: Vec<_> = system
+            .requests()
+            .iter()
+            .map(|request| request.uri().to_string())
+            .collect();
+        assert_eq!(
+            uris,
+            [
+                "https://idp.example/ten/v2.0/.well-known/openid-configuration",
+                "https://idp.example/tok"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_odd_but_lawful_answer_gives_the_token_and_its_end() {
+        let hour = 3600;
+        for (body, life) in [
+            (
+                r#"{"access_token":"at","expires_in":3600}"#.to_owned(),
+                hour,
+            ),
+            (
+                r#"{"access_token":"at","expires_in":"3600","unknown":{"a":[null]}}"#.to_owned(),
+                hour,
+            ),
+            (
+                r#"{"access_token":"at","expires_in":3600.9}"#.to_owned(),
+                hour,
+            ),
+            (
+                r#"{"access_token":"at","expires_on":"1767229200"}"#.to_owned(),
+                hour,
+            ),
+            (r#"{"access_token":"at","expires_in":null}"#.to_owned(), 300),
+            (
+                r#"{"access_token":"at","expires_in":"soon"}"#.to_owned(),
+                300,
+            ),
+            (r#"{"access_token":"at","expires_in":-1}"#.to_owned(), 300),
+            (r#"{"access_token":"at"}"#.to_owned(), 300),
+            (format!(r#"{{"access_token":"{JWT}"}}"#), hour),
+            (
+                "\u{feff}{\"access_token\":\"at\",\"expires_in\":3600}".to_owned(),
+                hour,
+            ),
+        ] {
+            let token = token(body.clone()).expect(&body);
+            assert_eq!(
+                (token.expires_on - FakeSystem::EPOCH).num_seconds(),
+                life,
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_no_token_is_one_error_that_shows_none_of_it() {
+        for body in [
+            "",
+            "null",
+            "[]",
+            "<html>hunter2</html>",
+            r#"{"access_token":"hunter2"#,
+            r#"{"access_token":"hunter2","access_token":"hunter2"}"#,
+            r#"{"access_token":"","refresh_token":"hunter2"}"#,
+            r#"{"token":"hunter2"}"#,
+            r#"{"access_token":null}"#,
+            r#"{"access_token":["hunter2"]}"#,
+        ] {
+            let error = token(body).expect_err(body).to_string();
+            assert!(
+                error.contains("login.microsoftonline.com") && !error.contains("hunter2"),
+                "{error}"
+            );
+            assert!(error.lines().count() <= 3);
+        }
+    }
+
+    #[test]
+    fn another_status_is_named_with_its_host_and_a_redirect_is_not_followed() {
+        for (status, body) in [
+            (307, ""),
+            (403, "<html>hunter2"),
+            (404, "{}"),
+            (201, r#"{"access_token":"hunter2"}"#),
+        ] {
+            let system = FakeSystem::new([FakeSystem::json(status, body)]);
+            let error = token_at("https://login.microsoftonline.com/", &system)
+                .expect_err("refused")
+                .to_string();
+            assert!(
+                error.contains(&status.to_string()) && !error.contains("hunter2"),
+                "{error}"
+            );
+            assert_eq!(system.requests().len(), 1);
+        }
+    }
+}

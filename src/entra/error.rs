@@ -11,7 +11,8 @@ use crate::error::Error;
 #[derive(Debug, Deserialize)]
 struct ErrorAnswer {
     error: String,
-    error_description: Option<String>,
+    #[serde(default)]
+    error_description: String,
     #[serde(default)]
     error_codes: Vec<u32>,
     correlation_id: Option<String>,
@@ -19,14 +20,286 @@ struct ErrorAnswer {
 
 /// Reads an error answer; `None` if the body is none.
 pub fn read(body: &[u8]) -> Option<Error> {
-    let answer: ErrorAnswer = serde_json::from_slice(body).ok()?;
-    Some(explain(&answer))
+    serde_json::from_slice(body)
+        .ok()
+        .map(|answer: ErrorAnswer| explain(&answer))
 }
 
+/// Three lines: Entra's own first sentence, our words with the way out, the reference for support.
 fn explain(answer: &ErrorAnswer) -> Error {
-    let description = answer.error_description.as_deref().unwrap_or_default();
-    Error::refused(
-        answer.error.as_str(),
-        format!("{}: {description}", answer.error),
-    )
+    let code = answer.code();
+    let what = match answer.first_sentence() {
+        "" => format!("Entra ID refused: {}", answer.error),
+        sentence => sentence.to_owned(),
+    };
+    let error = match answer.error.as_str() {
+        "temporarily_unavailable" | "server_error" => Error::outside(what),
+        refusal => Error::refused(refusal, what),
+    };
+    let error = error.remedy(advice(&answer.error, code));
+    let reference = [
+        answer
+            .correlation_id()
+            .map(|id| format!("Correlation ID: {id}")),
+        code.map(|code| format!("more: https://login.microsoftonline.com/error?code={code}")),
+    ];
+    let reference: Vec<_> = reference.into_iter().flatten().collect();
+    if reference.is_empty() {
+        error
+    } else {
+        error.reference(reference.join("; "))
+    }
+}
+
+impl ErrorAnswer {
+    /// The AADSTS code: of `error_codes` if it is there, else of the text.
+    fn code(&self) -> Option<u32> {
+        self.error_codes
+            .first()
+            .copied()
+            .or_else(|| code_in(&self.error_description))
+    }
+
+    /// `AADSTS...: ` with the first sentence, without the trace that follows it.
+    fn first_sentence(&self) -> &str {
+        let text = self
+            .error_description
+            .split(['\r', '\n'])
+            .next()
+            .unwrap_or_default();
+        let text = text.split(" Trace ID:").next().unwrap_or_default().trim();
+        text.find(". ").map_or(text, |end| &text[..=end])
+    }
+
+    fn correlation_id(&self) -> Option<&str> {
+        let in_text = || {
+            let (_, rest) = self.error_description.split_once("Correlation ID: ")?;
+            rest.split_whitespace().next()
+        };
+        self.correlation_id
+            .as_deref()
+            .filter(|id| !id.is_empty())
+            .or_else(in_text)
+    }
+}
+
+/// The number of the first `AADSTS<number>` in a text, such as az prints too.
+pub fn code_in(text: &str) -> Option<u32> {
+    let (_, rest) = text.split_once("AADSTS")?;
+    let end = rest
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(rest.len());
+    rest[..end].parse().ok()
+}
+
+/// What to tell a person about an error. The OAuth errors of the device code say more than the code that comes along.
+pub fn advice(oauth_error: &str, code: Option<u32>) -> &'static str {
+    let by_error = OAUTH_ADVICE.iter().find(|(error, _)| *error == oauth_error);
+    let by_code = || {
+        CODE_ADVICE
+            .iter()
+            .find(|(codes, _)| code.is_some_and(|c| codes.contains(&c)))
+    };
+    by_error
+        .map(|(_, advice)| *advice)
+        .or_else(|| by_code().map(|(_, advice)| *advice))
+        .unwrap_or("Entra ID gives the reason above; the link below explains the code.")
+}
+
+/// Advice by OAuth error, where it is plain without a code.
+const OAUTH_ADVICE: &[(&str, &str)] = &[
+    (
+        "authorization_declined",
+        "The sign-in was declined in the browser: run the command again, and approve it.",
+    ),
+    (
+        "access_denied",
+        "The sign-in was declined in the browser: run the command again, and approve it.",
+    ),
+    (
+        "expired_token",
+        "The device code has expired: run the command again for a new one.",
+    ),
+    (
+        "bad_verification_code",
+        "The device code is not known any more: run the command again for a new one.",
+    ),
+];
+
+/// Advice by AADSTS code: what it means in plain words, and what a kubelogin user can do.
+#[rustfmt::skip]
+const CODE_ADVICE: &[(&[u32], &str)] = &[
+    (&[50034, 51004],
+     "There is no such user in this tenant: check --username and --tenant-id; a guest signs in with the tenant that holds the cluster."),
+    (&[50020, 90072],
+     "The account belongs to another directory and is no guest here: give --tenant-id of the cluster's tenant, or have the account invited."),
+    (&[50126],
+     "The user name or password is wrong. Check it before the next try: a few wrong ones lock the account."),
+    (&[50053],
+     "The account is locked, or the sign-in came from a blocked address: wait a while, or have it unlocked."),
+    (&[50055, 50144],
+     "The password has expired: change it in a browser, then sign in again."),
+    (&[50056],
+     "The password is missing or cannot be checked here: set --password or AZURE_PASSWORD; a federated user needs --login interactive."),
+    (&[50057, 7000112],
+     "The user or the application is disabled: ask the directory's administrator."),
+    (&[50058, 50132, 50133, 50173, 70008, 70043, 70044, 700082, 700084],
+     "The remembered sign-in is over (password changed, revoked, or unused for too long): sign in again."),
+    (&[50072, 50074, 50076, 50078, 50079, 50158],
+     "A second factor is needed: use --login interactive or devicecode (ropc cannot give one); with azurecli run: az login --scope <server-id>/.default"),
+    (&[50097, 50131, 53000, 53001, 530003],
+     "Conditional Access wants a managed or compliant device, which a device code cannot prove: use --login interactive or azurecli on that device."),
+    (&[53002, 53003, 530032, 530033, 500212, 500213],
+     "A Conditional Access or cross-tenant policy blocks this: use --login interactive or azurecli from an allowed place, or give the correlation ID to the administrator."),
+    (&[53004],
+     "The account must first register for multi-factor authentication, and may not from here: register on a trusted device."),
+    (&[530084],
+     "Conditional Access wants a token that is bound to the device; a browser or device code cannot give it: use --login azurecli with az's broker."),
+    (&[50105, 501051],
+     "The user or application is not assigned to the server application: have it assigned under Enterprise applications."),
+    (&[65001],
+     "Nobody has consented to this application: ask an administrator for consent, or use another --client-id."),
+    (&[65004],
+     "Consent was declined: sign in again and accept it."),
+    (&[650052, 500011, 50001],
+     "The server application does not exist in this tenant: check --server-id, --tenant-id and --environment."),
+    (&[650057],
+     "The application may not ask for this server: check that --client-id is the AKS client, or add the permission to it."),
+    (&[700016, 70001, 7000229],
+     "The application does not exist in this tenant: check --client-id, --tenant-id and --environment."),
+    (&[90002, 50128, 50059, 900023, 90019],
+     "The tenant was not found: check --tenant-id; China and US Government have directories of their own (--environment)."),
+    (&[900432, 900439],
+     "The account lives in another Azure cloud: check --environment."),
+    (&[50049],
+     "The authority is not known: check --authority-host."),
+    (&[7000215],
+     "The client secret is wrong (often its ID was given instead of its value): check AZURE_CLIENT_SECRET or --client-secret."),
+    (&[7000222],
+     "The client secret has expired: make a new one for the application and set AZURE_CLIENT_SECRET or --client-secret."),
+    (&[7000218, 70002],
+     "The application is not a public client: enable \"Allow public client flows\" for it, or use --login spn with its secret."),
+    (&[700027, 700030, 5000611],
+     "The certificate is not registered for the application, or does not belong to its key: upload it, and check --client-certificate."),
+    (&[700023, 700024, 500133, 50013],
+     "The assertion's audience or time is wrong: check this machine's clock, and that the federated token file is not expired."),
+    (&[70021, 700211, 700212, 700213],
+     "No federated credential of the application matches the token: its issuer, subject and audience must stand there exactly."),
+    (&[50011, 500113],
+     "The redirect address is not registered: add http://localhost under \"Mobile and desktop applications\", or give --redirect-url."),
+    (&[54005, 70000],
+     "The code or grant was used before or is not valid any more: sign in again."),
+    (&[9002325, 9002326, 900144, 9000411, 9002313, 90014, 900561],
+     "Entra ID finds the request malformed, which is a bug of kubelogin: please report it with the correlation ID."),
+    (&[70011, 1002012],
+     "The scope is not valid: --server-id must be an application ID or an application ID URI."),
+    (&[70016],
+     "The sign-in is not finished yet: enter the code in the browser."),
+    (&[70018, 70019, 70020],
+     "The device code is wrong, has expired or was used: run the command again for a new one."),
+    (&[90033, 90024, 90025, 50196, 50197],
+     "Entra ID is busy, or sees the same request in a loop: wait a while, then try again."),
+    (&[16000, 50140],
+     "Entra ID wants a person to choose: use --login interactive."),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(error: &str, code: u32) -> String {
+        serde_json::json!({
+            "error": error,
+            "error_description": format!(
+                "AADSTS{code}: Something is wrong. And more. Trace ID: t-1 Correlation ID: c-1 Timestamp: 2026-01-01 00:00:00Z"
+            ),
+            "error_codes": [code],
+            "timestamp": "2026-01-01 00:00:00Z",
+            "trace_id": "t-1",
+            "correlation_id": "c-1",
+        })
+        .to_string()
+    }
+
+    #[test]
+    fn every_code_of_the_table_is_told_in_three_lines_with_the_way_out() {
+        for (codes, advice) in CODE_ADVICE {
+            for code in *codes {
+                let error = read(answer("invalid_grant", *code).as_bytes()).expect("an error");
+                assert!(error.is_refused_with("invalid_grant"));
+                let lines: Vec<_> = error.to_string().lines().map(str::to_owned).collect();
+                assert_eq!(
+                    lines,
+                    [
+                        format!("AADSTS{code}: Something is wrong."),
+                        (*advice).to_owned(),
+                        format!(
+                            "Correlation ID: c-1; more: https://login.microsoftonline.com/error?code={code}"
+                        ),
+                    ]
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_code_stands_in_two_rows() {
+        let mut codes: Vec<_> = CODE_ADVICE.iter().flat_map(|(codes, _)| *codes).collect();
+        let all = codes.len();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), all);
+    }
+
+    /// Azure/kubelogin loses the text of a declined or expired code ("Response contained no body").
+    #[test]
+    fn a_declined_code_is_not_called_pending() {
+        let error = read(answer("authorization_declined", 70016).as_bytes()).expect("an error");
+        assert!(error.to_string().contains("declined"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_code_keeps_entra_s_sentence_and_the_correlation_id() {
+        let error = read(answer("invalid_request", 4242).as_bytes())
+            .expect("an error")
+            .to_string();
+        assert!(
+            error.starts_with("AADSTS4242: Something is wrong.\n"),
+            "{error}"
+        );
+        assert!(
+            error.contains("c-1") && error.contains("code=4242"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn code_and_correlation_id_are_found_in_the_text_alone() {
+        let body = r#"{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret provided.\r\nTrace ID: t\r\nCorrelation ID: c-9\r\nTimestamp: x"}"#;
+        let error = read(body.as_bytes()).expect("an error").to_string();
+        assert!(
+            error.contains("AZURE_CLIENT_SECRET") && error.contains("Correlation ID: c-9"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_answer_without_text_names_the_oauth_error() {
+        let error = read(br#"{"error":"invalid_scope"}"#)
+            .expect("an error")
+            .to_string();
+        assert!(
+            error.starts_with("Entra ID refused: invalid_scope"),
+            "{error}"
+        );
+        for body in ["", "<html>", "null", "[]", r#"{"message":"x"}"#] {
+            assert!(read(body.as_bytes()).is_none(), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_busy_service_is_no_refusal() {
+        let error = read(answer("temporarily_unavailable", 90033).as_bytes()).expect("an error");
+        assert_eq!(*error.kind(), crate::error::ErrorKind::Outside);
+    }
 }
