@@ -4,6 +4,7 @@ mod assertion;
 pub mod authority;
 pub mod certificate;
 pub mod error;
+pub mod federated_token;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use http::StatusCode;
@@ -19,13 +20,15 @@ use crate::secret::Secret;
 use crate::system::{HttpRequest, HttpResponse, System, Via};
 use crate::token::{Scope, Token, unverified_claims};
 use assertion::JWT_BEARER;
-use authority::{Authority, Endpoints};
+use authority::{Authority, Endpoints, Version};
 use certificate::{Certificate, CertificateFile};
+use federated_token::FederatedToken;
 
 /// An application that signs in, at its authority.
 #[derive(Debug)]
 pub struct Client {
     pub authority: Authority,
+    pub version: Version,
     pub client_id: String,
     pub auth: ClientAuth,
 }
@@ -37,6 +40,8 @@ pub enum ClientAuth {
     Public,
     Secret(Secret),
     Certificate(CertificateFile),
+    /// With the token of another issuer that Entra trusts for it (workload identity federation).
+    Federated(federated_token::Source),
 }
 
 /// What is given for a token.
@@ -46,6 +51,11 @@ pub enum Grant<'a> {
     ClientCredentials,
     /// RFC 8628 section 3.4.
     DeviceCode(&'a Secret),
+    /// RFC 6749 section 4.3.
+    Password {
+        username: &'a str,
+        password: &'a Secret,
+    },
 }
 
 /// The answer of the device authorization endpoint (RFC 8628 section 3.2), with Entra's `message`.
@@ -75,10 +85,12 @@ enum Proof<'a> {
     None,
     Secret(&'a Secret),
     Certificate(Certificate),
+    Federated(FederatedToken),
 }
 
 impl Client {
-    /// Opens the certificate, if the client has one, before anything is sent. Then finds the endpoints: from the table for a known cloud, by one request for any other host.
+    /// Opens the certificate or gets the federated token, if that is the client's proof, before anything is sent to
+    /// Entra. Then finds the endpoints: from the table for a known cloud, by one request for any other host.
     pub fn exchange<'a>(
         &'a self,
         system: &'a dyn System,
@@ -88,8 +100,12 @@ impl Client {
             ClientAuth::Public => Proof::None,
             ClientAuth::Secret(secret) => Proof::Secret(secret),
             ClientAuth::Certificate(file) => Proof::Certificate(file.open(system.now())?),
+            ClientAuth::Federated(source) => {
+                let audience = self.authority.token_exchange_audience();
+                Proof::Federated(source.token(audience, deadline, system)?)
+            }
         };
-        let endpoints = match self.authority.known_endpoints() {
+        let endpoints = match self.authority.known_endpoints(self.version) {
             Some(endpoints) => endpoints,
             None => self.discover(system, deadline)?,
         };
@@ -128,16 +144,40 @@ impl Exchange<'_> {
                 form.append_pair("grant_type", "client_credentials");
             }
             Grant::DeviceCode(device_code) => {
-                form.append_pair("grant_type", "urn:ietf:params:oauth:grant-type:device_code");
-                form.append_pair("device_code", device_code.expose());
+                let (grant_type, field) = match self.client.version {
+                    Version::V1 => ("device_code", "code"),
+                    Version::V2 => (
+                        "urn:ietf:params:oauth:grant-type:device_code",
+                        "device_code",
+                    ),
+                };
+                form.append_pair("grant_type", grant_type);
+                form.append_pair(field, device_code.expose());
+            }
+            Grant::Password { username, password } => {
+                form.append_pair("grant_type", "password");
+                form.append_pair("username", username);
+                form.append_pair("password", password.expose());
             }
         }
-        form.append_pair("scope", &with_openid(scope));
+        let (name, value) = self.asked(scope);
+        form.append_pair(name, &value);
         let request = form_post(&self.endpoints.token, form.finish())?;
         // A token's life counts from before the request, so that it never ends later than we say.
         let now = self.system.now();
         let answer = retry::send(self.system, &request, Via::EnvironmentProxy, deadline)?;
-        read_token(&request, &answer, now)
+        read_token(&request, &answer, now).map_err(|error| match &self.proof {
+            Proof::Federated(token) => token.explain(error),
+            _ => error,
+        })
+    }
+
+    /// The form field that says what the token is for.
+    fn asked(&self, scope: &Scope) -> (&'static str, String) {
+        match self.client.version {
+            Version::V1 => ("resource", scope.resource().to_owned()),
+            Version::V2 => ("scope", with_openid(scope)),
+        }
     }
 
     /// The form fields that prove who the application is.
@@ -154,6 +194,10 @@ impl Exchange<'_> {
                     ("client_assertion", assertion),
                 ]
             }
+            Proof::Federated(token) => vec![
+                ("client_assertion_type", Secret::new(JWT_BEARER)),
+                ("client_assertion", token.jwt().clone()),
+            ],
         })
     }
 
@@ -169,15 +213,18 @@ impl Exchange<'_> {
         })?;
         let client = BasicClient::new(ClientId::new(self.client.client_id.clone()))
             .set_device_authorization_url(DeviceAuthorizationUrl::from_url(url));
-        let scopes = with_openid(scope);
+        let (name, value) = self.asked(scope);
         let send = |request: HttpRequest| {
-            let answer = retry::send(self.system, &request, Via::EnvironmentProxy, deadline)?;
+            let mut answer = retry::send(self.system, &request, Via::EnvironmentProxy, deadline)?;
             check_status(&request, &answer)?;
+            if self.client.version == Version::V1 {
+                unquote_numbers(answer.body_mut());
+            }
             Ok(answer)
         };
         client
             .exchange_device_code()
-            .add_scope(oauth2::Scope::new(scopes))
+            .add_extra_param(name, value)
             .request(&send)
             .map_err(|error| match error {
                 RequestTokenError::Request(error) => error,
@@ -198,6 +245,22 @@ fn form_post(url: &Url, form: String) -> Result<HttpRequest, Error> {
         .header(ACCEPT, "application/json")
         .body(form.into_bytes())
         .map_err(|error| Error::input(format!("{url}: {error}")))
+}
+
+/// Rewrites the device code of the v1 endpoint to RFC 8628's form: numbers without quotes.
+fn unquote_numbers(body: &mut Vec<u8>) {
+    let Ok(mut answer) = serde_json::from_slice::<serde_json::Value>(without_bom(body)) else {
+        return;
+    };
+    for name in ["expires_in", "interval"] {
+        if let Some(seconds) = answer[name]
+            .as_str()
+            .and_then(|text| text.parse::<u64>().ok())
+        {
+            answer[name] = seconds.into();
+        }
+    }
+    *body = answer.to_string().into_bytes();
 }
 
 /// A successful answer of the token endpoint (RFC 6749 section 5.1). A member that comes twice is an error
@@ -318,6 +381,7 @@ mod tests {
         Client {
             authority: Authority::new(AuthorityHost::parse(host).expect("host"), "ten")
                 .expect("tenant"),
+            version: Version::V2,
             client_id: "app".into(),
             auth: ClientAuth::Secret(Secret::new("s3cr&t =+")),
         }

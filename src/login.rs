@@ -1,7 +1,10 @@
 //! A login: a mode with all it needs, able to run.
 
+mod azurepipelines;
 mod devicecode;
+mod ropc;
 mod spn;
+mod workloadidentity;
 
 use crate::entra::authority::{Authority, AuthorityHost};
 use crate::entra::{Client, ClientAuth};
@@ -18,6 +21,9 @@ use crate::token::{Scope, Token};
 pub enum Login {
     DeviceCode(Client),
     Spn(Client),
+    Ropc { client: Client, user: ropc::User },
+    WorkloadIdentity(Client),
+    AzurePipelines(Client),
 }
 
 impl Login {
@@ -26,6 +32,11 @@ impl Login {
         match options.login {
             LoginMode::DeviceCode => devicecode::new(options).map(Self::DeviceCode),
             LoginMode::Spn => spn::new(options).map(Self::Spn),
+            LoginMode::Ropc => ropc::new(options).map(|(client, user)| Self::Ropc { client, user }),
+            LoginMode::WorkloadIdentity => {
+                workloadidentity::new(options).map(Self::WorkloadIdentity)
+            }
+            LoginMode::AzurePipelines => azurepipelines::new(options).map(Self::AzurePipelines),
         }
     }
 
@@ -36,10 +47,12 @@ impl Login {
         timeout: Timeout,
         system: &dyn System,
     ) -> Result<Token, Error> {
+        let deadline = Deadline::after(system, timeout.duration);
         match self {
             Self::DeviceCode(client) => devicecode::acquire(client, scope, timeout, system),
-            Self::Spn(client) => {
-                let deadline = Deadline::after(system, timeout.duration);
+            Self::Ropc { client, user } => ropc::acquire(client, user, scope, deadline, system),
+            // These differ in how the application proves itself, which the client knows.
+            Self::Spn(client) | Self::WorkloadIdentity(client) | Self::AzurePipelines(client) => {
                 spn::acquire(client, scope, deadline, system)
             }
         }
@@ -67,6 +80,7 @@ fn client(options: &Options, auth: ClientAuth) -> Result<Client, Error> {
     }
     Ok(Client {
         authority: Authority::new(host, &tenant_id)?,
+        version: options.version,
         client_id,
         auth,
     })

@@ -7,17 +7,29 @@ use std::fmt;
 pub enum LoginMode {
     DeviceCode,
     Spn,
+    Ropc,
+    WorkloadIdentity,
+    AzurePipelines,
 }
 
 impl LoginMode {
     /// Every mode, in the order that messages list them.
-    pub const ALL: &[Self] = &[Self::DeviceCode, Self::Spn];
+    pub const ALL: &[Self] = &[
+        Self::DeviceCode,
+        Self::Spn,
+        Self::Ropc,
+        Self::WorkloadIdentity,
+        Self::AzurePipelines,
+    ];
 
     /// The word on the command line.
     pub const fn word(self) -> &'static str {
         match self {
             Self::DeviceCode => "devicecode",
             Self::Spn => "spn",
+            Self::Ropc => "ropc",
+            Self::WorkloadIdentity => "workloadidentity",
+            Self::AzurePipelines => "azurepipelines",
         }
     }
 
@@ -26,13 +38,25 @@ impl LoginMode {
         Self::ALL.iter().copied().find(|mode| mode.word() == word)
     }
 
+    /// True if `--legacy` means something to the mode: it can ask the v1 endpoints.
+    pub const fn speaks_v1(self) -> bool {
+        matches!(self, Self::DeviceCode | Self::Spn | Self::Ropc)
+    }
+
+    /// True if the mode can bind its token to a key (`--pop-enabled`).
+    pub const fn proves_possession(self) -> bool {
+        matches!(self, Self::Spn | Self::Ropc)
+    }
+
     /// All words, for a message.
     pub fn words() -> String {
-        Self::ALL
-            .iter()
-            .map(|mode| mode.word())
-            .collect::<Vec<_>>()
-            .join(", ")
+        Self::words_of(|_| true)
+    }
+
+    /// The words of the modes that `is_one` is true for, for a message.
+    pub fn words_of(is_one: impl Fn(Self) -> bool) -> String {
+        let modes = Self::ALL.iter().filter(|mode| is_one(**mode));
+        modes.map(|mode| mode.word()).collect::<Vec<_>>().join(", ")
     }
 }
 
