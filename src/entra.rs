@@ -187,8 +187,12 @@ impl Exchange<'_> {
             Proof::Secret(secret) => vec![("client_secret", (*secret).clone())],
             Proof::Certificate(certificate) => {
                 let (client_id, audience) = (&self.client.client_id, &self.endpoints.token);
-                let assertion =
-                    certificate.assertion(client_id, audience.as_str(), self.system.now())?;
+                let assertion = certificate.assertion(
+                    self.client.version,
+                    client_id,
+                    audience.as_str(),
+                    self.system.now(),
+                )?;
                 vec![
                     ("client_assertion_type", Secret::new(JWT_BEARER)),
                     ("client_assertion", assertion),

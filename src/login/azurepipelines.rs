@@ -33,3 +33,47 @@ pub fn new(options: &Options) -> Result<Client, Error> {
         ..client
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Env;
+    use crate::flag::FlagValues;
+
+    const VARIABLES: [(&str, &str); 5] = [
+        (env::AZURESUBSCRIPTION_CLIENT_ID, "app"),
+        (env::AZURESUBSCRIPTION_TENANT_ID, "ten"),
+        (env::AZURESUBSCRIPTION_SERVICE_CONNECTION_ID, "conn"),
+        (env::SYSTEM_ACCESSTOKEN, "t"),
+        (env::SYSTEM_OIDCREQUESTURI, "https://dev.azure.example/oidc"),
+    ];
+
+    fn login(env: &[(&str, &str)]) -> Result<Client, Error> {
+        let mut typed = FlagValues::new();
+        typed.set(Flag::Login, "azurepipelines");
+        typed.set(Flag::ServerId, "srv");
+        new(&Options::resolve(&typed, &Env::of(env)).expect("options").0)
+    }
+
+    /// Azure/kubelogin#697: the task sets all of it.
+    #[test]
+    fn the_variables_of_the_task_are_enough() {
+        assert_eq!(login(&VARIABLES).expect("login").client_id, "app");
+    }
+
+    #[test]
+    fn each_that_is_missing_is_named() {
+        for (variable, _) in VARIABLES {
+            let env: Vec<_> = VARIABLES
+                .into_iter()
+                .filter(|(name, _)| *name != variable)
+                .collect();
+            let error = login(&env).expect_err(variable).to_string();
+            assert!(error.contains(variable), "{variable}: {error}");
+            assert!(
+                error.contains("Pipelines") || error.contains("AzureCLI@2"),
+                "{error}"
+            );
+        }
+    }
+}

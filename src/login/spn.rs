@@ -89,6 +89,23 @@ mod tests {
     }
 
     #[test]
+    fn legacy_sends_the_same_proof_with_a_resource_to_v1() {
+        let legacy = (Flag::Legacy, "true");
+        let secret = [legacy, (Flag::ClientSecret, "s&cret")];
+        for given in [&secret[..], &[legacy, CERTIFICATE, GOOD_PASSWORD]] {
+            let system = FakeSystem::new([FakeSystem::json(200, TOKEN)]);
+            login(given, &system).expect("token");
+            assert_eq!(
+                system.requests()[0].uri(),
+                "https://login.microsoftonline.com/ten/oauth2/token?api-version=1.0"
+            );
+            let form = &system.forms()[0];
+            let rest = "&grant_type=client_credentials&resource=srv";
+            assert!(form.ends_with(rest) && !form.contains("scope="), "{form}");
+        }
+    }
+
+    #[test]
     fn a_certificate_beats_a_secret_with_one_word_about_it() {
         let given = [CERTIFICATE, GOOD_PASSWORD, (Flag::ClientSecret, "s&cret")];
         let system = FakeSystem::new([FakeSystem::json(200, TOKEN)]);
