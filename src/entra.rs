@@ -1,5 +1,6 @@
 //! Microsoft Entra ID as an OAuth server: a client and a grant go to the token endpoint, a token or an error comes back.
 
+pub mod access_token;
 mod assertion;
 pub mod authority;
 pub mod certificate;
@@ -162,6 +163,10 @@ impl Exchange<'_> {
         }
         let (name, value) = self.asked(scope);
         form.append_pair(name, &value);
+        if let Some(confirmation) = scope.confirmation() {
+            form.append_pair("token_type", "pop");
+            form.append_pair("req_cnf", confirmation);
+        }
         let request = form_post(&self.endpoints.token, form.finish())?;
         // A token's life counts from before the request, so that it never ends later than we say.
         let now = self.system.now();

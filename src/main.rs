@@ -9,6 +9,7 @@
 //! - [`cli`] and [`flag`]: what can be typed; [`env`]: what can be set; [`options`]: both merged, once
 //! - [`login`]: a login mode with all it needs; `login/<mode>.rs` is the value of `--login`
 //! - [`entra`]: OAuth and Entra ID: authority, grants, assertions, errors; [`jwt`]: signing
+//! - [`pop`]: proof-of-possession tokens: claims, key, signed envelope
 //! - [`exec_credential`]: what kubectl says to us and reads from us
 //! - [`system`]: the outside world, one trait; [`retry`]: asking a host again, within a bound
 //! - [`command`]: what each subcommand does with these
@@ -24,6 +25,7 @@ mod jwt;
 mod login;
 mod login_mode;
 mod options;
+mod pop;
 mod retry;
 mod secret;
 mod system;

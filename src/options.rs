@@ -10,6 +10,7 @@ use crate::env::{self, Env};
 use crate::error::Error;
 use crate::flag::{Flag, FlagValues};
 use crate::login_mode::LoginMode;
+use crate::pop;
 use crate::secret::Secret;
 
 /// Everything `get-token` was asked for.
@@ -38,6 +39,8 @@ pub struct Options {
     pub authority_host: Option<AuthorityHost>,
     /// Of Entra's endpoints: v1 with `--legacy`.
     pub version: Version,
+    /// Set if a proof-of-possession token is wanted.
+    pub pop_claims: Option<pop::Claims>,
     pub timeout: Timeout,
 }
 
@@ -187,7 +190,7 @@ impl Options {
             .map(AuthorityHost::parse)
             .transpose()?;
         let version = version(&values, login, &mut notices);
-        check_pop(&values)?;
+        let pop_claims = pop_claims(&values, login)?;
         let timeout = timeout(&values)?;
         let cloud = values
             .text(Flag::Environment)
@@ -222,6 +225,7 @@ impl Options {
             stack_file: env.get(env::AZURE_ENVIRONMENT_FILEPATH).map(PathBuf::from),
             authority_host,
             version,
+            pop_claims,
             timeout,
         };
         if login == LoginMode::Spn
@@ -302,19 +306,39 @@ fn login_mode(values: &FlagValues) -> Result<LoginMode, Error> {
     })
 }
 
-fn check_pop(values: &FlagValues) -> Result<(), Error> {
-    match (
-        values.is_on(Flag::PopEnabled),
-        values.is_given(Flag::PopClaims),
-    ) {
-        (true, false) => Err(Error::input("--pop-enabled needs --pop-claims")
-            .remedy("Give the cluster's resource ID: --pop-claims u=/ARM/ID/OF/CLUSTER")),
-        (false, true) => Err(
-            Error::input("--pop-claims has no effect without --pop-enabled")
-                .remedy("Add --pop-enabled, or leave --pop-claims out."),
-        ),
-        _ => Ok(()),
+/// The claims of the proof-of-possession token, if one is wanted.
+fn pop_claims(values: &FlagValues, login: LoginMode) -> Result<Option<pop::Claims>, Error> {
+    let claims = match (values.is_on(Flag::PopEnabled), values.text(Flag::PopClaims)) {
+        (false, None) => return Ok(None),
+        (true, Some(claims)) => claims,
+        (true, None) => {
+            return Err(Error::input("--pop-enabled needs --pop-claims")
+                .remedy("Give the cluster's resource ID: --pop-claims u=/ARM/ID/OF/CLUSTER"));
+        }
+        (false, Some(_)) => {
+            return Err(
+                Error::input("--pop-claims has no effect without --pop-enabled")
+                    .remedy("Add --pop-enabled, or leave --pop-claims out."),
+            );
+        }
+    };
+    let claims = pop::Claims::parse(claims)?;
+    if values.is_on(Flag::Legacy) {
+        return Err(
+            Error::input("--legacy and --pop-enabled exclude each other").remedy(
+                "Leave one of them out: the v1 endpoint gives no proof-of-possession tokens.",
+            ),
+        );
     }
+    if !login.proves_possession() {
+        let modes = LoginMode::words_of(LoginMode::proves_possession);
+        return Err(
+            Error::input(format!("--pop-enabled does not go with --login {login}")).remedy(
+                format!("Leave --pop-enabled out, or use one of the modes that know it: {modes}."),
+            ),
+        );
+    }
+    Ok(Some(claims))
 }
 
 fn timeout(values: &FlagValues) -> Result<Timeout, Error> {
@@ -626,8 +650,26 @@ mod tests {
         assert!(failure(&[(Flag::Login, "password")], &[]).contains(&LoginMode::words()));
         assert!(failure(&[], &[(env::AAD_LOGIN_METHOD, "x")]).contains("AAD_LOGIN_METHOD"));
         assert!(failure(&[(Flag::Environment, "AzureMoon")], &[]).contains("AzureChinaCloud"));
-        assert!(failure(&[(Flag::PopEnabled, "true")], &[]).contains("--pop-claims"));
-        assert!(failure(&[(Flag::PopClaims, "u=x")], &[]).contains("--pop-enabled"));
+        let (on, claims) = ((Flag::PopEnabled, "true"), (Flag::PopClaims, "u=x"));
+        assert!(failure(&[on], &[]).contains("--pop-claims"));
+        assert!(failure(&[claims], &[]).contains("--pop-enabled"));
+        let both = failure(
+            &[on, claims, (Flag::Login, "spn"), (Flag::Legacy, "true")],
+            &[],
+        );
+        assert!(both.contains("--legacy and --pop-enabled"), "{both}");
+        let modes = LoginMode::words_of(LoginMode::proves_possession);
+        for mode in LoginMode::ALL {
+            let result = resolve(&[on, claims, (Flag::Login, mode.word())], &[]);
+            match result {
+                Ok((options, _)) => {
+                    assert!(mode.proves_possession() && options.pop_claims.is_some())
+                }
+                Err(error) => {
+                    assert!(!mode.proves_possession() && error.to_string().contains(&modes));
+                }
+            }
+        }
         let no_server = Options::resolve(&FlagValues::new(), &Env::of(&[])).expect_err("refused");
         assert!(no_server.to_string().contains("--server-id"));
         for timeout in [
