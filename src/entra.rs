@@ -1,6 +1,8 @@
 //! Microsoft Entra ID as an OAuth server: a client and a grant go to the token endpoint, a token or an error comes back.
 
+mod assertion;
 pub mod authority;
+pub mod certificate;
 pub mod error;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -16,7 +18,9 @@ use crate::retry::{self, Deadline};
 use crate::secret::Secret;
 use crate::system::{HttpRequest, HttpResponse, System, Via};
 use crate::token::{Scope, Token, unverified_claims};
+use assertion::JWT_BEARER;
 use authority::{Authority, Endpoints};
+use certificate::{Certificate, CertificateFile};
 
 /// An application that signs in, at its authority.
 #[derive(Debug)]
@@ -32,6 +36,7 @@ pub enum ClientAuth {
     /// Not at all: a public client, for people.
     Public,
     Secret(Secret),
+    Certificate(CertificateFile),
 }
 
 /// What is given for a token.
@@ -60,23 +65,37 @@ const UNKNOWN_LIFE: TimeDelta = TimeDelta::minutes(5);
 /// A conversation with the endpoints of a client's authority.
 pub struct Exchange<'a> {
     client: &'a Client,
+    proof: Proof<'a>,
     endpoints: Endpoints,
     system: &'a dyn System,
 }
 
+/// What proves who the application is, ready to use.
+enum Proof<'a> {
+    None,
+    Secret(&'a Secret),
+    Certificate(Certificate),
+}
+
 impl Client {
-    /// Finds the endpoints: from the table for a known cloud, by one request for any other host.
+    /// Opens the certificate, if the client has one, before anything is sent. Then finds the endpoints: from the table for a known cloud, by one request for any other host.
     pub fn exchange<'a>(
         &'a self,
         system: &'a dyn System,
         deadline: Deadline,
     ) -> Result<Exchange<'a>, Error> {
+        let proof = match &self.auth {
+            ClientAuth::Public => Proof::None,
+            ClientAuth::Secret(secret) => Proof::Secret(secret),
+            ClientAuth::Certificate(file) => Proof::Certificate(file.open(system.now())?),
+        };
         let endpoints = match self.authority.known_endpoints() {
             Some(endpoints) => endpoints,
             None => self.discover(system, deadline)?,
         };
         Ok(Exchange {
             client: self,
+            proof,
             endpoints,
             system,
         })
@@ -94,14 +113,6 @@ impl Client {
         }
         self.authority.read_discovery(without_bom(answer.body()))
     }
-
-    /// The form fields that prove who the application is.
-    fn proof(&self) -> Result<Vec<(&'static str, Secret)>, Error> {
-        Ok(match &self.auth {
-            ClientAuth::Public => vec![],
-            ClientAuth::Secret(secret) => vec![("client_secret", secret.clone())],
-        })
-    }
 }
 
 impl Exchange<'_> {
@@ -109,7 +120,7 @@ impl Exchange<'_> {
     pub fn token(&self, grant: &Grant, scope: &Scope, deadline: Deadline) -> Result<Token, Error> {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("client_id", &self.client.client_id);
-        for (name, value) in self.client.proof()? {
+        for (name, value) in self.proof_fields()? {
             form.append_pair(name, value.expose());
         }
         match grant {
@@ -127,6 +138,23 @@ impl Exchange<'_> {
         let now = self.system.now();
         let answer = retry::send(self.system, &request, Via::EnvironmentProxy, deadline)?;
         read_token(&request, &answer, now)
+    }
+
+    /// The form fields that prove who the application is.
+    fn proof_fields(&self) -> Result<Vec<(&'static str, Secret)>, Error> {
+        Ok(match &self.proof {
+            Proof::None => vec![],
+            Proof::Secret(secret) => vec![("client_secret", (*secret).clone())],
+            Proof::Certificate(certificate) => {
+                let (client_id, audience) = (&self.client.client_id, &self.endpoints.token);
+                let assertion =
+                    certificate.assertion(client_id, audience.as_str(), self.system.now())?;
+                vec![
+                    ("client_assertion_type", Secret::new(JWT_BEARER)),
+                    ("client_assertion", assertion),
+                ]
+            }
+        })
     }
 
     /// Asks for a device code (RFC 8628 section 3.1).

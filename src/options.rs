@@ -127,7 +127,10 @@ pub fn merge_environment(typed: &FlagValues, env: &Env) -> Merged {
 impl Options {
     /// Merges and checks; the checks stand in the original's order.
     pub fn resolve(typed: &FlagValues, env: &Env) -> Result<(Self, Vec<String>), Error> {
-        let Merged { values, notices } = merge_environment(typed, env);
+        let Merged {
+            values,
+            mut notices,
+        } = merge_environment(typed, env);
         let text = |flag: Flag| values.text(flag).map(str::to_owned);
 
         let login = login_mode(&values)?;
@@ -154,6 +157,15 @@ impl Options {
             authority_host,
             timeout,
         };
+        if login == LoginMode::Spn
+            && options.client_certificate.is_some()
+            && options.client_secret.is_some()
+        {
+            notices.push(
+                "the client certificate is used and the client secret is not: give only one of them"
+                    .into(),
+            );
+        }
         Ok((options, notices))
     }
 }
