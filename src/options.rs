@@ -360,6 +360,32 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_s_table_is_this_table() {
+        let mut flags: Vec<Flag> = Vec::new();
+        for (_, flag, when) in VARIABLES {
+            if *when != When::ArmNames && !flags.contains(flag) {
+                flags.push(*flag);
+            }
+        }
+        let readme = include_str!("../README.md");
+        for flag in flags {
+            let names: Vec<_> = VARIABLES
+                .iter()
+                .filter(|(_, other, when)| *other == flag && *when != When::ArmNames)
+                .map(|(name, ..)| format!("`{name}`"))
+                .collect();
+            let row = format!("| `{}` | {} |", flag.typed(), names.join(", "));
+            assert!(readme.contains(&row), "README.md lacks: {row}");
+        }
+        for (name, ..) in VARIABLES {
+            assert!(
+                readme.contains(&format!("`{name}`")),
+                "README.md does not name {name}"
+            );
+        }
+    }
+
+    #[test]
     fn a_variable_that_says_the_same_as_the_flag_needs_no_word() {
         let (_, notices) =
             resolve(&[(Flag::ClientId, "c")], &[(env::AZURE_CLIENT_ID, "c")]).expect("resolved");

@@ -89,5 +89,8 @@ impl System for RealSystem {
 /// The terminal that this process belongs to, whatever its standard streams are.
 fn controlling_terminal() -> io::Result<std::fs::File> {
     let path = if cfg!(windows) { "CONOUT$" } else { "/dev/tty" };
-    std::fs::OpenOptions::new().write(true).open(path)
+    std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
 }
