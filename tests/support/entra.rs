@@ -21,9 +21,9 @@ use super::tls::{AnyName, Authority, Certificate};
 use parameters::Version;
 use refusal::{Refusal, violation};
 pub use rules::{
-    AUTHORIZATION_SERVER_NAMES, CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID, DeviceCode,
-    FederatedCredential, PUBLIC_CLIENT_ID, Poll, RefreshTokens, Registration, Rules, SERVER_ID,
-    SignIn, TENANT_ID, USER_NAME, USER_PASSWORD, User,
+    AUTHORIZATION_SERVER_NAMES, CLIENT_CERTIFICATE, CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID,
+    DeviceCode, FederatedCredential, PUBLIC_CLIENT_ID, Poll, RefreshTokens, Registration, Rules,
+    SERVER_ID, SignIn, TENANT_ID, USER_NAME, USER_PASSWORD, User,
 };
 
 const CA_FILE: &str = "ca.pem";
@@ -203,6 +203,11 @@ impl FakeEntra {
     /// For tests that break a rule on purpose.
     pub fn take_violations(&self) -> Vec<String> {
         std::mem::take(&mut self.state().violations)
+    }
+
+    /// Answers a request as if it had come through the door.
+    pub(super) fn answer(&self, request: &Request) -> Reply {
+        self.state().answer(request)
     }
 
     pub(super) fn tls(&self) -> Arc<AnyName> {

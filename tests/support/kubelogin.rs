@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 
 use serde_json::Value;
@@ -160,11 +161,13 @@ impl Kubelogin {
         if let Some(mut stdin) = child.stdin.take() {
             let _ = stdin.write_all(&self.stdin); // the program may end without reading
         }
-        let (stdout, stderr) = (read_all(child.stdout.take()), read_all(child.stderr.take()));
+        let stdout = read_all(child.stdout.take());
+        let (stderr, shown) = (lines_of(child.stderr.take()), String::new());
         Running {
             child,
             stdout,
             stderr,
+            shown,
             home: self.home(),
             work: self.work(),
             before,
@@ -180,13 +183,27 @@ impl Kubelogin {
 pub struct Running {
     child: Child,
     stdout: JoinHandle<String>,
-    stderr: JoinHandle<String>,
+    stderr: Receiver<String>,
+    /// What came from `stderr` so far.
+    shown: String,
     home: PathBuf,
     work: PathBuf,
     before: [BTreeSet<OsString>; 2],
 }
 
 impl Running {
+    /// Waits until a line with this text is on stderr, and gives it out.
+    #[track_caller]
+    pub fn shows(&mut self, text: &str) -> String {
+        while let Ok(line) = self.stderr.recv() {
+            self.shown += &line;
+            if line.contains(text) {
+                return line;
+            }
+        }
+        panic!("it ended without a word of {text:?}: {}", self.shown);
+    }
+
     /// As `kill -9` does.
     pub fn kill(&mut self) {
         self.child.kill().expect("the program can be killed");
@@ -195,11 +212,12 @@ impl Running {
     /// Waits for its end, and checks that it left nothing in the working folder, and in the home nothing outside `.kube`.
     pub fn wait(mut self) -> Output {
         let status = self.child.wait().expect("the program can be waited for");
-        let text = |reader: JoinHandle<String>| reader.join().expect("the program writes UTF-8");
+        let stdout = self.stdout.join().expect("the program writes UTF-8");
+        self.shown.extend(self.stderr.iter());
         let output = Output {
             status,
-            stdout: text(self.stdout),
-            stderr: text(self.stderr),
+            stdout,
+            stderr: self.shown,
         };
         let [home, work] = &self.before;
         let in_home: Vec<_> = names_in(&self.home)
@@ -302,6 +320,18 @@ fn read_all(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
         pipe.read_to_string(&mut text).expect("UTF-8");
         text
     })
+}
+
+fn lines_of(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
+    let mut pipe = BufReader::new(pipe.expect("the stream is a pipe"));
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        let mut line = String::new();
+        while pipe.read_line(&mut line).expect("UTF-8") > 0 && sender.send(line).is_ok() {
+            line = String::new();
+        }
+    });
+    receiver
 }
 
 fn names_in(folder: &Path) -> BTreeSet<OsString> {

@@ -15,6 +15,7 @@
 )]
 
 mod api_server; // a Kubernetes API server: kubectl and helm can talk to it
+mod browser; // a person's browser without a screen
 mod entra; // the fake Entra: who is registered, what was asked, what was wrong with it
 mod http1; // HTTP/1.1 messages, read and written
 mod jwt; // tokens and assertions: signed, and checked
@@ -24,13 +25,14 @@ mod temp_dir; // a folder that removes itself
 mod tls; // certificates for any name, signed by a certificate authority of our own
 
 pub use api_server::FakeApiServer;
+pub use browser::{Page, fetch};
 pub use entra::{
-    AUTHORIZATION_SERVER_NAMES, CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID, DeviceCode, Endpoint,
-    FakeEntra, FederatedCredential, PUBLIC_CLIENT_ID, Poll, RefreshTokens, Registration, Rules,
-    SERVER_ID, SignIn, TENANT_ID, USER_NAME, USER_PASSWORD, User,
+    AUTHORIZATION_SERVER_NAMES, CLIENT_CERTIFICATE, CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID,
+    DeviceCode, Endpoint, FakeEntra, FederatedCredential, PUBLIC_CLIENT_ID, Poll, RefreshTokens,
+    Registration, Rules, SERVER_ID, SignIn, TENANT_ID, USER_NAME, USER_PASSWORD, User,
 };
 pub use http1::{Reply, Request};
-pub use jwt::{Claims, claims_of};
+pub use jwt::{Claims, claims_of, client_jwk, sign_as_client};
 pub use kubelogin::{Kubelogin, Output, Running};
 pub use server::FakeHttp;
 pub use temp_dir::TempDir;
