@@ -9,6 +9,7 @@ mod support;
 
 mod get_token; // requests, prompts, stdout and errors of a login
 mod network; // bad networks, bad certificates, odd answers
-mod stand_in;
+mod stand_in; // the stand-ins themselves: what they serve, and what they refuse
+// A person at a terminal.
 #[cfg(unix)]
-mod terminal; // a person at a terminal // the stand-ins themselves: what they serve, and what they refuse
+mod terminal;

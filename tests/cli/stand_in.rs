@@ -192,7 +192,7 @@ fn a_violation_fails_the_test_that_made_it() {
 }
 
 #[test]
-fn the_unknown_is_refused_with_entras_codes() {
+fn the_unknown_is_refused_with_entras_codes_and_reported() {
     let entra = FakeEntra::start();
     let scope = scope();
     let codes = |pairs: &[(&str, &str)]| token(&entra, pairs).1["error_codes"].clone();
@@ -207,6 +207,11 @@ fn the_unknown_is_refused_with_entras_codes() {
     assert_eq!(codes(&unknown_client), json!([700016]));
     entra.change(|rules| rules.tenants.clear());
     assert_eq!(codes(&by_secret(&scope, CLIENT_SECRET)), json!([90002]));
+    let reported = entra.take_violations();
+    assert!(
+        reported.len() == 2 && reported[0].contains("nobody") && reported[1].contains(TENANT_ID),
+        "{reported:?}"
+    );
 }
 
 #[test]
@@ -740,12 +745,13 @@ fn a_bound_token_is_taken_with_the_proof_of_its_key_only() {
     let host = api_server.url().replace("https://", "");
     let now = claims_of(answer["access_token"].as_str().unwrap())["iat"].clone();
     let header = json!({"typ": "pop", "alg": "RS256", "kid": key_id});
-    let envelope = |at: &Value, host: &str| {
+    let made = |ts: &Value, at: &Value, host: &str| {
         sign_as_client(
             &header,
-            &json!({"at": at, "ts": now, "u": host, "cnf": {"jwk": jwk}, "nonce": "n"}),
+            &json!({"at": at, "ts": ts, "u": host, "cnf": {"jwk": jwk}, "nonce": "n"}),
         )
     };
+    let envelope = |at: &Value, host: &str| made(&now, at, host);
     let (_, unbound) = token(&entra, &by_secret(&scope, CLIENT_SECRET));
     let status = |token: &str| {
         let client = client_of(&entra).build().unwrap();
@@ -767,11 +773,13 @@ fn a_bound_token_is_taken_with_the_proof_of_its_key_only() {
     assert_eq!(status(&envelope(access_token, "another-host")), 401);
     assert_eq!(status(&envelope(&unbound["access_token"], &host)), 401);
     assert_eq!(status(access_token.as_str().unwrap()), 401);
+    assert_eq!(status(&made(&json!(1), access_token, &host)), 401);
     let reasons = api_server.refused();
     for (reason, expected) in reasons.iter().zip([
         "not for \"127",
         "bound to the key null",
         "without its proof",
+        "made at 1",
     ]) {
         assert!(reason.contains(expected), "{expected}: {reason}");
     }

@@ -19,7 +19,7 @@ use super::server::{Answerer, Door, Server, lock};
 use super::temp_dir::TempDir;
 use super::tls::{AnyName, Authority, Certificate};
 use parameters::Version;
-use refusal::{Refusal, violation};
+use refusal::{Refusal, refused, violation};
 pub use rules::{
     AUTHORIZATION_SERVER_NAMES, CLIENT_CERTIFICATE, CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID,
     DeviceCode, FederatedCredential, PUBLIC_CLIENT_ID, Poll, RefreshTokens, Registration, Rules,
@@ -276,7 +276,7 @@ impl State {
             return Ok(reply);
         }
         if !self.rules.tenants.contains(&to.tenant) {
-            return Err(refusal::refused(90002, &format!("Tenant '{}'.", to.tenant)));
+            return Err(refused(90002, &format!("Tenant '{}'.", to.tenant)).reported());
         }
         match to.endpoint {
             Endpoint::Token => self.token(&to, request),

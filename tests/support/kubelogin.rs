@@ -164,7 +164,7 @@ impl Kubelogin {
         let stdout = read_all(child.stdout.take());
         let (stderr, shown) = (lines_of(child.stderr.take()), String::new());
         Running {
-            child,
+            process: Process(child),
             stdout,
             stderr,
             shown,
@@ -181,7 +181,7 @@ impl Kubelogin {
 
 /// A started program.
 pub struct Running {
-    child: Child,
+    process: Process,
     stdout: JoinHandle<String>,
     stderr: Receiver<String>,
     /// What came from `stderr` so far.
@@ -206,12 +206,16 @@ impl Running {
 
     /// As `kill -9` does.
     pub fn kill(&mut self) {
-        self.child.kill().expect("the program can be killed");
+        self.process.0.kill().expect("the program can be killed");
     }
 
     /// Waits for its end, and checks that it left nothing in the working folder, and in the home nothing outside `.kube`.
     pub fn wait(mut self) -> Output {
-        let status = self.child.wait().expect("the program can be waited for");
+        let status = self
+            .process
+            .0
+            .wait()
+            .expect("the program can be waited for");
         let stdout = self.stdout.join().expect("the program writes UTF-8");
         self.shown.extend(self.stderr.iter());
         let output = Output {
@@ -234,6 +238,16 @@ impl Running {
             "it changed the working folder: {output:?}"
         );
         output
+    }
+}
+
+/// Ends with its owner: a test that fails must not leave a program behind that waits for a person.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

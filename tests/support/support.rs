@@ -8,6 +8,16 @@
 //! #[path = "../support/support.rs"]
 //! mod support;
 //! ```
+//!
+//! and then reads like this:
+//!
+//! ```ignore
+//! let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Pending, Poll::Approve]);
+//! let kubelogin = Kubelogin::get_token("devicecode").args(["--client-id", PUBLIC_CLIENT_ID]).through_proxy(&entra);
+//! let token = kubelogin.run().token();
+//! assert_eq!(claims_of(&token)["upn"], USER_NAME);
+//! assert_eq!((entra.prompts(), entra.device_polls()), (1, 2));
+//! ```
 #![allow(
     dead_code,
     unused_imports,

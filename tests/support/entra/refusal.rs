@@ -68,6 +68,14 @@ pub fn violation(detail: impl Into<String>) -> Refusal {
 }
 
 impl Refusal {
+    /// Counts it as a violation, too: a test that means it says so with `take_violations`.
+    pub fn reported(self) -> Self {
+        Self {
+            is_violation: true,
+            ..self
+        }
+    }
+
     pub fn reply(&self, request: &Request) -> Reply {
         const UNLISTED: Row = (0, 400, "invalid_grant", "Refused, as the test asked for.");
         let (_, status, error, sentence) = *REFUSALS
