@@ -152,10 +152,10 @@ impl Content {
         let archive = match Pkcs12Archive::from_pkcs12(der, password.map_or("", Secret::expose)) {
             Ok(archive) => archive,
             Err(error) => {
-                let bags = password
-                    .is_none()
-                    .then(|| null_password::read(der))
-                    .flatten();
+                let bags = match password {
+                    Some(_) => None,
+                    None => null_password::read(der),
+                };
                 return match bags {
                     Some(bags) => Self::from_pkcs8(bags.keys.iter(), bags.certificates),
                     None => Err(pkcs12_error(&error, password)),
