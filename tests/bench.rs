@@ -82,7 +82,10 @@ impl<'a> Row<'a> {
     }
 
     /// Starts the program and waits for its end.
-    #[expect(clippy::zombie_processes, reason = "wait4 reaps it and tells its peak memory")]
+    #[expect(
+        clippy::zombie_processes,
+        reason = "wait4 reaps it and tells its peak memory"
+    )]
     fn run(&self) -> Run {
         let mut command = (self.command)();
         command
