@@ -46,6 +46,8 @@ pub enum Grant<'a> {
     ClientCredentials,
     /// RFC 8628 section 3.4.
     DeviceCode(&'a Secret),
+    /// RFC 6749 section 6.
+    RefreshToken(&'a Secret),
 }
 
 /// The answer of the device authorization endpoint (RFC 8628 section 3.2), with Entra's `message`.
@@ -130,6 +132,10 @@ impl Exchange<'_> {
             Grant::DeviceCode(device_code) => {
                 form.append_pair("grant_type", "urn:ietf:params:oauth:grant-type:device_code");
                 form.append_pair("device_code", device_code.expose());
+            }
+            Grant::RefreshToken(refresh_token) => {
+                form.append_pair("grant_type", "refresh_token");
+                form.append_pair("refresh_token", refresh_token.expose());
             }
         }
         form.append_pair("scope", &with_openid(scope));

@@ -50,6 +50,10 @@ pub const ARM_TENANT_ID: &str = "ARM_TENANT_ID";
 pub const AZURE_CLI_TIMEOUT: &str = "AZURE_CLI_TIMEOUT";
 /// The JSON file that describes an Azure Stack Hub cloud (`--environment AzureStackCloud`).
 pub const AZURE_ENVIRONMENT_FILEPATH: &str = "AZURE_ENVIRONMENT_FILEPATH";
+/// The folder of the token cache, as `--cache-dir`; kubectl keeps its own caches there too.
+pub const KUBECACHEDIR: &str = "KUBECACHEDIR";
+/// What guards the token cache, as `--token-cache-storage`.
+pub const KUBELOGIN_TOKEN_CACHE_STORAGE: &str = "KUBELOGIN_TOKEN_CACHE_STORAGE";
 /// What an exec client says to its plugin (client-go, `ExecCredential`).
 pub const KUBERNETES_EXEC_INFO: &str = "KUBERNETES_EXEC_INFO";
 /// The person's home folder; looked at only to know that there is one.
@@ -101,7 +105,6 @@ impl Env {
     }
 
     /// The home folder of the person, if there is one.
-    #[allow(dead_code)] // the token cache and convert-kubeconfig come next
     pub fn home(&self) -> Option<&PathBuf> {
         self.home.as_ref()
     }

@@ -12,6 +12,7 @@ use crate::options::{Options, Timeout, missing};
 use crate::retry::Deadline;
 use crate::system::System;
 use crate::token::{Scope, Token};
+use crate::token_cache::{CacheKey, Fingerprint};
 
 /// A login mode with what it needs; no option that the mode requires is missing any more.
 #[derive(Debug)]
@@ -26,6 +27,42 @@ impl Login {
         match options.login {
             LoginMode::DeviceCode => devicecode::new(options).map(Self::DeviceCode),
             LoginMode::Spn => spn::new(options).map(Self::Spn),
+        }
+    }
+
+    /// Whose token this is: every option that could bring a different one.
+    pub fn cache_key(&self, scope: &Scope) -> CacheKey {
+        let key = CacheKey::new(scope);
+        match self {
+            Self::DeviceCode(client) => of_client(key.with("mode", "devicecode"), client),
+            Self::Spn(client) => of_client(key.with("mode", "spn"), client),
+        }
+    }
+
+    /// What must be the same as when a token was obtained, and must not be seen: secrets given now, state of others.
+    pub fn fingerprint(&self) -> Fingerprint {
+        match self {
+            Self::DeviceCode(_) => Fingerprint::none(),
+            Self::Spn(client) => match &client.auth {
+                ClientAuth::Public => Fingerprint::none(),
+                ClientAuth::Secret(secret) => Fingerprint::of(&[secret.expose().as_bytes()]),
+            },
+        }
+    }
+
+    /// The client that redeems refresh tokens; `None` for the modes that are given none.
+    pub fn refreshing_client(&self) -> Option<&Client> {
+        match self {
+            Self::DeviceCode(client) => Some(client),
+            Self::Spn(_) => None,
+        }
+    }
+
+    /// True if signing in takes a person's time.
+    pub fn asks_a_person(&self) -> bool {
+        match self {
+            Self::DeviceCode(_) => true,
+            Self::Spn(_) => false,
         }
     }
 
@@ -44,6 +81,12 @@ impl Login {
             }
         }
     }
+}
+
+/// Adds what tells one client from another.
+fn of_client(key: CacheKey, client: &Client) -> CacheKey {
+    key.with("authority", &client.authority.url())
+        .with("client", &client.client_id)
 }
 
 /// The client of the modes that go to Entra themselves.
