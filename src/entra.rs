@@ -39,6 +39,17 @@ pub enum ClientAuth {
     Certificate(CertificateFile),
 }
 
+impl ClientAuth {
+    /// What the application proves itself with, for the fingerprint of a token that was obtained so.
+    pub fn secrets(&self) -> Vec<&[u8]> {
+        match self {
+            Self::Public => vec![],
+            Self::Secret(secret) => vec![secret.expose().as_bytes()],
+            Self::Certificate(file) => file.secrets().to_vec(),
+        }
+    }
+}
+
 /// What is given for a token.
 #[derive(Debug)]
 pub enum Grant<'a> {

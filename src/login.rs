@@ -42,11 +42,7 @@ impl Login {
     /// What must be the same as when a token was obtained, and must not be seen: secrets given now, state of others.
     pub fn fingerprint(&self) -> Fingerprint {
         match self {
-            Self::DeviceCode(_) => Fingerprint::none(),
-            Self::Spn(client) => match &client.auth {
-                ClientAuth::Public => Fingerprint::none(),
-                ClientAuth::Secret(secret) => Fingerprint::of(&[secret.expose().as_bytes()]),
-            },
+            Self::DeviceCode(client) | Self::Spn(client) => Fingerprint::of(&client.auth.secrets()),
         }
     }
 

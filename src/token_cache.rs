@@ -60,11 +60,7 @@ impl CacheKey {
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// Of a login that is given no secret.
-    pub fn none() -> Self {
-        Self::of(&[])
-    }
-
+    /// Of these; of nothing for a login that is given no secret.
     pub fn of(secrets: &[&[u8]]) -> Self {
         Self(digest_of(secrets.iter().copied()))
     }

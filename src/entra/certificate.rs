@@ -84,6 +84,12 @@ impl CertificateFile {
         }
     }
 
+    /// The file and its password as they were read: another of either is another proof.
+    pub fn secrets(&self) -> [&[u8]; 2] {
+        let password = self.password.as_ref().map_or("", Secret::expose);
+        [&self.bytes, password.as_bytes()]
+    }
+
     /// Takes the file apart: PEM or PKCS#12, whatever its name says (Azure/kubelogin reads .pfx only as PKCS#12).
     ///
     /// # Errors

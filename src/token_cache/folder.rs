@@ -91,6 +91,7 @@ impl Folder {
         if !file.metadata()?.is_file() {
             return Err(io::Error::other(format!("{name} is no file")));
         }
+        platform::keep_private(&file)?;
         Ok(file)
     }
 
@@ -100,6 +101,7 @@ impl Folder {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             other => other?,
         };
+        self.prepare()?; // refuses a folder of another user
         let mut was_ours = false;
         for file in files {
             let file = file?;

@@ -13,3 +13,4 @@ mod stand_in; // the stand-ins themselves: what they serve, and what they refuse
 // A person at a terminal.
 #[cfg(unix)]
 mod terminal;
+mod token_cache; // tokens kept between runs: who is asked again, and what stands in the way of nobody

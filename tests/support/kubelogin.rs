@@ -141,12 +141,22 @@ impl Kubelogin {
 
     /// Starts the program. Several may run at once, in the same home.
     pub fn spawn(&self) -> Running {
+        self.start(&mut self.command())
+    }
+
+    /// The program as it would be started, for a test that changes more about the process than arguments and environment.
+    pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kubelogin"));
         command
             .args(&self.args)
             .env_clear()
             .envs(self.environment.iter().cloned())
             .current_dir(self.work());
+        command
+    }
+
+    /// Starts what [`Kubelogin::command`] made.
+    pub fn start(&self, command: &mut Command) -> Running {
         let stdin = if self.stdin.is_empty() {
             Stdio::null()
         } else {
