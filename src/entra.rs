@@ -45,6 +45,18 @@ pub enum ClientAuth {
     Federated(federated_token::Source),
 }
 
+impl ClientAuth {
+    /// What the application proves itself with, for the fingerprint of a token that was obtained so.
+    pub fn secrets(&self) -> Vec<&[u8]> {
+        match self {
+            // A token outlives the federated token that it was obtained with, and the next one is another.
+            Self::Public | Self::Federated(_) => vec![],
+            Self::Secret(secret) => vec![secret.expose().as_bytes()],
+            Self::Certificate(file) => file.secrets().to_vec(),
+        }
+    }
+}
+
 /// What is given for a token.
 #[derive(Debug)]
 pub enum Grant<'a> {
@@ -57,6 +69,8 @@ pub enum Grant<'a> {
         username: &'a str,
         password: &'a Secret,
     },
+    /// RFC 6749 section 6.
+    RefreshToken(&'a Secret),
 }
 
 /// The answer of the device authorization endpoint (RFC 8628 section 3.2), with Entra's `message`.
@@ -159,6 +173,10 @@ impl Exchange<'_> {
                 form.append_pair("grant_type", "password");
                 form.append_pair("username", username);
                 form.append_pair("password", password.expose());
+            }
+            Grant::RefreshToken(refresh_token) => {
+                form.append_pair("grant_type", "refresh_token");
+                form.append_pair("refresh_token", refresh_token.expose());
             }
         }
         let (name, value) = self.asked(scope);

@@ -68,6 +68,10 @@ pub const ACTIONS_ID_TOKEN_REQUEST_TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN
 pub const SYSTEM_OIDCREQUESTURI: &str = "SYSTEM_OIDCREQUESTURI";
 /// The bearer token for that request; a step gets it only if it is mapped.
 pub const SYSTEM_ACCESSTOKEN: &str = "SYSTEM_ACCESSTOKEN";
+/// The folder of the token cache, as `--cache-dir`; kubectl keeps its own caches there too.
+pub const KUBECACHEDIR: &str = "KUBECACHEDIR";
+/// What guards the token cache, as `--token-cache-storage`.
+pub const KUBELOGIN_TOKEN_CACHE_STORAGE: &str = "KUBELOGIN_TOKEN_CACHE_STORAGE";
 /// What an exec client says to its plugin (client-go, `ExecCredential`).
 pub const KUBERNETES_EXEC_INFO: &str = "KUBERNETES_EXEC_INFO";
 /// The person's home folder; looked at only to know that there is one.
@@ -119,7 +123,6 @@ impl Env {
     }
 
     /// The home folder of the person, if there is one.
-    #[allow(dead_code)] // the token cache and convert-kubeconfig come next
     pub fn home(&self) -> Option<&PathBuf> {
         self.home.as_ref()
     }

@@ -6,7 +6,7 @@ mod ropc;
 mod spn;
 mod workloadidentity;
 
-use crate::entra::authority::{Authority, AuthorityHost};
+use crate::entra::authority::{Authority, AuthorityHost, Version};
 use crate::entra::{Client, ClientAuth};
 use crate::error::Error;
 use crate::flag::Flag;
@@ -15,6 +15,7 @@ use crate::options::{Options, Timeout, missing};
 use crate::retry::Deadline;
 use crate::system::System;
 use crate::token::{Scope, Token};
+use crate::token_cache::{CacheKey, Fingerprint};
 
 /// A login mode with what it needs; no option that the mode requires is missing any more.
 #[derive(Debug)]
@@ -40,6 +41,52 @@ impl Login {
         }
     }
 
+    /// Whose token this is: every option that could bring a different one.
+    pub fn cache_key(&self, scope: &Scope) -> CacheKey {
+        let key = CacheKey::new(scope);
+        match self {
+            Self::DeviceCode(client) => of_client(key.with("mode", "devicecode"), client),
+            Self::Spn(client) => of_client(key.with("mode", "spn"), client),
+            Self::Ropc { client, user } => {
+                of_client(key.with("mode", "ropc"), client).with("username", &user.name)
+            }
+            Self::WorkloadIdentity(client) => {
+                of_client(key.with("mode", "workloadidentity"), client)
+            }
+            Self::AzurePipelines(client) => of_client(key.with("mode", "azurepipelines"), client),
+        }
+    }
+
+    /// What must be the same as when a token was obtained, and must not be seen: secrets given now, state of others.
+    pub fn fingerprint(&self) -> Fingerprint {
+        match self {
+            Self::DeviceCode(client)
+            | Self::Spn(client)
+            | Self::WorkloadIdentity(client)
+            | Self::AzurePipelines(client) => Fingerprint::of(&client.auth.secrets()),
+            Self::Ropc { user, .. } => Fingerprint::of(&[user.password.expose().as_bytes()]),
+        }
+    }
+
+    /// The client that redeems refresh tokens; `None` for the modes that are given none.
+    pub fn refreshing_client(&self) -> Option<&Client> {
+        match self {
+            Self::DeviceCode(client) | Self::Ropc { client, .. } => Some(client),
+            Self::Spn(_) | Self::WorkloadIdentity(_) | Self::AzurePipelines(_) => None,
+        }
+    }
+
+    /// True if signing in takes a person's time.
+    pub fn asks_a_person(&self) -> bool {
+        match self {
+            Self::DeviceCode(_) => true,
+            Self::Spn(_)
+            | Self::Ropc { .. }
+            | Self::WorkloadIdentity(_)
+            | Self::AzurePipelines(_) => false,
+        }
+    }
+
     /// Signs in.
     pub fn acquire(
         &self,
@@ -57,6 +104,17 @@ impl Login {
             }
         }
     }
+}
+
+/// Adds what tells one client from another.
+fn of_client(key: CacheKey, client: &Client) -> CacheKey {
+    let version = match client.version {
+        Version::V1 => "1",
+        Version::V2 => "2",
+    };
+    key.with("authority", &client.authority.url())
+        .with("version", version)
+        .with("client", &client.client_id)
 }
 
 /// The client of the modes that go to Entra themselves.

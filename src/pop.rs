@@ -120,6 +120,11 @@ impl Key {
         Some(Self { der, n, e })
     }
 
+    /// The key as it is kept.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
     /// `kid`: the JWK thumbprint (RFC 7638).
     fn thumbprint(&self) -> String {
         let Self { n, e, .. } = self;

@@ -81,7 +81,11 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// Starts the program with a bare environment and waits for its end.
+    /// Starts the program and waits for its end.
+    #[expect(
+        clippy::zombie_processes,
+        reason = "wait4 reaps it and tells its peak memory"
+    )]
     fn run(&self) -> Run {
         let mut command = (self.command)();
         command

@@ -1,17 +1,21 @@
 //! `kubelogin get-token`: sign in, print an ExecCredential.
 
 use std::io::Write;
+use std::time::Duration;
 
-use crate::entra::access_token;
-use crate::env::Env;
+use crate::entra::{Client, Grant, access_token};
+use crate::env::{self, Env};
 use crate::error::Error;
 use crate::exec_credential::ExecInfo;
 use crate::flag::FlagValues;
 use crate::login::Login;
-use crate::options::Options;
+use crate::options::{Options, Timeout};
 use crate::pop;
+use crate::retry::Deadline;
+use crate::secret::Secret;
 use crate::system::System;
 use crate::token::{Scope, Token};
+use crate::token_cache::{Entry, Renewal, Slot, TokenCache, Turn};
 
 /// Own options and files are checked first, the network comes after, stdout is written once at the end.
 pub fn run(
@@ -26,27 +30,168 @@ pub fn run(
         system.tell(&notice);
     }
     let login = Login::new(&options)?;
-    let scope = Scope::of_server(&options.server_id);
-    let Some(claims) = &options.pop_claims else {
-        let token = acquire(&login, &scope, &options, system)?;
-        return exec_info.write(&token, out);
+    let cache = TokenCache::new(&options.cache, system);
+    let binding = match &options.pop_claims {
+        Some(claims) => Some(pop::Binding::new(claims, pop_key(cache.as_ref())?)),
+        None => None,
     };
-    let binding = pop::Binding::new(claims, pop::Key::generate()?);
-    let token = acquire(&login, &binding.scope(scope), &options, system)?;
-    exec_info.write(&binding.envelope(token, system.now())?, out)
-}
-
-fn acquire(
-    login: &Login,
-    scope: &Scope,
-    options: &Options,
-    system: &dyn System,
-) -> Result<Token, Error> {
-    let token = login.acquire(scope, options.timeout, system)?;
+    let scope = Scope::of_server(&options.server_id);
+    let request = Request {
+        login,
+        scope: match &binding {
+            Some(binding) => binding.scope(scope),
+            None => scope,
+        },
+        timeout: options.timeout,
+        // kubectl runs a plugin that fails again, at once; a person does not.
+        tries_again: env.get(env::KUBERNETES_EXEC_INFO).is_some(),
+        system,
+    };
+    let token = match &cache {
+        Some(cache) => request.cached_token(cache),
+        None => request.new_token(),
+    }?;
     if system.verbosity() >= 1 {
         for line in access_token::oddities(&token.access_token, options.version) {
             system.tell(line);
         }
     }
-    Ok(token)
+    let token = match binding {
+        Some(binding) => binding.envelope(token, system.now())?,
+        None => token,
+    };
+    exec_info.write(&token, out)
+}
+
+/// Without a cache nothing outlives the run, and so no key needs to.
+fn pop_key(cache: Option<&TokenCache>) -> Result<pop::Key, Error> {
+    cache.map_or_else(pop::Key::generate, TokenCache::pop_key)
+}
+
+/// A login that wants its token.
+struct Request<'a> {
+    login: Login,
+    scope: Scope,
+    timeout: Timeout,
+    /// True if a program runs us, which would do so again after a failure.
+    tries_again: bool,
+    system: &'a dyn System,
+}
+
+/// How long people are waited for who sign in elsewhere, in another kubelogin: a device code lives 15 minutes.
+const PATIENCE_WITH_PEOPLE: Duration = Duration::from_secs(16 * 60);
+/// What a waiter grants the other above its timeout, so as to get its answer.
+const GRACE: Duration = Duration::from_secs(5);
+
+impl Request<'_> {
+    /// The token in the cache while it is good, else one that is obtained once, however many want it at the same time.
+    fn cached_token(&self, cache: &TokenCache) -> Result<Token, Error> {
+        let slot = cache.slot(&self.login.cache_key(&self.scope), self.login.fingerprint());
+        let began = self.system.now();
+        if let Some(entry) = slot.load().filter(|entry| self.is_fresh(entry)) {
+            return Ok(entry.token);
+        }
+        let turn = slot.wait_for_turn(self.patience());
+        let mut entry = slot.load();
+        if let Some(entry) = entry.as_ref().filter(|entry| self.is_fresh(entry)) {
+            return Ok(entry.token.clone());
+        }
+        let renewed = match slot.failure(began, self.tries_again) {
+            Some(error) => Err(error),
+            None => self.renew(entry.as_mut(), &slot, &turn),
+        };
+        renewed.or_else(|error| self.old_token(entry, error))
+    }
+
+    fn is_fresh(&self, entry: &Entry) -> bool {
+        let renewal = match self.login.asks_a_person() && entry.token.refresh_token.is_none() {
+            true => Renewal::ByPerson,
+            false => Renewal::Silent,
+        };
+        entry.is_fresh(self.system.now(), renewal)
+    }
+
+    fn patience(&self) -> Duration {
+        match self.login.asks_a_person() && !self.timeout.is_given {
+            true => PATIENCE_WITH_PEOPLE,
+            false => self.timeout.duration + GRACE,
+        }
+    }
+
+    /// Obtains a token and keeps it, or the error for those who wait.
+    fn renew(&self, entry: Option<&mut Entry>, slot: &Slot, turn: &Turn) -> Result<Token, Error> {
+        let renewed = match entry {
+            Some(entry) => self.refresh(entry, slot, turn),
+            None => self.new_token(),
+        };
+        match &renewed {
+            Ok(token) => slot.save(token, turn),
+            Err(error) => slot.save_failure(error, turn),
+        }
+        renewed
+    }
+
+    /// Redeems the refresh token, and signs in if there is none or its time is over.
+    fn refresh(&self, entry: &mut Entry, slot: &Slot, turn: &Turn) -> Result<Token, Error> {
+        let (Some(old), Some(client)) =
+            (&entry.token.refresh_token, self.login.refreshing_client())
+        else {
+            return self.new_token();
+        };
+        match self.redeem(client, old) {
+            Err(error) if needs_a_new_login(&error) => {
+                slot.drop_refresh_token(entry, turn);
+                self.new_token()
+            }
+            Err(error) if error.is_refused() && !entry.is_alive(self.system.now()) => {
+                self.new_token()
+            }
+            other => other,
+        }
+    }
+
+    fn redeem(&self, client: &Client, refresh_token: &Secret) -> Result<Token, Error> {
+        let deadline = Deadline::after(self.system, self.timeout.duration);
+        let exchange = client.exchange(self.system, deadline)?;
+        let grant = Grant::RefreshToken(refresh_token);
+        let token = exchange.token(&grant, &self.scope, deadline)?;
+        Ok(Token {
+            // An answer without one means that the old one goes on (RFC 6749 section 6).
+            refresh_token: token.refresh_token.or_else(|| Some(refresh_token.clone())),
+            ..token
+        })
+    }
+
+    fn new_token(&self) -> Result<Token, Error> {
+        self.login.acquire(&self.scope, self.timeout, self.system)
+    }
+
+    /// The old token, if it lives and it is not the server's last word that there is no new one.
+    fn old_token(&self, entry: Option<Entry>, error: Error) -> Result<Token, Error> {
+        let now = self.system.now();
+        match entry.filter(|entry| entry.is_alive(now)) {
+            Some(entry) if !error.is_refused() || entry.token.refresh_token.is_some() => {
+                self.system.tell(&format!(
+                    "The token could not be renewed; the old one is used until {}: {}",
+                    entry.token.expires_on.format("%H:%M:%SZ"),
+                    error.to_string().lines().next().unwrap_or_default(),
+                ));
+                Ok(entry.token)
+            }
+            _ => Err(error),
+        }
+    }
+}
+
+/// True if the server wants the person again (RFC 6749 section 5.2, OpenID Connect Core 1.0 section 3.1.2.6): the
+/// refresh token is of no use any more.
+fn needs_a_new_login(error: &Error) -> bool {
+    [
+        "invalid_grant",
+        "interaction_required",
+        "login_required",
+        "consent_required",
+    ]
+    .iter()
+    .any(|code| error.is_refused_with(code))
 }

@@ -131,8 +131,8 @@ mod tests {
             json!({
                 "typ": "JWT",
                 "alg": "PS256",
-                // openssl x509 -in fixtures/certificates/chain.pem -outform der | openssl dgst -sha256 -binary | base64url
-                "x5t#S256": "HiPrPWW-w99v22sbjkrTMZknNcDYMqqC5dvd0gWHMtU",
+                // As fixtures/certificates/make.sh prints it.
+                "x5t#S256": "qoh3NetzWzMtD1MsDxv53HhSggyR6HJPcZ12EtS6XSc",
                 "x5c": chain,
             })
         );

@@ -1,5 +1,7 @@
 //! The file of a client certificate: PEM or PKCS#12 in, an RSA key and its certificate chain out.
 
+mod null_password;
+
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -82,6 +84,12 @@ impl CertificateFile {
         }
     }
 
+    /// The file and its password as they were read: another of either is another proof.
+    pub fn secrets(&self) -> [&[u8]; 2] {
+        let password = self.password.as_ref().map_or("", Secret::expose);
+        [&self.bytes, password.as_bytes()]
+    }
+
     /// Takes the file apart: PEM or PKCS#12, whatever its name says (Azure/kubelogin reads .pfx only as PKCS#12).
     ///
     /// # Errors
@@ -147,25 +155,37 @@ impl Content {
         if parse_x509_certificate(der).is_ok() {
             return Err(no_key());
         }
-        let archive = Pkcs12Archive::from_pkcs12(der, password.map_or("", Secret::expose));
-        let archive = archive.map_err(|error| match error {
-            Pkcs12Error::MacError(_) | Pkcs12Error::UnpadError => does_not_open(password),
-            Pkcs12Error::Pkcs5Error(why) if why == pkcs5::Error::DecryptFailed.to_string() => {
-                does_not_open(password)
+        let archive = match Pkcs12Archive::from_pkcs12(der, password.map_or("", Secret::expose)) {
+            Ok(archive) => archive,
+            Err(error) => {
+                let bags = match password {
+                    Some(_) => None,
+                    None => null_password::read(der),
+                };
+                return match bags {
+                    Some(bags) => Self::from_pkcs8(bags.keys.iter(), bags.certificates),
+                    None => Err(pkcs12_error(&error, password)),
+                };
             }
-            Pkcs12Error::Pkcs5Error(_)
-            | Pkcs12Error::UnsupportedEncryptionScheme
-            | Pkcs12Error::UnsupportedMacAlgorithm => {
-                Error::input("is encrypted in an unknown way").remedy(CONVERT_PKCS12)
-            }
-            _ => Error::input("is damaged, or no PKCS#12").remedy(CONVERT_PKCS12),
-        })?;
-        let keys = archive.keys.iter().map(|bag| rsa_key(bag.key.as_der()));
-        let certificates = archive.certs.iter().map(|bag| bag.cert.as_der().to_vec());
-        Ok(Self {
-            keys: keys.collect::<Result<_, _>>()?,
-            certificates: certificates.collect(),
-        })
+        };
+        Self::from_pkcs8(
+            archive.keys.iter().map(|bag| bag.key.as_der()),
+            archive
+                .certs
+                .iter()
+                .map(|bag| bag.cert.as_der().to_vec())
+                .collect(),
+        )
+    }
+
+    fn from_pkcs8(
+        keys: impl Iterator<Item = impl AsRef<[u8]>>,
+        certificates: Vec<Vec<u8>>,
+    ) -> Result<Self, Error> {
+        let keys = keys
+            .map(|key| rsa_key(key.as_ref()))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { keys, certificates })
     }
 
     /// The first key with its certificate, if both are of use.
@@ -267,6 +287,21 @@ fn decrypt(pkcs8: &[u8], password: Option<&Secret>) -> Result<Zeroizing<Vec<u8>>
     rsa_key(key.as_bytes())
 }
 
+fn pkcs12_error(error: &Pkcs12Error, password: Option<&Secret>) -> Error {
+    match error {
+        Pkcs12Error::MacError(_) | Pkcs12Error::UnpadError => does_not_open(password),
+        Pkcs12Error::Pkcs5Error(why) if *why == pkcs5::Error::DecryptFailed.to_string() => {
+            does_not_open(password)
+        }
+        Pkcs12Error::Pkcs5Error(_)
+        | Pkcs12Error::UnsupportedEncryptionScheme
+        | Pkcs12Error::UnsupportedMacAlgorithm => {
+            Error::input("is encrypted in an unknown way").remedy(CONVERT_PKCS12)
+        }
+        _ => Error::input("is damaged, or no PKCS#12").remedy(CONVERT_PKCS12),
+    }
+}
+
 fn contains(bytes: &[u8], text: &str) -> bool {
     bytes
         .windows(text.len())
@@ -350,6 +385,9 @@ pub mod tests {
         ("legacy-chain.pfx", PASSWORD, CHAIN),
         ("legacy-no-password.pfx", "", LEAF),
         ("no-mac-no-encryption.pfx", "", LEAF),
+        ("null-password-legacy.pfx", "", CHAIN),
+        ("null-password-modern.pfx", "", CHAIN),
+        ("null-password-no-encryption.pfx", "", CHAIN),
         ("pkcs12-in-fact.pem", PASSWORD, LEAF),
     ];
 

@@ -9,21 +9,26 @@ use crate::retry::Deadline;
 use crate::system::System;
 use crate::token::{Scope, Token};
 
-/// A certificate beats a secret, as in the original.
 pub fn new(options: &Options) -> Result<Client, Error> {
-    let auth = match (&options.client_certificate, &options.client_secret) {
-        (Some(path), _) => {
-            let password = options.client_certificate_password.clone();
-            ClientAuth::Certificate(CertificateFile::read(path, password)?)
-        }
-        (None, Some(secret)) => ClientAuth::Secret(secret.clone()),
-        (None, None) => {
-            return Err(missing(Flag::ClientSecret, options.login).remedy(
-                "Give --client-secret (or AZURE_CLIENT_SECRET), or --client-certificate (or AZURE_CLIENT_CERTIFICATE_PATH).",
-            ));
-        }
-    };
-    super::client(options, auth)
+    let client = super::client(options, ClientAuth::Public)?;
+    Ok(Client {
+        auth: auth(options)?,
+        ..client
+    })
+}
+
+/// A certificate beats a secret, as in the original.
+fn auth(options: &Options) -> Result<ClientAuth, Error> {
+    if let Some(path) = &options.client_certificate {
+        let password = options.client_certificate_password.clone();
+        return CertificateFile::read(path, password).map(ClientAuth::Certificate);
+    }
+    let secret = options.client_secret.clone().ok_or_else(|| {
+        missing(Flag::ClientSecret, options.login).remedy(
+            "Give --client-secret (or AZURE_CLIENT_SECRET), or --client-certificate (or AZURE_CLIENT_CERTIFICATE_PATH).",
+        )
+    });
+    secret.map(ClientAuth::Secret)
 }
 
 pub fn acquire(

@@ -94,6 +94,10 @@ impl System for FakeSystem {
             .expect("no answer is left for this request")
     }
 
+    fn caller(&self) -> Option<String> {
+        Some("the caller".into())
+    }
+
     fn verbosity(&self) -> u8 {
         1
     }

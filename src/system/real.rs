@@ -67,6 +67,10 @@ impl System for RealSystem {
         result
     }
 
+    fn caller(&self) -> Option<String> {
+        caller()
+    }
+
     fn verbosity(&self) -> u8 {
         self.verbosity
     }
@@ -86,8 +90,27 @@ impl System for RealSystem {
     }
 }
 
+/// The parent's process ID and, as those are used again, when it started (proc_pid_stat(5), field 22).
+#[cfg(unix)]
+fn caller() -> Option<String> {
+    let parent = std::os::unix::process::parent_id();
+    let status = std::fs::read_to_string(format!("/proc/{parent}/stat")).unwrap_or_default();
+    // The program's name, in parentheses, may hold anything: the fields after it count from the third.
+    let fields = status.rsplit(')').next().unwrap_or_default();
+    let started = fields.split_whitespace().nth(22 - 3).unwrap_or_default();
+    Some(format!("{parent} {started}"))
+}
+
+#[cfg(not(unix))]
+fn caller() -> Option<String> {
+    None
+}
+
 /// The terminal that this process belongs to, whatever its standard streams are.
 fn controlling_terminal() -> io::Result<std::fs::File> {
     let path = if cfg!(windows) { "CONOUT$" } else { "/dev/tty" };
-    std::fs::OpenOptions::new().write(true).open(path)
+    std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
 }

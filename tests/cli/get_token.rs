@@ -33,6 +33,21 @@ fn a_cold_service_principal_at_a_known_cloud_sends_one_request() {
 }
 
 #[test]
+fn a_certificate_proves_the_service_principal_and_beats_a_secret() {
+    let entra = FakeEntra::start();
+    let output = spn(&entra)
+        .args(["--client-certificate", CLIENT_CERTIFICATE])
+        .run();
+    assert_eq!(claims_of(&output.token())["appid"], CONFIDENTIAL_CLIENT_ID);
+    assert_eq!(
+        output.stderr,
+        "the client certificate is used and the client secret is not: give only one of them\n"
+    );
+    assert_eq!(entra.requests().len(), 1);
+    assert_eq!(entra.violations(), [""; 0]);
+}
+
+#[test]
 fn an_unknown_authority_costs_one_discovery_more() {
     let entra = FakeEntra::start();
     bare_spn().entra(&entra).run().token();

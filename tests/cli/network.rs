@@ -61,6 +61,19 @@ fn a_proxy_that_refuses_is_named_without_its_password() {
 }
 
 #[test]
+fn no_proxy_goes_before_the_proxy() {
+    let entra = FakeEntra::start();
+    let straight = Kubelogin::get_token("spn")
+        .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
+        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
+        .env("HTTPS_PROXY", "http://127.0.0.1:1")
+        .env("NO_PROXY", "localhost,127.0.0.1")
+        .entra(&entra);
+    straight.run().token();
+    assert_eq!(entra.connects(), [""; 0]);
+}
+
+#[test]
 fn a_host_that_refuses_connections_is_named_with_the_way_out() {
     let port = TcpListener::bind("127.0.0.1:0")
         .and_then(|free| free.local_addr())
