@@ -147,7 +147,7 @@ mod tests {
             (&json!("JWT"), &json!("RS256"))
         );
         // openssl x509 -in fixtures/certificates/chain.pem -outform der | openssl dgst -sha1 -binary | base64url
-        assert_eq!(header["x5t"], "Xi6LsUpHJbJUzbUdXtckreSCAm0");
+        assert_eq!(header["x5t"], "SsLo04xNr2lFgS9APLl2V3Gt2qI");
         assert_eq!(header.get("x5t#S256"), None);
     }
 
