@@ -27,6 +27,8 @@ use crate::system::System;
 use crate::token::{Scope, Token};
 use flight::Lock;
 use folder::Folder;
+#[cfg(test)]
+pub use folder::tests::Scratch;
 use vault::{Place, Vault};
 
 /// The first byte of a file. Another version is a miss, never an error: an older or newer program may share the folder.
@@ -400,7 +402,6 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::folder::tests::Scratch;
     use super::*;
     use crate::system::fake::FakeSystem;
 
