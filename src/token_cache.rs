@@ -28,6 +28,8 @@ use crate::system::System;
 use crate::token::{Scope, Token};
 use flight::Lock;
 use folder::Folder;
+#[cfg(test)]
+pub use folder::tests::Scratch;
 use vault::{Place, Vault};
 
 /// The first byte of a file. Another version is a miss, never an error: an older or newer program may share the folder.
@@ -456,5 +458,238 @@ impl Turn {
     /// False if another process may be writing the same files, or nothing can be written.
     fn may_write(&self) -> bool {
         matches!(self.lock, Some(Lock::Held(_) | Lock::Unsupported))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::system::fake::FakeSystem;
+
+    /// The key on disk: a unit test leaves the keyring of whoever runs it alone.
+    fn cache<'a>(scratch: &Scratch, system: &'a FakeSystem) -> TokenCache<'a> {
+        let settings = CacheSettings {
+            folder: Some(scratch.path().join("cache")),
+            storage: Storage::Disk,
+        };
+        TokenCache::new(&settings, system).expect("a cache")
+    }
+
+    fn key(client: &str) -> CacheKey {
+        CacheKey::new(&Scope::of_server("srv")).with("client", client)
+    }
+
+    fn token() -> Token {
+        Token {
+            access_token: Secret::new("at"),
+            expires_on: FakeSystem::EPOCH + TimeDelta::hours(1),
+            refresh_token: Some(Secret::new("rt")),
+        }
+    }
+
+    fn save(slot: &Slot) {
+        let turn = slot.wait_for_turn(Duration::ZERO);
+        slot.save(&token(), &turn);
+    }
+
+    fn no_secret() -> Fingerprint {
+        Fingerprint::of(&[])
+    }
+
+    #[test]
+    fn what_was_saved_is_loaded_and_nothing_of_it_can_be_read_on_disk() {
+        let (scratch, system) = (Scratch::new(), FakeSystem::new([]));
+        let cache = cache(&scratch, &system);
+        let slot = cache.slot(&key("app"), no_secret());
+        assert_eq!(slot.load(), None);
+        save(&slot);
+        assert_eq!(slot.load().map(|entry| entry.token), Some(token()));
+        let content = cache.folder.read(&slot.file(TOKEN)).expect("a file");
+        assert!(!content.windows(6).any(|bytes| bytes == b"access"));
+        assert_eq!(system.told(), [""; 0]);
+    }
+
+    #[test]
+    fn another_secret_is_a_miss_until_its_own_token_is_saved() {
+        let (scratch, system) = (Scratch::new(), FakeSystem::new([]));
+        let cache = cache(&scratch, &system);
+        let slot = |secret: &[u8]| cache.slot(&key("app"), Fingerprint::of(&[secret]));
+        save(&slot(b"one"));
+        assert!(slot(b"one").load().is_some());
+        assert_eq!(slot(b"two").load(), None);
+        save(&slot(b"two"));
+        assert_eq!(slot(b"one").load(), None);
+    }
+
+    #[test]
+    fn every_flipped_byte_of_an_entry_is_a_miss() {
+        let (scratch, system) = (Scratch::new(), FakeSystem::new([]));
+        let cache = cache(&scratch, &system);
+        let slot = cache.slot(&key("app"), no_secret());
+        save(&slot);
+        let path = cache.folder.path().join(slot.file(TOKEN));
+        let content = fs::read(&path).expect("an entry");
+        for position in 0..content.len() {
+            let mut damaged = content.clone();
+            damaged[position] ^= 0xff;
+            fs::write(&path, damaged).expect("written");
+            assert_eq!(slot.load(), None, "byte {position}");
+            fs::write(&path, &content[..position]).expect("written");
+            assert_eq!(slot.load(), None, "cut at {position}");
+        }
+        fs::write(&path, [content.as_slice(), b"x"].concat()).expect("written");
+        assert_eq!(slot.load(), None, "a byte too many");
+        fs::write(&path, content).expect("written");
+        assert!(slot.load().is_some());
+    }
+
+    #[test]
+    fn an_entry_under_another_name_is_a_miss() {
+        let (scratch, system) = (Scratch::new(), FakeSystem::new([]));
+        let cache = cache(&scratch, &system);
+        let (mine, other) = (
+            cache.slot(&key("app"), no_secret()),
+            cache.slot(&key("other"), no_secret()),
+        );
+        save(&mine);
+        let at = |slot: &Slot, kind: &str| cache.folder.path().join(slot.file(kind));
+        fs::copy(at(&mine, TOKEN), at(&other, TOKEN)).expect("copied");
+        assert_eq!(other.load(), None);
+        fs::copy(at(&mine, TOKEN), at(&mine, FAILURE)).expect("copied");
+        assert_eq!(mine.failure(FakeSystem::EPOCH, true), None);
+    }
+
+    #[test]
+    fn an_entry_that_lost_its_refresh_token_keeps_its_age() {
+        let (scratch, system) = (Scratch::new(), FakeSystem::new([]));
+        let cache = cache(&scratch, &system);
+        let slot = cache.slot(&key("app"), no_secret());
+        save(&slot);
+        let mut entry = slot.load().expect("an entry");
+        system.sleep(Duration::from_secs(60));
+        slot.drop_refresh_token(&mut entry, &slot.wait_for_turn(Duration::ZERO));
+        let left = slot.load().expect("an entry");
+        assert_eq!(left.obtained_on, FakeSystem::EPOCH);
+        assert_eq!(left.token.refresh_token, None);
+    }
+
+    /// `expires_in`, seconds since it was obtained, who renews it, and whether it is served.
+    #[test]
+    fn a_token_is_served_while_it_lives_five_minutes_longer() {
+        use Renewal::{ByPerson, Silent};
+        for (life, age, renewal, is_served) in [
+            (3600, 0, Silent, true),
+            (3600, 3299, Silent, true),
+            (3600, 3300, Silent, false),
+            (3600, 3300, ByPerson, false),
+            (240, 0, Silent, false),
+            (240, 0, ByPerson, true),
+            (240, 191, ByPerson, true),
+            (240, 192, ByPerson, false),
+            (0, 0, ByPerson, false),
+            // The clock was set back since: a little cannot be told from no skew, more is not believed.
+            (3600, -300, Silent, true),
+            (3600, -301, Silent, false),
+            (3600, -301, ByPerson, false),
+            (3600, -90000, Silent, false),
+            // It was set forth.
+            (3600, 90000, Silent, false),
+        ] {
+            let entry = Entry {
+                token: Token {
+                    expires_on: FakeSystem::EPOCH + TimeDelta::seconds(life),
+                    ..token()
+                },
+                obtained_on: FakeSystem::EPOCH,
+            };
+            let now = FakeSystem::EPOCH + TimeDelta::seconds(age);
+            let is_fresh = entry.is_fresh(now, renewal);
+            assert_eq!(is_fresh, is_served, "{life} {age} {renewal:?}");
+            let lives = (-300..life).contains(&age);
+            assert_eq!(entry.is_alive(now), lives, "{life} {age}");
+        }
+    }
+
+    #[test]
+    fn a_failure_counts_for_who_waited_and_for_the_client_that_tries_again() {
+        let (scratch, system) = (Scratch::new(), FakeSystem::new([]));
+        let cache = cache(&scratch, &system);
+        let slot = cache.slot(&key("app"), Fingerprint::of(&[b"secret"]));
+        let error = Error::refused("authorization_declined", "no").remedy("ask");
+        let began = system.now();
+        system.sleep(Duration::from_secs(60));
+        let turn = slot.wait_for_turn(Duration::ZERO);
+        slot.save_failure(&error, &turn);
+        assert_eq!(slot.failure(began, false), Some(error.clone()), "waited");
+        system.sleep(Duration::from_secs(9));
+        let now = system.now();
+        assert_eq!(slot.failure(now, false), None, "a person, later");
+        assert_eq!(slot.failure(now, true), Some(error), "the same client");
+        let other = cache.slot(&key("app"), Fingerprint::of(&[b"other"]));
+        assert_eq!(other.failure(now, true), None, "another secret");
+        system.sleep(Duration::from_secs(1));
+        assert_eq!(slot.failure(system.now(), true), None, "too late");
+        slot.save(&token(), &turn);
+        assert_eq!(slot.failure(began, false), None, "it went well since");
+    }
+
+    #[test]
+    fn a_waiter_says_why_it_waits_and_does_not_wait_for_ever() {
+        let (scratch, system) = (Scratch::new(), FakeSystem::new([]));
+        let cache = cache(&scratch, &system);
+        let slot = cache.slot(&key("app"), no_secret());
+        let holder = slot.wait_for_turn(Duration::ZERO);
+        assert!(holder.may_write());
+        let waiter = slot.wait_for_turn(Duration::from_secs(30));
+        assert!(!waiter.may_write());
+        assert_eq!(system.told().len(), 1);
+        assert_eq!(system.elapsed().as_secs(), 30);
+        drop(holder);
+        assert!(slot.wait_for_turn(Duration::ZERO).may_write());
+    }
+
+    #[test]
+    fn only_names_that_we_give_are_ours() {
+        let digest = "0123456789abcdef".repeat(4);
+        for name in [
+            format!("kubelogin-{digest}.token"),
+            format!("kubelogin-{digest}.token.tmp"),
+            format!("kubelogin-{digest}.lock"),
+            format!("kubelogin-{digest}.failure"),
+            "kubelogin.key".into(),
+            "kubelogin.key.tmp".into(),
+            "kubelogin.key.lock".into(),
+        ] {
+            assert!(is_ours(&name), "{name}");
+        }
+        for name in [
+            "auth.json",
+            "kubelogin",
+            "kubelogin-notes.token",
+            "pop_rsa_key.cache",
+            &format!("kubelogin-{digest}.json"),
+            &format!("kubelogin-{digest}"),
+            &format!("{digest}.token"),
+        ] {
+            assert!(!is_ours(name), "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn two_keys_share_a_name_only_if_they_are_the_same(
+            one in prop::collection::vec("[a-b]{0,2}", 0..4),
+            two in prop::collection::vec("[a-b]{0,2}", 0..4),
+        ) {
+            let key = |values: &[String]| {
+                let new = CacheKey::new(&Scope::of_server("srv"));
+                values.iter().fold(new, |key, value| key.with("field", value))
+            };
+            prop_assert_eq!(one == two, key(&one).digest() == key(&two).digest());
+        }
     }
 }

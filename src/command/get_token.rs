@@ -195,3 +195,150 @@ fn needs_a_new_login(error: &Error) -> bool {
     .iter()
     .any(|code| error.is_refused_with(code))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flag::Flag;
+    use crate::system::fake::FakeSystem;
+    use crate::token_cache::Scratch;
+
+    const CODE: &str = r#"{"device_code":"dev","user_code":"ABC","verification_uri":"https://microsoft.com/devicelogin",
+        "expires_in":900,"interval":1,"message":"Open the page and enter ABC."}"#;
+    const DECLINED: &str = r#"{"error":"authorization_declined"}"#;
+
+    fn granted(token: &str) -> String {
+        format!(
+            r#"{{"access_token":"{token}","expires_in":3600,"refresh_token":"refresh {token}"}}"#
+        )
+    }
+
+    /// Runs `--login devicecode`, `answers` being what the server says (a status and a body); the token that comes out.
+    fn run_again(
+        scratch: &Scratch,
+        minutes: u64,
+        answers: &[(u16, &str)],
+    ) -> (Result<String, Error>, FakeSystem) {
+        let answers = answers
+            .iter()
+            .map(|(status, body)| FakeSystem::json(*status, *body));
+        let system = FakeSystem::new(answers);
+        system.sleep(Duration::from_secs(60 * minutes));
+        let mut typed = FlagValues::new();
+        for (flag, value) in [
+            (Flag::ServerId, "srv"),
+            (Flag::ClientId, "app"),
+            (Flag::TenantId, "ten"),
+            (Flag::TokenCacheStorage, "disk"),
+        ] {
+            typed.set(flag, value);
+        }
+        typed.set(Flag::CacheDir, scratch.path().to_string_lossy());
+        let mut out = Vec::new();
+        let result = run(&typed, &Env::of(&[]), &system, &mut out);
+        assert_eq!(system.answers_left(), 0);
+        let token = result.map(|()| {
+            let credential: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+            credential["status"]["token"]
+                .as_str()
+                .expect("text")
+                .to_owned()
+        });
+        (token, system)
+    }
+
+    fn token_at(scratch: &Scratch, minutes: u64, answers: &[(u16, &str)]) -> String {
+        run_again(scratch, minutes, answers).0.expect("a token")
+    }
+
+    fn signed_in() -> Scratch {
+        let scratch = Scratch::new();
+        assert_eq!(
+            token_at(&scratch, 0, &[(200, CODE), (200, &granted("1"))]),
+            "1"
+        );
+        scratch
+    }
+
+    #[test]
+    fn a_token_is_renewed_by_its_refresh_token_when_its_time_is_over() {
+        let scratch = signed_in();
+        assert_eq!(token_at(&scratch, 54, &[]), "1");
+        let (token, system) = run_again(&scratch, 56, &[(200, &granted("2"))]);
+        assert_eq!(token, Ok("2".into()));
+        assert_eq!(
+            system.forms(),
+            [
+                "client_id=app&grant_type=refresh_token&refresh_token=refresh+1\
+              &scope=srv%2F.default+openid+offline_access+profile"
+            ]
+        );
+        assert_eq!(token_at(&scratch, 110, &[]), "2");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_is_not_believed() {
+        let scratch = Scratch::new();
+        assert_eq!(
+            token_at(&scratch, 90, &[(200, CODE), (200, &granted("1"))]),
+            "1"
+        );
+        assert_eq!(token_at(&scratch, 60, &[(200, &granted("2"))]), "2");
+        assert_eq!(token_at(&scratch, 60, &[]), "2");
+    }
+
+    #[test]
+    fn a_server_that_is_out_of_order_costs_no_prompt_and_no_refresh_token() {
+        let scratch = signed_in();
+        let out_of_order = [(503, ""); 4];
+        let (alive, system) = run_again(&scratch, 57, &out_of_order);
+        assert_eq!(alive, Ok("1".into()));
+        assert_eq!(system.told().len(), 1);
+        let (dead, system) = run_again(&scratch, 61, &out_of_order);
+        assert!(dead.is_err());
+        assert_eq!(system.prompts(), [""; 0]);
+        assert_eq!(token_at(&scratch, 62, &[(200, &granted("2"))]), "2");
+    }
+
+    #[test]
+    fn an_odd_refusal_leaves_a_living_token_and_replaces_a_dead_one() {
+        let scratch = signed_in();
+        for (minutes, odd) in [
+            (57, (400, r#"{"error":"invalid_client"}"#)),
+            (58, (200, "<html>")),
+            (59, (404, "")),
+        ] {
+            assert_eq!(token_at(&scratch, minutes, &[odd]), "1");
+        }
+        let odd = (400, r#"{"error":"unauthorized_client"}"#);
+        assert_eq!(
+            token_at(&scratch, 61, &[odd, (200, CODE), (200, &granted("2"))]),
+            "2"
+        );
+    }
+
+    #[test]
+    fn a_refresh_token_that_has_ended_costs_one_sign_in_and_is_not_tried_again() {
+        for ended in [
+            r#"{"error":"invalid_grant"}"#,
+            r#"{"error":"interaction_required"}"#,
+        ] {
+            let scratch = signed_in();
+            let (declined, _) =
+                run_again(&scratch, 57, &[(400, ended), (200, CODE), (400, DECLINED)]);
+            assert!(declined.is_err());
+            let again = [(200, CODE), (200, &*granted("2"))];
+            assert_eq!(token_at(&scratch, 58, &again), "2");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_a_refresh_token_leaves_the_old_one() {
+        let scratch = signed_in();
+        let bare = r#"{"access_token":"2","expires_in":3600}"#;
+        assert_eq!(token_at(&scratch, 60, &[(200, bare)]), "2");
+        let (token, system) = run_again(&scratch, 120, &[(200, &granted("3"))]);
+        assert_eq!(token, Ok("3".into()));
+        assert!(system.forms()[0].contains("refresh+1"));
+    }
+}

@@ -253,3 +253,57 @@ mod platform {
         Ok(())
     }
 }
+
+#[cfg(test)]
+pub mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// A folder of one test's own, gone with it.
+    pub struct Scratch(PathBuf);
+
+    impl Scratch {
+        pub fn new() -> Self {
+            static COUNT: AtomicUsize = AtomicUsize::new(0);
+            let number = COUNT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("kubelogin-{}-{number}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            fs::create_dir(&path).expect("a new folder");
+            Self(path)
+        }
+
+        pub fn path(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_over_the_remains_of_the_dead() {
+        let scratch = Scratch::new();
+        let folder = Folder::new(scratch.path().join("a/b"));
+        folder.prepare().expect("made");
+        fs::write(folder.path().join("name.tmp"), "half of someth").expect("remains");
+        for content in ["first", "2nd"] {
+            folder.replace("name", content.as_bytes()).expect("written");
+            assert_eq!(folder.read("name").as_deref(), Some(content.as_bytes()));
+        }
+        let names = fs::read_dir(folder.path()).expect("folder").count();
+        assert_eq!(names, 1);
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_nothing_behind() {
+        let scratch = Scratch::new();
+        let folder = Folder::new(scratch.path().to_owned());
+        fs::create_dir(scratch.path().join("name")).expect("a folder in the way");
+        folder.replace("name", b"content").expect_err("no file");
+        assert!(!scratch.path().join("name.tmp").exists());
+    }
+}
