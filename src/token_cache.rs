@@ -7,6 +7,7 @@
 mod flight;
 mod folder;
 mod keyring;
+mod pop_key;
 mod seal;
 mod vault;
 
@@ -22,7 +23,6 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, one_line};
 use crate::options::{CacheSettings, Storage};
-use crate::pop;
 use crate::secret::Secret;
 use crate::system::System;
 use crate::token::{Scope, Token};
@@ -169,33 +169,18 @@ impl<'a> TokenCache<'a> {
         }
     }
 
-    /// The key that PoP tokens are bound to, one for the whole folder; made and kept if there is none yet. One that
-    /// cannot be kept is good for this run.
-    pub fn pop_key(&self) -> Result<pop::Key, Error> {
-        if let Some(key) = self.find_pop_key() {
-            return Ok(key);
-        }
-        // Two who made one at the same time would not find each other's tokens.
+    /// Waits until nobody else holds the lock on this file, `patience` at most; `tell` is called once if that takes long.
+    fn wait_for_turn(&self, file: &str, patience: Duration, tell: impl FnOnce()) -> Turn {
         let prepared = self.folder.prepare();
-        let lock = prepared.and_then(|()| self.folder.lock_file(POP_LOCK));
-        let lock = lock.map(|file| flight::wait(file, PATIENCE_WITH_POP_KEY, self.system, || {}));
-        if let Some(key) = self.find_pop_key() {
-            return Ok(key);
+        match prepared.and_then(|()| self.folder.lock_file(file)) {
+            Ok(file) => Turn {
+                lock: Some(flight::wait(file, patience, self.system, tell)),
+            },
+            Err(error) => {
+                self.complain(&error.to_string());
+                Turn { lock: None }
+            }
         }
-        let key = pop::Key::generate()?;
-        let kept = match lock {
-            Ok(_lock) => self.seal(POP_KEY, pop_label, key.der()),
-            Err(error) => Err(error.to_string()),
-        };
-        if let Err(why) = kept {
-            self.complain(&why);
-        }
-        Ok(key)
-    }
-
-    fn find_pop_key(&self) -> Option<pop::Key> {
-        let der = self.open(POP_KEY, pop_label)?;
-        pop::Key::from_der(der)
     }
 
     /// Opens a file. `label` says what it is bound to.
@@ -264,19 +249,13 @@ fn is_ours(name: &str) -> bool {
         let is_hex = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
         Some(is_hex && [TOKEN, FAILURE, LOCK].contains(&kind))
     };
-    [vault::KEY_FILE, vault::LOCK_FILE, POP_KEY, POP_LOCK].contains(&name)
-        || digest(name) == Some(true)
-}
-
-/// The sealed key of PoP tokens, and what guards the making of it.
-const POP_KEY: &str = "kubelogin-pop.key";
-const POP_LOCK: &str = "kubelogin-pop.key.lock";
-
-/// How long another process may take to make that key.
-const PATIENCE_WITH_POP_KEY: Duration = Duration::from_secs(10);
-
-fn pop_label(place: Place) -> Vec<u8> {
-    [&[VERSION, place as u8], POP_KEY.as_bytes()].concat()
+    let of_the_folder = [
+        vault::KEY_FILE,
+        vault::LOCK_FILE,
+        pop_key::FILE,
+        pop_key::LOCK_FILE,
+    ];
+    of_the_folder.contains(&name) || digest(name) == Some(true)
 }
 
 const TOKEN: &str = "token";
@@ -407,23 +386,12 @@ impl Slot<'_> {
 
     /// Waits until nobody else signs in for this login, `patience` at most. Whoever waited looks again what there is.
     pub fn wait_for_turn(&self, patience: Duration) -> Turn {
-        let cache = self.cache;
-        let prepared = cache.folder.prepare();
-        let lock = prepared.and_then(|()| cache.folder.lock_file(&self.file(LOCK)));
+        let system = self.cache.system;
         let tell = || {
-            cache
-                .system
+            system
                 .tell("Waiting for another kubelogin that is signing in with the same options ...");
         };
-        match lock {
-            Ok(file) => Turn {
-                lock: Some(flight::wait(file, patience, cache.system, tell)),
-            },
-            Err(error) => {
-                cache.complain(&error.to_string());
-                Turn { lock: None }
-            }
-        }
+        self.cache.wait_for_turn(&self.file(LOCK), patience, tell)
     }
 
     fn file(&self, kind: &str) -> String {
