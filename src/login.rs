@@ -1,6 +1,7 @@
 //! A login: a mode with all it needs, able to run.
 
 mod devicecode;
+mod interactive;
 mod spn;
 
 use crate::entra::authority::{Authority, AuthorityHost};
@@ -12,11 +13,13 @@ use crate::options::{Options, Timeout, missing};
 use crate::retry::Deadline;
 use crate::system::System;
 use crate::token::{Scope, Token};
+use interactive::Interactive;
 
 /// A login mode with what it needs; no option that the mode requires is missing any more.
 #[derive(Debug)]
 pub enum Login {
     DeviceCode(Client),
+    Interactive(Interactive),
     Spn(Client),
 }
 
@@ -25,6 +28,7 @@ impl Login {
     pub fn new(options: &Options) -> Result<Self, Error> {
         match options.login {
             LoginMode::DeviceCode => devicecode::new(options).map(Self::DeviceCode),
+            LoginMode::Interactive => Interactive::new(options).map(Self::Interactive),
             LoginMode::Spn => spn::new(options).map(Self::Spn),
         }
     }
@@ -38,6 +42,7 @@ impl Login {
     ) -> Result<Token, Error> {
         match self {
             Self::DeviceCode(client) => devicecode::acquire(client, scope, timeout, system),
+            Self::Interactive(interactive) => interactive.acquire(scope, timeout, system),
             Self::Spn(client) => {
                 let deadline = Deadline::after(system, timeout.duration);
                 spn::acquire(client, scope, deadline, system)
