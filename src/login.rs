@@ -1,6 +1,7 @@
 //! A login: a mode with all it needs, able to run.
 
 mod devicecode;
+mod interactive;
 mod spn;
 
 use crate::entra::authority::{Authority, AuthorityHost};
@@ -13,11 +14,13 @@ use crate::retry::Deadline;
 use crate::system::System;
 use crate::token::{Scope, Token};
 use crate::token_cache::{CacheKey, Fingerprint};
+use interactive::Interactive;
 
 /// A login mode with what it needs; no option that the mode requires is missing any more.
 #[derive(Debug)]
 pub enum Login {
     DeviceCode(Client),
+    Interactive(Interactive),
     Spn(Client),
 }
 
@@ -26,6 +29,7 @@ impl Login {
     pub fn new(options: &Options) -> Result<Self, Error> {
         match options.login {
             LoginMode::DeviceCode => devicecode::new(options).map(Self::DeviceCode),
+            LoginMode::Interactive => Interactive::new(options).map(Self::Interactive),
             LoginMode::Spn => spn::new(options).map(Self::Spn),
         }
     }
@@ -35,6 +39,10 @@ impl Login {
         let key = CacheKey::new(scope);
         match self {
             Self::DeviceCode(client) => of_client(key.with("mode", "devicecode"), client),
+            Self::Interactive(interactive) => {
+                of_client(key.with("mode", "interactive"), interactive.client())
+                    .with("login hint", interactive.login_hint().unwrap_or_default())
+            }
             Self::Spn(client) => of_client(key.with("mode", "spn"), client),
         }
     }
@@ -43,6 +51,7 @@ impl Login {
     pub fn fingerprint(&self) -> Fingerprint {
         match self {
             Self::DeviceCode(client) | Self::Spn(client) => Fingerprint::of(&client.auth.secrets()),
+            Self::Interactive(_) => Fingerprint::none(),
         }
     }
 
@@ -50,6 +59,7 @@ impl Login {
     pub fn refreshing_client(&self) -> Option<&Client> {
         match self {
             Self::DeviceCode(client) => Some(client),
+            Self::Interactive(interactive) => Some(interactive.client()),
             Self::Spn(_) => None,
         }
     }
@@ -57,7 +67,7 @@ impl Login {
     /// True if signing in takes a person's time.
     pub fn asks_a_person(&self) -> bool {
         match self {
-            Self::DeviceCode(_) => true,
+            Self::DeviceCode(_) | Self::Interactive(_) => true,
             Self::Spn(_) => false,
         }
     }
@@ -71,6 +81,7 @@ impl Login {
     ) -> Result<Token, Error> {
         match self {
             Self::DeviceCode(client) => devicecode::acquire(client, scope, timeout, system),
+            Self::Interactive(interactive) => interactive.acquire(scope, timeout, system),
             Self::Spn(client) => {
                 let deadline = Deadline::after(system, timeout.duration);
                 spn::acquire(client, scope, deadline, system)

@@ -6,17 +6,19 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LoginMode {
     DeviceCode,
+    Interactive,
     Spn,
 }
 
 impl LoginMode {
     /// Every mode, in the order that messages list them.
-    pub const ALL: &[Self] = &[Self::DeviceCode, Self::Spn];
+    pub const ALL: &[Self] = &[Self::DeviceCode, Self::Interactive, Self::Spn];
 
     /// The word on the command line.
     pub const fn word(self) -> &'static str {
         match self {
             Self::DeviceCode => "devicecode",
+            Self::Interactive => "interactive",
             Self::Spn => "spn",
         }
     }

@@ -23,6 +23,9 @@ pub struct Options {
     pub client_secret: Option<Secret>,
     pub client_certificate: Option<PathBuf>,
     pub client_certificate_password: Option<Secret>,
+    /// Where the browser comes back to, as given.
+    pub redirect_url: Option<String>,
+    pub login_hint: Option<String>,
     pub cloud: Cloud,
     /// Where AZURE_ENVIRONMENT_FILEPATH points.
     pub stack_file: Option<PathBuf>,
@@ -208,6 +211,8 @@ impl Options {
             client_secret: values.secret(Flag::ClientSecret),
             client_certificate: text(Flag::ClientCertificate).map(PathBuf::from),
             client_certificate_password: values.secret(Flag::ClientCertificatePassword),
+            redirect_url: text(Flag::RedirectUrl),
+            login_hint: text(Flag::LoginHint),
             cloud,
             stack_file: env.get(env::AZURE_ENVIRONMENT_FILEPATH).map(PathBuf::from),
             authority_host,
