@@ -51,7 +51,7 @@ impl Login {
     pub fn fingerprint(&self) -> Fingerprint {
         match self {
             Self::DeviceCode(client) | Self::Spn(client) => Fingerprint::of(&client.auth.secrets()),
-            Self::Interactive(_) => Fingerprint::none(),
+            Self::Interactive(_) => Fingerprint::of(&[]),
         }
     }
 
