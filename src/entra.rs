@@ -12,7 +12,10 @@ use http::StatusCode;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use oauth2::basic::BasicClient;
 use oauth2::url::{Url, form_urlencoded};
-use oauth2::{ClientId, DeviceAuthorizationUrl, RequestTokenError};
+use oauth2::{
+    AuthUrl, ClientId, CsrfToken, DeviceAuthorizationUrl, PkceCodeChallenge, RedirectUrl,
+    RequestTokenError,
+};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::Error;
@@ -60,6 +63,12 @@ impl ClientAuth {
 /// What is given for a token.
 #[derive(Debug)]
 pub enum Grant<'a> {
+    /// RFC 6749 section 4.1.3, with the PKCE verifier (RFC 7636 section 4.5).
+    AuthorizationCode {
+        code: &'a Secret,
+        code_verifier: &'a Secret,
+        redirect_uri: &'a str,
+    },
     /// RFC 6749 section 4.4.
     ClientCredentials,
     /// RFC 8628 section 3.4.
@@ -71,6 +80,25 @@ pub enum Grant<'a> {
     },
     /// RFC 6749 section 6.
     RefreshToken(&'a Secret),
+}
+
+/// What a browser carries to Entra (RFC 6749 section 4.1.1).
+#[derive(Debug)]
+pub struct AuthorizationRequest<'a> {
+    pub redirect_uri: &'a str,
+    /// The user name to fill in; without it the person picks an account.
+    pub login_hint: Option<&'a str>,
+    pub code_challenge: &'a PkceCodeChallenge,
+    pub state: &'a CsrfToken,
+}
+
+/// How the browser brings Entra's answer back (OAuth 2.0 Multiple Response Type Encoding Practices, and Form Post).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResponseMode {
+    /// In the body of a form: the code stays out of the address and the browser's history.
+    FormPost,
+    /// In the address, where a person can copy it.
+    Query,
 }
 
 /// The answer of the device authorization endpoint (RFC 8628 section 3.2), with Entra's `message`.
@@ -155,6 +183,16 @@ impl Exchange<'_> {
             form.append_pair(name, value.expose());
         }
         match grant {
+            Grant::AuthorizationCode {
+                code,
+                code_verifier,
+                redirect_uri,
+            } => {
+                form.append_pair("grant_type", "authorization_code");
+                form.append_pair("code", code.expose());
+                form.append_pair("code_verifier", code_verifier.expose());
+                form.append_pair("redirect_uri", redirect_uri);
+            }
             Grant::ClientCredentials => {
                 form.append_pair("grant_type", "client_credentials");
             }
@@ -226,6 +264,36 @@ impl Exchange<'_> {
                 ("client_assertion", token.jwt().clone()),
             ],
         })
+    }
+
+    /// The address that a browser signs in at. Nothing is sent.
+    pub fn authorization_url(
+        &self,
+        request: &AuthorizationRequest,
+        response_mode: ResponseMode,
+        scope: &Scope,
+    ) -> Result<Url, Error> {
+        let redirect_url = RedirectUrl::new(request.redirect_uri.to_owned())
+            .map_err(|error| Error::input(format!("{}: {error}", request.redirect_uri)))?;
+        let client = BasicClient::new(ClientId::new(self.client.client_id.clone()))
+            .set_auth_uri(AuthUrl::from_url(self.endpoints.authorize.clone()))
+            .set_redirect_uri(redirect_url);
+        let url = client
+            .authorize_url(|| request.state.clone())
+            .add_scope(oauth2::Scope::new(with_openid(scope)))
+            .set_pkce_challenge(request.code_challenge.clone())
+            .add_extra_param(
+                "response_mode",
+                match response_mode {
+                    ResponseMode::FormPost => "form_post",
+                    ResponseMode::Query => "query",
+                },
+            );
+        let url = match request.login_hint {
+            Some(user) => url.add_extra_param("login_hint", user),
+            None => url.add_extra_param("prompt", "select_account"),
+        };
+        Ok(url.url().0)
     }
 
     /// Asks for a device code (RFC 8628 section 3.1).

@@ -74,6 +74,10 @@ pub const KUBECACHEDIR: &str = "KUBECACHEDIR";
 pub const KUBELOGIN_TOKEN_CACHE_STORAGE: &str = "KUBELOGIN_TOKEN_CACHE_STORAGE";
 /// What an exec client says to its plugin (client-go, `ExecCredential`).
 pub const KUBERNETES_EXEC_INFO: &str = "KUBERNETES_EXEC_INFO";
+/// The browsers to try, each with `%s` for the address or without, as `xdg-open` and Python have it.
+pub const BROWSER: &str = "BROWSER";
+/// Set by the Windows Subsystem for Linux.
+pub const WSL_DISTRO_NAME: &str = "WSL_DISTRO_NAME";
 /// The person's home folder; looked at only to know that there is one.
 const HOME: &str = "HOME";
 

@@ -2,6 +2,7 @@
 
 mod azurepipelines;
 mod devicecode;
+mod interactive;
 mod ropc;
 mod spn;
 mod workloadidentity;
@@ -16,11 +17,13 @@ use crate::retry::Deadline;
 use crate::system::System;
 use crate::token::{Scope, Token};
 use crate::token_cache::{CacheKey, Fingerprint};
+use interactive::Interactive;
 
 /// A login mode with what it needs; no option that the mode requires is missing any more.
 #[derive(Debug)]
 pub enum Login {
     DeviceCode(Client),
+    Interactive(Interactive),
     Spn(Client),
     Ropc { client: Client, user: ropc::User },
     WorkloadIdentity(Client),
@@ -32,6 +35,7 @@ impl Login {
     pub fn new(options: &Options) -> Result<Self, Error> {
         match options.login {
             LoginMode::DeviceCode => devicecode::new(options).map(Self::DeviceCode),
+            LoginMode::Interactive => Interactive::new(options).map(Self::Interactive),
             LoginMode::Spn => spn::new(options).map(Self::Spn),
             LoginMode::Ropc => ropc::new(options).map(|(client, user)| Self::Ropc { client, user }),
             LoginMode::WorkloadIdentity => {
@@ -46,6 +50,10 @@ impl Login {
         let key = CacheKey::new(scope);
         match self {
             Self::DeviceCode(client) => of_client(key.with("mode", "devicecode"), client),
+            Self::Interactive(interactive) => {
+                of_client(key.with("mode", "interactive"), interactive.client())
+                    .with("login hint", interactive.login_hint().unwrap_or_default())
+            }
             Self::Spn(client) => of_client(key.with("mode", "spn"), client),
             Self::Ropc { client, user } => {
                 of_client(key.with("mode", "ropc"), client).with("username", &user.name)
@@ -65,6 +73,7 @@ impl Login {
             | Self::WorkloadIdentity(client)
             | Self::AzurePipelines(client) => Fingerprint::of(&client.auth.secrets()),
             Self::Ropc { user, .. } => Fingerprint::of(&[user.password.expose().as_bytes()]),
+            Self::Interactive(_) => Fingerprint::of(&[]),
         }
     }
 
@@ -72,6 +81,7 @@ impl Login {
     pub fn refreshing_client(&self) -> Option<&Client> {
         match self {
             Self::DeviceCode(client) | Self::Ropc { client, .. } => Some(client),
+            Self::Interactive(interactive) => Some(interactive.client()),
             Self::Spn(_) | Self::WorkloadIdentity(_) | Self::AzurePipelines(_) => None,
         }
     }
@@ -79,7 +89,7 @@ impl Login {
     /// True if signing in takes a person's time.
     pub fn asks_a_person(&self) -> bool {
         match self {
-            Self::DeviceCode(_) => true,
+            Self::DeviceCode(_) | Self::Interactive(_) => true,
             Self::Spn(_)
             | Self::Ropc { .. }
             | Self::WorkloadIdentity(_)
@@ -97,6 +107,7 @@ impl Login {
         let deadline = Deadline::after(system, timeout.duration);
         match self {
             Self::DeviceCode(client) => devicecode::acquire(client, scope, timeout, system),
+            Self::Interactive(interactive) => interactive.acquire(scope, timeout, system),
             Self::Ropc { client, user } => ropc::acquire(client, user, scope, deadline, system),
             // These differ in how the application proves itself, which the client knows.
             Self::Spn(client) | Self::WorkloadIdentity(client) | Self::AzurePipelines(client) => {

@@ -6,6 +6,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LoginMode {
     DeviceCode,
+    Interactive,
     Spn,
     Ropc,
     WorkloadIdentity,
@@ -16,6 +17,7 @@ impl LoginMode {
     /// Every mode, in the order that messages list them.
     pub const ALL: &[Self] = &[
         Self::DeviceCode,
+        Self::Interactive,
         Self::Spn,
         Self::Ropc,
         Self::WorkloadIdentity,
@@ -26,6 +28,7 @@ impl LoginMode {
     pub const fn word(self) -> &'static str {
         match self {
             Self::DeviceCode => "devicecode",
+            Self::Interactive => "interactive",
             Self::Spn => "spn",
             Self::Ropc => "ropc",
             Self::WorkloadIdentity => "workloadidentity",
@@ -45,7 +48,7 @@ impl LoginMode {
 
     /// True if the mode can bind its token to a key (`--pop-enabled`).
     pub const fn proves_possession(self) -> bool {
-        matches!(self, Self::Spn | Self::Ropc)
+        matches!(self, Self::Interactive | Self::Spn | Self::Ropc)
     }
 
     /// All words, for a message.

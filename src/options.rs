@@ -24,6 +24,9 @@ pub struct Options {
     pub client_secret: Option<Secret>,
     pub client_certificate: Option<PathBuf>,
     pub client_certificate_password: Option<Secret>,
+    /// Where the browser comes back to, as given.
+    pub redirect_url: Option<String>,
+    pub login_hint: Option<String>,
     pub username: Option<String>,
     pub password: Option<Secret>,
     pub federated_token_file: Option<PathBuf>,
@@ -260,6 +263,8 @@ impl Options {
             client_secret: values.secret(Flag::ClientSecret),
             client_certificate: text(Flag::ClientCertificate).map(PathBuf::from),
             client_certificate_password: values.secret(Flag::ClientCertificatePassword),
+            redirect_url: text(Flag::RedirectUrl),
+            login_hint: text(Flag::LoginHint),
             username: text(Flag::Username),
             password: values.secret(Flag::Password),
             federated_token_file: text(Flag::FederatedTokenFile).map(PathBuf::from),

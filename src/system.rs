@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+mod browser;
 #[cfg(test)]
 pub mod fake;
 mod http_client;
@@ -45,7 +46,15 @@ pub trait System {
     fn tell(&self, line: &str);
     /// A request to the person that must be seen now: on stderr, and on the controlling terminal where stderr is not one.
     fn prompt(&self, text: &str);
+    /// Opens a browser in the background. A failure is told, for the person can open the address elsewhere.
+    fn open_browser(&self, url: &str);
+    /// From now on hands each line that the person types to `receive`, from a thread of its own.
+    /// False if nobody can type here: then it does nothing.
+    fn receive_typed_lines(&self, receive: LineReceiver) -> bool;
 }
+
+/// Takes a line that the person typed, without its end.
+pub type LineReceiver = Box<dyn FnMut(String) + Send>;
 
 /// The way to a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

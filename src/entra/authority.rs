@@ -165,6 +165,8 @@ pub enum Version {
 /// The endpoints of an authority that logins use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoints {
+    /// Where a browser goes (RFC 6749 section 3.1).
+    pub authorize: Url,
     pub token: Url,
     /// RFC 8628; `None` if the host offers no device code.
     pub device_code: Option<Url>,
@@ -195,10 +197,12 @@ impl Authority {
         let url = |path: &str| Url::parse(&self.at(path)).ok();
         match version {
             Version::V1 => Some(Endpoints {
+                authorize: url("oauth2/authorize")?,
                 token: url("oauth2/token?api-version=1.0")?,
                 device_code: url("oauth2/devicecode?api-version=1.0"),
             }),
             Version::V2 if self.host.is_known() => Some(Endpoints {
+                authorize: url("oauth2/v2.0/authorize")?,
                 token: url("oauth2/v2.0/token")?,
                 device_code: url("oauth2/v2.0/devicecode"),
             }),
@@ -264,6 +268,7 @@ impl Authority {
             .device_authorization_endpoint
             .as_ref();
         Ok(Endpoints {
+            authorize: https(metadata.authorization_endpoint().url())?,
             token: https(token.url())?,
             device_code: device_code.map(https).transpose()?,
         })

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, Utc};
 
+use super::browser::Browser;
 use super::http_client::HttpClient;
-use super::{HttpRequest, HttpResponse, NetworkError, System, Via};
+use super::{HttpRequest, HttpResponse, LineReceiver, NetworkError, System, Via};
 use crate::env::Env;
 use crate::error::one_line;
 
@@ -15,6 +16,7 @@ pub struct RealSystem {
     began: Instant,
     verbosity: u8,
     http: HttpClient,
+    browser: Browser,
 }
 
 impl RealSystem {
@@ -24,6 +26,7 @@ impl RealSystem {
             began: Instant::now(),
             verbosity: 0,
             http: HttpClient::new(env),
+            browser: Browser::new(env),
         }
     }
 
@@ -76,8 +79,7 @@ impl System for RealSystem {
     }
 
     fn tell(&self, line: &str) {
-        // A closed stderr is no reason to fail: there is nobody left to tell.
-        let _ = writeln!(io::stderr(), "{line}");
+        write_line(line);
     }
 
     fn prompt(&self, text: &str) {
@@ -88,6 +90,40 @@ impl System for RealSystem {
             let _ = controlling_terminal().and_then(|mut terminal| writeln!(terminal, "{text}"));
         }
     }
+
+    fn open_browser(&self, url: &str) {
+        self.browser.open(url, write_line);
+    }
+
+    fn receive_typed_lines(&self, mut receive: LineReceiver) -> bool {
+        let can_type = io::stdin().is_terminal() && is_in_foreground();
+        can_type
+            && std::thread::Builder::new()
+                .spawn(move || {
+                    io::stdin()
+                        .lines()
+                        .map_while(Result::ok)
+                        .for_each(&mut receive)
+                })
+                .is_ok()
+    }
+}
+
+/// A line on stderr. A closed stderr is no reason to fail: there is nobody left to tell.
+fn write_line(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// False if reading the terminal would stop this process and all of its job (SIGTTIN), as after `kubectl ... &`.
+#[cfg(unix)]
+fn is_in_foreground() -> bool {
+    rustix::termios::tcgetpgrp(io::stdin())
+        .is_ok_and(|foreground| foreground == rustix::process::getpgrp())
+}
+
+#[cfg(not(unix))]
+fn is_in_foreground() -> bool {
+    true
 }
 
 /// The parent's process ID and, as those are used again, when it started (proc_pid_stat(5), field 22).
