@@ -1,0 +1,181 @@
+//! A Kubernetes API server: as much of it as kubectl and helm need to list things, for those who come with a good token.
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use super::entra::{FakeEntra, SERVER_ID};
+use super::http1::{Reply, Request};
+use super::jwt::{Claims, Jwt};
+use super::server::{Door, Server, lock};
+
+/// A cluster that takes tokens of the fake Entra, for [`SERVER_ID`], in force. All else is 401.
+pub struct FakeApiServer {
+    server: Server,
+    ca_pem: String,
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    requests: Vec<Request>,
+    admitted: Vec<Claims>,
+    refused: Vec<String>,
+}
+
+impl FakeApiServer {
+    /// With a certificate of the fake Entra's authority.
+    pub fn start(entra: &FakeEntra) -> Self {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let recording = Arc::clone(&seen);
+        let answerer = Arc::new(move |request: &Request| lock(&recording).answer(request));
+        Self {
+            server: Server::start(Door::Tls(entra.tls().server_config()), answerer),
+            ca_pem: entra.ca_pem().to_owned(),
+            seen,
+        }
+    }
+
+    /// For `server:` in a kubeconfig.
+    pub fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.server.port())
+    }
+
+    /// A kubeconfig with this cluster and one user, whose block is given as JSON: `{"token": ..}` or `{"exec": {..}}`.
+    pub fn kubeconfig(&self, user: &Value) -> String {
+        use base64::Engine as _;
+        let ca = base64::engine::general_purpose::STANDARD.encode(&self.ca_pem);
+        // JSON is YAML.
+        let config = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "fake", "cluster": {"server": self.url(), "certificate-authority-data": ca}}],
+            "users": [{"name": "person", "user": user}],
+            "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "person"}}],
+            "current-context": "fake",
+        });
+        format!("{config:#}\n")
+    }
+
+    pub fn requests(&self) -> Vec<Request> {
+        lock(&self.seen).requests.clone()
+    }
+
+    /// The claims of every token that was let in, one per request.
+    pub fn admitted(&self) -> Vec<Claims> {
+        lock(&self.seen).admitted.clone()
+    }
+
+    /// Why requests were refused, one line per request.
+    pub fn refused(&self) -> Vec<String> {
+        lock(&self.seen).refused.clone()
+    }
+}
+
+impl Seen {
+    fn answer(&mut self, request: &Request) -> Reply {
+        self.requests.push(request.clone());
+        match admit(request) {
+            Err(reason) => {
+                self.refused.push(reason);
+                status(401, "Unauthorized", "Unauthorized")
+            }
+            Ok(claims) => {
+                let reply = resource(request, &claims);
+                self.admitted.push(claims);
+                reply
+            }
+        }
+    }
+}
+
+/// Who asks? RFC 6750: `Authorization: Bearer`.
+fn admit(request: &Request) -> Result<Claims, String> {
+    let authorization = request
+        .header("authorization")
+        .ok_or("no Authorization header")?;
+    let token = authorization
+        .strip_prefix("Bearer ")
+        .ok_or("not a bearer token")?;
+    let jwt = Jwt::parse(token)?;
+    jwt.verify_entra()?;
+    jwt.verify_lifetime()?;
+    // Tokens of the v1 endpoint name the server with this prefix if the client asked for it so.
+    match jwt
+        .claim("aud")
+        .strip_prefix("spn:")
+        .unwrap_or(jwt.claim("aud"))
+    {
+        SERVER_ID => Ok(jwt.claims),
+        other => Err(format!("for {other}, not for this server")),
+    }
+}
+
+fn resource(request: &Request, claims: &Claims) -> Reply {
+    let wants_table = request
+        .header("accept")
+        .is_some_and(|accept| accept.contains("as=Table"));
+    let body = match (request.method.as_str(), request.path.as_str()) {
+        ("GET", "/version") => {
+            json!({"major": "1", "minor": "33", "gitVersion": "v1.33.0", "platform": "linux/amd64"})
+        }
+        ("GET", "/api") => json!({"kind": "APIVersions", "versions": ["v1"]}),
+        ("GET", "/apis") => json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": []}),
+        ("GET", "/api/v1") => resource_list(),
+        ("GET", "/api/v1/nodes") if wants_table => node_table(),
+        ("GET", "/api/v1/nodes") => list("NodeList", &[node()]),
+        ("GET", "/api/v1/namespaces/default/pods") => list("PodList", &[]),
+        ("GET", "/api/v1/namespaces/default/secrets") => list("SecretList", &[]),
+        ("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews") => json!({
+            "kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1",
+            "status": {"userInfo": {"username": claims.get("upn").unwrap_or(&claims["appid"])}},
+        }),
+        _ => {
+            return status(
+                404,
+                "NotFound",
+                "the server could not find the requested resource",
+            );
+        }
+    };
+    Reply::json(if request.method == "POST" { 201 } else { 200 }, &body)
+}
+
+fn resource_list() -> Value {
+    let kinds = [
+        ("nodes", "Node", false),
+        ("pods", "Pod", true),
+        ("secrets", "Secret", true),
+    ];
+    let resources = kinds.map(|(name, kind, namespaced)| {
+        let singular = kind.to_lowercase();
+        json!({"name": name, "singularName": singular, "namespaced": namespaced, "kind": kind, "verbs": ["get", "list"]})
+    });
+    json!({"kind": "APIResourceList", "groupVersion": "v1", "resources": resources})
+}
+
+fn list(kind: &str, items: &[Value]) -> Value {
+    json!({"kind": kind, "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items})
+}
+
+fn node() -> Value {
+    json!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": "fake-node", "creationTimestamp": "2026-01-01T00:00:00Z"}})
+}
+
+fn node_table() -> Value {
+    let column = |name| json!({"name": name, "type": "string", "format": "", "description": "", "priority": 0});
+    json!({
+        "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": "1"},
+        "columnDefinitions": [column("Name"), column("Status")],
+        "rows": [{"cells": ["fake-node", "Ready"], "object": {
+            "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": {"name": "fake-node"},
+        }}],
+    })
+}
+
+fn status(code: u16, reason: &str, message: &str) -> Reply {
+    Reply::json(
+        code,
+        &json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "message": message, "code": code}),
+    )
+}

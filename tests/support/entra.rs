@@ -1,0 +1,358 @@
+//! The fake Entra: signs in who is registered, records every request, and takes nothing that Entra would not.
+
+mod authorize; // a person in the browser, and the authorization code it ends in
+mod device_code; // RFC 8628: codes, and how a person answers to them
+mod parameters; // which parameters each endpoint and grant takes
+mod refusal; // Entra's errors
+mod rules; // what a test registers: tenants, clients, users, and how things go
+mod token; // the token endpoint's grants
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use serde_json::json;
+
+use super::http1::{Reply, Request};
+use super::jwt;
+use super::server::{Answerer, Door, Server, lock};
+use super::temp_dir::TempDir;
+use super::tls::{AnyName, Authority, Certificate};
+use parameters::Version;
+use refusal::{Refusal, violation};
+pub use rules::{
+    AUTHORIZATION_SERVER_NAMES, CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID, DeviceCode,
+    FederatedCredential, PUBLIC_CLIENT_ID, Poll, RefreshTokens, Registration, Rules, SERVER_ID,
+    SignIn, TENANT_ID, USER_NAME, USER_PASSWORD, User,
+};
+
+const CA_FILE: &str = "ca.pem";
+
+/// What Entra offers, v1 (`/oauth2/token`) and v2.0 (`/oauth2/v2.0/token`) alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    Token,
+    DeviceCode,
+    Authorize,
+    Discovery,
+    Keys,
+}
+
+/// An Entra on loopback that also plays forward proxy, so that it is reached under the real names, too.
+///
+/// Dropping it fails the test if a request was not as it should be.
+pub struct FakeEntra {
+    server: Server,
+    proxy: Server,
+    tls: Arc<AnyName>,
+    authority: Arc<Authority>,
+    folder: TempDir,
+    state: Arc<Mutex<State>>,
+}
+
+impl FakeEntra {
+    /// With one of everything: see the constants beside [`Rules`].
+    pub fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    pub fn start_with(change: impl FnOnce(&mut Rules)) -> Self {
+        let authority = Arc::new(Authority::new("certificate authority of the tests"));
+        let tls = AnyName::new(Arc::clone(&authority));
+        let folder = TempDir::new();
+        folder.file(CA_FILE, &authority.pem);
+        let mut state = State::default();
+        change(&mut state.rules);
+        let state = Arc::new(Mutex::new(state));
+        let answering = Arc::clone(&state);
+        let answerer: Arc<Answerer> = Arc::new(move |request| lock(&answering).answer(request));
+        let server = Server::start(Door::Tls(tls.server_config()), Arc::clone(&answerer));
+        let (connecting, port) = (Arc::clone(&state), server.port());
+        let connect: Arc<Answerer> =
+            Arc::new(move |request| lock(&connecting).connect(request, port));
+        let proxy = Server::start(
+            Door::Proxy {
+                connect,
+                tls: tls.server_config(),
+            },
+            answerer,
+        );
+        Self {
+            server,
+            proxy,
+            tls,
+            authority,
+            folder,
+            state,
+        }
+    }
+
+    /// Changes what is registered, or how things go from now on.
+    pub fn change(&self, change: impl FnOnce(&mut Rules)) {
+        change(&mut self.state().rules);
+    }
+
+    /// Shows another certificate from now on.
+    pub fn show(&self, certificate: Certificate) {
+        self.tls.show(certificate);
+    }
+
+    /// Answers the next request to the endpoint with this. Several are sent in turn.
+    pub fn next(&self, endpoint: Endpoint, reply: Reply) {
+        self.state()
+            .scripted
+            .entry(endpoint)
+            .or_default()
+            .push_back(reply);
+    }
+
+    /// For `--authority-host`: with a slash at the end.
+    pub fn authority_host(&self) -> String {
+        format!("https://127.0.0.1:{}/", self.server.port())
+    }
+
+    /// For `HTTPS_PROXY`.
+    pub fn proxy_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.proxy.port())
+    }
+
+    /// For `SSL_CERT_FILE`: the authority that signs every certificate of the stand-ins.
+    pub fn ca_file(&self) -> PathBuf {
+        self.folder.path().join(CA_FILE)
+    }
+
+    pub fn ca_pem(&self) -> &str {
+        &self.authority.pem
+    }
+
+    /// A token as the fake Entra signs it, but with any claims.
+    pub fn sign(&self, claims: &jwt::Claims) -> String {
+        jwt::sign(claims)
+    }
+
+    /// An assertion as the issuer of the default [`FederatedCredential`] makes it, in force for an hour.
+    pub fn federated_token(&self) -> String {
+        let trusted = FederatedCredential::default();
+        let now = jwt::now();
+        jwt::sign(
+            &json!({"iss": trusted.issuer, "sub": trusted.subject, "aud": trusted.audience, "nbf": now, "exp": now + 3600}),
+        )
+    }
+
+    /// Forgets every refresh token that it gave out, as when the password changes.
+    pub fn revoke_refresh_tokens(&self) {
+        self.state().refresh_tokens.clear();
+    }
+
+    /// Every request, in order. Those through the proxy are among them; their `CONNECT`s are not.
+    pub fn requests(&self) -> Vec<Request> {
+        self.state().requests.clone()
+    }
+
+    pub fn requests_to(&self, endpoint: Endpoint) -> Vec<Request> {
+        self.requests()
+            .into_iter()
+            .filter(|request| route(&request.path).is_some_and(|to| to.endpoint == endpoint))
+            .collect()
+    }
+
+    /// The `host:port` of each `CONNECT` to the proxy.
+    pub fn connects(&self) -> Vec<String> {
+        self.state().connects.clone()
+    }
+
+    /// TCP connections, straight and through the proxy, those included whose certificate the client refused.
+    pub fn connections(&self) -> usize {
+        self.server.accepted() + self.proxy.accepted()
+    }
+
+    pub fn token_requests(&self) -> usize {
+        self.requests_to(Endpoint::Token).len()
+    }
+
+    pub fn device_polls(&self) -> usize {
+        let polls = |request: &Request| {
+            request
+                .field("grant_type")
+                .is_some_and(|grant| grant.ends_with("device_code"))
+        };
+        self.requests_to(Endpoint::Token)
+            .iter()
+            .filter(|request| polls(request))
+            .count()
+    }
+
+    /// How many times a person was asked to type a device code.
+    pub fn prompts(&self) -> usize {
+        self.state().device_codes.len()
+    }
+
+    /// How many logins ended in a token, refreshes not counted.
+    pub fn logins(&self) -> usize {
+        self.state().logins
+    }
+
+    pub fn refreshes(&self) -> usize {
+        self.state().refreshes
+    }
+
+    pub fn violations(&self) -> Vec<String> {
+        self.state().violations.clone()
+    }
+
+    /// For tests that break a rule on purpose.
+    pub fn take_violations(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().violations)
+    }
+
+    pub(super) fn tls(&self) -> Arc<AnyName> {
+        AnyName::new(Arc::clone(&self.authority))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+impl Drop for FakeEntra {
+    fn drop(&mut self) {
+        let violations = self.violations();
+        if !violations.is_empty() && !std::thread::panicking() {
+            panic!(
+                "Entra would not have taken this:\n  {}",
+                violations.join("\n  ")
+            );
+        }
+    }
+}
+
+#[derive(Default)]
+struct State {
+    rules: Rules,
+    scripted: HashMap<Endpoint, VecDeque<Reply>>,
+    requests: Vec<Request>,
+    connects: Vec<String>,
+    violations: Vec<String>,
+    device_codes: HashMap<String, device_code::Session>,
+    authorization_codes: HashMap<String, authorize::Session>,
+    refresh_tokens: HashMap<String, token::Session>,
+    /// `jti` of the assertions seen: each is good for one request.
+    assertion_ids: HashSet<String>,
+    logins: usize,
+    refreshes: usize,
+    serial: u64,
+}
+
+impl State {
+    fn answer(&mut self, request: &Request) -> Reply {
+        self.requests.push(request.clone());
+        self.try_answer(request).unwrap_or_else(|refusal| {
+            if refusal.is_violation {
+                self.violations.push(format!(
+                    "{} https://{}{}: {}",
+                    request.method,
+                    request.host(),
+                    request.target,
+                    refusal.detail
+                ));
+            }
+            refusal.reply(request)
+        })
+    }
+
+    fn try_answer(&mut self, request: &Request) -> Result<Reply, Refusal> {
+        let to = route(&request.path).ok_or_else(|| violation("no such endpoint"))?;
+        parameters::check(&to, request)?;
+        if let Some(reply) = self
+            .scripted
+            .get_mut(&to.endpoint)
+            .and_then(VecDeque::pop_front)
+        {
+            return Ok(reply);
+        }
+        if !self.rules.tenants.contains(&to.tenant) {
+            return Err(refusal::refused(90002, &format!("Tenant '{}'.", to.tenant)));
+        }
+        match to.endpoint {
+            Endpoint::Token => self.token(&to, request),
+            Endpoint::DeviceCode => self.device_code(&to, request),
+            Endpoint::Authorize => self.authorize(&to, request),
+            Endpoint::Discovery => Ok(Reply::json(200, &discovery(request.host(), &to.tenant))),
+            Endpoint::Keys => Ok(Reply::json(200, &jwt::key_set())),
+        }
+    }
+
+    /// The forward proxy's side.
+    fn connect(&mut self, request: &Request, own_port: u16) -> Reply {
+        self.connects.push(request.target.clone());
+        if let Some(status) = self.rules.proxy_refuses_with {
+            return Reply::html(status, "the proxy of the tests refuses");
+        }
+        let is_ours = match request.target.rsplit_once(':') {
+            _ if request.method != "CONNECT" => false,
+            Some((host, "443")) => self.rules.host_names.iter().any(|name| name == host),
+            Some(("127.0.0.1" | "localhost", port)) => port == own_port.to_string(),
+            _ => false,
+        };
+        if is_ours {
+            return Reply::html(200, "");
+        }
+        self.violations.push(format!(
+            "{} {} through the proxy: no such host",
+            request.method, request.target
+        ));
+        Reply::html(502, "the proxy of the tests does not know this host")
+    }
+
+    /// A number that no one else got.
+    fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+}
+
+/// Where a request goes.
+struct Route {
+    tenant: String,
+    endpoint: Endpoint,
+    version: Version,
+}
+
+fn route(path: &str) -> Option<Route> {
+    let (tenant, rest) = path.strip_prefix('/')?.split_once('/')?;
+    let (endpoint, version) = match rest {
+        "oauth2/v2.0/token" => (Endpoint::Token, Version::V2),
+        "oauth2/v2.0/devicecode" => (Endpoint::DeviceCode, Version::V2),
+        "oauth2/v2.0/authorize" => (Endpoint::Authorize, Version::V2),
+        "oauth2/token" => (Endpoint::Token, Version::V1),
+        "oauth2/devicecode" => (Endpoint::DeviceCode, Version::V1),
+        "v2.0/.well-known/openid-configuration" => (Endpoint::Discovery, Version::V2),
+        "discovery/v2.0/keys" => (Endpoint::Keys, Version::V2),
+        _ => return None,
+    };
+    Some(Route {
+        tenant: tenant.to_owned(),
+        endpoint,
+        version,
+    })
+}
+
+/// OpenID Connect Discovery 1.0, section 3, with what Entra adds.
+fn discovery(host: &str, tenant: &str) -> serde_json::Value {
+    let tenant_url = format!("https://{host}/{tenant}");
+    json!({
+        "issuer": format!("{tenant_url}/v2.0"),
+        "authorization_endpoint": format!("{tenant_url}/oauth2/v2.0/authorize"),
+        "token_endpoint": format!("{tenant_url}/oauth2/v2.0/token"),
+        "device_authorization_endpoint": format!("{tenant_url}/oauth2/v2.0/devicecode"),
+        "jwks_uri": format!("{tenant_url}/discovery/v2.0/keys"),
+        "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
+        "response_modes_supported": ["query", "fragment", "form_post"],
+        "response_types_supported": ["code", "id_token", "code id_token", "id_token token"],
+        "scopes_supported": ["openid", "profile", "email", "offline_access"],
+        "subject_types_supported": ["pairwise"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "claims_supported": ["sub", "iss", "aud", "exp", "iat", "nonce", "preferred_username", "tid"],
+        "tenant_region_scope": "NA",
+    })
+}

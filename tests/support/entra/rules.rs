@@ -1,0 +1,190 @@
+//! What a test registers: tenants, clients, users, and how things go.
+
+/// Names under which the real Entra is reached, cloud by cloud.
+pub const AUTHORIZATION_SERVER_NAMES: [&str; 5] = [
+    "login.microsoftonline.com",
+    "login.microsoftonline.us",
+    "login.chinacloudapi.cn",
+    "login.partner.microsoftonline.cn",
+    "login.windows.net",
+];
+
+pub const TENANT_ID: &str = "11111111-aaaa-4aaa-8aaa-111111111111";
+pub const PUBLIC_CLIENT_ID: &str = "22222222-bbbb-4bbb-8bbb-222222222222";
+pub const CONFIDENTIAL_CLIENT_ID: &str = "33333333-cccc-4ccc-8ccc-333333333333";
+/// The server application of the cluster: AKS's has another ID.
+pub const SERVER_ID: &str = "44444444-dddd-4ddd-8ddd-444444444444";
+/// With characters that a form must escape.
+pub const CLIENT_SECRET: &str = "a~Secret+with&odd=characters%";
+pub const USER_NAME: &str = "alice@contoso.example";
+/// With characters that a form must escape, beyond ASCII too.
+pub const USER_PASSWORD: &str = "p&ss wörd+1";
+
+/// What the fake Entra knows, and how it acts.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub tenants: Vec<String>,
+    pub clients: Vec<Registration>,
+    pub users: Vec<User>,
+    /// Server applications that tokens can be had for.
+    pub servers: Vec<String>,
+    /// Who signs in when the program shows a device code or opens a browser.
+    pub person: String,
+    pub device_code: DeviceCode,
+    pub sign_in: SignIn,
+    /// Seconds.
+    pub token_lifetime: u64,
+    /// Seconds after which Entra would like the token refreshed (`refresh_in`).
+    pub refresh_in: Option<u64>,
+    pub refresh_tokens: RefreshTokens,
+    /// Names that the proxy connects to.
+    pub host_names: Vec<String>,
+    /// The status with which the proxy refuses every `CONNECT`.
+    pub proxy_refuses_with: Option<u16>,
+}
+
+/// An application that may ask for tokens.
+#[derive(Clone, Debug, Default)]
+pub struct Registration {
+    pub client_id: String,
+    /// May sign users in without a secret ("allow public client flows").
+    pub is_public: bool,
+    pub secrets: Vec<String>,
+    /// DER.
+    pub certificates: Vec<Vec<u8>>,
+    pub federated: Vec<FederatedCredential>,
+}
+
+/// Whose tokens count as the client's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FederatedCredential {
+    pub issuer: String,
+    pub subject: String,
+    pub audience: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct User {
+    pub name: String,
+    pub password: String,
+    pub object_id: String,
+    /// The AADSTS code with which this user's sign-in is always refused: 50076 for a second factor, say.
+    pub refused_with: Option<u32>,
+}
+
+#[derive(Clone, Debug)]
+pub struct DeviceCode {
+    /// Seconds between polls. `None` is not sent: the client has to know the 5 seconds of RFC 8628.
+    pub interval: Option<u64>,
+    /// Seconds.
+    pub expires_in: u64,
+    /// Answers to the polls, in turn; the last one for ever.
+    pub polls: Vec<Poll>,
+}
+
+/// The answer to one poll for a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Poll {
+    Pending,
+    /// From here on, 5 seconds more between polls.
+    SlowDown,
+    Approve,
+    Decline,
+    Expire,
+    /// With this AADSTS code.
+    Refuse(u32),
+}
+
+/// What the person in the browser does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignIn {
+    Approve,
+    Decline,
+}
+
+/// What becomes of refresh tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefreshTokens {
+    /// A refresh brings a new one; the old one goes on working.
+    Rotate,
+    /// A refresh brings a new one; the old one is dead.
+    RotateAndRevoke,
+    /// A refresh brings no new one; the old one goes on working.
+    Keep,
+    /// There are none.
+    Never,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        let public = Registration {
+            client_id: PUBLIC_CLIENT_ID.into(),
+            is_public: true,
+            ..Registration::default()
+        };
+        let confidential = Registration {
+            client_id: CONFIDENTIAL_CLIENT_ID.into(),
+            secrets: vec![CLIENT_SECRET.into()],
+            federated: vec![FederatedCredential::default()],
+            ..Registration::default()
+        };
+        Self {
+            tenants: vec![TENANT_ID.into()],
+            clients: vec![public, confidential],
+            users: vec![User::new(USER_NAME, USER_PASSWORD)],
+            servers: vec![SERVER_ID.into()],
+            person: USER_NAME.into(),
+            device_code: DeviceCode {
+                interval: Some(1),
+                expires_in: 900,
+                polls: vec![Poll::Approve],
+            },
+            sign_in: SignIn::Approve,
+            token_lifetime: 3600,
+            refresh_in: None,
+            refresh_tokens: RefreshTokens::Rotate,
+            host_names: AUTHORIZATION_SERVER_NAMES.map(str::to_owned).to_vec(),
+            proxy_refuses_with: None,
+        }
+    }
+}
+
+impl Rules {
+    /// The registered client of this ID, to change it.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn client(&mut self, client_id: &str) -> &mut Registration {
+        let client = self
+            .clients
+            .iter_mut()
+            .find(|client| client.client_id == client_id);
+        client.unwrap_or_else(|| panic!("no client {client_id} is registered"))
+    }
+}
+
+impl User {
+    /// A user whose object ID is made from the name.
+    pub fn new(name: &str, password: &str) -> Self {
+        let sum = name.bytes().fold(0, |sum: u64, byte| {
+            sum.wrapping_mul(31).wrapping_add(byte.into())
+        });
+        let object_id = format!("55555555-eeee-4eee-8eee-{:012x}", sum & 0xffff_ffff_ffff);
+        Self {
+            name: name.into(),
+            password: password.into(),
+            object_id,
+            refused_with: None,
+        }
+    }
+}
+
+impl Default for FederatedCredential {
+    fn default() -> Self {
+        Self {
+            issuer: "https://issuer.example/cluster".into(),
+            subject: "system:serviceaccount:default:app".into(),
+            audience: "api://AzureADTokenExchange".into(),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! JSON Web Tokens (RFC 7519): the access tokens that the fake Entra signs, and the assertions that it checks.
+
+use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
+use ring::rand::SystemRandom;
+use ring::rsa::PublicKeyComponents;
+use ring::signature::{
+    KeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RSA_PSS_2048_8192_SHA256, RsaKeyPair,
+    UnparsedPublicKey,
+};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::pem::PemObject as _;
+use serde_json::{Value, json};
+
+/// The `kid` of the fake Entra's only key.
+pub const KEY_ID: &str = "fake-entra-test-key";
+
+/// Every fake Entra signs with this key. It is public: whoever trusts it trusts everybody.
+static SIGNING_KEY: LazyLock<RsaKeyPair> = LazyLock::new(|| {
+    let pem = include_bytes!("../../fixtures/fake_entra/test-signing-key.pem");
+    let der = PrivatePkcs8KeyDer::from_pem_slice(pem).expect("a PKCS#8 key");
+    RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()).expect("an RSA key")
+});
+
+/// A token's claims.
+pub type Claims = Value;
+
+/// Seconds since 1970, as in `iat` and `exp`.
+pub fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("the clock is past 1970")
+        .as_secs()
+}
+
+pub fn base64url(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Base64url(SHA-256(text)): a PKCE challenge (RFC 7636, section 4.2).
+pub fn sha256_base64url(bytes: &[u8]) -> String {
+    base64url(digest(&SHA256, bytes).as_ref())
+}
+
+/// Signs claims as the fake Entra does: RS256.
+pub fn sign(claims: &Claims) -> String {
+    let header = json!({"typ": "JWT", "alg": "RS256", "kid": KEY_ID});
+    let signed = format!(
+        "{}.{}",
+        base64url(header.to_string().as_bytes()),
+        base64url(claims.to_string().as_bytes())
+    );
+    let mut signature = vec![0; SIGNING_KEY.public().modulus_len()];
+    let random = SystemRandom::new();
+    SIGNING_KEY
+        .sign(
+            &RSA_PKCS1_SHA256,
+            &random,
+            signed.as_bytes(),
+            &mut signature,
+        )
+        .expect("an RSA key signs");
+    format!("{signed}.{}", base64url(&signature))
+}
+
+/// The public key as a JSON Web Key Set (RFC 7517).
+pub fn key_set() -> Value {
+    let key: PublicKeyComponents<Vec<u8>> = SIGNING_KEY.public().into();
+    let (n, e) = (base64url(&key.n), base64url(&key.e));
+    json!({"keys": [{"kty": "RSA", "use": "sig", "alg": "RS256", "kid": KEY_ID, "n": n, "e": e}]})
+}
+
+/// What a token says, whoever signed it.
+///
+/// # Panics
+/// If it is no JWT.
+pub fn claims_of(token: &str) -> Claims {
+    Jwt::parse(token)
+        .unwrap_or_else(|error| panic!("{error}: {token}"))
+        .claims
+}
+
+/// A token taken apart; nothing in it is believed yet.
+pub struct Jwt<'a> {
+    pub header: Value,
+    pub claims: Claims,
+    signed: &'a str,
+    signature: Vec<u8>,
+}
+
+impl<'a> Jwt<'a> {
+    pub fn parse(token: &'a str) -> Result<Self, String> {
+        let (signed, signature) = token.rsplit_once('.').ok_or("not a JWT: no dots")?;
+        let (header, claims) = signed.split_once('.').ok_or("not a JWT: one dot")?;
+        let decode = |part: &str| {
+            URL_SAFE_NO_PAD
+                .decode(part)
+                .map_err(|error| format!("not a JWT: {error}"))
+        };
+        let parse = |part| {
+            serde_json::from_slice(&decode(part)?).map_err(|error| format!("not a JWT: {error}"))
+        };
+        Ok(Self {
+            header: parse(header)?,
+            claims: parse(claims)?,
+            signed,
+            signature: decode(signature)?,
+        })
+    }
+
+    pub fn claim(&self, name: &str) -> &str {
+        self.claims[name].as_str().unwrap_or_default()
+    }
+
+    /// Checks that the fake Entra's key signed it.
+    pub fn verify_entra(&self) -> Result<(), String> {
+        if self.header["kid"] != KEY_ID {
+            return Err(format!("signed by the unknown key {}", self.header["kid"]));
+        }
+        self.verify("RS256", SIGNING_KEY.public().as_ref())
+    }
+
+    fn verify(&self, algorithm: &str, public_key: &[u8]) -> Result<(), String> {
+        if self.header["alg"] != algorithm {
+            return Err(format!("alg is {}, not {algorithm}", self.header["alg"]));
+        }
+        let parameters = if algorithm == "PS256" {
+            &RSA_PSS_2048_8192_SHA256
+        } else {
+            &RSA_PKCS1_2048_8192_SHA256
+        };
+        let verified = UnparsedPublicKey::new(parameters, public_key)
+            .verify(self.signed.as_bytes(), &self.signature);
+        verified.map_err(|_| "the signature is wrong".to_owned())
+    }
+
+    /// Checks that it is in force, and for no longer than a day at all.
+    pub fn verify_lifetime(&self) -> Result<(), String> {
+        let seconds = |name: &str| {
+            self.claims[name]
+                .as_u64()
+                .ok_or_else(|| format!("{name} is no whole number"))
+        };
+        let (now, from, until) = (now(), seconds("nbf")?, seconds("exp")?);
+        match () {
+            () if from > now => Err(format!("it begins in {} s", from - now)),
+            () if until <= now => Err(format!("it ended {} s ago", now - until)),
+            () if until - from > 24 * 60 * 60 => Err(format!("it lives for {} s", until - from)),
+            () => Ok(()),
+        }
+    }
+}
+
+/// How a client names and proves its certificate: `PS256` and `x5t#S256` at the v2.0 endpoint, `RS256` and `x5t` at v1.
+/// Microsoft: "Microsoft identity platform application authentication certificate credentials".
+#[derive(Clone, Copy)]
+pub struct CertificateProof {
+    pub algorithm: &'static str,
+    thumbprint: &'static str,
+}
+
+pub const PS256: CertificateProof = CertificateProof {
+    algorithm: "PS256",
+    thumbprint: "x5t#S256",
+};
+pub const RS256: CertificateProof = CertificateProof {
+    algorithm: "RS256",
+    thumbprint: "x5t",
+};
+
+impl CertificateProof {
+    /// Does the assertion name this certificate?
+    pub fn names(&self, jwt: &Jwt, certificate: &[u8]) -> bool {
+        let algorithm = if self.thumbprint == "x5t" {
+            &SHA1_FOR_LEGACY_USE_ONLY
+        } else {
+            &SHA256
+        };
+        jwt.header[self.thumbprint] == base64url(digest(algorithm, certificate).as_ref())
+    }
+
+    /// Checks that the holder of this certificate's key signed it, and that `x5c` begins with the certificate.
+    pub fn verify(&self, jwt: &Jwt, certificate: &[u8]) -> Result<(), String> {
+        if jwt.header["x5c"][0] != STANDARD.encode(certificate) {
+            return Err("x5c does not begin with the certificate".to_owned());
+        }
+        let (_, parsed) = x509_parser::parse_x509_certificate(certificate)
+            .expect("the test registered a certificate");
+        jwt.verify(self.algorithm, &parsed.public_key().subject_public_key.data)
+    }
+}

@@ -1,0 +1,312 @@
+//! Runs the program under test in a clean room: nothing of the person's own environment, home or PATH gets in.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::{self, JoinHandle};
+
+use serde_json::Value;
+
+use super::entra::FakeEntra;
+use super::temp_dir::TempDir;
+
+/// The real binary with a home, a working folder and a PATH of its own. One value, many runs: they share the home.
+pub struct Kubelogin {
+    room: TempDir,
+    args: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    stdin: Vec<u8>,
+}
+
+impl Kubelogin {
+    pub fn new() -> Self {
+        let room = TempDir::new();
+        let (home, programs) = (room.folder("home"), room.folder("bin"));
+        room.folder("work");
+        let kubelogin = Self {
+            room,
+            args: Vec::new(),
+            environment: Vec::new(),
+            stdin: Vec::new(),
+        };
+        let kubelogin = kubelogin.env("HOME", &home).env("PATH", programs);
+        // Sealing keys in files: a test must not put anything into the keyring of the person who runs it.
+        let kubelogin = kubelogin.env("KUBELOGIN_TOKEN_CACHE_STORAGE", "disk");
+        if !cfg!(windows) {
+            return kubelogin;
+        }
+        let system = std::env::var_os("SystemRoot").unwrap_or_default(); // no socket opens without it
+        kubelogin
+            .env("USERPROFILE", &home)
+            .env("LOCALAPPDATA", home.join("AppData"))
+            .env("SystemRoot", system)
+    }
+
+    /// `get-token` for the fake Entra's default tenant and server.
+    pub fn get_token(login: &str) -> Self {
+        use super::entra::{SERVER_ID, TENANT_ID};
+        Self::new().args([
+            "get-token",
+            "--login",
+            login,
+            "--server-id",
+            SERVER_ID,
+            "--tenant-id",
+            TENANT_ID,
+        ])
+    }
+
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets a variable. The last value counts.
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self = self.env_remove(name.as_ref());
+        self.environment
+            .push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
+        self.environment.retain(|(other, _)| other != name.as_ref());
+        self
+    }
+
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = bytes.into();
+        self
+    }
+
+    /// Sends the program straight to the fake Entra, as to an authority host that it does not know.
+    pub fn entra(self, entra: &FakeEntra) -> Self {
+        self.env("SSL_CERT_FILE", entra.ca_file())
+            .args(["--authority-host", &entra.authority_host()])
+    }
+
+    /// Sends the program to the fake Entra in place of the real one, whose names it goes on using.
+    pub fn through_proxy(self, entra: &FakeEntra) -> Self {
+        self.env("SSL_CERT_FILE", entra.ca_file())
+            .env("HTTPS_PROXY", entra.proxy_url())
+    }
+
+    /// Puts a program first (and only) on PATH: a shell script on Unix.
+    #[cfg(unix)]
+    pub fn program(self, name: &str, script: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.room.path().join("bin").join(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("a script can be written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+            .expect("it can be made executable");
+        self
+    }
+
+    /// Puts a program first (and only) on PATH: a batch file on Windows.
+    #[cfg(windows)]
+    pub fn program(self, name: &str, script: &str) -> Self {
+        let path = self
+            .room
+            .path()
+            .join("bin")
+            .join(name)
+            .with_extension("cmd");
+        fs::write(path, format!("@echo off\r\n{script}\r\n")).expect("a batch file can be written");
+        self
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.room.path().join("home")
+    }
+
+    /// The working folder.
+    pub fn work(&self) -> PathBuf {
+        self.room.path().join("work")
+    }
+
+    /// Runs the program to its end.
+    pub fn run(&self) -> Output {
+        self.spawn().wait()
+    }
+
+    /// Starts the program. Several may run at once, in the same home.
+    pub fn spawn(&self) -> Running {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubelogin"));
+        command
+            .args(&self.args)
+            .env_clear()
+            .envs(self.environment.iter().cloned())
+            .current_dir(self.work());
+        let stdin = if self.stdin.is_empty() {
+            Stdio::null()
+        } else {
+            Stdio::piped()
+        };
+        command
+            .stdin(stdin)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let before = self.files();
+        let mut child = command.spawn().expect("the program starts");
+        if let Some(mut stdin) = child.stdin.take() {
+            let _ = stdin.write_all(&self.stdin); // the program may end without reading
+        }
+        let (stdout, stderr) = (read_all(child.stdout.take()), read_all(child.stderr.take()));
+        Running {
+            child,
+            stdout,
+            stderr,
+            home: self.home(),
+            work: self.work(),
+            before,
+        }
+    }
+
+    fn files(&self) -> [BTreeSet<OsString>; 2] {
+        [names_in(&self.home()), names_in(&self.work())]
+    }
+}
+
+/// A started program.
+pub struct Running {
+    child: Child,
+    stdout: JoinHandle<String>,
+    stderr: JoinHandle<String>,
+    home: PathBuf,
+    work: PathBuf,
+    before: [BTreeSet<OsString>; 2],
+}
+
+impl Running {
+    /// As `kill -9` does.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("the program can be killed");
+    }
+
+    /// Waits for its end, and checks that it left nothing in the working folder, and in the home nothing outside `.kube`.
+    pub fn wait(mut self) -> Output {
+        let status = self.child.wait().expect("the program can be waited for");
+        let text = |reader: JoinHandle<String>| reader.join().expect("the program writes UTF-8");
+        let output = Output {
+            status,
+            stdout: text(self.stdout),
+            stderr: text(self.stderr),
+        };
+        let [home, work] = &self.before;
+        let in_home: Vec<_> = names_in(&self.home)
+            .into_iter()
+            .filter(|name| !home.contains(name) && name != ".kube")
+            .collect();
+        assert!(
+            in_home.is_empty(),
+            "it left {in_home:?} in the home folder: {output:?}"
+        );
+        assert_eq!(
+            &names_in(&self.work),
+            work,
+            "it changed the working folder: {output:?}"
+        );
+        output
+    }
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Output {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Output {
+    /// The ExecCredential: one line on stdout, and exit code 0.
+    #[track_caller]
+    pub fn credential(&self) -> Value {
+        assert_eq!(self.status.code(), Some(0), "{self:?}");
+        let line = self
+            .stdout
+            .strip_suffix('\n')
+            .unwrap_or_else(|| panic!("no line on stdout: {self:?}"));
+        assert!(
+            !line.contains(['\n', '\r']),
+            "more than one line on stdout: {self:?}"
+        );
+        let credential: Value = serde_json::from_str(line)
+            .unwrap_or_else(|error| panic!("{error} on stdout: {self:?}"));
+        assert_eq!(credential["kind"], "ExecCredential", "{self:?}");
+        credential
+    }
+
+    /// The token of the ExecCredential.
+    #[track_caller]
+    pub fn token(&self) -> String {
+        let credential = self.credential();
+        let token = credential["status"]["token"]
+            .as_str()
+            .filter(|token| !token.is_empty());
+        let token = token.unwrap_or_else(|| panic!("no token: {self:?}"));
+        assert!(
+            !self.stderr.contains(token),
+            "the token is on stderr: {self:?}"
+        );
+        token.to_owned()
+    }
+
+    /// The error: exit code 1, nothing on stdout, and on stderr `Error:` with at most three lines, after any notices.
+    #[track_caller]
+    pub fn error(&self) -> String {
+        assert_eq!(self.status.code(), Some(1), "{self:?}");
+        assert_eq!(self.stdout, "", "{self:?}");
+        let lines: Vec<&str> = self.stderr.lines().collect();
+        let begins = |line: &&str| {
+            line.get(..6)
+                .is_some_and(|start| start.eq_ignore_ascii_case("error:"))
+        };
+        let start = lines
+            .iter()
+            .position(begins)
+            .unwrap_or_else(|| panic!("no error on stderr: {self:?}"));
+        assert!(
+            lines.len() - start <= 3,
+            "an error of more than three lines: {self:?}"
+        );
+        lines[start..].join("\n")
+    }
+
+    /// Neither stream shows any of these.
+    #[track_caller]
+    pub fn hides(&self, secrets: &[&str]) -> &Self {
+        for secret in secrets {
+            assert!(
+                !self.stdout.contains(secret) && !self.stderr.contains(secret),
+                "{secret} is shown: {self:?}"
+            );
+        }
+        self
+    }
+}
+
+fn read_all(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
+    let mut pipe = pipe.expect("the stream is a pipe");
+    thread::spawn(move || {
+        let mut text = String::new();
+        pipe.read_to_string(&mut text).expect("UTF-8");
+        text
+    })
+}
+
+fn names_in(folder: &Path) -> BTreeSet<OsString> {
+    let entries = fs::read_dir(folder).expect("the folder is still there");
+    entries
+        .map(|entry| entry.expect("the folder can be read").file_name())
+        .collect()
+}

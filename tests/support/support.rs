@@ -1,0 +1,37 @@
+//! The stand-ins that every end-to-end test uses: a world of one machine.
+//!
+//! [`FakeEntra`] signs people and programs in, and is strict: what Entra would not understand is refused *and* fails the test.
+//! [`FakeApiServer`] is a cluster that takes the fake Entra's tokens and no others.
+//! [`Kubelogin`] is the real program in a clean room. A test binary takes all of it with one line:
+//!
+//! ```ignore
+//! #[path = "../support/support.rs"]
+//! mod support;
+//! ```
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test binary uses another part of the stand-ins"
+)]
+
+mod api_server; // a Kubernetes API server: kubectl and helm can talk to it
+mod entra; // the fake Entra: who is registered, what was asked, what was wrong with it
+mod http1; // HTTP/1.1 messages, read and written
+mod jwt; // tokens and assertions: signed, and checked
+mod kubelogin; // runs the program under test
+mod server; // listens, on TLS or as a forward proxy, and hands requests to a stand-in
+mod temp_dir; // a folder that removes itself
+mod tls; // certificates for any name, signed by a certificate authority of our own
+
+pub use api_server::FakeApiServer;
+pub use entra::{
+    AUTHORIZATION_SERVER_NAMES, CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID, DeviceCode, Endpoint,
+    FakeEntra, FederatedCredential, PUBLIC_CLIENT_ID, Poll, RefreshTokens, Registration, Rules,
+    SERVER_ID, SignIn, TENANT_ID, USER_NAME, USER_PASSWORD, User,
+};
+pub use http1::{Reply, Request};
+pub use jwt::{Claims, claims_of};
+pub use kubelogin::{Kubelogin, Output, Running};
+pub use server::FakeHttp;
+pub use temp_dir::TempDir;
+pub use tls::Certificate;

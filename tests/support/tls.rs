@@ -1,0 +1,152 @@
+//! Certificates for any name, signed by a certificate authority of our own.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The certificate that a stand-in shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Certificate {
+    #[default]
+    Good,
+    /// Ended yesterday.
+    Expired,
+    /// For another host than the one asked for.
+    OtherHost,
+    /// From a certificate authority that is in nobody's trust store.
+    Untrusted,
+}
+
+/// A certificate authority that lives as long as the test.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pub pem: String,
+}
+
+impl Authority {
+    pub fn new(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![
+            KeyUsagePurpose::KeyCertSign,
+            KeyUsagePurpose::DigitalSignature,
+        ];
+        let key = KeyPair::generate().expect("ring makes P-256 keys");
+        let pem = params
+            .self_signed(&key)
+            .expect("a certificate signs itself")
+            .pem();
+        Self {
+            issuer: Issuer::new(params, key),
+            pem,
+        }
+    }
+
+    fn issue(&self, names: &[&str], expired: bool) -> CertifiedKey {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("names of hosts");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "a stand-in of the tests");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("the clock is past 1970");
+        let epoch = rcgen::date_time_ymd(1970, 1, 1);
+        params.not_before = epoch + (now - 30 * DAY);
+        params.not_after = epoch + if expired { now - DAY } else { now + 30 * DAY };
+        let key = KeyPair::generate().expect("ring makes P-256 keys");
+        let certificate = params
+            .signed_by(&key, &self.issuer)
+            .expect("the authority signs");
+        let private_key =
+            ring::sign::any_supported_type(&PrivatePkcs8KeyDer::from(key.serialize_der()).into());
+        CertifiedKey::new(
+            vec![certificate.der().clone()],
+            private_key.expect("a key that ring made"),
+        )
+    }
+}
+
+/// A name, if the client sent one, and what it is to get.
+type Asked = (Option<String>, Certificate);
+
+/// Makes the certificate that each client asks for by name (RFC 6066: SNI), so that one server answers to all of them.
+pub struct AnyName {
+    trusted: Arc<Authority>,
+    kind: Mutex<Certificate>,
+    issued: Mutex<HashMap<Asked, Arc<CertifiedKey>>>,
+}
+
+impl AnyName {
+    pub fn new(trusted: Arc<Authority>) -> Arc<Self> {
+        Arc::new(Self {
+            trusted,
+            kind: Mutex::default(),
+            issued: Mutex::default(),
+        })
+    }
+
+    pub fn show(&self, kind: Certificate) {
+        *self.kind.lock().expect("no holder panics") = kind;
+    }
+
+    pub fn server_config(self: &Arc<Self>) -> Arc<ServerConfig> {
+        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder
+            .with_safe_default_protocol_versions()
+            .expect("ring does TLS 1.2 and 1.3");
+        let mut config = builder
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Arc::new(config)
+    }
+
+    fn certificate(&self, name: Option<&str>, kind: Certificate) -> CertifiedKey {
+        let names = match name {
+            Some(name) => vec![name],
+            None => vec!["127.0.0.1", "::1", "localhost"], // an address in the URL: no SNI
+        };
+        match kind {
+            Certificate::Good => self.trusted.issue(&names, false),
+            Certificate::Expired => self.trusted.issue(&names, true),
+            Certificate::OtherHost => self.trusted.issue(&["other-host.example"], false),
+            Certificate::Untrusted => {
+                Authority::new("nobody trusts this authority").issue(&names, false)
+            }
+        }
+    }
+}
+
+impl ResolvesServerCert for AnyName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello.server_name().map(str::to_owned);
+        let kind = *self.kind.lock().expect("no holder panics");
+        let mut issued = self.issued.lock().expect("no holder panics");
+        let certified = issued.entry((name.clone(), kind));
+        Some(Arc::clone(certified.or_insert_with(|| {
+            Arc::new(self.certificate(name.as_deref(), kind))
+        })))
+    }
+}
+
+impl std::fmt::Debug for AnyName {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("AnyName")
+    }
+}
