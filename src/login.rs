@@ -1,6 +1,11 @@
 //! A login: a mode with all it needs, able to run.
 
+mod azd;
+mod azurecli;
 mod devicecode;
+mod msi;
+pub mod outside_state;
+mod program;
 mod spn;
 
 use crate::entra::authority::{Authority, AuthorityHost};
@@ -12,12 +17,16 @@ use crate::options::{Options, Timeout, missing};
 use crate::retry::Deadline;
 use crate::system::System;
 use crate::token::{Scope, Token};
+use outside_state::OutsideState;
 
 /// A login mode with what it needs; no option that the mode requires is missing any more.
 #[derive(Debug)]
 pub enum Login {
     DeviceCode(Client),
     Spn(Client),
+    Msi(msi::ManagedIdentity),
+    AzureCli(azurecli::AzureCli),
+    Azd(azd::Azd),
 }
 
 impl Login {
@@ -26,6 +35,9 @@ impl Login {
         match options.login {
             LoginMode::DeviceCode => devicecode::new(options).map(Self::DeviceCode),
             LoginMode::Spn => spn::new(options).map(Self::Spn),
+            LoginMode::Msi => msi::new(options).map(Self::Msi),
+            LoginMode::AzureCli => azurecli::new(options).map(Self::AzureCli),
+            LoginMode::Azd => azd::new(options).map(Self::Azd),
         }
     }
 
@@ -42,6 +54,22 @@ impl Login {
                 let deadline = Deadline::after(system, timeout.duration);
                 spn::acquire(client, scope, deadline, system)
             }
+            Self::Msi(identity) => {
+                let deadline = Deadline::after(system, timeout.duration);
+                msi::acquire(identity, scope, deadline, system)
+            }
+            Self::AzureCli(cli) => azurecli::acquire(cli, scope, timeout, system),
+            Self::Azd(cli) => azd::acquire(cli, scope, timeout, system),
+        }
+    }
+
+    /// What a token of this login depends on besides the options: a token that came under another state is not served.
+    #[allow(dead_code)] // the token cache comes next
+    pub fn outside_state(&self) -> OutsideState {
+        match self {
+            Self::DeviceCode(_) | Self::Spn(_) | Self::Msi(_) => OutsideState::Nothing,
+            Self::AzureCli(cli) => azurecli::outside_state(cli),
+            Self::Azd(cli) => azd::outside_state(cli),
         }
     }
 }

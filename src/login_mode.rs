@@ -7,17 +7,29 @@ use std::fmt;
 pub enum LoginMode {
     DeviceCode,
     Spn,
+    Msi,
+    AzureCli,
+    Azd,
 }
 
 impl LoginMode {
     /// Every mode, in the order that messages list them.
-    pub const ALL: &[Self] = &[Self::DeviceCode, Self::Spn];
+    pub const ALL: &[Self] = &[
+        Self::DeviceCode,
+        Self::Spn,
+        Self::Msi,
+        Self::AzureCli,
+        Self::Azd,
+    ];
 
     /// The word on the command line.
     pub const fn word(self) -> &'static str {
         match self {
             Self::DeviceCode => "devicecode",
             Self::Spn => "spn",
+            Self::Msi => "msi",
+            Self::AzureCli => "azurecli",
+            Self::Azd => "azd",
         }
     }
 

@@ -25,6 +25,18 @@ pub fn read(body: &[u8]) -> Option<Error> {
         .map(|answer: ErrorAnswer| explain(&answer))
 }
 
+/// The error in a text that quotes Entra's description, as az prints it; `None` if it quotes none.
+pub fn in_text(text: &str) -> Option<Error> {
+    let description = &text[text.find("AADSTS")?..];
+    code_in(description)?;
+    Some(explain(&ErrorAnswer {
+        error: String::new(),
+        error_description: description.to_owned(),
+        error_codes: Vec::new(),
+        correlation_id: None,
+    }))
+}
+
 /// Three lines: Entra's own first sentence, our words with the way out, the reference for support.
 fn explain(answer: &ErrorAnswer) -> Error {
     let code = answer.code();
