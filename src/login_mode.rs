@@ -8,11 +8,21 @@ pub enum LoginMode {
     DeviceCode,
     Interactive,
     Spn,
+    Msi,
+    AzureCli,
+    Azd,
 }
 
 impl LoginMode {
     /// Every mode, in the order that messages list them.
-    pub const ALL: &[Self] = &[Self::DeviceCode, Self::Interactive, Self::Spn];
+    pub const ALL: &[Self] = &[
+        Self::DeviceCode,
+        Self::Interactive,
+        Self::Spn,
+        Self::Msi,
+        Self::AzureCli,
+        Self::Azd,
+    ];
 
     /// The word on the command line.
     pub const fn word(self) -> &'static str {
@@ -20,6 +30,9 @@ impl LoginMode {
             Self::DeviceCode => "devicecode",
             Self::Interactive => "interactive",
             Self::Spn => "spn",
+            Self::Msi => "msi",
+            Self::AzureCli => "azurecli",
+            Self::Azd => "azd",
         }
     }
 

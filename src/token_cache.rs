@@ -39,8 +39,11 @@ const VERSION: u8 = 1;
 pub struct CacheKey(Vec<(&'static str, String)>);
 
 impl CacheKey {
-    pub fn new(scope: &Scope) -> Self {
-        Self(Vec::new()).with("scope", scope.as_str())
+    /// What every login has: its mode and its scope.
+    pub fn new(mode: &str, scope: &Scope) -> Self {
+        Self(Vec::new())
+            .with("mode", mode)
+            .with("scope", scope.as_str())
     }
 
     /// Adds a value that tells this login from others.
@@ -415,7 +418,7 @@ mod tests {
     }
 
     fn key(client: &str) -> CacheKey {
-        CacheKey::new(&Scope::of_server("srv")).with("client", client)
+        CacheKey::new("spn", &Scope::of_server("srv")).with("client", client)
     }
 
     fn token() -> Token {
@@ -621,7 +624,7 @@ mod tests {
             two in prop::collection::vec("[a-b]{0,2}", 0..4),
         ) {
             let key = |values: &[String]| {
-                let new = CacheKey::new(&Scope::of_server("srv"));
+                let new = CacheKey::new("spn", &Scope::of_server("srv"));
                 values.iter().fold(new, |key, value| key.with("field", value))
             };
             prop_assert_eq!(one == two, key(&one).digest() == key(&two).digest());

@@ -35,6 +35,18 @@ pub fn of_redirect(error: &str, description: &str) -> Error {
     })
 }
 
+/// The error in a text that quotes Entra's description, as az prints it; `None` if it quotes none.
+pub fn in_text(text: &str) -> Option<Error> {
+    let description = &text[text.find("AADSTS")?..];
+    code_in(description)?;
+    Some(explain(&ErrorAnswer {
+        error: String::new(),
+        error_description: description.to_owned(),
+        error_codes: Vec::new(),
+        correlation_id: None,
+    }))
+}
+
 /// Three lines: Entra's own first sentence, our words with the way out, the reference for support.
 fn explain(answer: &ErrorAnswer) -> Error {
     let code = answer.code();

@@ -7,16 +7,21 @@ use chrono::{DateTime, Utc};
 
 use super::browser::Browser;
 use super::http_client::HttpClient;
-use super::{HttpRequest, HttpResponse, LineReceiver, NetworkError, System, Via};
+use super::process::Programs;
+use super::{
+    HttpRequest, HttpResponse, LineReceiver, NetworkError, Output, Program, ProgramError, System,
+    Via,
+};
 use crate::env::Env;
 use crate::error::one_line;
 
-/// Clock, network and terminal of this machine.
+/// Clock, network, programs and terminal of this machine.
 pub struct RealSystem {
     began: Instant,
     verbosity: u8,
     http: HttpClient,
     browser: Browser,
+    programs: Programs,
 }
 
 impl RealSystem {
@@ -27,6 +32,7 @@ impl RealSystem {
             verbosity: 0,
             http: HttpClient::new(env),
             browser: Browser::new(env),
+            programs: Programs::new(env),
         }
     }
 
@@ -72,6 +78,17 @@ impl System for RealSystem {
 
     fn caller(&self) -> Option<String> {
         caller()
+    }
+
+    fn run(&self, program: &Program, timeout: Duration) -> Result<Output, ProgramError> {
+        if self.verbosity >= 5 {
+            self.tell(&one_line(&format!(
+                "{} {}",
+                program.name,
+                program.args.join(" ")
+            )));
+        }
+        self.programs.run(program, timeout, || self.elapsed())
     }
 
     fn verbosity(&self) -> u8 {
