@@ -122,3 +122,131 @@ pub fn outside_state(cli: &Azd) -> OutsideState {
         Err(_) => OutsideState::Unknown,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::env::Env;
+    use crate::flag::{Flag, FlagValues};
+    use crate::login::outside_state::test_folder;
+    use crate::system::fake::FakeSystem;
+
+    fn login(flags: &[(Flag, &str)], env: &[(&str, &str)]) -> (Azd, Timeout) {
+        let mut typed = FlagValues::new();
+        for (flag, value) in [&[(Flag::Login, "azd"), (Flag::ServerId, "srv")], flags].concat() {
+            typed.set(flag, value);
+        }
+        let (options, _) = Options::resolve(&typed, &Env::of(env)).expect("options");
+        (new(&options).expect("login"), options.timeout)
+    }
+
+    fn acquire_with(flags: &[(Flag, &str)], system: &FakeSystem) -> Result<Token, Error> {
+        let (azd, timeout) = login(flags, &[("HOME", "/home/alice")]);
+        acquire(&azd, &Scope::of_server("srv"), timeout, system)
+    }
+
+    #[test]
+    fn azd_is_asked_with_what_was_given_and_no_more() {
+        let bare = [
+            "auth",
+            "token",
+            "--output",
+            "json",
+            "--no-prompt",
+            "--scope",
+            "srv/.default",
+        ];
+        for (flags, more) in [
+            (&[][..], &[][..]),
+            (&[(Flag::TenantId, "ten")], &["--tenant-id", "ten"]),
+        ] {
+            let output = r#"{"token":"at","expiresOn":"2026-01-01T01:00:00.25Z"}"#;
+            let system = FakeSystem::with_outputs([FakeSystem::output(output)]);
+            let token = acquire_with(flags, &system).expect("token");
+            assert_eq!((token.expires_on - FakeSystem::EPOCH).num_seconds(), 3600);
+            let program = &system.programs()[0];
+            assert_eq!(
+                (program.name, &program.args),
+                (
+                    "azd",
+                    &[&bare, more]
+                        .concat()
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect()
+                )
+            );
+            let folders = ["/home/alice/.azd", "/home/alice/.azure"].map(PathBuf::from);
+            assert_eq!(
+                program.environment,
+                [
+                    (env::AZD_CONFIG_DIR, folders[0].clone()),
+                    (env::AZURE_CONFIG_DIR, folders[1].clone())
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_in_vain_is_an_error_that_shows_none_of_it() {
+        for (output, says) in [
+            (r#"{"accessToken":"hunter2"}"#, "gave no token"),
+            (r#"{"token":""}"#, "an empty token"),
+            (
+                r#"{"token":"hunter2","expiresOn":"2025-12-31T23:59:59Z"}"#,
+                "ended at",
+            ),
+        ] {
+            let system = FakeSystem::with_outputs([FakeSystem::output(output)]);
+            let error = acquire_with(&[], &system).expect_err(output).to_string();
+            assert!(
+                error.contains(says) && !error.contains("hunter2"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn azd_s_own_words_are_found_in_its_json() {
+        let said = r#"{"type":"consoleMessage","timestamp":"x","data":{"message":"\nERROR: not logged in, run `azd auth login` to login\n"}}"#;
+        let system = FakeSystem::with_outputs([FakeSystem::failure(Some(1), said)]);
+        let error = acquire_with(&[], &system).expect_err("refused").to_string();
+        assert_eq!(
+            error,
+            "azd: not logged in, run `azd auth login` to login\nRun: azd auth login --scope srv/.default"
+        );
+    }
+
+    #[test]
+    fn the_state_is_who_is_signed_in_there_or_in_az() {
+        let (azd, az) = (test_folder("azd"), test_folder("azd-az"));
+        let env = [
+            (env::AZD_CONFIG_DIR, azd.to_str().expect("UTF-8")),
+            (env::AZURE_CONFIG_DIR, az.to_str().expect("UTF-8")),
+        ];
+        let state = || outside_state(&login(&[], &env).0);
+        let mut states = vec![state()];
+        for (file, content) in [
+            (azd.join("auth.json"), "alice"),
+            (azd.join("auth.json"), "bob"),
+            (azd.join("config.json"), "az signs in"),
+            (az.join("azureProfile.json"), "carol"),
+        ] {
+            fs::write(&file, content).expect("written");
+            assert!(!states.contains(&state()), "{file:?}");
+            states.push(state());
+        }
+        let host = (env::AZD_AUTH_ENDPOINT, "http://127.0.0.1:1");
+        let hosted = login(&[], &[&env[..], &[host]].concat()).0;
+        assert_eq!(
+            outside_state(&hosted),
+            OutsideState::Unknown,
+            "an editor signs in"
+        );
+        for folder in [azd, az] {
+            let _ = fs::remove_dir_all(folder);
+        }
+    }
+}
