@@ -22,6 +22,7 @@ pub struct Cli {
 /// What to do.
 pub enum Command {
     GetToken(FlagValues),
+    RemoveCacheDir(FlagValues),
     /// Print this text and succeed: help or the version.
     Print(String),
 }
@@ -30,7 +31,11 @@ const VERBOSITY: &str = "v";
 const LOG_TO_STDERR: &str = "logtostderr";
 const VERSION: &str = "version";
 const GET_TOKEN: &str = "get-token";
+const REMOVE_CACHE_DIR: &str = "remove-cache-dir";
+const OLD_REMOVE_CACHE_DIR: &str = "remove-tokens";
 const OLD_CACHE_DIR: &str = "token-cache-dir";
+/// The flags of `remove-cache-dir`.
+const REMOVE_FLAGS: &[Flag] = &[Flag::CacheDir];
 
 impl Cli {
     /// Parses the arguments, the program's name first.
@@ -49,13 +54,16 @@ impl Cli {
         }
         let command = match matches.subcommand() {
             Some((GET_TOKEN, matches)) => Command::GetToken(flag_values(matches)),
+            Some((REMOVE_CACHE_DIR | OLD_REMOVE_CACHE_DIR, matches)) => {
+                Command::RemoveCacheDir(flag_values(matches))
+            }
             _ => Command::Print(root.render_help().to_string()),
         };
         let verbosity = matches.get_one::<i64>(VERBOSITY).copied().unwrap_or(0);
         let verbosity = u8::try_from(verbosity.clamp(0, u8::MAX.into())).unwrap_or(u8::MAX);
         Ok(Self {
             verbosity,
-            notices: deprecations(&args),
+            notices: deprecations(&args, matches.subcommand_name()),
             command,
         })
     }
@@ -103,6 +111,15 @@ fn program() -> ClapCommand {
                 .args_override_self(true)
                 .args(Flag::ALL.iter().map(|definition| flag_arg(definition.flag))),
         )
+        .subcommand(remove_command(REMOVE_CACHE_DIR))
+        .subcommand(remove_command(OLD_REMOVE_CACHE_DIR).hide(true))
+}
+
+fn remove_command(name: &'static str) -> ClapCommand {
+    ClapCommand::new(name)
+        .about("Log out: remove all tokens in the cache folder, and the key that seals them")
+        .args_override_self(true)
+        .args(REMOVE_FLAGS.iter().copied().map(flag_arg))
 }
 
 fn flag_arg(flag: Flag) -> Arg {
@@ -147,23 +164,29 @@ fn switch(name: &'static str) -> Arg {
 fn flag_values(matches: &ArgMatches) -> FlagValues {
     let mut values = FlagValues::new();
     for definition in Flag::ALL {
-        if let Some(value) = matches.get_one::<String>(definition.name) {
+        let value = matches.try_get_one::<String>(definition.name);
+        if let Ok(Some(value)) = value {
             values.set(definition.flag, value.as_str());
         }
     }
     values
 }
 
-fn deprecations(args: &[OsString]) -> Vec<String> {
+fn deprecations(args: &[OsString], command: Option<&str>) -> Vec<String> {
+    let mut notices = Vec::new();
+    if command == Some(OLD_REMOVE_CACHE_DIR) {
+        notices.push(format!(
+            "Command {OLD_REMOVE_CACHE_DIR:?} is deprecated, use {REMOVE_CACHE_DIR} instead"
+        ));
+    }
     let old = format!("--{OLD_CACHE_DIR}");
     let is_old = |arg: &OsString| arg.to_string_lossy().split('=').next() == Some(old.as_str());
     if args.iter().any(is_old) {
-        vec![format!(
+        notices.push(format!(
             "Flag {old} has been deprecated, use --cache-dir instead"
-        )]
-    } else {
-        Vec::new()
+        ));
     }
+    notices
 }
 
 /// clap's error in our form: what, which, what to do - and never a value, which may be a secret in the wrong place.
@@ -266,7 +289,7 @@ mod tests {
             .command
         {
             Command::GetToken(values) => values,
-            Command::Print(text) => panic!("printed {text}"),
+            _ => panic!("not get-token"),
         }
     }
 
@@ -362,7 +385,7 @@ mod tests {
     fn no_command_prints_the_help_and_version_has_the_original_s_shape() {
         let text = |args: &[&str]| match parse(args).expect("parsed").command {
             Command::Print(text) => text,
-            Command::GetToken(_) => panic!("no text"),
+            _ => panic!("no text"),
         };
         assert!(text(&[]).contains("get-token"));
         assert!(text(&["get-token", "--help"]).contains("For service principals"));

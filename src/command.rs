@@ -1,3 +1,4 @@
 //! The subcommands, one file each.
 
 pub mod get_token;
+pub mod remove_cache_dir;

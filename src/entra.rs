@@ -1,6 +1,8 @@
 //! Microsoft Entra ID as an OAuth server: a client and a grant go to the token endpoint, a token or an error comes back.
 
+mod assertion;
 pub mod authority;
+pub mod certificate;
 pub mod error;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -8,7 +10,10 @@ use http::StatusCode;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use oauth2::basic::BasicClient;
 use oauth2::url::{Url, form_urlencoded};
-use oauth2::{ClientId, DeviceAuthorizationUrl, RequestTokenError};
+use oauth2::{
+    AuthUrl, ClientId, CsrfToken, DeviceAuthorizationUrl, PkceCodeChallenge, RedirectUrl,
+    RequestTokenError,
+};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::Error;
@@ -16,7 +21,9 @@ use crate::retry::{self, Deadline};
 use crate::secret::Secret;
 use crate::system::{HttpRequest, HttpResponse, System, Via};
 use crate::token::{Scope, Token, UNKNOWN_LIFE, expiry_claim};
+use assertion::JWT_BEARER;
 use authority::{Authority, Endpoints};
+use certificate::{Certificate, CertificateFile};
 
 /// An application that signs in, at its authority.
 #[derive(Debug)]
@@ -32,15 +39,54 @@ pub enum ClientAuth {
     /// Not at all: a public client, for people.
     Public,
     Secret(Secret),
+    Certificate(CertificateFile),
+}
+
+impl ClientAuth {
+    /// What the application proves itself with, for the fingerprint of a token that was obtained so.
+    pub fn secrets(&self) -> Vec<&[u8]> {
+        match self {
+            Self::Public => vec![],
+            Self::Secret(secret) => vec![secret.expose().as_bytes()],
+            Self::Certificate(file) => file.secrets().to_vec(),
+        }
+    }
 }
 
 /// What is given for a token.
 #[derive(Debug)]
 pub enum Grant<'a> {
+    /// RFC 6749 section 4.1.3, with the PKCE verifier (RFC 7636 section 4.5).
+    AuthorizationCode {
+        code: &'a Secret,
+        code_verifier: &'a Secret,
+        redirect_uri: &'a str,
+    },
     /// RFC 6749 section 4.4.
     ClientCredentials,
     /// RFC 8628 section 3.4.
     DeviceCode(&'a Secret),
+    /// RFC 6749 section 6.
+    RefreshToken(&'a Secret),
+}
+
+/// What a browser carries to Entra (RFC 6749 section 4.1.1).
+#[derive(Debug)]
+pub struct AuthorizationRequest<'a> {
+    pub redirect_uri: &'a str,
+    /// The user name to fill in; without it the person picks an account.
+    pub login_hint: Option<&'a str>,
+    pub code_challenge: &'a PkceCodeChallenge,
+    pub state: &'a CsrfToken,
+}
+
+/// How the browser brings Entra's answer back (OAuth 2.0 Multiple Response Type Encoding Practices, and Form Post).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResponseMode {
+    /// In the body of a form: the code stays out of the address and the browser's history.
+    FormPost,
+    /// In the address, where a person can copy it.
+    Query,
 }
 
 /// The answer of the device authorization endpoint (RFC 8628 section 3.2), with Entra's `message`.
@@ -57,23 +103,37 @@ impl oauth2::ExtraDeviceAuthorizationFields for DeviceMessage {}
 /// A conversation with the endpoints of a client's authority.
 pub struct Exchange<'a> {
     client: &'a Client,
+    proof: Proof<'a>,
     endpoints: Endpoints,
     system: &'a dyn System,
 }
 
+/// What proves who the application is, ready to use.
+enum Proof<'a> {
+    None,
+    Secret(&'a Secret),
+    Certificate(Certificate),
+}
+
 impl Client {
-    /// Finds the endpoints: from the table for a known cloud, by one request for any other host.
+    /// Opens the certificate, if the client has one, before anything is sent. Then finds the endpoints: from the table for a known cloud, by one request for any other host.
     pub fn exchange<'a>(
         &'a self,
         system: &'a dyn System,
         deadline: Deadline,
     ) -> Result<Exchange<'a>, Error> {
+        let proof = match &self.auth {
+            ClientAuth::Public => Proof::None,
+            ClientAuth::Secret(secret) => Proof::Secret(secret),
+            ClientAuth::Certificate(file) => Proof::Certificate(file.open(system.now())?),
+        };
         let endpoints = match self.authority.known_endpoints() {
             Some(endpoints) => endpoints,
             None => self.discover(system, deadline)?,
         };
         Ok(Exchange {
             client: self,
+            proof,
             endpoints,
             system,
         })
@@ -91,14 +151,6 @@ impl Client {
         }
         self.authority.read_discovery(without_bom(answer.body()))
     }
-
-    /// The form fields that prove who the application is.
-    fn proof(&self) -> Result<Vec<(&'static str, Secret)>, Error> {
-        Ok(match &self.auth {
-            ClientAuth::Public => vec![],
-            ClientAuth::Secret(secret) => vec![("client_secret", secret.clone())],
-        })
-    }
 }
 
 impl Exchange<'_> {
@@ -106,16 +158,30 @@ impl Exchange<'_> {
     pub fn token(&self, grant: &Grant, scope: &Scope, deadline: Deadline) -> Result<Token, Error> {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("client_id", &self.client.client_id);
-        for (name, value) in self.client.proof()? {
+        for (name, value) in self.proof_fields()? {
             form.append_pair(name, value.expose());
         }
         match grant {
+            Grant::AuthorizationCode {
+                code,
+                code_verifier,
+                redirect_uri,
+            } => {
+                form.append_pair("grant_type", "authorization_code");
+                form.append_pair("code", code.expose());
+                form.append_pair("code_verifier", code_verifier.expose());
+                form.append_pair("redirect_uri", redirect_uri);
+            }
             Grant::ClientCredentials => {
                 form.append_pair("grant_type", "client_credentials");
             }
             Grant::DeviceCode(device_code) => {
                 form.append_pair("grant_type", "urn:ietf:params:oauth:grant-type:device_code");
                 form.append_pair("device_code", device_code.expose());
+            }
+            Grant::RefreshToken(refresh_token) => {
+                form.append_pair("grant_type", "refresh_token");
+                form.append_pair("refresh_token", refresh_token.expose());
             }
         }
         form.append_pair("scope", &with_openid(scope));
@@ -124,6 +190,53 @@ impl Exchange<'_> {
         let now = self.system.now();
         let answer = retry::send(self.system, &request, Via::EnvironmentProxy, deadline)?;
         read_token(&request, &answer, now)
+    }
+
+    /// The form fields that prove who the application is.
+    fn proof_fields(&self) -> Result<Vec<(&'static str, Secret)>, Error> {
+        Ok(match &self.proof {
+            Proof::None => vec![],
+            Proof::Secret(secret) => vec![("client_secret", (*secret).clone())],
+            Proof::Certificate(certificate) => {
+                let (client_id, audience) = (&self.client.client_id, &self.endpoints.token);
+                let assertion =
+                    certificate.assertion(client_id, audience.as_str(), self.system.now())?;
+                vec![
+                    ("client_assertion_type", Secret::new(JWT_BEARER)),
+                    ("client_assertion", assertion),
+                ]
+            }
+        })
+    }
+
+    /// The address that a browser signs in at. Nothing is sent.
+    pub fn authorization_url(
+        &self,
+        request: &AuthorizationRequest,
+        response_mode: ResponseMode,
+        scope: &Scope,
+    ) -> Result<Url, Error> {
+        let redirect_url = RedirectUrl::new(request.redirect_uri.to_owned())
+            .map_err(|error| Error::input(format!("{}: {error}", request.redirect_uri)))?;
+        let client = BasicClient::new(ClientId::new(self.client.client_id.clone()))
+            .set_auth_uri(AuthUrl::from_url(self.endpoints.authorize.clone()))
+            .set_redirect_uri(redirect_url);
+        let url = client
+            .authorize_url(|| request.state.clone())
+            .add_scope(oauth2::Scope::new(with_openid(scope)))
+            .set_pkce_challenge(request.code_challenge.clone())
+            .add_extra_param(
+                "response_mode",
+                match response_mode {
+                    ResponseMode::FormPost => "form_post",
+                    ResponseMode::Query => "query",
+                },
+            );
+        let url = match request.login_hint {
+            Some(user) => url.add_extra_param("login_hint", user),
+            None => url.add_extra_param("prompt", "select_account"),
+        };
+        Ok(url.url().0)
     }
 
     /// Asks for a device code (RFC 8628 section 3.1).

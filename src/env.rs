@@ -85,8 +85,16 @@ pub const PROGRAM_FILES_X86: &str = "PROGRAMFILES(X86)";
 pub const LOCALAPPDATA: &str = "LOCALAPPDATA";
 /// The folder that all programs of Windows share, Azure Arc's agent among them.
 pub const PROGRAM_DATA: &str = "PROGRAMDATA";
+/// The folder of the token cache, as `--cache-dir`; kubectl keeps its own caches there too.
+pub const KUBECACHEDIR: &str = "KUBECACHEDIR";
+/// What guards the token cache, as `--token-cache-storage`.
+pub const KUBELOGIN_TOKEN_CACHE_STORAGE: &str = "KUBELOGIN_TOKEN_CACHE_STORAGE";
 /// What an exec client says to its plugin (client-go, `ExecCredential`).
 pub const KUBERNETES_EXEC_INFO: &str = "KUBERNETES_EXEC_INFO";
+/// The browsers to try, each with `%s` for the address or without, as `xdg-open` and Python have it.
+pub const BROWSER: &str = "BROWSER";
+/// Set by the Windows Subsystem for Linux.
+pub const WSL_DISTRO_NAME: &str = "WSL_DISTRO_NAME";
 /// The person's home folder; looked at only to know that there is one.
 const HOME: &str = "HOME";
 

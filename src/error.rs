@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// What a caller may do about an [`Error`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ErrorKind {
     /// A flag, variable, file or the trust store here is wrong. Trying again changes nothing.
     Input,
@@ -18,7 +20,7 @@ pub enum ErrorKind {
 }
 
 /// A failure as a person reads it, in at most three lines: what failed, the way out, a reference.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Error {
     kind: ErrorKind,
     what: String,
@@ -79,6 +81,11 @@ impl Error {
 
     pub fn kind(&self) -> &ErrorKind {
         &self.kind
+    }
+
+    /// True if a service answered, and not with what was asked for.
+    pub fn is_refused(&self) -> bool {
+        matches!(self.kind, ErrorKind::Refused { .. })
     }
 
     /// True if the service named this OAuth `error`.

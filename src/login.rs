@@ -3,8 +3,9 @@
 mod azd;
 mod azurecli;
 mod devicecode;
+mod interactive;
 mod msi;
-pub mod outside_state;
+mod outside_state;
 mod program;
 mod spn;
 
@@ -17,12 +18,14 @@ use crate::options::{Options, Timeout, missing};
 use crate::retry::Deadline;
 use crate::system::System;
 use crate::token::{Scope, Token};
-use outside_state::OutsideState;
+use crate::token_cache::{CacheKey, Fingerprint};
+use interactive::Interactive;
 
 /// A login mode with what it needs; no option that the mode requires is missing any more.
 #[derive(Debug)]
 pub enum Login {
     DeviceCode(Client),
+    Interactive(Interactive),
     Spn(Client),
     Msi(msi::ManagedIdentity),
     AzureCli(azurecli::AzureCli),
@@ -34,10 +37,58 @@ impl Login {
     pub fn new(options: &Options) -> Result<Self, Error> {
         match options.login {
             LoginMode::DeviceCode => devicecode::new(options).map(Self::DeviceCode),
+            LoginMode::Interactive => Interactive::new(options).map(Self::Interactive),
             LoginMode::Spn => spn::new(options).map(Self::Spn),
             LoginMode::Msi => msi::new(options).map(Self::Msi),
             LoginMode::AzureCli => azurecli::new(options).map(Self::AzureCli),
             LoginMode::Azd => azd::new(options).map(Self::Azd),
+        }
+    }
+
+    /// Whose token this is: every option that could bring a different one.
+    pub fn cache_key(&self, scope: &Scope) -> CacheKey {
+        let key = CacheKey::new(scope);
+        match self {
+            Self::DeviceCode(client) => of_client(key.with("mode", "devicecode"), client),
+            Self::Interactive(interactive) => {
+                of_client(key.with("mode", "interactive"), interactive.client())
+                    .with("login hint", interactive.login_hint().unwrap_or_default())
+            }
+            Self::Spn(client) => of_client(key.with("mode", "spn"), client),
+            Self::Msi(identity) => msi::cache_key(identity, key),
+            Self::AzureCli(cli) => azurecli::cache_key(cli, key),
+            Self::Azd(cli) => azd::cache_key(cli, key),
+        }
+    }
+
+    /// What must be the same as when a token was obtained, and must not be seen: secrets given now, state of others.
+    /// `None` if that state cannot be seen: no token may be kept then.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        match self {
+            Self::DeviceCode(client) | Self::Spn(client) => {
+                Some(Fingerprint::of(&client.auth.secrets()))
+            }
+            Self::Interactive(_) => Some(Fingerprint::of(&[])),
+            Self::Msi(_) => msi::fingerprint(),
+            Self::AzureCli(cli) => azurecli::fingerprint(cli),
+            Self::Azd(cli) => azd::fingerprint(cli),
+        }
+    }
+
+    /// The client that redeems refresh tokens; `None` for the modes that are given none.
+    pub fn refreshing_client(&self) -> Option<&Client> {
+        match self {
+            Self::DeviceCode(client) => Some(client),
+            Self::Interactive(interactive) => Some(interactive.client()),
+            Self::Spn(_) | Self::Msi(_) | Self::AzureCli(_) | Self::Azd(_) => None,
+        }
+    }
+
+    /// True if signing in takes a person's time.
+    pub fn asks_a_person(&self) -> bool {
+        match self {
+            Self::DeviceCode(_) | Self::Interactive(_) => true,
+            Self::Spn(_) | Self::Msi(_) | Self::AzureCli(_) | Self::Azd(_) => false,
         }
     }
 
@@ -50,6 +101,7 @@ impl Login {
     ) -> Result<Token, Error> {
         match self {
             Self::DeviceCode(client) => devicecode::acquire(client, scope, timeout, system),
+            Self::Interactive(interactive) => interactive.acquire(scope, timeout, system),
             Self::Spn(client) => {
                 let deadline = Deadline::after(system, timeout.duration);
                 spn::acquire(client, scope, deadline, system)
@@ -62,16 +114,12 @@ impl Login {
             Self::Azd(cli) => azd::acquire(cli, scope, timeout, system),
         }
     }
+}
 
-    /// What a token of this login depends on besides the options: a token that came under another state is not served.
-    #[allow(dead_code)] // the token cache comes next
-    pub fn outside_state(&self) -> OutsideState {
-        match self {
-            Self::DeviceCode(_) | Self::Spn(_) | Self::Msi(_) => OutsideState::Nothing,
-            Self::AzureCli(cli) => azurecli::outside_state(cli),
-            Self::Azd(cli) => azd::outside_state(cli),
-        }
-    }
+/// Adds what tells one client from another.
+fn of_client(key: CacheKey, client: &Client) -> CacheKey {
+    key.with("authority", &client.authority.url())
+        .with("client", &client.client_id)
 }
 
 /// The client of the modes that go to Entra themselves.

@@ -6,6 +6,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LoginMode {
     DeviceCode,
+    Interactive,
     Spn,
     Msi,
     AzureCli,
@@ -16,6 +17,7 @@ impl LoginMode {
     /// Every mode, in the order that messages list them.
     pub const ALL: &[Self] = &[
         Self::DeviceCode,
+        Self::Interactive,
         Self::Spn,
         Self::Msi,
         Self::AzureCli,
@@ -26,6 +28,7 @@ impl LoginMode {
     pub const fn word(self) -> &'static str {
         match self {
             Self::DeviceCode => "devicecode",
+            Self::Interactive => "interactive",
             Self::Spn => "spn",
             Self::Msi => "msi",
             Self::AzureCli => "azurecli",

@@ -3,12 +3,13 @@
 //! The way of the data, each arrow one function in one place:
 //!
 //! ```text
-//! argv + env -> Cli, Env -> Options -> Login -> Token -> ExecCredential on stdout
+//! argv + env -> Cli, Env -> Options -> Login -> (cache | refresh | acquire) -> Token -> ExecCredential on stdout
 //! ```
 //!
 //! - [`cli`] and [`flag`]: what can be typed; [`env`]: what can be set; [`options`]: both merged, once
 //! - [`login`]: a login mode with all it needs; `login/<mode>.rs` is the value of `--login`
 //! - [`entra`]: OAuth and Entra ID: authority, grants, assertions, errors
+//! - [`token_cache`]: tokens kept between runs, sealed; one sign-in for all who ask at the same time
 //! - [`exec_credential`]: what kubectl says to us and reads from us
 //! - [`system`]: the outside world, one trait; [`retry`]: asking a host again, within a bound
 //! - [`command`]: what each subcommand does with these
@@ -27,6 +28,7 @@ mod retry;
 mod secret;
 mod system;
 mod token;
+mod token_cache;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -59,6 +61,7 @@ fn run(cli: Cli, env: &Env, system: &dyn System, out: &mut dyn Write) -> Result<
     }
     match cli.command {
         Command::GetToken(typed) => command::get_token::run(&typed, env, system, out),
+        Command::RemoveCacheDir(typed) => command::remove_cache_dir::run(&typed, env, system),
         Command::Print(text) => out
             .write_all(text.as_bytes())
             .and_then(|()| out.flush())

@@ -2,7 +2,7 @@
 //!
 //! After [`Options::resolve`] nobody asks where a value came from.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::entra::authority::{AuthorityHost, Cloud};
@@ -23,6 +23,9 @@ pub struct Options {
     pub client_secret: Option<Secret>,
     pub client_certificate: Option<PathBuf>,
     pub client_certificate_password: Option<Secret>,
+    /// Where the browser comes back to, as given.
+    pub redirect_url: Option<String>,
+    pub login_hint: Option<String>,
     pub cloud: Cloud,
     /// Where AZURE_ENVIRONMENT_FILEPATH points.
     pub stack_file: Option<PathBuf>,
@@ -35,6 +38,61 @@ pub struct Options {
     pub subscription: Option<String>,
     pub azure_clis: AzureClis,
     pub timeout: Timeout,
+    pub cache: CacheSettings,
+}
+
+/// Where tokens are kept between runs, and what guards them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheSettings {
+    /// The absolute path of the cache folder; `None` if there is no place for one, as without HOME.
+    pub folder: Option<PathBuf>,
+    pub storage: Storage,
+}
+
+impl CacheSettings {
+    /// What was typed and what the environment says, for a command that needs no more than the cache.
+    pub fn resolve(typed: &FlagValues, env: &Env) -> Result<Self, Error> {
+        Self::of(&merge_environment(typed, env).values, env)
+    }
+
+    fn of(values: &FlagValues, env: &Env) -> Result<Self, Error> {
+        let storage = values.text(Flag::TokenCacheStorage);
+        Ok(Self {
+            folder: cache_folder(values, env)?,
+            storage: storage.map_or(Ok(Storage::Auto), Storage::from_word)?,
+        })
+    }
+}
+
+/// What guards the tokens on disk (`--token-cache-storage`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    /// The keyring where one works, else the disk.
+    Auto,
+    /// The sealing key lives in the operating system's keyring; without one no token is kept.
+    Keyring,
+    /// The sealing key lives in a file beside the tokens that only the person can read.
+    Disk,
+    /// No token is kept and no disk is touched.
+    None,
+}
+
+impl Storage {
+    const WORDS: &[(&str, Self)] = &[
+        ("auto", Self::Auto),
+        ("keyring", Self::Keyring),
+        ("disk", Self::Disk),
+        ("none", Self::None),
+    ];
+
+    fn from_word(word: &str) -> Result<Self, Error> {
+        let known = Self::WORDS.iter().find(|(known, _)| *known == word);
+        known.map(|(_, storage)| *storage).ok_or_else(|| {
+            Error::input(format!("token cache storage {word:?} is not known")).remedy(
+                "Set --token-cache-storage (or KUBELOGIN_TOKEN_CACHE_STORAGE) to auto, keyring, disk or none.",
+            )
+        })
+    }
 }
 
 /// The variables by which Azure's services tell where a managed identity's tokens are.
@@ -119,6 +177,7 @@ enum When {
 #[rustfmt::skip]
 const VARIABLES: &[(&str, Flag, When)] = &[
     (env::AAD_LOGIN_METHOD, Flag::Login, When::Always),
+    (env::KUBELOGIN_TOKEN_CACHE_STORAGE, Flag::TokenCacheStorage, When::Always),
     (env::AZURE_CLI_TIMEOUT, Flag::Timeout, When::Always),
     (env::AAD_SERVICE_PRINCIPAL_CLIENT_ID, Flag::ClientId, When::AzureNames),
     (env::AZURE_CLIENT_ID, Flag::ClientId, When::AzureNames),
@@ -191,7 +250,10 @@ pub fn merge_environment(typed: &FlagValues, env: &Env) -> Merged {
 impl Options {
     /// Merges and checks; the checks stand in the original's order.
     pub fn resolve(typed: &FlagValues, env: &Env) -> Result<(Self, Vec<String>), Error> {
-        let Merged { values, notices } = merge_environment(typed, env);
+        let Merged {
+            values,
+            mut notices,
+        } = merge_environment(typed, env);
         let text = |flag: Flag| values.text(flag).map(str::to_owned);
 
         let login = login_mode(&values)?;
@@ -213,6 +275,8 @@ impl Options {
             client_secret: values.secret(Flag::ClientSecret),
             client_certificate: text(Flag::ClientCertificate).map(PathBuf::from),
             client_certificate_password: values.secret(Flag::ClientCertificatePassword),
+            redirect_url: text(Flag::RedirectUrl),
+            login_hint: text(Flag::LoginHint),
             cloud,
             stack_file: env.get(env::AZURE_ENVIRONMENT_FILEPATH).map(PathBuf::from),
             authority_host,
@@ -221,8 +285,45 @@ impl Options {
             subscription: text(Flag::Subscription),
             azure_clis: AzureClis::of(env),
             timeout,
+            cache: CacheSettings::of(&values, env)?,
         };
+        if login == LoginMode::Spn
+            && options.client_certificate.is_some()
+            && options.client_secret.is_some()
+        {
+            notices.push(
+                "the client certificate is used and the client secret is not: give only one of them"
+                    .into(),
+            );
+        }
         Ok((options, notices))
+    }
+}
+
+/// The cache folder: `--cache-dir`, else KUBECACHEDIR, else `.kube/cache/kubelogin` at home. As with the original,
+/// KUBECACHEDIR is the flag's default: the flag beats it, and `--disable-environment-override` does not switch it off.
+///
+/// Only a typed path is taken relative to the working directory: no token may end up where a person happens to be
+/// (Azure/kubelogin#108).
+fn cache_folder(values: &FlagValues, env: &Env) -> Result<Option<PathBuf>, Error> {
+    if let Some(typed) = values.text(Flag::CacheDir) {
+        let path = at_home(typed, env);
+        return std::path::absolute(&path)
+            .map(Some)
+            .map_err(|error| Error::input(format!("--cache-dir {typed:?} is no path: {error}")));
+    }
+    let variable = env.get(env::KUBECACHEDIR).map(|path| at_home(path, env));
+    let default = || Some(env.home()?.join(".kube").join("cache").join("kubelogin"));
+    Ok(variable
+        .filter(|path| path.is_absolute())
+        .or_else(|| default().filter(|path| path.is_absolute())))
+}
+
+/// `path` with a leading `~` put in full: a kubeconfig is read by no shell that would do it.
+fn at_home(path: &str, env: &Env) -> PathBuf {
+    match (Path::new(path).strip_prefix("~"), env.home()) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(path),
     }
 }
 
@@ -413,6 +514,32 @@ mod tests {
             merged(&[(Flag::UseAzurermEnvVars, "true")]).text(Flag::ClientId),
             Some("arm")
         );
+    }
+
+    #[test]
+    fn the_readme_s_table_is_this_table() {
+        let mut flags: Vec<Flag> = Vec::new();
+        for (_, flag, when) in VARIABLES {
+            if *when != When::ArmNames && !flags.contains(flag) {
+                flags.push(*flag);
+            }
+        }
+        let readme = include_str!("../README.md");
+        for flag in flags {
+            let names: Vec<_> = VARIABLES
+                .iter()
+                .filter(|(_, other, when)| *other == flag && *when != When::ArmNames)
+                .map(|(name, ..)| format!("`{name}`"))
+                .collect();
+            let row = format!("| `{}` | {} |", flag.typed(), names.join(", "));
+            assert!(readme.contains(&row), "README.md lacks: {row}");
+        }
+        for (name, ..) in VARIABLES {
+            assert!(
+                readme.contains(&format!("`{name}`")),
+                "README.md does not name {name}"
+            );
+        }
     }
 
     #[test]

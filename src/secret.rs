@@ -17,6 +17,11 @@ impl Secret {
         Self(Zeroizing::new(value.into()))
     }
 
+    /// What stands for no secret.
+    pub fn empty() -> Self {
+        Self::new("")
+    }
+
     /// The value itself, for the request, the seal or the file it is meant for.
     pub fn expose(&self) -> &str {
         &self.0

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+mod browser;
 #[cfg(test)]
 pub mod fake;
 mod http_client;
@@ -43,13 +44,23 @@ pub trait System {
     /// Runs a program to its end, without a shell and without input, and gives what it wrote. At the end of `timeout`
     /// it is stopped, with all that it started.
     fn run(&self, program: &Program, timeout: Duration) -> Result<Output, ProgramError>;
+    /// The process that runs us, so that its next run of us is told from anyone else's; `None` where that is not known.
+    fn caller(&self) -> Option<String>;
     /// How much to say: 0 what must be said, 1 advice, 5 each step.
     fn verbosity(&self) -> u8;
     /// One line for the person, on stderr.
     fn tell(&self, line: &str);
     /// A request to the person that must be seen now: on stderr, and on the controlling terminal where stderr is not one.
     fn prompt(&self, text: &str);
+    /// Opens a browser in the background. A failure is told, for the person can open the address elsewhere.
+    fn open_browser(&self, url: &str);
+    /// From now on hands each line that the person types to `receive`, from a thread of its own.
+    /// False if nobody can type here: then it does nothing.
+    fn receive_typed_lines(&self, receive: LineReceiver) -> bool;
 }
+
+/// Takes a line that the person typed, without its end.
+pub type LineReceiver = Box<dyn FnMut(String) + Send>;
 
 /// The way to a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -156,6 +156,8 @@ pub struct Authority {
 /// The endpoints of an authority that logins use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoints {
+    /// Where a browser goes (RFC 6749 section 3.1).
+    pub authorize: Url,
     pub token: Url,
     /// RFC 8628; `None` if the host offers no device code.
     pub device_code: Option<Url>,
@@ -185,6 +187,7 @@ impl Authority {
         let url = |path: &str| Url::parse(&self.at(path)).ok();
         self.host.is_known().then(|| {
             Some(Endpoints {
+                authorize: url("oauth2/v2.0/authorize")?,
                 token: url("oauth2/v2.0/token")?,
                 device_code: url("oauth2/v2.0/devicecode"),
             })
@@ -233,6 +236,7 @@ impl Authority {
             .device_authorization_endpoint
             .as_ref();
         Ok(Endpoints {
+            authorize: https(metadata.authorization_endpoint().url())?,
             token: https(token.url())?,
             device_code: device_code.map(https).transpose()?,
         })

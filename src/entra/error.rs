@@ -37,6 +37,16 @@ pub fn in_text(text: &str) -> Option<Error> {
     }))
 }
 
+/// The error that a browser brought back to the redirect address (RFC 6749 section 4.1.2.1).
+pub fn of_redirect(error: &str, description: &str) -> Error {
+    explain(&ErrorAnswer {
+        error: error.to_owned(),
+        error_description: description.to_owned(),
+        error_codes: Vec::new(),
+        correlation_id: None,
+    })
+}
+
 /// Three lines: Entra's own first sentence, our words with the way out, the reference for support.
 fn explain(answer: &ErrorAnswer) -> Error {
     let code = answer.code();
@@ -112,6 +122,12 @@ pub fn advice(oauth_error: &str, code: Option<u32>) -> &'static str {
             .iter()
             .find(|(codes, _)| code.is_some_and(|c| codes.contains(&c)))
     };
+    if oauth_error == "access_denied"
+        && let Some((_, advice)) = by_code()
+    {
+        // Entra's word for every no in a browser: who said it stands in the code.
+        return advice;
+    }
     by_error
         .map(|(_, advice)| *advice)
         .or_else(|| by_code().map(|(_, advice)| *advice))

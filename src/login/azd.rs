@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::azurecli;
-use super::outside_state::{Collector, OutsideState};
+use super::outside_state::OutsideState;
 use super::program::{self, Product};
 use crate::env;
 use crate::error::Error;
@@ -16,6 +16,7 @@ use crate::options::{Options, Timeout};
 use crate::secret::Secret;
 use crate::system::{Program, System};
 use crate::token::{Scope, Token};
+use crate::token_cache::{CacheKey, Fingerprint};
 
 const AZD: &str = "azd";
 
@@ -87,7 +88,7 @@ impl Azd {
         Program {
             name: AZD,
             args: args.into_iter().map(str::to_owned).collect(),
-            // So that it looks where `outside_state` did.
+            // So that it looks where [`fingerprint`] did.
             environment: self
                 .folder
                 .iter()
@@ -99,13 +100,13 @@ impl Azd {
 
     /// Who is signed in (`auth.json`), whether az signs in (`config.json`), and az's own state: what `azd auth login` and
     /// `azd auth logout` change. Not the token cache in `auth/`, which changes with every refresh.
-    fn collect(&self, collector: &mut Collector) -> io::Result<()> {
+    fn collect(&self, state: &mut OutsideState) -> io::Result<()> {
         let folder = self.folder.as_ref().filter(|_| !self.has_host);
         let folder = folder.ok_or(io::ErrorKind::NotFound)?;
-        collector.add(folder.as_os_str().as_encoded_bytes());
-        collector.add_file(&folder.join("auth.json"))?;
-        collector.add_file(&folder.join("config.json"))?;
-        self.az.collect(collector)
+        state.add(folder.as_os_str().as_encoded_bytes());
+        state.add_file(&folder.join("auth.json"))?;
+        state.add_file(&folder.join("config.json"))?;
+        self.az.collect(state)
     }
 }
 
@@ -115,12 +116,17 @@ fn moment(text: &str) -> Option<DateTime<Utc>> {
     Some(moment.to_utc())
 }
 
-pub fn outside_state(cli: &Azd) -> OutsideState {
-    let mut collector = Collector::new();
-    match cli.collect(&mut collector) {
-        Ok(()) => collector.finish(),
-        Err(_) => OutsideState::Unknown,
-    }
+/// `None` if the state cannot be seen: no token may be kept then.
+pub fn fingerprint(cli: &Azd) -> Option<Fingerprint> {
+    let mut state = OutsideState::default();
+    cli.collect(&mut state).ok()?;
+    Some(state.fingerprint())
+}
+
+/// Whose token this is.
+pub fn cache_key(cli: &Azd, key: CacheKey) -> CacheKey {
+    key.with("mode", "azd")
+        .with("tenant", cli.tenant_id.as_deref().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -226,7 +232,7 @@ mod tests {
             (env::AZD_CONFIG_DIR, azd.to_str().expect("UTF-8")),
             (env::AZURE_CONFIG_DIR, az.to_str().expect("UTF-8")),
         ];
-        let state = || outside_state(&login(&[], &env).0);
+        let state = || fingerprint(&login(&[], &env).0).expect("seen");
         let mut states = vec![state()];
         for (file, content) in [
             (azd.join("auth.json"), "alice"),
@@ -240,11 +246,7 @@ mod tests {
         }
         let host = (env::AZD_AUTH_ENDPOINT, "http://127.0.0.1:1");
         let hosted = login(&[], &[&env[..], &[host]].concat()).0;
-        assert_eq!(
-            outside_state(&hosted),
-            OutsideState::Unknown,
-            "an editor signs in"
-        );
+        assert_eq!(fingerprint(&hosted), None, "an editor signs in");
         for folder in [azd, az] {
             let _ = fs::remove_dir_all(folder);
         }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Local, NaiveDateTime, TimeZone as _, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::outside_state::{Collector, OutsideState, read};
+use super::outside_state::{OutsideState, read};
 use super::program::{self, Product};
 use crate::env;
 use crate::error::Error;
@@ -16,6 +16,7 @@ use crate::options::{Options, Timeout};
 use crate::secret::Secret;
 use crate::system::{Program, System};
 use crate::token::{Scope, Token};
+use crate::token_cache::{CacheKey, Fingerprint};
 
 const AZ: &str = "az";
 
@@ -152,12 +153,21 @@ fn local_time(text: &str) -> Option<DateTime<Utc>> {
         .map(|local| local.to_utc())
 }
 
-pub fn outside_state(cli: &AzureCli) -> OutsideState {
-    let mut collector = Collector::new();
-    match cli.state.collect(&mut collector) {
-        Ok(()) => collector.finish(),
-        Err(_) => OutsideState::Unknown,
-    }
+/// `None` if az's state cannot be seen: no token may be kept then.
+pub fn fingerprint(cli: &AzureCli) -> Option<Fingerprint> {
+    let mut state = OutsideState::default();
+    cli.state.collect(&mut state).ok()?;
+    Some(state.fingerprint())
+}
+
+/// Whose token this is.
+pub fn cache_key(cli: &AzureCli, key: CacheKey) -> CacheKey {
+    key.with("mode", "azurecli")
+        .with("tenant", cli.tenant_id.as_deref().unwrap_or_default())
+        .with(
+            "subscription",
+            cli.subscription.as_deref().unwrap_or_default(),
+        )
 }
 
 impl State {
@@ -175,16 +185,16 @@ impl State {
 
     /// The accounts, which of them is active, and the active cloud: what `az login`, `az logout`, `az account set`,
     /// `az account clear` and `az cloud set` change. Not the token cache, which changes with every refresh.
-    pub fn collect(&self, collector: &mut Collector) -> io::Result<()> {
+    pub fn collect(&self, state: &mut OutsideState) -> io::Result<()> {
         let folder = self.folder.as_ref().ok_or(io::ErrorKind::NotFound)?;
-        collector.add(folder.as_os_str().as_encoded_bytes());
-        collector.add_file(&folder.join("azureProfile.json"))?;
+        state.add(folder.as_os_str().as_encoded_bytes());
+        state.add_file(&folder.join("azureProfile.json"))?;
         // Custom clouds, and the active subscription of each cloud.
-        collector.add_file(&folder.join("clouds.config"))?;
+        state.add_file(&folder.join("clouds.config"))?;
         let config = read(&folder.join("config"))?.unwrap_or_default();
         let config = String::from_utf8_lossy(&config);
         let cloud = self.cloud.as_deref().or_else(|| configured_cloud(&config));
-        collector.add(cloud.unwrap_or("AzureCloud").as_bytes());
+        state.add(cloud.unwrap_or("AzureCloud").as_bytes());
         Ok(())
     }
 }
@@ -438,10 +448,10 @@ mod tests {
         }
     }
 
-    fn state(folder: &Path, env: &[(&str, &str)]) -> OutsideState {
+    fn state(folder: &Path, env: &[(&str, &str)]) -> Option<Fingerprint> {
         let folder = folder.to_str().expect("UTF-8");
         let env = [&[("AZURE_CONFIG_DIR", folder)], env].concat();
-        outside_state(&new(&options(&[], &env)).expect("login"))
+        fingerprint(&new(&options(&[], &env)).expect("login"))
     }
 
     #[test]
@@ -451,7 +461,7 @@ mod tests {
         let mut states = vec![state(&folder, &[])];
         let mut is_new = |why: &str| {
             let now = state(&folder, &[]);
-            assert!(matches!(now, OutsideState::Digest(_)), "{why}");
+            assert!(now.is_some(), "{why}");
             assert!(!states.contains(&now), "{why}");
             states.push(now);
         };
@@ -496,9 +506,9 @@ mod tests {
         let folders = ["az-one", "az-two"].map(crate::login::outside_state::test_folder);
         assert_ne!(state(&folders[0], &[]), state(&folders[1], &[]));
         fs::create_dir(folders[0].join("azureProfile.json")).expect("a folder in its place");
-        assert_eq!(state(&folders[0], &[]), OutsideState::Unknown);
+        assert_eq!(state(&folders[0], &[]), None);
         let homeless = new(&options(&[], &[])).expect("login");
-        assert_eq!(outside_state(&homeless), OutsideState::Unknown);
+        assert_eq!(fingerprint(&homeless), None);
         for folder in folders {
             let _ = fs::remove_dir_all(folder);
         }

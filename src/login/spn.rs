@@ -1,5 +1,6 @@
 //! `--login spn`: a service principal with its client secret or certificate (RFC 6749 section 4.4).
 
+use crate::entra::certificate::CertificateFile;
 use crate::entra::{Client, ClientAuth, Grant};
 use crate::error::Error;
 use crate::flag::Flag;
@@ -9,9 +10,25 @@ use crate::system::System;
 use crate::token::{Scope, Token};
 
 pub fn new(options: &Options) -> Result<Client, Error> {
-    let secret = options.client_secret.clone();
-    let secret = secret.ok_or_else(|| missing(Flag::ClientSecret, options.login));
-    super::client(options, ClientAuth::Secret(secret?))
+    let client = super::client(options, ClientAuth::Public)?;
+    Ok(Client {
+        auth: auth(options)?,
+        ..client
+    })
+}
+
+/// A certificate beats a secret, as in the original.
+fn auth(options: &Options) -> Result<ClientAuth, Error> {
+    if let Some(path) = &options.client_certificate {
+        let password = options.client_certificate_password.clone();
+        return CertificateFile::read(path, password).map(ClientAuth::Certificate);
+    }
+    let secret = options.client_secret.clone().ok_or_else(|| {
+        missing(Flag::ClientSecret, options.login).remedy(
+            "Give --client-secret (or AZURE_CLIENT_SECRET), or --client-certificate (or AZURE_CLIENT_CERTIFICATE_PATH).",
+        )
+    });
+    secret.map(ClientAuth::Secret)
 }
 
 pub fn acquire(
@@ -23,4 +40,117 @@ pub fn acquire(
     client
         .exchange(system, deadline)?
         .token(&Grant::ClientCredentials, scope, deadline)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entra::certificate::tests::{FIXTURES, PASSWORD};
+    use crate::env::Env;
+    use crate::flag::FlagValues;
+    use crate::system::fake::FakeSystem;
+
+    const TOKEN: &str = r#"{"token_type":"Bearer","access_token":"at","expires_in":3600}"#;
+    const CERTIFICATE: (Flag, &str) = (Flag::ClientCertificate, "modern.pfx");
+    const GOOD_PASSWORD: (Flag, &str) = (Flag::ClientCertificatePassword, PASSWORD);
+
+    fn options(given: &[(Flag, &str)]) -> (Options, Vec<String>) {
+        let mut typed = FlagValues::new();
+        for (flag, value) in [
+            (Flag::Login, "spn"),
+            (Flag::ServerId, "srv"),
+            (Flag::ClientId, "app"),
+            (Flag::TenantId, "ten"),
+        ] {
+            typed.set(flag, value);
+        }
+        for (flag, value) in given {
+            match flag {
+                Flag::ClientCertificate => typed.set(*flag, format!("{FIXTURES}/{value}")),
+                _ => typed.set(*flag, *value),
+            }
+        }
+        Options::resolve(&typed, &Env::of(&[])).expect("options")
+    }
+
+    fn login(given: &[(Flag, &str)], system: &FakeSystem) -> Result<Token, Error> {
+        let (options, _) = options(given);
+        let client = new(&options)?;
+        let deadline = Deadline::after(system, options.timeout.duration);
+        acquire(&client, &Scope::of_server("srv"), deadline, system)
+    }
+
+    #[test]
+    fn a_secret_is_sent_as_the_original_sends_it() {
+        let system = FakeSystem::new([FakeSystem::json(200, TOKEN)]);
+        login(&[(Flag::ClientSecret, "s&cret")], &system).expect("token");
+        assert_eq!(
+            system.forms(),
+            [
+                "client_id=app&client_secret=s%26cret&grant_type=client_credentials\
+                &scope=srv%2F.default+openid+offline_access+profile"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_certificate_beats_a_secret_with_one_word_about_it() {
+        let given = [CERTIFICATE, GOOD_PASSWORD, (Flag::ClientSecret, "s&cret")];
+        let system = FakeSystem::new([FakeSystem::json(200, TOKEN)]);
+        login(&given, &system).expect("token");
+        let form = &system.forms()[0];
+        let (before, assertion) = form.split_once("&client_assertion=").expect("an assertion");
+        assert_eq!(
+            before,
+            "client_id=app\
+                &client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer"
+        );
+        assert!(
+            assertion.ends_with(
+                "&grant_type=client_credentials&scope=srv%2F.default+openid+offline_access+profile"
+            ),
+            "{assertion}"
+        );
+        assert_eq!(
+            options(&given).1,
+            ["the client certificate is used and the client secret is not: give only one of them"]
+        );
+        assert_eq!(options(&given[..2]).1, [""; 0]);
+        assert_eq!(options(&given[2..]).1, [""; 0]);
+    }
+
+    #[test]
+    fn a_certificate_that_does_not_open_fails_before_anything_is_sent() {
+        let elsewhere = (Flag::AuthorityHost, "https://entra.example/");
+        for given in [
+            vec![CERTIFICATE, elsewhere],
+            vec![
+                CERTIFICATE,
+                elsewhere,
+                (Flag::ClientCertificatePassword, "wrong"),
+            ],
+            vec![(Flag::ClientCertificate, "missing.pem"), elsewhere],
+            vec![(Flag::ClientCertificate, "expired.pem"), elsewhere],
+        ] {
+            // It has no answer to give.
+            let system = FakeSystem::new([]);
+            let error = login(&given, &system).expect_err("refused").to_string();
+            assert!(error.starts_with("client certificate "), "{error}");
+        }
+    }
+
+    #[test]
+    fn without_secret_and_certificate_both_are_named() {
+        let error = login(&[], &FakeSystem::new([]))
+            .expect_err("refused")
+            .to_string();
+        for way in [
+            "--client-secret",
+            "AZURE_CLIENT_SECRET",
+            "--client-certificate",
+            "AZURE_CLIENT_CERTIFICATE_PATH",
+        ] {
+            assert!(error.contains(way), "{error}");
+        }
+    }
 }

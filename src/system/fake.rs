@@ -6,10 +6,18 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{HttpRequest, HttpResponse, NetworkError, Output, Program, ProgramError, System, Via};
+use super::{
+    HttpRequest, HttpResponse, LineReceiver, NetworkError, Output, Program, ProgramError, System,
+    Via,
+};
 
 /// What one request is answered with.
 type Answer = Result<HttpResponse, NetworkError>;
+
+/// Is called with each address that is opened.
+type Browser = Box<dyn Fn(&str)>;
+/// Types lines at a prompt.
+type Typist = Box<dyn Fn(&str) -> Vec<String>>;
 
 pub struct FakeSystem {
     answers: RefCell<VecDeque<Answer>>,
@@ -21,6 +29,10 @@ pub struct FakeSystem {
     naps: RefCell<Vec<Duration>>,
     told: RefCell<Vec<String>>,
     prompts: RefCell<Vec<String>>,
+    opened: RefCell<Vec<String>>,
+    browser: Option<Browser>,
+    typist: Option<Typist>,
+    keyboard: RefCell<Option<LineReceiver>>,
 }
 
 impl FakeSystem {
@@ -38,6 +50,10 @@ impl FakeSystem {
             naps: RefCell::default(),
             told: RefCell::default(),
             prompts: RefCell::default(),
+            opened: RefCell::default(),
+            browser: None,
+            typist: None,
+            keyboard: RefCell::default(),
         }
     }
 
@@ -64,6 +80,25 @@ impl FakeSystem {
             stdout: Vec::new(),
             stderr: stderr.into(),
         })
+    }
+
+    /// Puts a browser here: it is called with each address that is opened, and must not block.
+    #[must_use]
+    pub fn with_browser(mut self, browser: impl Fn(&str) + 'static) -> Self {
+        self.browser = Some(Box::new(browser));
+        self
+    }
+
+    /// Puts a person at the keyboard, who reads a prompt and types lines.
+    #[must_use]
+    pub fn with_typist(mut self, typist: impl Fn(&str) -> Vec<String> + 'static) -> Self {
+        self.typist = Some(Box::new(typist));
+        self
+    }
+
+    /// The addresses that were opened in a browser.
+    pub fn opened(&self) -> Vec<String> {
+        self.opened.borrow().clone()
     }
 
     /// An answer with a JSON body.
@@ -146,6 +181,10 @@ impl System for FakeSystem {
         output
     }
 
+    fn caller(&self) -> Option<String> {
+        Some("the caller".into())
+    }
+
     fn verbosity(&self) -> u8 {
         1
     }
@@ -156,5 +195,20 @@ impl System for FakeSystem {
 
     fn prompt(&self, text: &str) {
         self.prompts.borrow_mut().push(text.to_owned());
+        if let (Some(typist), Some(receive)) = (&self.typist, self.keyboard.borrow_mut().as_mut()) {
+            typist(text).into_iter().for_each(receive);
+        }
+    }
+
+    fn open_browser(&self, url: &str) {
+        self.opened.borrow_mut().push(url.to_owned());
+        if let Some(browser) = &self.browser {
+            browser(url);
+        }
+    }
+
+    fn receive_typed_lines(&self, receive: LineReceiver) -> bool {
+        *self.keyboard.borrow_mut() = Some(receive);
+        self.typist.is_some()
     }
 }

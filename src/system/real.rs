@@ -5,9 +5,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, Utc};
 
+use super::browser::Browser;
 use super::http_client::HttpClient;
 use super::process::Programs;
-use super::{HttpRequest, HttpResponse, NetworkError, Output, Program, ProgramError, System, Via};
+use super::{
+    HttpRequest, HttpResponse, LineReceiver, NetworkError, Output, Program, ProgramError, System,
+    Via,
+};
 use crate::env::Env;
 use crate::error::one_line;
 
@@ -17,6 +21,7 @@ pub struct RealSystem {
     verbosity: u8,
     http: HttpClient,
     programs: Programs,
+    browser: Browser,
 }
 
 impl RealSystem {
@@ -27,6 +32,7 @@ impl RealSystem {
             verbosity: 0,
             http: HttpClient::new(env),
             programs: Programs::new(env),
+            browser: Browser::new(env),
         }
     }
 
@@ -81,13 +87,16 @@ impl System for RealSystem {
         self.programs.run(program, timeout, || self.elapsed())
     }
 
+    fn caller(&self) -> Option<String> {
+        caller()
+    }
+
     fn verbosity(&self) -> u8 {
         self.verbosity
     }
 
     fn tell(&self, line: &str) {
-        // A closed stderr is no reason to fail: there is nobody left to tell.
-        let _ = writeln!(io::stderr(), "{line}");
+        write_line(line);
     }
 
     fn prompt(&self, text: &str) {
@@ -98,10 +107,63 @@ impl System for RealSystem {
             let _ = controlling_terminal().and_then(|mut terminal| writeln!(terminal, "{text}"));
         }
     }
+
+    fn open_browser(&self, url: &str) {
+        self.browser.open(url, write_line);
+    }
+
+    fn receive_typed_lines(&self, mut receive: LineReceiver) -> bool {
+        let can_type = io::stdin().is_terminal() && is_in_foreground();
+        can_type
+            && std::thread::Builder::new()
+                .spawn(move || {
+                    io::stdin()
+                        .lines()
+                        .map_while(Result::ok)
+                        .for_each(&mut receive)
+                })
+                .is_ok()
+    }
+}
+
+/// A line on stderr. A closed stderr is no reason to fail: there is nobody left to tell.
+fn write_line(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// False if reading the terminal would stop this process and all of its job (SIGTTIN), as after `kubectl ... &`.
+#[cfg(unix)]
+fn is_in_foreground() -> bool {
+    rustix::termios::tcgetpgrp(io::stdin())
+        .is_ok_and(|foreground| foreground == rustix::process::getpgrp())
+}
+
+#[cfg(not(unix))]
+fn is_in_foreground() -> bool {
+    true
+}
+
+/// The parent's process ID and, as those are used again, when it started (proc_pid_stat(5), field 22).
+#[cfg(unix)]
+fn caller() -> Option<String> {
+    let parent = std::os::unix::process::parent_id();
+    let status = std::fs::read_to_string(format!("/proc/{parent}/stat")).unwrap_or_default();
+    // The program's name, in parentheses, may hold anything: the fields after it count from the third.
+    let fields = status.rsplit(')').next().unwrap_or_default();
+    let started = fields.split_whitespace().nth(22 - 3).unwrap_or_default();
+    Some(format!("{parent} {started}"))
+}
+
+#[cfg(not(unix))]
+fn caller() -> Option<String> {
+    None
 }
 
 /// The terminal that this process belongs to, whatever its standard streams are.
 fn controlling_terminal() -> io::Result<std::fs::File> {
     let path = if cfg!(windows) { "CONOUT$" } else { "/dev/tty" };
-    std::fs::OpenOptions::new().write(true).open(path)
+    std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
 }

@@ -7,4 +7,10 @@
 #[path = "../support/support.rs"]
 mod support;
 
+mod get_token; // requests, prompts, stdout and errors of a login
+mod network; // bad networks, bad certificates, odd answers
 mod stand_in; // the stand-ins themselves: what they serve, and what they refuse
+// A person at a terminal.
+#[cfg(unix)]
+mod terminal;
+mod token_cache; // tokens kept between runs: who is asked again, and what stands in the way of nobody

@@ -1,6 +1,8 @@
 //! The stand-ins themselves: what they serve, and what they refuse. A test that trusts a careless stand-in proves nothing.
 
 use reqwest::blocking::{Client, Response};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -190,7 +192,7 @@ fn a_violation_fails_the_test_that_made_it() {
 }
 
 #[test]
-fn the_unknown_is_refused_with_entras_codes() {
+fn the_unknown_is_refused_with_entras_codes_and_reported() {
     let entra = FakeEntra::start();
     let scope = scope();
     let codes = |pairs: &[(&str, &str)]| token(&entra, pairs).1["error_codes"].clone();
@@ -205,6 +207,11 @@ fn the_unknown_is_refused_with_entras_codes() {
     assert_eq!(codes(&unknown_client), json!([700016]));
     entra.change(|rules| rules.tenants.clear());
     assert_eq!(codes(&by_secret(&scope, CLIENT_SECRET)), json!([90002]));
+    let reported = entra.take_violations();
+    assert!(
+        reported.len() == 2 && reported[0].contains("nobody") && reported[1].contains(TENANT_ID),
+        "{reported:?}"
+    );
 }
 
 #[test]
@@ -439,6 +446,168 @@ fn a_federated_token_stands_for_its_client() {
     );
 }
 
+/// A certificate's assertion, as the v2.0 endpoint wants it.
+fn assertion(entra: &FakeEntra) -> (Value, Value) {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+    let certificate = std::fs::read(CLIENT_CERTIFICATE).unwrap();
+    let certificate = CertificateDer::from_pem_slice(&certificate).unwrap();
+    let thumbprint = ring::digest::digest(&ring::digest::SHA256, &certificate);
+    let header = json!({
+        "alg": "PS256", "typ": "JWT", "x5t#S256": URL_SAFE_NO_PAD.encode(thumbprint), "x5c": [STANDARD.encode(&certificate)],
+    });
+    let now = claims_of(&entra.federated_token())["nbf"].as_u64().unwrap();
+    let claims = json!({
+        "iss": CONFIDENTIAL_CLIENT_ID, "sub": CONFIDENTIAL_CLIENT_ID, "aud": url(entra, "oauth2/v2.0/token"),
+        "nbf": now, "exp": now + 600, "jti": "one",
+    });
+    (header, claims)
+}
+
+#[test]
+fn a_certificates_assertion_is_checked_to_the_letter() {
+    let entra = FakeEntra::start();
+    let scope = scope();
+    let post = |assertion: &str| {
+        let kind = (
+            "client_assertion_type",
+            "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        );
+        let grant_type = ("grant_type", "client_credentials");
+        let client = ("client_id", CONFIDENTIAL_CLIENT_ID);
+        token(
+            &entra,
+            &[
+                client,
+                ("client_assertion", assertion),
+                kind,
+                grant_type,
+                ("scope", &scope),
+            ],
+        )
+    };
+    let (header, claims) = assertion(&entra);
+    let good = sign_as_client(&header, &claims);
+    assert_eq!(post(&good).0, 200);
+
+    let changed = |part: &Value, member: &str, value: Value| {
+        let mut part = part.clone();
+        part[member] = value;
+        part
+    };
+    let claim = |name, value| sign_as_client(&header, &changed(&claims, name, value));
+    let member = |name, value| sign_as_client(&changed(&header, name, value), &claims);
+    let (head, _) = good.rsplit_once('.').unwrap();
+    let (_, other_signature) = claim("jti", json!("two"))
+        .rsplit_once('.')
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .unwrap();
+    let rows = [
+        (good.clone(), "used before"),
+        (claim("jti", json!("")), "jti is missing"),
+        (
+            claim("aud", json!("https://login.microsoftonline.com/")),
+            "aud is",
+        ),
+        (claim("iss", json!("someone")), "iss is"),
+        (claim("exp", json!(1)), "it ended"),
+        (claim("nbf", json!(u64::MAX / 2)), "it begins"),
+        (claim("exp", json!("tomorrow")), "exp is no whole number"),
+        (member("alg", json!("RS256")), "alg is"),
+        (member("x5c", json!([])), "x5c does not begin"),
+        (
+            format!("{head}.{other_signature}"),
+            "the signature is wrong",
+        ),
+    ];
+    for (assertion, reason) in rows {
+        assert_ne!(post(&assertion).0, 200, "{reason}");
+        let violations = entra.take_violations();
+        assert!(
+            violations.len() == 1 && violations[0].contains(reason),
+            "{reason}: {violations:?}"
+        );
+    }
+    let unregistered = member("x5t#S256", json!("AAAA"));
+    assert_eq!(post(&unregistered).1["error_codes"], json!([700027]));
+}
+
+/// An authorize URL, its redirect to this port, with the challenge of the example in RFC 7636, appendix B.
+fn authorize_url(entra: &FakeEntra, port: u16, response_mode: &str) -> String {
+    let redirect_uri = format!("http://localhost:{port}/");
+    let query = form(&[
+        ("client_id", PUBLIC_CLIENT_ID),
+        ("response_type", "code"),
+        ("response_mode", response_mode),
+        ("redirect_uri", &redirect_uri),
+        ("scope", &scope()),
+        ("state", "a state"),
+        (
+            "code_challenge",
+            "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+        ),
+        ("code_challenge_method", "S256"),
+    ]);
+    format!("{}?{query}", url(entra, "oauth2/v2.0/authorize"))
+}
+
+#[test]
+fn the_browser_carries_the_code_to_the_listener_and_pkce_guards_it() {
+    for mode in ["query", "form_post"] {
+        let entra = FakeEntra::start();
+        let listener = FakeHttp::start(|_| Reply::html(200, "You may close this page."));
+        let port = listener.url().rsplit_once(':').unwrap().1.parse().unwrap();
+        let code_from = |answers: Vec<(String, String)>| {
+            assert_eq!(
+                answers.iter().find(|(name, _)| name == "state").unwrap().1,
+                "a state"
+            );
+            answers
+                .into_iter()
+                .find(|(name, _)| name == "code")
+                .unwrap()
+                .1
+        };
+        let sign_in = || {
+            let page = entra.browse(&authorize_url(&entra, port, mode));
+            assert_eq!(
+                (page.status, page.html.as_str()),
+                (200, "You may close this page.")
+            );
+            let request = listener.requests().pop().unwrap();
+            code_from(if mode == "query" {
+                request.query
+            } else {
+                request.form
+            })
+        };
+        let redeem = |code: &str, verifier: &str| {
+            let (client, grant) = (
+                ("client_id", PUBLIC_CLIENT_ID),
+                ("grant_type", "authorization_code"),
+            );
+            let redirect_uri = format!("http://localhost:{port}/");
+            let proof = [
+                ("code", code),
+                ("code_verifier", verifier),
+                ("redirect_uri", &redirect_uri),
+            ];
+            token(&entra, &[&[client, grant][..], &proof].concat())
+        };
+        let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+        let code = sign_in();
+        let (status, answer) = redeem(&code, verifier);
+        assert_eq!(
+            (status, answer["id_token"].is_string()),
+            (200, true),
+            "{answer}"
+        );
+        assert_eq!(redeem(&code, verifier).1["error_codes"], json!([54005]));
+        assert_eq!(redeem(&sign_in(), "another").0, 400);
+        assert!(entra.take_violations()[0].contains("code_verifier does not match"));
+    }
+}
+
 #[test]
 fn v1_speaks_of_resources_and_quotes_its_numbers() {
     let entra = FakeEntra::start();
@@ -547,4 +716,82 @@ fn the_api_server_takes_only_tokens_of_the_fake_entra_for_itself_and_in_force() 
         assert!(reasons.contains(reason), "{reason}: {reasons}");
     }
     assert_eq!(api_server.admitted().len(), 1);
+}
+
+#[test]
+fn a_bound_token_is_taken_with_the_proof_of_its_key_only() {
+    use base64::Engine as _;
+    let base64url = |bytes: &[u8]| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+    let entra = FakeEntra::start();
+    let api_server = FakeApiServer::start(&entra);
+    let jwk = client_jwk();
+    let members = format!(r#"{{"e":{},"kty":"RSA","n":{}}}"#, jwk["e"], jwk["n"]);
+    let key_id =
+        base64url(ring::digest::digest(&ring::digest::SHA256, members.as_bytes()).as_ref());
+    let req_cnf = base64url(
+        json!({"kid": key_id, "xms_ksl": "sw"})
+            .to_string()
+            .as_bytes(),
+    );
+    let scope = scope();
+    let bound = [
+        by_secret(&scope, CLIENT_SECRET),
+        vec![("token_type", "pop"), ("req_cnf", &req_cnf)],
+    ]
+    .concat();
+    let (_, answer) = token(&entra, &bound);
+    assert_eq!(answer["token_type"], "pop");
+
+    let host = api_server.url().replace("https://", "");
+    let now = claims_of(answer["access_token"].as_str().unwrap())["iat"].clone();
+    let header = json!({"typ": "pop", "alg": "RS256", "kid": key_id});
+    let made = |ts: &Value, at: &Value, host: &str| {
+        sign_as_client(
+            &header,
+            &json!({"at": at, "ts": ts, "u": host, "cnf": {"jwk": jwk}, "nonce": "n"}),
+        )
+    };
+    let envelope = |at: &Value, host: &str| made(&now, at, host);
+    let (_, unbound) = token(&entra, &by_secret(&scope, CLIENT_SECRET));
+    let status = |token: &str| {
+        let client = client_of(&entra).build().unwrap();
+        client
+            .get(format!("{}/api/v1/nodes", api_server.url()))
+            .bearer_auth(token)
+            .send()
+            .unwrap()
+            .status()
+            .as_u16()
+    };
+    let access_token = &answer["access_token"];
+    assert_eq!(
+        status(&envelope(access_token, &host)),
+        200,
+        "{:?}",
+        api_server.refused()
+    );
+    assert_eq!(status(&envelope(access_token, "another-host")), 401);
+    assert_eq!(status(&envelope(&unbound["access_token"], &host)), 401);
+    assert_eq!(status(access_token.as_str().unwrap()), 401);
+    assert_eq!(status(&made(&json!(1), access_token, &host)), 401);
+    let reasons = api_server.refused();
+    for (reason, expected) in reasons.iter().zip([
+        "not for \"127",
+        "bound to the key null",
+        "without its proof",
+        "made at 1",
+    ]) {
+        assert!(reason.contains(expected), "{expected}: {reason}");
+    }
+}
+
+#[test]
+fn the_clean_room_is_clean_and_removes_itself() {
+    let kubelogin = Kubelogin::new().arg("--help");
+    let home = kubelogin.home();
+    assert!(home.starts_with(std::env::temp_dir()) && kubelogin.work() != home);
+    let output = kubelogin.run();
+    assert!(output.status.success(), "{output:?}");
+    drop(kubelogin);
+    assert!(!home.exists());
 }

@@ -97,7 +97,14 @@ fn admit(request: &Request) -> Result<Claims, String> {
     let token = authorization
         .strip_prefix("Bearer ")
         .ok_or("not a bearer token")?;
-    let jwt = Jwt::parse(token)?;
+    let envelope = Jwt::parse(token)?;
+    let jwt = match envelope.header["typ"] == "pop" {
+        true => Jwt::parse(envelope.verify_pop(request.host())?)?,
+        false if envelope.claims.get("cnf").is_some() => {
+            return Err("a bound token without its proof".into());
+        }
+        false => Jwt::parse(token)?,
+    };
     jwt.verify_entra()?;
     jwt.verify_lifetime()?;
     // Tokens of the v1 endpoint name the server with this prefix if the client asked for it so.

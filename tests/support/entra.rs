@@ -19,11 +19,11 @@ use super::server::{Answerer, Door, Server, lock};
 use super::temp_dir::TempDir;
 use super::tls::{AnyName, Authority, Certificate};
 use parameters::Version;
-use refusal::{Refusal, violation};
+use refusal::{Refusal, refused, violation};
 pub use rules::{
-    AUTHORIZATION_SERVER_NAMES, CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID, DeviceCode,
-    FederatedCredential, PUBLIC_CLIENT_ID, Poll, RefreshTokens, Registration, Rules, SERVER_ID,
-    SignIn, TENANT_ID, USER_NAME, USER_PASSWORD, User,
+    AUTHORIZATION_SERVER_NAMES, CLIENT_CERTIFICATE, CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID,
+    DeviceCode, FederatedCredential, PUBLIC_CLIENT_ID, Poll, RefreshTokens, Registration, Rules,
+    SERVER_ID, SignIn, TENANT_ID, USER_NAME, USER_PASSWORD, User,
 };
 
 const CA_FILE: &str = "ca.pem";
@@ -205,6 +205,11 @@ impl FakeEntra {
         std::mem::take(&mut self.state().violations)
     }
 
+    /// Answers a request as if it had come through the door.
+    pub(super) fn answer(&self, request: &Request) -> Reply {
+        self.state().answer(request)
+    }
+
     pub(super) fn tls(&self) -> Arc<AnyName> {
         AnyName::new(Arc::clone(&self.authority))
     }
@@ -271,7 +276,7 @@ impl State {
             return Ok(reply);
         }
         if !self.rules.tenants.contains(&to.tenant) {
-            return Err(refusal::refused(90002, &format!("Tenant '{}'.", to.tenant)));
+            return Err(refused(90002, &format!("Tenant '{}'.", to.tenant)).reported());
         }
         match to.endpoint {
             Endpoint::Token => self.token(&to, request),

@@ -32,10 +32,7 @@ impl Request {
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        header_of(&self.headers, name)
     }
 
     /// A form field. The first, if it was repeated.
@@ -69,6 +66,13 @@ pub fn value_of<'a>(pairs: &'a Pairs, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value.as_str())
 }
 
+fn header_of<'a>(headers: &'a Pairs, name: &str) -> Option<&'a str> {
+    let header = headers
+        .iter()
+        .find(|(key, _)| key.eq_ignore_ascii_case(name));
+    header.map(|(_, value)| value.as_str())
+}
+
 /// What a stand-in does with a request.
 #[derive(Clone, Debug)]
 pub enum Reply {
@@ -93,6 +97,14 @@ pub struct Answer {
 impl Answer {
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        header_of(&self.headers, name)
+    }
+
+    pub fn body(&self) -> &[u8] {
+        &self.body
     }
 }
 
@@ -284,6 +296,21 @@ impl<S: Read + Write> Connection<S> {
         Ok(!closes)
     }
 
+    /// The client's side: a response that ends with the connection.
+    pub fn read_response(&mut self) -> io::Result<(u16, Pairs, String)> {
+        while self.fill()? > 0 {}
+        let mut headers = [httparse::EMPTY_HEADER; 64];
+        let mut head = httparse::Response::new(&mut headers);
+        let parsed = head.parse(&self.received);
+        let Ok(httparse::Status::Complete(length)) = parsed else {
+            return Err(malformed("response"));
+        };
+        let headers = owned(head.headers);
+        let status = head.code.unwrap_or_default();
+        let body = String::from_utf8_lossy(&self.received[length..]).into_owned();
+        Ok((status, headers, body))
+    }
+
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)?;
         self.stream.flush()
@@ -301,7 +328,6 @@ fn parse_head(received: &[u8]) -> io::Result<Option<(Request, usize)>> {
     };
     let target = head.path.unwrap_or_default();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let request = Request {
         method: head.method.unwrap_or_default().into(),
         target: target.into(),
@@ -309,14 +335,18 @@ fn parse_head(received: &[u8]) -> io::Result<Option<(Request, usize)>> {
         query: form_urlencoded::parse(query.as_bytes())
             .into_owned()
             .collect(),
-        headers: head
-            .headers
-            .iter()
-            .map(|header| (header.name.into(), text(header.value)))
-            .collect(),
+        headers: owned(head.headers),
         ..Request::default()
     };
     Ok(Some((request, length)))
+}
+
+fn owned(headers: &[httparse::Header]) -> Pairs {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    headers
+        .iter()
+        .map(|header| (header.name.to_owned(), text(header.value)))
+        .collect()
 }
 
 fn in_chunks(body: &[u8]) -> Vec<u8> {

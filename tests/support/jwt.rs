@@ -9,22 +9,34 @@ use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use ring::rand::SystemRandom;
 use ring::rsa::PublicKeyComponents;
 use ring::signature::{
-    KeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RSA_PSS_2048_8192_SHA256, RsaKeyPair,
-    UnparsedPublicKey,
+    KeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RSA_PSS_2048_8192_SHA256,
+    RSA_PSS_SHA256, RsaEncoding, RsaKeyPair, RsaPublicKeyComponents, UnparsedPublicKey,
 };
-use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 
 /// The `kid` of the fake Entra's only key.
 pub const KEY_ID: &str = "fake-entra-test-key";
 
 /// Every fake Entra signs with this key. It is public: whoever trusts it trusts everybody.
-static SIGNING_KEY: LazyLock<RsaKeyPair> = LazyLock::new(|| {
-    let pem = include_bytes!("../../fixtures/fake_entra/test-signing-key.pem");
+static ENTRA_KEY: LazyLock<RsaKeyPair> = LazyLock::new(|| read_key(ENTRA_PEM));
+/// The key of the default confidential client's certificate, and of the PoP tokens in the stand-ins' own tests.
+static CLIENT_KEY: LazyLock<RsaKeyPair> = LazyLock::new(|| read_key(CLIENT_PEM));
+const ENTRA_PEM: &[u8] = include_bytes!("../../fixtures/fake_entra/test-signing-key.pem");
+const CLIENT_PEM: &[u8] = include_bytes!("../../fixtures/fake_entra/test-client.pem");
+
+fn read_key(pem: &[u8]) -> RsaKeyPair {
     let der = PrivatePkcs8KeyDer::from_pem_slice(pem).expect("a PKCS#8 key");
     RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()).expect("an RSA key")
-});
+}
+
+/// The default confidential client's certificate, DER.
+pub fn client_certificate() -> Vec<u8> {
+    CertificateDer::from_pem_slice(CLIENT_PEM)
+        .expect("a certificate")
+        .to_vec()
+}
 
 /// A token's claims.
 pub type Claims = Value;
@@ -48,30 +60,48 @@ pub fn sha256_base64url(bytes: &[u8]) -> String {
 
 /// Signs claims as the fake Entra does: RS256.
 pub fn sign(claims: &Claims) -> String {
-    let header = json!({"typ": "JWT", "alg": "RS256", "kid": KEY_ID});
-    let signed = format!(
-        "{}.{}",
-        base64url(header.to_string().as_bytes()),
-        base64url(claims.to_string().as_bytes())
-    );
-    let mut signature = vec![0; SIGNING_KEY.public().modulus_len()];
+    sign_with(
+        &ENTRA_KEY,
+        &json!({"typ": "JWT", "alg": "RS256", "kid": KEY_ID}),
+        claims,
+    )
+}
+
+/// Signs as the holder of the default confidential client's certificate does, by the `alg` of the header.
+pub fn sign_as_client(header: &Value, claims: &Claims) -> String {
+    sign_with(&CLIENT_KEY, header, claims)
+}
+
+fn sign_with(key: &RsaKeyPair, header: &Value, claims: &Claims) -> String {
+    let part = |value: &Value| base64url(value.to_string().as_bytes());
+    let signed = format!("{}.{}", part(header), part(claims));
+    let padding: &dyn RsaEncoding = if header["alg"] == "PS256" {
+        &RSA_PSS_SHA256
+    } else {
+        &RSA_PKCS1_SHA256
+    };
+    let mut signature = vec![0; key.public().modulus_len()];
     let random = SystemRandom::new();
-    SIGNING_KEY
-        .sign(
-            &RSA_PKCS1_SHA256,
-            &random,
-            signed.as_bytes(),
-            &mut signature,
-        )
+    key.sign(padding, &random, signed.as_bytes(), &mut signature)
         .expect("an RSA key signs");
     format!("{signed}.{}", base64url(&signature))
 }
 
 /// The public key as a JSON Web Key Set (RFC 7517).
 pub fn key_set() -> Value {
-    let key: PublicKeyComponents<Vec<u8>> = SIGNING_KEY.public().into();
-    let (n, e) = (base64url(&key.n), base64url(&key.e));
-    json!({"keys": [{"kty": "RSA", "use": "sig", "alg": "RS256", "kid": KEY_ID, "n": n, "e": e}]})
+    let mut key = public_jwk(&ENTRA_KEY);
+    key["kid"] = json!(KEY_ID);
+    json!({"keys": [key]})
+}
+
+/// The public half of the key that [`sign_as_client`] uses, as a JSON Web Key.
+pub fn client_jwk() -> Value {
+    public_jwk(&CLIENT_KEY)
+}
+
+fn public_jwk(key: &RsaKeyPair) -> Value {
+    let key: PublicKeyComponents<Vec<u8>> = key.public().into();
+    json!({"kty": "RSA", "use": "sig", "alg": "RS256", "n": base64url(&key.n), "e": base64url(&key.e)})
 }
 
 /// What a token says, whoever signed it.
@@ -121,7 +151,50 @@ impl<'a> Jwt<'a> {
         if self.header["kid"] != KEY_ID {
             return Err(format!("signed by the unknown key {}", self.header["kid"]));
         }
-        self.verify("RS256", SIGNING_KEY.public().as_ref())
+        self.verify("RS256", ENTRA_KEY.public().as_ref())
+    }
+
+    /// Checks a proof-of-possession envelope, and hands out the access token within: the key that signed the envelope is the key
+    /// that the access token is bound to (RFC 7800), for this host (`u`), made within five minutes of now.
+    pub fn verify_pop(&self, host: &str) -> Result<&str, String> {
+        let jwk = &self.claims["cnf"]["jwk"];
+        let member = |name: &str| jwk[name].as_str().unwrap_or_default();
+        let decode = |name| {
+            URL_SAFE_NO_PAD
+                .decode(member(name))
+                .map_err(|_| format!("{name} of the key"))
+        };
+        let key = RsaPublicKeyComponents {
+            n: decode("n")?,
+            e: decode("e")?,
+        };
+        let signed = self.signed.as_bytes();
+        key.verify(&RSA_PKCS1_2048_8192_SHA256, signed, &self.signature)
+            .map_err(|_| "the envelope's signature is wrong".to_owned())?;
+        if self.claim("u") != host {
+            return Err(format!(
+                "the envelope is for {:?}, not for {host:?}",
+                self.claim("u")
+            ));
+        }
+        if self.claims["ts"]
+            .as_u64()
+            .is_none_or(|made| made.abs_diff(now()) > 300)
+        {
+            return Err(format!("the envelope was made at {}", self.claims["ts"]));
+        }
+        // RFC 7638: members in this order, no spaces.
+        let thumbprint = format!(
+            r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#,
+            member("e"),
+            member("n")
+        );
+        let bound_to = Jwt::parse(self.claim("at"))?.claims["cnf"]["kid"].clone();
+        match bound_to == sha256_base64url(thumbprint.as_bytes()) && bound_to == self.header["kid"]
+        {
+            true => Ok(self.claims["at"].as_str().unwrap_or_default()),
+            false => Err(format!("the access token is bound to the key {bound_to}")),
+        }
     }
 
     fn verify(&self, algorithm: &str, public_key: &[u8]) -> Result<(), String> {

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 
 use serde_json::Value;
@@ -140,12 +141,22 @@ impl Kubelogin {
 
     /// Starts the program. Several may run at once, in the same home.
     pub fn spawn(&self) -> Running {
+        self.start(&mut self.command())
+    }
+
+    /// The program as it would be started, for a test that changes more about the process than arguments and environment.
+    pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kubelogin"));
         command
             .args(&self.args)
             .env_clear()
             .envs(self.environment.iter().cloned())
             .current_dir(self.work());
+        command
+    }
+
+    /// Starts what [`Kubelogin::command`] made.
+    pub fn start(&self, command: &mut Command) -> Running {
         let stdin = if self.stdin.is_empty() {
             Stdio::null()
         } else {
@@ -160,11 +171,13 @@ impl Kubelogin {
         if let Some(mut stdin) = child.stdin.take() {
             let _ = stdin.write_all(&self.stdin); // the program may end without reading
         }
-        let (stdout, stderr) = (read_all(child.stdout.take()), read_all(child.stderr.take()));
+        let stdout = read_all(child.stdout.take());
+        let (stderr, shown) = (lines_of(child.stderr.take()), String::new());
         Running {
-            child,
+            process: Process(child),
             stdout,
             stderr,
+            shown,
             home: self.home(),
             work: self.work(),
             before,
@@ -178,28 +191,47 @@ impl Kubelogin {
 
 /// A started program.
 pub struct Running {
-    child: Child,
+    process: Process,
     stdout: JoinHandle<String>,
-    stderr: JoinHandle<String>,
+    stderr: Receiver<String>,
+    /// What came from `stderr` so far.
+    shown: String,
     home: PathBuf,
     work: PathBuf,
     before: [BTreeSet<OsString>; 2],
 }
 
 impl Running {
+    /// Waits until a line with this text is on stderr, and gives it out.
+    #[track_caller]
+    pub fn shows(&mut self, text: &str) -> String {
+        while let Ok(line) = self.stderr.recv() {
+            self.shown += &line;
+            if line.contains(text) {
+                return line;
+            }
+        }
+        panic!("it ended without a word of {text:?}: {}", self.shown);
+    }
+
     /// As `kill -9` does.
     pub fn kill(&mut self) {
-        self.child.kill().expect("the program can be killed");
+        self.process.0.kill().expect("the program can be killed");
     }
 
     /// Waits for its end, and checks that it left nothing in the working folder, and in the home nothing outside `.kube`.
     pub fn wait(mut self) -> Output {
-        let status = self.child.wait().expect("the program can be waited for");
-        let text = |reader: JoinHandle<String>| reader.join().expect("the program writes UTF-8");
+        let status = self
+            .process
+            .0
+            .wait()
+            .expect("the program can be waited for");
+        let stdout = self.stdout.join().expect("the program writes UTF-8");
+        self.shown.extend(self.stderr.iter());
         let output = Output {
             status,
-            stdout: text(self.stdout),
-            stderr: text(self.stderr),
+            stdout,
+            stderr: self.shown,
         };
         let [home, work] = &self.before;
         let in_home: Vec<_> = names_in(&self.home)
@@ -216,6 +248,16 @@ impl Running {
             "it changed the working folder: {output:?}"
         );
         output
+    }
+}
+
+/// Ends with its owner: a test that fails must not leave a program behind that waits for a person.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -302,6 +344,18 @@ fn read_all(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
         pipe.read_to_string(&mut text).expect("UTF-8");
         text
     })
+}
+
+fn lines_of(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
+    let mut pipe = BufReader::new(pipe.expect("the stream is a pipe"));
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        let mut line = String::new();
+        while pipe.read_line(&mut line).expect("UTF-8") > 0 && sender.send(line).is_ok() {
+            line = String::new();
+        }
+    });
+    receiver
 }
 
 fn names_in(folder: &Path) -> BTreeSet<OsString> {

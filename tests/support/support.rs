@@ -8,6 +8,16 @@
 //! #[path = "../support/support.rs"]
 //! mod support;
 //! ```
+//!
+//! and then reads like this:
+//!
+//! ```ignore
+//! let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Pending, Poll::Approve]);
+//! let kubelogin = Kubelogin::get_token("devicecode").args(["--client-id", PUBLIC_CLIENT_ID]).through_proxy(&entra);
+//! let token = kubelogin.run().token();
+//! assert_eq!(claims_of(&token)["upn"], USER_NAME);
+//! assert_eq!((entra.prompts(), entra.device_polls()), (1, 2));
+//! ```
 #![allow(
     dead_code,
     unused_imports,
@@ -15,6 +25,7 @@
 )]
 
 mod api_server; // a Kubernetes API server: kubectl and helm can talk to it
+mod browser; // a person's browser without a screen
 mod entra; // the fake Entra: who is registered, what was asked, what was wrong with it
 mod http1; // HTTP/1.1 messages, read and written
 mod jwt; // tokens and assertions: signed, and checked
@@ -24,13 +35,14 @@ mod temp_dir; // a folder that removes itself
 mod tls; // certificates for any name, signed by a certificate authority of our own
 
 pub use api_server::FakeApiServer;
+pub use browser::{Page, fetch};
 pub use entra::{
-    AUTHORIZATION_SERVER_NAMES, CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID, DeviceCode, Endpoint,
-    FakeEntra, FederatedCredential, PUBLIC_CLIENT_ID, Poll, RefreshTokens, Registration, Rules,
-    SERVER_ID, SignIn, TENANT_ID, USER_NAME, USER_PASSWORD, User,
+    AUTHORIZATION_SERVER_NAMES, CLIENT_CERTIFICATE, CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID,
+    DeviceCode, Endpoint, FakeEntra, FederatedCredential, PUBLIC_CLIENT_ID, Poll, RefreshTokens,
+    Registration, Rules, SERVER_ID, SignIn, TENANT_ID, USER_NAME, USER_PASSWORD, User,
 };
 pub use http1::{Reply, Request};
-pub use jwt::{Claims, claims_of};
+pub use jwt::{Claims, claims_of, client_jwk, sign_as_client};
 pub use kubelogin::{Kubelogin, Output, Running};
 pub use server::FakeHttp;
 pub use temp_dir::TempDir;

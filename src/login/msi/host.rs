@@ -123,6 +123,18 @@ impl Host {
         .remedy(remedy))
     }
 
+    /// Where it is, for the cache key.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Imds => IMDS.to_owned(),
+            Self::AppService { endpoint, .. }
+            | Self::ServiceFabric { endpoint, .. }
+            | Self::AzureMl { endpoint, .. }
+            | Self::CloudShell { endpoint }
+            | Self::Arc { endpoint, .. } => format!("{self} {endpoint}"),
+        }
+    }
+
     pub fn via(&self) -> Via {
         match self {
             Self::ServiceFabric { thumbprint, .. } => Via::Pinned(*thumbprint),

@@ -27,7 +27,6 @@ const REFUSALS: &[Row] = &[
     (70021,   400, "invalid_request",        "No matching federated identity record found for presented assertion."),
     (90002,   400, "invalid_request",        "Tenant not found. Check to make sure you have the correct tenant ID."),
     (500011,  400, "invalid_resource",       "The resource principal was not found in the tenant."),
-    (501481,  400, "invalid_grant",          "The Code_Verifier does not match the code_challenge supplied in the authorization request."),
     (700016,  400, "unauthorized_client",    "Application was not found in the directory."),
     (700024,  401, "invalid_client",         "Client assertion is not within its valid time range."),
     (700025,  401, "invalid_client",         "Client is public so neither 'client_assertion' nor 'client_secret' should be presented."),
@@ -69,6 +68,14 @@ pub fn violation(detail: impl Into<String>) -> Refusal {
 }
 
 impl Refusal {
+    /// Counts it as a violation, too: a test that means it says so with `take_violations`.
+    pub fn reported(self) -> Self {
+        Self {
+            is_violation: true,
+            ..self
+        }
+    }
+
     pub fn reply(&self, request: &Request) -> Reply {
         const UNLISTED: Row = (0, 400, "invalid_grant", "Refused, as the test asked for.");
         let (_, status, error, sentence) = *REFUSALS

@@ -1,5 +1,7 @@
 //! What a test registers: tenants, clients, users, and how things go.
 
+use super::super::jwt;
+
 /// Names under which the real Entra is reached, cloud by cloud.
 pub const AUTHORIZATION_SERVER_NAMES: [&str; 5] = [
     "login.microsoftonline.com",
@@ -16,6 +18,11 @@ pub const CONFIDENTIAL_CLIENT_ID: &str = "33333333-cccc-4ccc-8ccc-333333333333";
 pub const SERVER_ID: &str = "44444444-dddd-4ddd-8ddd-444444444444";
 /// With characters that a form must escape.
 pub const CLIENT_SECRET: &str = "a~Secret+with&odd=characters%";
+/// A PEM file, certificate and key, for `--client-certificate`: registered for the confidential client.
+pub const CLIENT_CERTIFICATE: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/fixtures/fake_entra/test-client.pem"
+);
 pub const USER_NAME: &str = "alice@contoso.example";
 /// With characters that a form must escape, beyond ASCII too.
 pub const USER_PASSWORD: &str = "p&ss wörd+1";
@@ -125,6 +132,7 @@ impl Default for Rules {
         let confidential = Registration {
             client_id: CONFIDENTIAL_CLIENT_ID.into(),
             secrets: vec![CLIENT_SECRET.into()],
+            certificates: vec![jwt::client_certificate()],
             federated: vec![FederatedCredential::default()],
             ..Registration::default()
         };

@@ -93,7 +93,7 @@ impl State {
             .find(|client| client.client_id == client_id);
         found
             .cloned()
-            .ok_or_else(|| refused(700016, &format!("Identifier '{client_id}'.")))
+            .ok_or_else(|| refused(700016, &format!("Identifier '{client_id}'.")).reported())
     }
 
     /// RFC 7523, section 3, and Microsoft's "Certificate credentials": the client made this assertion itself, so a fault in it is the client's.

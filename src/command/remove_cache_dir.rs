@@ -1,0 +1,20 @@
+//! `kubelogin remove-cache-dir`: log out of everything on this machine.
+
+use crate::env::Env;
+use crate::error::Error;
+use crate::flag::FlagValues;
+use crate::options::{CacheSettings, Storage};
+use crate::system::System;
+use crate::token_cache::TokenCache;
+
+/// Removes what the token cache made, and nothing else: KUBECACHEDIR is kubectl's folder too.
+pub fn run(typed: &FlagValues, env: &Env, system: &dyn System) -> Result<(), Error> {
+    let settings = CacheSettings {
+        storage: Storage::Auto, // wherever the key is, whatever a new one would be kept in
+        ..CacheSettings::resolve(typed, env)?
+    };
+    match TokenCache::new(&settings, system) {
+        Some(cache) => cache.clear(),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,289 @@
+//! Listens on loopback for the answer that the browser brings, as little HTTP/1.1 (RFC 9112) as that takes.
+//!
+//! Anyone on this machine, and any web page that the browser shows, can connect here. So every connection has a thread,
+//! a time and a size of its own, and none can end the login: what looks like an answer is handed over, with the browser
+//! waiting for its page; the rest is answered at once.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::thread;
+use std::time::Duration;
+
+use oauth2::url::form_urlencoded;
+
+use super::page::Page;
+use super::redirect_url::RedirectUrl;
+use crate::error::Error;
+
+/// How long a connection may be silent.
+const LONGEST_SILENCE: Duration = Duration::from_secs(5);
+/// How many connections are served at once: browsers open a few, some of them for nothing.
+const MOST_CONNECTIONS: usize = 64;
+/// The largest head of a request, in bytes; cookies of every other program on localhost come along.
+const LARGEST_HEAD: usize = 64 * 1024;
+/// The largest form, in bytes: an authorization code has a few KiB.
+const LARGEST_FORM: usize = 64 * 1024;
+const MOST_HEADERS: usize = 100;
+/// How often another free port is tried if the first is free at one address only.
+const MOST_PORTS: usize = 10;
+
+/// Sockets on one port, not yet served.
+pub struct Listener {
+    port: u16,
+    sockets: Vec<TcpListener>,
+}
+
+impl Listener {
+    pub fn bind(redirect_url: &RedirectUrl) -> Result<Self, Error> {
+        let wanted = redirect_url.port();
+        let mut tries = if wanted.is_some() { 1 } else { MOST_PORTS };
+        loop {
+            tries -= 1;
+            match bind_all(redirect_url.addresses(), wanted.unwrap_or(0)) {
+                Ok((port, sockets)) => return Ok(Self { port, sockets }),
+                Err(error) if tries == 0 => return Err(cannot_listen(redirect_url, &error)),
+                Err(_) => {}
+            }
+        }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Hands every answer over, from threads that live until the process ends.
+    pub fn serve(self, answers: &Sender<Answer>) -> Result<(), Error> {
+        let connections = Arc::new(());
+        for socket in self.sockets {
+            let (answers, connections) = (answers.clone(), Arc::clone(&connections));
+            let thread =
+                thread::Builder::new().spawn(move || accept(&socket, &answers, &connections));
+            thread.map_err(|error| Error::outside(format!("no thread can be started: {error}")))?;
+        }
+        Ok(())
+    }
+}
+
+/// One port at all addresses. An address that this machine lacks, as IPv6 often, is left out.
+fn bind_all(addresses: &[IpAddr], mut port: u16) -> io::Result<(u16, Vec<TcpListener>)> {
+    let mut sockets = Vec::new();
+    let mut lacking = None;
+    for address in addresses {
+        match TcpListener::bind((*address, port)) {
+            Ok(socket) => {
+                port = socket.local_addr()?.port();
+                sockets.push(socket);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
+            Err(error) => lacking = Some(error),
+        }
+    }
+    match lacking {
+        Some(error) if sockets.is_empty() => Err(error),
+        _ => Ok((port, sockets)),
+    }
+}
+
+fn cannot_listen(redirect_url: &RedirectUrl, error: &io::Error) -> Error {
+    let place = match redirect_url.port() {
+        Some(port) => format!("port {port} of --redirect-url"),
+        None => "a free port on localhost".to_owned(),
+    };
+    let why = match error.kind() {
+        io::ErrorKind::AddrInUse => "another program uses it".to_owned(),
+        _ => error.to_string(),
+    };
+    Error::outside(format!("{place} cannot be listened on for the browser: {why}"))
+        .remedy("Give --redirect-url another port, or none for any free one; --login devicecode needs no port.")
+}
+
+fn accept(socket: &TcpListener, answers: &Sender<Answer>, connections: &Arc<()>) {
+    for stream in socket.incoming().filter_map(Result::ok) {
+        if Arc::strong_count(connections) > MOST_CONNECTIONS {
+            continue;
+        }
+        let (answers, connection) = (answers.clone(), Arc::clone(connections));
+        // Where no thread can be had, the connection is dropped: the browser tries again.
+        let _ = thread::Builder::new().spawn(move || {
+            // The other side may be gone or silly: that is its own concern.
+            let _ = serve(stream, &answers);
+            drop(connection);
+        });
+    }
+}
+
+/// An answer to the authorization request (RFC 6749 section 4.1.2), not yet believed.
+pub struct Answer {
+    parameters: Vec<(String, String)>,
+    /// Who brought it and waits for a page; `None` if a person typed it.
+    browser: Option<TcpStream>,
+}
+
+impl Answer {
+    /// From the address that a browser elsewhere ended at, or from what follows its question mark.
+    pub fn typed(line: &str) -> Self {
+        let query = line.split_once('?').map_or(line, |(_, query)| query);
+        let query = query.split('#').next().unwrap_or_default();
+        Self {
+            parameters: parse(query.trim().as_bytes()),
+            browser: None,
+        }
+    }
+
+    pub fn is_typed(&self) -> bool {
+        self.browser.is_none()
+    }
+
+    /// The value of a parameter; `None` if it is missing or empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let found = self.parameters.iter().find(|(key, _)| key == name);
+        found
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
+    }
+
+    /// Shows a page to the browser, if it still waits.
+    pub fn show(&self, page: &Page) {
+        if let Some(mut browser) = self.browser.as_ref() {
+            let _ = browser.write_all(page.response().as_bytes());
+        }
+    }
+}
+
+fn parse(form: &[u8]) -> Vec<(String, String)> {
+    form_urlencoded::parse(form).into_owned().collect()
+}
+
+/// A request that came whole.
+struct Request {
+    method: String,
+    query: String,
+    form: Vec<u8>,
+    /// The browser fetches ahead of the person: the page may never be seen.
+    is_prefetch: bool,
+}
+
+/// Why a request was not read to its end.
+enum Unread {
+    /// The other side is gone, or was silent for too long.
+    Gone,
+    /// It is none, or too large: with the status to say so.
+    Refused(&'static str),
+}
+
+impl From<io::Error> for Unread {
+    fn from(_: io::Error) -> Self {
+        Self::Gone
+    }
+}
+
+fn serve(mut stream: TcpStream, answers: &Sender<Answer>) -> io::Result<()> {
+    stream.set_read_timeout(Some(LONGEST_SILENCE))?;
+    stream.set_write_timeout(Some(LONGEST_SILENCE))?;
+    let request = match read(&mut stream) {
+        Ok(request) => request,
+        Err(Unread::Gone) => return Ok(()),
+        Err(Unread::Refused(status)) => return refuse(&mut stream, status),
+    };
+    if request.is_prefetch {
+        return refuse(&mut stream, "503 Service Unavailable");
+    }
+    let parameters = match request.method.as_str() {
+        "GET" => parse(request.query.as_bytes()),
+        "POST" => parse(&request.form),
+        _ => return refuse(&mut stream, "405 Method Not Allowed\r\nAllow: GET, POST"),
+    };
+    let answers_something =
+        |(name, _): &(String, String)| matches!(name.as_str(), "code" | "error" | "state");
+    if !parameters.iter().any(answers_something) {
+        return stream.write_all(Page::Waiting.response().as_bytes());
+    }
+    // Nobody waits any more: then the browser gets no page.
+    let _ = answers.send(Answer {
+        parameters,
+        browser: Some(stream),
+    });
+    Ok(())
+}
+
+fn refuse(stream: &mut TcpStream, status: &str) -> io::Result<()> {
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Length: 0\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
+    )
+}
+
+fn read(stream: &mut impl Read) -> Result<Request, Unread> {
+    let mut received = Vec::new();
+    loop {
+        let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+        let mut head = httparse::Request::new(&mut headers);
+        match head.parse(&received) {
+            Ok(httparse::Status::Complete(length)) => {
+                let (mut request, form_length) = understand(&head)?;
+                request.form = received.split_off(length);
+                while request.form.len() < form_length {
+                    receive(stream, &mut request.form)?;
+                }
+                request.form.truncate(form_length);
+                return Ok(request);
+            }
+            Ok(httparse::Status::Partial) if received.len() < LARGEST_HEAD => {
+                receive(stream, &mut received)?
+            }
+            Ok(httparse::Status::Partial) => {
+                return Err(Unread::Refused("431 Request Header Fields Too Large"));
+            }
+            Err(_) => return Err(Unread::Refused("400 Bad Request")),
+        }
+    }
+}
+
+/// The request without its form, and how long that is.
+fn understand(head: &httparse::Request) -> Result<(Request, usize), Unread> {
+    let header = |name: &str| {
+        let found = head
+            .headers
+            .iter()
+            .find(|header| header.name.eq_ignore_ascii_case(name));
+        found.map(|header| String::from_utf8_lossy(header.value).into_owned())
+    };
+    if header("transfer-encoding").is_some() {
+        return Err(Unread::Refused("411 Length Required"));
+    }
+    let length = header("content-length").unwrap_or_else(|| "0".into());
+    let length: usize = length
+        .trim()
+        .parse()
+        .map_err(|_| Unread::Refused("400 Bad Request"))?;
+    if length > LARGEST_FORM {
+        return Err(Unread::Refused("413 Content Too Large"));
+    }
+    let target = head.path.unwrap_or_default();
+    let purpose = header("sec-purpose")
+        .or_else(|| header("purpose"))
+        .unwrap_or_default();
+    let request = Request {
+        method: head.method.unwrap_or_default().to_owned(),
+        query: target
+            .split_once('?')
+            .map_or("", |(_, query)| query)
+            .to_owned(),
+        form: Vec::new(),
+        is_prefetch: purpose.contains("prefetch") || purpose.contains("prerender"),
+    };
+    Ok((request, length))
+}
+
+fn receive(stream: &mut impl Read, received: &mut Vec<u8>) -> Result<(), Unread> {
+    let mut buffer = [0; 4096];
+    match stream.read(&mut buffer)? {
+        0 => Err(Unread::Gone),
+        count => {
+            received.extend_from_slice(&buffer[..count]);
+            Ok(())
+        }
+    }
+}

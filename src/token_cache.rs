@@ -1,0 +1,634 @@
+//! The token cache: one sealed file for each login, one sign-in for all who want the same token at the same time.
+//!
+//! A file is named after a digest of its [`CacheKey`]; two logins that could bring different tokens never share one.
+//! It holds a version, the place of the key (see [`vault`]) and the sealed entry (see [`seal`]). What cannot be opened,
+//! for whatever reason, is as good as not there, and nothing here ever fails a login.
+
+mod flight;
+mod folder;
+mod keyring;
+mod seal;
+mod vault;
+
+use std::cell::Cell;
+use std::fmt::Write;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use ring::digest::{Context, SHA256};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize, Serializer};
+use zeroize::Zeroizing;
+
+use crate::error::{Error, one_line};
+use crate::options::{CacheSettings, Storage};
+use crate::secret::Secret;
+use crate::system::System;
+use crate::token::{Scope, Token};
+use flight::Lock;
+use folder::Folder;
+#[cfg(test)]
+pub use folder::tests::Scratch;
+use vault::{Place, Vault};
+
+/// The first byte of a file. Another version is a miss, never an error: an older or newer program may share the folder.
+const VERSION: u8 = 1;
+
+/// Who a token is for: name and value of everything that could bring a different one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheKey(Vec<(&'static str, String)>);
+
+impl CacheKey {
+    pub fn new(scope: &Scope) -> Self {
+        Self(Vec::new()).with("scope", scope.as_str())
+    }
+
+    /// Adds a value that tells this login from others.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.0.push((name, value.to_owned()));
+        self
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        let parts = self.0.iter().flat_map(|(name, value)| [*name, value]);
+        digest_of(parts.map(str::as_bytes))
+    }
+}
+
+/// A digest of what must be the same as when a token was obtained, though it must not be seen. It is only ever kept
+/// inside a sealed entry: a weak password could be guessed from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// Of these; of nothing for a login that is given no secret.
+    pub fn of(secrets: &[&[u8]]) -> Self {
+        Self(digest_of(secrets.iter().copied()))
+    }
+}
+
+/// SHA-256 of parts, each after its length: no two lists of parts run together to the same bytes.
+fn digest_of<'a>(parts: impl Iterator<Item = &'a [u8]>) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(context.finish().as_ref());
+    bytes
+}
+
+/// How a token can be had when this one ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewal {
+    Silent,
+    /// A person has to sign in.
+    ByPerson,
+}
+
+/// A token as the cache holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub token: Token,
+    /// When the token was obtained, by our clock.
+    obtained_on: DateTime<Utc>,
+}
+
+/// A token is served while it lives longer than this. It is also how far the clock may have jumped back unnoticed: a
+/// token is then served five minutes too long at most, which are these.
+const MARGIN: TimeDelta = TimeDelta::minutes(5);
+
+impl Entry {
+    /// True if the token can be given away: it lives for five minutes more. Where a person would have to sign in again
+    /// a short-lived token is used up to the last fifth of its life.
+    pub fn is_fresh(&self, now: DateTime<Utc>, renewal: Renewal) -> bool {
+        let life = self.token.expires_on - self.obtained_on;
+        let margin = match renewal {
+            Renewal::Silent => MARGIN,
+            Renewal::ByPerson => MARGIN.min(life / 5),
+        };
+        self.is_of_this_time(now) && now + margin < self.token.expires_on
+    }
+
+    /// True if the token has not ended: good enough when no other can be had.
+    pub fn is_alive(&self, now: DateTime<Utc>) -> bool {
+        self.is_of_this_time(now) && now < self.token.expires_on
+    }
+
+    /// False if the entry comes from the future: the clock has been set back, and we do not know when the token ends.
+    fn is_of_this_time(&self, now: DateTime<Utc>) -> bool {
+        self.obtained_on <= now + MARGIN
+    }
+}
+
+/// The cache folder and what guards it.
+pub struct TokenCache<'a> {
+    folder: Folder,
+    storage: Storage,
+    system: &'a dyn System,
+    has_complained: Cell<bool>,
+}
+
+impl<'a> TokenCache<'a> {
+    /// `None` if no token is to be kept, or there is no place to keep one. Touches no disk.
+    pub fn new(settings: &CacheSettings, system: &'a dyn System) -> Option<Self> {
+        if settings.storage == Storage::None {
+            return None;
+        }
+        let Some(path) = &settings.folder else {
+            system.tell("No token is kept: there is no HOME; --cache-dir names a folder");
+            return None;
+        };
+        Some(Self {
+            folder: Folder::new(path.clone()),
+            storage: settings.storage,
+            system,
+            has_complained: Cell::new(false),
+        })
+    }
+
+    /// The place of a login.
+    pub fn slot(&self, key: &CacheKey, fingerprint: Fingerprint) -> Slot<'_> {
+        let digest = key.digest();
+        let mut name = PREFIX.to_owned();
+        for byte in digest {
+            let _ = write!(name, "{byte:02x}"); // writing to a String does not fail
+        }
+        Slot {
+            cache: self,
+            digest,
+            name,
+            fingerprint,
+        }
+    }
+
+    /// Removes everything of ours: entries, what lies beside them, and the sealing key. What others put into the folder
+    /// stays, and with it the folder. A folder that is not there is fine.
+    pub fn clear(&self) -> Result<(), Error> {
+        let place = self.folder.path().display();
+        let failed = |why: String| {
+            Error::input(format!(
+                "the token cache in {place} could not be removed: {why}"
+            ))
+            .remedy("Check the permissions of the folder, and run the command as its owner.")
+        };
+        let files = self.folder.clear(is_ours);
+        let key = self.vault().forget();
+        files.map_err(|error| failed(error.to_string()))?;
+        key.map_err(failed)
+    }
+
+    fn vault(&self) -> Vault<'_> {
+        Vault::new(&self.folder, self.storage, self.system)
+    }
+
+    /// Says why the cache cannot do its part: once a run, whatever else fails for the same reason.
+    fn complain(&self, why: &str) {
+        if !self.has_complained.replace(true) {
+            let place = self.folder.path().display();
+            let line = format!("No token is kept in {place}: {why}");
+            self.system.tell(&one_line(&line));
+        }
+    }
+}
+
+const PREFIX: &str = "kubelogin-";
+
+/// True for the names that this program gives to files in the cache folder.
+fn is_ours(name: &str) -> bool {
+    let name = name.strip_suffix(folder::TEMPORARY).unwrap_or(name);
+    let digest = |name: &str| {
+        let (digest, kind) = name.strip_prefix(PREFIX)?.split_once('.')?;
+        let is_hex = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
+        Some(is_hex && [TOKEN, FAILURE, LOCK].contains(&kind))
+    };
+    [vault::KEY_FILE, vault::LOCK_FILE].contains(&name) || digest(name) == Some(true)
+}
+
+const TOKEN: &str = "token";
+const FAILURE: &str = "failure";
+const LOCK: &str = "lock";
+
+/// The place of one login in the cache.
+pub struct Slot<'a> {
+    cache: &'a TokenCache<'a>,
+    digest: [u8; 32],
+    name: String,
+    fingerprint: Fingerprint,
+}
+
+/// What is kept for a login, as it is sealed.
+#[derive(Serialize, Deserialize)]
+struct SealedEntry {
+    #[serde(serialize_with = "exposed")]
+    access_token: Secret,
+    #[serde(serialize_with = "exposed")]
+    refresh_token: Secret,
+    /// Unix seconds.
+    expires_on: i64,
+    /// Unix seconds.
+    obtained_on: i64,
+    fingerprint: Fingerprint,
+}
+
+/// A sign-in that failed, as it is sealed: for those who waited for it, and for the caller that runs us again.
+#[derive(Serialize, Deserialize)]
+struct SealedFailure {
+    /// Unix milliseconds.
+    failed_on: i64,
+    caller: Option<String>,
+    error: Error,
+    fingerprint: Fingerprint,
+}
+
+/// A secret on its way into the seal.
+fn exposed<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose())
+}
+
+/// kubectl runs a failing plugin up to five times within one command, each at once after the other. For this long the
+/// same caller gets the same error, instead of a prompt or a wrong password sent again. A person who runs the command
+/// again comes with a new caller, and so with a new attempt.
+const FAILURE_LIFE: TimeDelta = TimeDelta::seconds(10);
+
+/// The same where the caller is not known: shorter than it takes a person to read the error and try again.
+const UNKNOWN_CALLER_FAILURE_LIFE: TimeDelta = TimeDelta::seconds(2);
+
+impl Slot<'_> {
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    /// The entry, if there is one that this login may use.
+    pub fn load(&self) -> Option<Entry> {
+        let sealed: SealedEntry = self.read(TOKEN)?;
+        (sealed.fingerprint == self.fingerprint).then_some(())?;
+        Some(Entry {
+            token: Token {
+                access_token: sealed.access_token,
+                expires_on: DateTime::from_timestamp(sealed.expires_on, 0)?,
+                refresh_token: Some(sealed.refresh_token).filter(|token| !token.is_empty()),
+            },
+            obtained_on: DateTime::from_timestamp(sealed.obtained_on, 0)?,
+        })
+    }
+
+    /// Keeps a token that was just obtained.
+    pub fn save(&self, token: &Token, turn: &Turn) {
+        let obtained_on = self.cache.system.now();
+        self.save_entry(token, obtained_on, turn);
+        if turn.may_write() {
+            let _ = self.cache.folder.remove(&self.file(FAILURE));
+        }
+    }
+
+    /// Keeps an entry without its refresh token, which has ended.
+    pub fn drop_refresh_token(&self, entry: &mut Entry, turn: &Turn) {
+        entry.token.refresh_token = None;
+        self.save_entry(&entry.token, entry.obtained_on, turn);
+    }
+
+    fn save_entry(&self, token: &Token, obtained_on: DateTime<Utc>, turn: &Turn) {
+        let sealed = SealedEntry {
+            access_token: token.access_token.clone(),
+            refresh_token: token.refresh_token.clone().unwrap_or_else(Secret::empty),
+            expires_on: token.expires_on.timestamp(),
+            obtained_on: obtained_on.timestamp(),
+            fingerprint: self.fingerprint.clone(),
+        };
+        if turn.may_write()
+            && let Err(why) = self.write(TOKEN, &sealed)
+        {
+            self.cache.complain(&why);
+        }
+    }
+
+    /// Keeps the error of a sign-in for those who wait for it. Its text holds no secret, as no error does.
+    pub fn save_failure(&self, error: &Error, turn: &Turn) {
+        let sealed = SealedFailure {
+            failed_on: self.cache.system.now().timestamp_millis(),
+            caller: self.cache.system.caller(),
+            error: error.clone(),
+            fingerprint: self.fingerprint.clone(),
+        };
+        if turn.may_write() {
+            let _ = self.write(FAILURE, &sealed); // the error itself is about to be told, which matters more
+        }
+    }
+
+    /// The error of a sign-in that counts as ours: it failed after we `began` to want the same, or a moment ago for the
+    /// same caller, if that is a program that tries again.
+    pub fn failure(&self, began: DateTime<Utc>, tries_again: bool) -> Option<Error> {
+        let sealed: SealedFailure = self.read(FAILURE)?;
+        (sealed.fingerprint == self.fingerprint).then_some(())?;
+        let failed_on = DateTime::from_timestamp_millis(sealed.failed_on)?;
+        let caller = self.cache.system.caller();
+        let life = match &caller {
+            Some(_) => FAILURE_LIFE,
+            None => UNKNOWN_CALLER_FAILURE_LIFE,
+        };
+        let now = self.cache.system.now();
+        let was_waited_for = (began..=now).contains(&failed_on);
+        let is_repeated = tries_again
+            && sealed.caller == caller
+            && (TimeDelta::zero()..life).contains(&(now - failed_on));
+        (was_waited_for || is_repeated).then_some(sealed.error)
+    }
+
+    /// Waits until nobody else signs in for this login, `patience` at most. Whoever waited looks again what there is.
+    pub fn wait_for_turn(&self, patience: Duration) -> Turn {
+        let cache = self.cache;
+        let prepared = cache.folder.prepare();
+        let lock = prepared.and_then(|()| cache.folder.lock_file(&self.file(LOCK)));
+        let tell = || {
+            cache
+                .system
+                .tell("Waiting for another kubelogin that is signing in with the same options ...");
+        };
+        match lock {
+            Ok(file) => Turn {
+                lock: Some(flight::wait(file, patience, cache.system, tell)),
+            },
+            Err(error) => {
+                cache.complain(&error.to_string());
+                Turn { lock: None }
+            }
+        }
+    }
+
+    fn file(&self, kind: &str) -> String {
+        format!("{}.{kind}", self.name)
+    }
+
+    fn read<T: DeserializeOwned>(&self, kind: &str) -> Option<T> {
+        let content = self.cache.folder.read(&self.file(kind))?;
+        let (&[version, place], sealed) = content.split_first_chunk()?;
+        let place = Place::from_byte(place).filter(|_| version == VERSION)?;
+        let key = self.cache.vault().key_of(place)?;
+        let plain = key.open(&self.label(place, kind), sealed)?;
+        serde_json::from_slice(&plain).ok()
+    }
+
+    fn write(&self, kind: &str, value: &impl Serialize) -> Result<(), String> {
+        let (place, key) = self.cache.vault().key()?;
+        let plain = serde_json::to_vec(value).map_err(|error| error.to_string())?;
+        let plain = Zeroizing::new(plain);
+        let sealed = key.seal(&self.label(place, kind), &plain);
+        let sealed = sealed.ok_or("there are no random numbers")?;
+        let content = [&[VERSION, place as u8], sealed.as_slice()].concat();
+        let written = self.cache.folder.replace(&self.file(kind), &content);
+        written.map_err(|error| error.to_string())
+    }
+
+    /// What a sealed file is bound to: it opens in its own place only.
+    fn label(&self, place: Place, kind: &str) -> Vec<u8> {
+        [&[VERSION, place as u8], kind.as_bytes(), &self.digest].concat()
+    }
+}
+
+/// The right to sign in: nobody else does meanwhile, as far as the file system can say.
+pub struct Turn {
+    lock: Option<Lock>,
+}
+
+impl Turn {
+    /// False if another process may be writing the same files, or nothing can be written.
+    fn may_write(&self) -> bool {
+        matches!(self.lock, Some(Lock::Held(_) | Lock::Unsupported))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::system::fake::FakeSystem;
+
+    /// The key on disk: a unit test leaves the keyring of whoever runs it alone.
+    fn cache<'a>(scratch: &Scratch, system: &'a FakeSystem) -> TokenCache<'a> {
+        let settings = CacheSettings {
+            folder: Some(scratch.path().join("cache")),
+            storage: Storage::Disk,
+        };
+        TokenCache::new(&settings, system).expect("a cache")
+    }
+
+    fn key(client: &str) -> CacheKey {
+        CacheKey::new(&Scope::of_server("srv")).with("client", client)
+    }
+
+    fn token() -> Token {
+        Token {
+            access_token: Secret::new("at"),
+            expires_on: FakeSystem::EPOCH + TimeDelta::hours(1),
+            refresh_token: Some(Secret::new("rt")),
+        }
+    }
+
+    fn save(slot: &Slot) {
+        let turn = slot.wait_for_turn(Duration::ZERO);
+        slot.save(&token(), &turn);
+    }
+
+    fn no_secret() -> Fingerprint {
+        Fingerprint::of(&[])
+    }
+
+    #[test]
+    fn what_was_saved_is_loaded_and_nothing_of_it_can_be_read_on_disk() {
+        let (scratch, system) = (Scratch::new(), FakeSystem::new([]));
+        let cache = cache(&scratch, &system);
+        let slot = cache.slot(&key("app"), no_secret());
+        assert_eq!(slot.load(), None);
+        save(&slot);
+        assert_eq!(slot.load().map(|entry| entry.token), Some(token()));
+        let content = cache.folder.read(&slot.file(TOKEN)).expect("a file");
+        assert!(!content.windows(6).any(|bytes| bytes == b"access"));
+        assert_eq!(system.told(), [""; 0]);
+    }
+
+    #[test]
+    fn another_secret_is_a_miss_until_its_own_token_is_saved() {
+        let (scratch, system) = (Scratch::new(), FakeSystem::new([]));
+        let cache = cache(&scratch, &system);
+        let slot = |secret: &[u8]| cache.slot(&key("app"), Fingerprint::of(&[secret]));
+        save(&slot(b"one"));
+        assert!(slot(b"one").load().is_some());
+        assert_eq!(slot(b"two").load(), None);
+        save(&slot(b"two"));
+        assert_eq!(slot(b"one").load(), None);
+    }
+
+    #[test]
+    fn every_flipped_byte_of_an_entry_is_a_miss() {
+        let (scratch, system) = (Scratch::new(), FakeSystem::new([]));
+        let cache = cache(&scratch, &system);
+        let slot = cache.slot(&key("app"), no_secret());
+        save(&slot);
+        let path = cache.folder.path().join(slot.file(TOKEN));
+        let content = fs::read(&path).expect("an entry");
+        for position in 0..content.len() {
+            let mut damaged = content.clone();
+            damaged[position] ^= 0xff;
+            fs::write(&path, damaged).expect("written");
+            assert_eq!(slot.load(), None, "byte {position}");
+            fs::write(&path, &content[..position]).expect("written");
+            assert_eq!(slot.load(), None, "cut at {position}");
+        }
+        fs::write(&path, [content.as_slice(), b"x"].concat()).expect("written");
+        assert_eq!(slot.load(), None, "a byte too many");
+        fs::write(&path, content).expect("written");
+        assert!(slot.load().is_some());
+    }
+
+    #[test]
+    fn an_entry_under_another_name_is_a_miss() {
+        let (scratch, system) = (Scratch::new(), FakeSystem::new([]));
+        let cache = cache(&scratch, &system);
+        let (mine, other) = (
+            cache.slot(&key("app"), no_secret()),
+            cache.slot(&key("other"), no_secret()),
+        );
+        save(&mine);
+        let at = |slot: &Slot, kind: &str| cache.folder.path().join(slot.file(kind));
+        fs::copy(at(&mine, TOKEN), at(&other, TOKEN)).expect("copied");
+        assert_eq!(other.load(), None);
+        fs::copy(at(&mine, TOKEN), at(&mine, FAILURE)).expect("copied");
+        assert_eq!(mine.failure(FakeSystem::EPOCH, true), None);
+    }
+
+    #[test]
+    fn an_entry_that_lost_its_refresh_token_keeps_its_age() {
+        let (scratch, system) = (Scratch::new(), FakeSystem::new([]));
+        let cache = cache(&scratch, &system);
+        let slot = cache.slot(&key("app"), no_secret());
+        save(&slot);
+        let mut entry = slot.load().expect("an entry");
+        system.sleep(Duration::from_secs(60));
+        slot.drop_refresh_token(&mut entry, &slot.wait_for_turn(Duration::ZERO));
+        let left = slot.load().expect("an entry");
+        assert_eq!(left.obtained_on, FakeSystem::EPOCH);
+        assert_eq!(left.token.refresh_token, None);
+    }
+
+    /// `expires_in`, seconds since it was obtained, who renews it, and whether it is served.
+    #[test]
+    fn a_token_is_served_while_it_lives_five_minutes_longer() {
+        use Renewal::{ByPerson, Silent};
+        for (life, age, renewal, is_served) in [
+            (3600, 0, Silent, true),
+            (3600, 3299, Silent, true),
+            (3600, 3300, Silent, false),
+            (3600, 3300, ByPerson, false),
+            (240, 0, Silent, false),
+            (240, 0, ByPerson, true),
+            (240, 191, ByPerson, true),
+            (240, 192, ByPerson, false),
+            (0, 0, ByPerson, false),
+            // The clock was set back since: a little cannot be told from no skew, more is not believed.
+            (3600, -300, Silent, true),
+            (3600, -301, Silent, false),
+            (3600, -301, ByPerson, false),
+            (3600, -90000, Silent, false),
+            // It was set forth.
+            (3600, 90000, Silent, false),
+        ] {
+            let entry = Entry {
+                token: Token {
+                    expires_on: FakeSystem::EPOCH + TimeDelta::seconds(life),
+                    ..token()
+                },
+                obtained_on: FakeSystem::EPOCH,
+            };
+            let now = FakeSystem::EPOCH + TimeDelta::seconds(age);
+            let is_fresh = entry.is_fresh(now, renewal);
+            assert_eq!(is_fresh, is_served, "{life} {age} {renewal:?}");
+            let lives = (-300..life).contains(&age);
+            assert_eq!(entry.is_alive(now), lives, "{life} {age}");
+        }
+    }
+
+    #[test]
+    fn a_failure_counts_for_who_waited_and_for_the_client_that_tries_again() {
+        let (scratch, system) = (Scratch::new(), FakeSystem::new([]));
+        let cache = cache(&scratch, &system);
+        let slot = cache.slot(&key("app"), Fingerprint::of(&[b"secret"]));
+        let error = Error::refused("authorization_declined", "no").remedy("ask");
+        let began = system.now();
+        system.sleep(Duration::from_secs(60));
+        let turn = slot.wait_for_turn(Duration::ZERO);
+        slot.save_failure(&error, &turn);
+        assert_eq!(slot.failure(began, false), Some(error.clone()), "waited");
+        system.sleep(Duration::from_secs(9));
+        let now = system.now();
+        assert_eq!(slot.failure(now, false), None, "a person, later");
+        assert_eq!(slot.failure(now, true), Some(error), "the same client");
+        let other = cache.slot(&key("app"), Fingerprint::of(&[b"other"]));
+        assert_eq!(other.failure(now, true), None, "another secret");
+        system.sleep(Duration::from_secs(1));
+        assert_eq!(slot.failure(system.now(), true), None, "too late");
+        slot.save(&token(), &turn);
+        assert_eq!(slot.failure(began, false), None, "it went well since");
+    }
+
+    #[test]
+    fn a_waiter_says_why_it_waits_and_does_not_wait_for_ever() {
+        let (scratch, system) = (Scratch::new(), FakeSystem::new([]));
+        let cache = cache(&scratch, &system);
+        let slot = cache.slot(&key("app"), no_secret());
+        let holder = slot.wait_for_turn(Duration::ZERO);
+        assert!(holder.may_write());
+        let waiter = slot.wait_for_turn(Duration::from_secs(30));
+        assert!(!waiter.may_write());
+        assert_eq!(system.told().len(), 1);
+        assert_eq!(system.elapsed().as_secs(), 30);
+        drop(holder);
+        assert!(slot.wait_for_turn(Duration::ZERO).may_write());
+    }
+
+    #[test]
+    fn only_names_that_we_give_are_ours() {
+        let digest = "0123456789abcdef".repeat(4);
+        for name in [
+            format!("kubelogin-{digest}.token"),
+            format!("kubelogin-{digest}.token.tmp"),
+            format!("kubelogin-{digest}.lock"),
+            format!("kubelogin-{digest}.failure"),
+            "kubelogin.key".into(),
+            "kubelogin.key.tmp".into(),
+            "kubelogin.key.lock".into(),
+        ] {
+            assert!(is_ours(&name), "{name}");
+        }
+        for name in [
+            "auth.json",
+            "kubelogin",
+            "kubelogin-notes.token",
+            "pop_rsa_key.cache",
+            &format!("kubelogin-{digest}.json"),
+            &format!("kubelogin-{digest}"),
+            &format!("{digest}.token"),
+        ] {
+            assert!(!is_ours(name), "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn two_keys_share_a_name_only_if_they_are_the_same(
+            one in prop::collection::vec("[a-b]{0,2}", 0..4),
+            two in prop::collection::vec("[a-b]{0,2}", 0..4),
+        ) {
+            let key = |values: &[String]| {
+                let new = CacheKey::new(&Scope::of_server("srv"));
+                values.iter().fold(new, |key, value| key.with("field", value))
+            };
+            prop_assert_eq!(one == two, key(&one).digest() == key(&two).digest());
+        }
+    }
+}

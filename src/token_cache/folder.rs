@@ -1,0 +1,309 @@
+//! The cache folder: reads what may be anything, writes what only the person can read.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// The largest file that is read, in bytes: an entry has a few KiB.
+const LARGEST_FILE: u64 = 1024 * 1024;
+
+/// What the name of a file ends in while it is written.
+pub const TEMPORARY: &str = ".tmp";
+
+/// A folder that is ours, or will be.
+pub struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the folder, and those above it, for the person alone; leaves one that is there as it is.
+    ///
+    /// # Errors
+    /// If it belongs to another user, or would have to be made in a folder that does: `sudo kubectl` with the person's
+    /// HOME must not leave files that the person cannot write.
+    pub fn prepare(&self) -> io::Result<()> {
+        let metadata = match fs::metadata(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                make(&self.path)?;
+                fs::metadata(&self.path)?
+            }
+            other => other?,
+        };
+        if !metadata.is_dir() {
+            return Err(ErrorKind::NotADirectory.into());
+        }
+        if !platform::is_ours(&metadata) {
+            return Err(io::Error::other("it belongs to another user"));
+        }
+        Ok(())
+    }
+
+    /// The content of a file; `None` if there is none, or anything but a regular file of ours and of sane size.
+    /// Never waits, whatever stands at that name.
+    pub fn read(&self, name: &str) -> Option<Vec<u8>> {
+        let file = platform::open_careful(OpenOptions::new().read(true), &self.path.join(name));
+        let file = file.ok()?;
+        let metadata = file.metadata().ok()?;
+        if !metadata.is_file() || !platform::is_ours(&metadata) || metadata.len() > LARGEST_FILE {
+            return None;
+        }
+        let mut content = Vec::with_capacity(usize::try_from(metadata.len()).ok()? + 1);
+        file.take(LARGEST_FILE).read_to_end(&mut content).ok()?;
+        Some(content)
+    }
+
+    /// The content of a file that nobody else can read.
+    pub fn read_private(&self, name: &str) -> Option<Vec<u8>> {
+        let metadata = fs::symlink_metadata(self.path.join(name)).ok()?;
+        self.read(name).filter(|_| platform::is_private(&metadata))
+    }
+
+    /// Replaces a file as a whole: a reader finds the old content or the new. The caller holds the lock that guards
+    /// `name`: what lies under the temporary name was left by someone who died.
+    pub fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let temporary = self.path.join(format!("{name}{TEMPORARY}"));
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let written = write_new(&temporary, content)
+            .and_then(|()| fs::rename(&temporary, self.path.join(name)));
+        if written.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        written
+    }
+
+    /// Opens, or makes, the file that a lock is held on. It stays: removing it would split its waiters.
+    pub fn lock_file(&self, name: &str) -> io::Result<File> {
+        let path = self.path.join(name);
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false);
+        let file = platform::open_careful(options, &path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other(format!("{name} is no file")));
+        }
+        platform::keep_private(&file)?;
+        Ok(file)
+    }
+
+    /// Removes the files whose names are ours, and then the folder, if nothing else is in it. A missing folder is fine.
+    pub fn clear(&self, is_ours: impl Fn(&str) -> bool) -> io::Result<()> {
+        let files = match fs::read_dir(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        self.prepare()?; // refuses a folder of another user
+        let mut was_ours = false;
+        for file in files {
+            let file = file?;
+            let name = file.file_name();
+            if let Some(name) = name.to_str().filter(|name| is_ours(name))
+                && !file.file_type()?.is_dir()
+            {
+                self.remove(name)?;
+                was_ours = true;
+            }
+        }
+        if was_ours {
+            let _ = fs::remove_dir(&self.path); // it may hold the files of others, or be a mount point
+        }
+        Ok(())
+    }
+
+    /// Removes a file; a missing one is fine.
+    pub fn remove(&self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.path.join(name)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn make(path: &Path) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        match fs::metadata(parent) {
+            Ok(metadata) if platform::may_hold_ours(&metadata) => {}
+            Ok(_) => {
+                let parent = parent.display();
+                return Err(io::Error::other(format!(
+                    "{parent} belongs to another user"
+                )));
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => make(parent)?,
+            Err(error) => return Err(error),
+        }
+    }
+    match platform::make_private(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()), // a neighbour was faster
+        other => other,
+    }
+}
+
+fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+    platform::check_size(content.len())?;
+    let mut file = platform::open_careful(OpenOptions::new().write(true).create_new(true), path)?;
+    platform::keep_private(&file)?;
+    file.write_all(content)
+}
+
+#[cfg(unix)]
+mod platform {
+    use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
+    use std::io;
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+    use std::path::Path;
+
+    use rustix::fs::OFlags;
+    use rustix::process::{Resource, geteuid, getrlimit};
+
+    const FILE_MODE: u32 = 0o600;
+    const FOLDER_MODE: u32 = 0o700;
+    const ROOT: u32 = 0;
+
+    /// Follows no link and does not wait for the other end of a FIFO.
+    #[expect(clippy::cast_possible_wrap, reason = "flags are bits")]
+    pub fn open_careful(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        options
+            .custom_flags(flags.bits() as i32)
+            .mode(FILE_MODE)
+            .open(path)
+    }
+
+    pub fn is_ours(metadata: &Metadata) -> bool {
+        metadata.uid() == geteuid().as_raw()
+    }
+
+    /// True for a folder in which we may make ours: our own, or one of the system, like /tmp.
+    pub fn may_hold_ours(metadata: &Metadata) -> bool {
+        is_ours(metadata) || metadata.uid() == ROOT
+    }
+
+    pub fn is_private(metadata: &Metadata) -> bool {
+        metadata.mode() & 0o077 == 0
+    }
+
+    /// Takes the umask's bits back: 0777 would lock the person out.
+    pub fn keep_private(file: &File) -> io::Result<()> {
+        file.set_permissions(Permissions::from_mode(FILE_MODE))
+    }
+
+    pub fn make_private(path: &Path) -> io::Result<()> {
+        DirBuilder::new().mode(FOLDER_MODE).create(path)?;
+        std::fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE))
+    }
+
+    /// A file larger than `ulimit -f` would not be an error but the end of the process (SIGXFSZ).
+    pub fn check_size(length: usize) -> io::Result<()> {
+        match getrlimit(Resource::Fsize).current {
+            Some(limit) if length as u64 > limit => Err(io::ErrorKind::FileTooLarge.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Files below the person's profile are the person's alone by the access list they inherit.
+#[cfg(not(unix))]
+mod platform {
+    use std::fs::{self, File, Metadata, OpenOptions};
+    use std::io;
+    use std::path::Path;
+
+    pub fn open_careful(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+        #[cfg(windows)]
+        {
+            use std::os::windows::fs::OpenOptionsExt;
+            /// Opens a link itself, not what it leads to.
+            const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000;
+            options.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
+        }
+        options.open(path)
+    }
+
+    pub fn is_ours(_: &Metadata) -> bool {
+        true
+    }
+
+    pub fn may_hold_ours(_: &Metadata) -> bool {
+        true
+    }
+
+    pub fn is_private(_: &Metadata) -> bool {
+        true
+    }
+
+    pub fn keep_private(_: &File) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub fn make_private(path: &Path) -> io::Result<()> {
+        fs::create_dir(path)
+    }
+
+    pub fn check_size(_: usize) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// A folder of one test's own, gone with it.
+    pub struct Scratch(PathBuf);
+
+    impl Scratch {
+        pub fn new() -> Self {
+            static COUNT: AtomicUsize = AtomicUsize::new(0);
+            let number = COUNT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("kubelogin-{}-{number}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            fs::create_dir(&path).expect("a new folder");
+            Self(path)
+        }
+
+        pub fn path(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_over_the_remains_of_the_dead() {
+        let scratch = Scratch::new();
+        let folder = Folder::new(scratch.path().join("a/b"));
+        folder.prepare().expect("made");
+        fs::write(folder.path().join("name.tmp"), "half of someth").expect("remains");
+        for content in ["first", "2nd"] {
+            folder.replace("name", content.as_bytes()).expect("written");
+            assert_eq!(folder.read("name").as_deref(), Some(content.as_bytes()));
+        }
+        let names = fs::read_dir(folder.path()).expect("folder").count();
+        assert_eq!(names, 1);
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_nothing_behind() {
+        let scratch = Scratch::new();
+        let folder = Folder::new(scratch.path().to_owned());
+        fs::create_dir(scratch.path().join("name")).expect("a folder in the way");
+        folder.replace("name", b"content").expect_err("no file");
+        assert!(!scratch.path().join("name.tmp").exists());
+    }
+}

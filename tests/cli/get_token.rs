@@ -1,0 +1,311 @@
+//! What a caller of `get-token` meets: requests, prompts, stdout, errors.
+
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use crate::support::*;
+
+/// A service principal that reaches the fake Entra under the real names.
+pub fn spn(entra: &FakeEntra) -> Kubelogin {
+    bare_spn().through_proxy(entra)
+}
+
+fn bare_spn() -> Kubelogin {
+    Kubelogin::get_token("spn")
+        .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
+        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
+}
+
+pub fn devicecode(entra: &FakeEntra) -> Kubelogin {
+    Kubelogin::get_token("devicecode")
+        .args(["--client-id", PUBLIC_CLIENT_ID])
+        .through_proxy(entra)
+}
+
+#[test]
+fn a_cold_service_principal_at_a_known_cloud_sends_one_request() {
+    let entra = FakeEntra::start();
+    let claims = claims_of(&spn(&entra).run().token());
+    assert_eq!(claims["aud"], SERVER_ID);
+    assert_eq!(entra.requests().len(), 1);
+    assert_eq!(entra.connects(), ["login.microsoftonline.com:443"]);
+}
+
+#[test]
+fn a_certificate_proves_the_service_principal_and_beats_a_secret() {
+    let entra = FakeEntra::start();
+    let output = spn(&entra)
+        .args(["--client-certificate", CLIENT_CERTIFICATE])
+        .run();
+    assert_eq!(claims_of(&output.token())["appid"], CONFIDENTIAL_CLIENT_ID);
+    assert_eq!(
+        output.stderr,
+        "the client certificate is used and the client secret is not: give only one of them\n"
+    );
+    assert_eq!(entra.requests().len(), 1);
+    assert_eq!(entra.violations(), [""; 0]);
+}
+
+#[test]
+fn an_unknown_authority_costs_one_discovery_more() {
+    let entra = FakeEntra::start();
+    bare_spn().entra(&entra).run().token();
+    assert_eq!(entra.requests_to(Endpoint::Discovery).len(), 1);
+    assert_eq!(entra.requests().len(), 2);
+}
+
+#[test]
+fn a_cold_device_code_sends_one_request_and_its_polls() {
+    let entra = FakeEntra::start_with(|rules| {
+        rules.device_code.polls = vec![Poll::Pending, Poll::Approve];
+    });
+    let output = devicecode(&entra).run();
+    assert_eq!(claims_of(&output.token())["upn"], USER_NAME);
+    assert_eq!(entra.requests().len(), 1 + 2);
+    assert_eq!(entra.prompts(), 1);
+    assert!(
+        output.stderr.contains("https://microsoft.com/devicelogin"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn each_environment_leads_to_its_own_host() {
+    for (name, host) in [
+        ("AzurePublicCloud", "login.microsoftonline.com"),
+        ("azurecloud", "login.microsoftonline.com"),
+        ("AzureUSGovernmentCloud", "login.microsoftonline.us"),
+        ("AzureUSGovernment", "login.microsoftonline.us"),
+        ("AzureChinaCloud", "login.chinacloudapi.cn"),
+    ] {
+        let entra = FakeEntra::start();
+        spn(&entra).args(["-e", name]).run().token();
+        assert_eq!(entra.connects(), [format!("{host}:443")], "{name}");
+    }
+}
+
+#[test]
+fn an_azure_stack_names_its_authority_in_a_file() {
+    let entra = FakeEntra::start();
+    let folder = TempDir::new();
+    let file = json!({"name": "Stack", "activeDirectoryEndpoint": entra.authority_host()});
+    let stack = |path: &std::path::Path| {
+        bare_spn()
+            .env("SSL_CERT_FILE", entra.ca_file())
+            .args(["--environment", "AzureStackCloud"])
+            .env("AZURE_ENVIRONMENT_FILEPATH", path)
+    };
+    stack(&folder.file("stack.json", file.to_string()))
+        .run()
+        .token();
+    for (name, content) in [
+        ("bad.json", "{"),
+        ("http.json", r#"{"activeDirectoryEndpoint":"http://x"}"#),
+    ] {
+        let error = stack(&folder.file(name, content)).run().error();
+        assert!(
+            error.contains("AZURE_ENVIRONMENT_FILEPATH") && error.contains(name),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn the_answer_is_in_the_version_that_the_client_asks_for() {
+    let entra = FakeEntra::start();
+    for version in ["v1", "v1beta1"] {
+        let info = json!({
+            "kind": "ExecCredential",
+            "apiVersion": format!("client.authentication.k8s.io/{version}"),
+            "spec": {"interactive": false, "cluster": {"server": "https://x", "config": {"audience": "06e3", "k": 1}}},
+        });
+        let output = spn(&entra)
+            .env("KUBERNETES_EXEC_INFO", info.to_string())
+            .run();
+        assert_eq!(output.credential()["apiVersion"], info["apiVersion"]);
+    }
+}
+
+/// Azure/kubelogin#150 and D15: looked at before the network, and not echoed.
+#[test]
+fn a_wrong_exec_info_is_an_error_before_any_request() {
+    let entra = FakeEntra::start();
+    let error = devicecode(&entra)
+        .env("KUBERNETES_EXEC_INFO", r#"{"apiVersion":"v7-hunter2"}"#)
+        .run();
+    error.hides(&["hunter2"]);
+    assert!(error.error().contains("KUBERNETES_EXEC_INFO"));
+    assert_eq!(entra.connections(), 0);
+}
+
+#[test]
+fn every_wrong_option_is_named_before_any_request() {
+    let entra = FakeEntra::start();
+    let folder = TempDir::new();
+    let path = folder.path().display().to_string();
+    let rows: &[(&[&str], &str)] = &[
+        (&["--no-such-flag"], "--no-such-flag"),
+        (&["--login", "kerberos"], "devicecode"),
+        (&["--environment", "AzureMoon"], "AzureChinaCloud"),
+        (&["--server-id", ""], "--server-id"),
+        (&["--tenant-id", ""], "--tenant-id"),
+        (&["--client-id", ""], "--client-id"),
+        (&["--tenant-id", "a/b"], "\"a/b\""),
+        (&["--client-id", "a b"], "\"a b\""),
+        (
+            &["--authority-host", "http://login.microsoftonline.com/"],
+            "https",
+        ),
+        (&["--authority-host", "https:///"], "authority host"),
+        (
+            &["--authority-host", "https://login.microsoftonline.com"],
+            "trailing slash",
+        ),
+        (&["--timeout", "0"], "--timeout"),
+        (&["--timeout", "-5s"], "--timeout"),
+        (&["--timeout", "30"], "unit"),
+        (
+            &["--client-certificate", "/no/such/file.pem"],
+            "/no/such/file.pem",
+        ),
+        (&["--client-certificate", &path], &path),
+        (&["extra"], "word"),
+    ];
+    for (args, culprit) in rows {
+        let error = spn(&entra).args(*args).run().error();
+        assert!(error.contains(culprit), "{args:?}: {error}");
+    }
+    let error = spn(&entra).env_remove("AZURE_CLIENT_SECRET").run().error();
+    assert!(
+        error.contains("--client-secret") && error.contains("AZURE_CLIENT_SECRET"),
+        "{error}"
+    );
+    assert_eq!(entra.connections(), 0);
+}
+
+#[test]
+fn an_hour_is_a_timeout_too() {
+    let entra = FakeEntra::start();
+    spn(&entra).args(["--timeout", "1h"]).run().token();
+}
+
+#[test]
+fn a_variable_that_overrides_a_typed_flag_is_told_by_name_only() {
+    let entra = FakeEntra::start();
+    let typed = spn(&entra).args(["--client-secret", "typed-secret"]);
+    let output = typed.run();
+    output.token();
+    assert_eq!(
+        output.stderr,
+        "AZURE_CLIENT_SECRET overrides --client-secret; --disable-environment-override keeps the flag\n"
+    );
+    let error = typed.arg("--disable-environment-override").run();
+    error.hides(&["typed-secret", CLIENT_SECRET]);
+    assert!(error.error().contains("AADSTS7000215"));
+}
+
+#[test]
+fn a_secret_of_every_printable_character_arrives_whole() {
+    let secret: String = (' '..='~').collect::<String>() + "äß€";
+    let entra = FakeEntra::start_with(|rules| {
+        rules.client(CONFIDENTIAL_CLIENT_ID).secrets =
+            vec![(' '..='~').collect::<String>() + "äß€"];
+    });
+    spn(&entra)
+        .env("AZURE_CLIENT_SECRET", &secret)
+        .run()
+        .hides(&[&secret])
+        .token();
+    let by_flag = Kubelogin::get_token("spn").args([
+        "--client-id",
+        CONFIDENTIAL_CLIENT_ID,
+        "--client-secret",
+        &secret,
+    ]);
+    by_flag.through_proxy(&entra).run().token();
+}
+
+#[test]
+fn entra_s_refusal_has_its_code_the_remedy_and_the_correlation_id() {
+    let entra = FakeEntra::start();
+    let output = spn(&entra)
+        .env("AZURE_CLIENT_SECRET", "hunter2")
+        .args(["-v", "9"])
+        .run();
+    output.hides(&["hunter2"]);
+    let error = output.error();
+    for part in ["AADSTS7000215", "AZURE_CLIENT_SECRET", "Correlation ID: "] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert_eq!(entra.token_requests(), 1, "a refusal is not tried again");
+}
+
+#[test]
+fn a_device_code_that_is_declined_expired_or_blocked_says_so() {
+    for (poll, words) in [
+        (Poll::Decline, "declined"),
+        (Poll::Expire, "expired"),
+        (Poll::Refuse(50020), "--tenant-id"),
+        (Poll::Refuse(53003), "Conditional Access"),
+        (Poll::Refuse(53000), "--login interactive"),
+    ] {
+        let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![poll]);
+        let error = devicecode(&entra).run().error();
+        assert!(
+            error.contains("AADSTS") && error.contains(words),
+            "{poll:?}: {error}"
+        );
+        assert_eq!((entra.prompts(), entra.device_polls()), (1, 1));
+    }
+}
+
+#[test]
+fn a_typed_timeout_ends_the_wait_for_a_person() {
+    let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Pending]);
+    let error = devicecode(&entra).args(["--timeout", "2s"]).run().error();
+    assert!(error.contains("--timeout"), "{error}");
+}
+
+#[test]
+fn neither_home_nor_stdin_is_needed() {
+    let entra = FakeEntra::start();
+    let output = spn(&entra).env_remove("HOME").run();
+    output.token();
+    assert!(output.stderr.lines().count() <= 1, "{output:?}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_closed_stdout_is_an_error_and_no_panic() {
+    let entra = FakeEntra::start();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_kubelogin"))
+        .args([
+            "get-token",
+            "--login",
+            "spn",
+            "--server-id",
+            SERVER_ID,
+            "--tenant-id",
+            TENANT_ID,
+        ])
+        .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
+        .env_clear()
+        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
+        .env("SSL_CERT_FILE", entra.ca_file())
+        .env("HTTPS_PROXY", entra.proxy_url())
+        .env("KUBELOGIN_TOKEN_CACHE_STORAGE", "none")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.contains("stdout") && !stderr.contains("panicked"),
+        "{stderr}"
+    );
+}

@@ -1,0 +1,23 @@
+//! The real clients against the stand-ins: `.ci/run` installs them and runs this with `cargo test --test real`.
+//! A client that is missing is a failure, never a skipped test.
+#![allow(clippy::disallowed_methods)]
+
+#[path = "../support/support.rs"]
+mod support;
+
+mod kubectl; // runs kubelogin from a kubeconfig's exec stanza
+
+use std::path::PathBuf;
+
+/// A program that `.ci/run` put under `target/real/`.
+fn installed(path: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("target/real")
+        .join(path);
+    assert!(
+        path.is_file(),
+        "{} is missing: .ci/run installs it",
+        path.display()
+    );
+    path
+}
