@@ -50,10 +50,6 @@ pub const ARM_TENANT_ID: &str = "ARM_TENANT_ID";
 pub const AZURE_CLI_TIMEOUT: &str = "AZURE_CLI_TIMEOUT";
 /// The JSON file that describes an Azure Stack Hub cloud (`--environment AzureStackCloud`).
 pub const AZURE_ENVIRONMENT_FILEPATH: &str = "AZURE_ENVIRONMENT_FILEPATH";
-/// The folder of the token cache, as `--cache-dir`; kubectl keeps its own caches there too.
-pub const KUBECACHEDIR: &str = "KUBECACHEDIR";
-/// What guards the token cache, as `--token-cache-storage`.
-pub const KUBELOGIN_TOKEN_CACHE_STORAGE: &str = "KUBELOGIN_TOKEN_CACHE_STORAGE";
 /// Where az keeps its state, instead of `~/.azure`.
 pub const AZURE_CONFIG_DIR: &str = "AZURE_CONFIG_DIR";
 /// The cloud that az works with, whatever its configuration says.
@@ -89,6 +85,10 @@ pub const PROGRAM_FILES_X86: &str = "PROGRAMFILES(X86)";
 pub const LOCALAPPDATA: &str = "LOCALAPPDATA";
 /// The folder that all programs of Windows share, Azure Arc's agent among them.
 pub const PROGRAM_DATA: &str = "PROGRAMDATA";
+/// The folder of the token cache, as `--cache-dir`; kubectl keeps its own caches there too.
+pub const KUBECACHEDIR: &str = "KUBECACHEDIR";
+/// What guards the token cache, as `--token-cache-storage`.
+pub const KUBELOGIN_TOKEN_CACHE_STORAGE: &str = "KUBELOGIN_TOKEN_CACHE_STORAGE";
 /// What an exec client says to its plugin (client-go, `ExecCredential`).
 pub const KUBERNETES_EXEC_INFO: &str = "KUBERNETES_EXEC_INFO";
 /// The browsers to try, each with `%s` for the address or without, as `xdg-open` and Python have it.
@@ -141,20 +141,6 @@ impl Env {
             .get(name)
             .map(String::as_str)
             .filter(|value| !value.is_empty())
-    }
-
-    /// This machine's name on its network.
-    #[cfg(unix)]
-    pub fn machine(&self) -> String {
-        rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned()
-    }
-
-    #[cfg(not(unix))]
-    pub fn machine(&self) -> String {
-        self.get("COMPUTERNAME").unwrap_or_default().to_owned()
     }
 
     /// The home folder of the person, if there is one.

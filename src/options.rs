@@ -38,8 +38,6 @@ pub struct Options {
     pub subscription: Option<String>,
     pub azure_clis: AzureClis,
     pub timeout: Timeout,
-    /// This machine's name on its network, which tells managed identities apart.
-    pub machine: String,
     pub cache: CacheSettings,
 }
 
@@ -287,7 +285,6 @@ impl Options {
             subscription: text(Flag::Subscription),
             azure_clis: AzureClis::of(env),
             timeout,
-            machine: env.machine(),
             cache: CacheSettings::of(&values, env)?,
         };
         if login == LoginMode::Spn

@@ -41,11 +41,11 @@ pub trait System {
         via: Via,
         timeout: Duration,
     ) -> Result<HttpResponse, NetworkError>;
-    /// The process that runs us, so that its next run of us is told from anyone else's; `None` where that is not known.
-    fn caller(&self) -> Option<String>;
     /// Runs a program to its end, without a shell and without input, and gives what it wrote. At the end of `timeout`
     /// it is stopped, with all that it started.
     fn run(&self, program: &Program, timeout: Duration) -> Result<Output, ProgramError>;
+    /// The process that runs us, so that its next run of us is told from anyone else's; `None` where that is not known.
+    fn caller(&self) -> Option<String>;
     /// How much to say: 0 what must be said, 1 advice, 5 each step.
     fn verbosity(&self) -> u8;
     /// One line for the person, on stderr.

@@ -260,6 +260,10 @@ const FAILURE_LIFE: TimeDelta = TimeDelta::seconds(10);
 const UNKNOWN_CALLER_FAILURE_LIFE: TimeDelta = TimeDelta::seconds(2);
 
 impl Slot<'_> {
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
     /// The entry, if there is one that this login may use.
     pub fn load(&self) -> Option<Entry> {
         let sealed: SealedEntry = self.read(TOKEN)?;

@@ -103,6 +103,8 @@ impl Request<'_> {
             None => self.new_token(),
         };
         match &renewed {
+            // The state of others may have changed meanwhile: whose token is this then?
+            _ if self.login.fingerprint().as_ref() != Some(slot.fingerprint()) => {}
             Ok(token) => slot.save(token, turn),
             Err(error) => slot.save_failure(error, turn),
         }

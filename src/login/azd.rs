@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::azurecli;
-use super::outside_state::Collector;
+use super::outside_state::OutsideState;
 use super::program::{self, Product};
 use crate::env;
 use crate::error::Error;
@@ -59,10 +59,11 @@ impl Login for Azd {
         key.with("tenant", self.tenant_id.as_deref().unwrap_or_default())
     }
 
+    /// `None` if the state cannot be seen: no token may be kept then.
     fn fingerprint(&self) -> Option<Fingerprint> {
-        let mut collector = Collector::new();
-        self.collect(&mut collector).ok()?;
-        Some(collector.finish())
+        let mut state = OutsideState::default();
+        self.collect(&mut state).ok()?;
+        Some(state.fingerprint())
     }
 
     fn acquire(
@@ -101,7 +102,7 @@ impl Azd {
         Program {
             name: AZD,
             args: args.into_iter().map(str::to_owned).collect(),
-            // So that it looks where `outside_state` did.
+            // So that it looks where [`fingerprint`] did.
             environment: self
                 .folder
                 .iter()
@@ -113,13 +114,13 @@ impl Azd {
 
     /// Who is signed in (`auth.json`), whether az signs in (`config.json`), and az's own state: what `azd auth login` and
     /// `azd auth logout` change. Not the token cache in `auth/`, which changes with every refresh.
-    fn collect(&self, collector: &mut Collector) -> io::Result<()> {
+    fn collect(&self, state: &mut OutsideState) -> io::Result<()> {
         let folder = self.folder.as_ref().filter(|_| !self.has_host);
         let folder = folder.ok_or(io::ErrorKind::NotFound)?;
-        collector.add(folder.as_os_str().as_encoded_bytes());
-        collector.add_file(&folder.join("auth.json"))?;
-        collector.add_file(&folder.join("config.json"))?;
-        self.az.collect(collector)
+        state.add(folder.as_os_str().as_encoded_bytes());
+        state.add_file(&folder.join("auth.json"))?;
+        state.add_file(&folder.join("config.json"))?;
+        self.az.collect(state)
     }
 }
 
@@ -127,4 +128,128 @@ impl Azd {
 fn moment(text: &str) -> Option<DateTime<Utc>> {
     let moment = DateTime::parse_from_rfc3339(text.trim()).ok()?;
     Some(moment.to_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::env::Env;
+    use crate::flag::{Flag, FlagValues};
+    use crate::login::outside_state::test_folder;
+    use crate::system::fake::FakeSystem;
+
+    fn login(flags: &[(Flag, &str)], env: &[(&str, &str)]) -> (Azd, Timeout) {
+        let mut typed = FlagValues::new();
+        for (flag, value) in [&[(Flag::Login, "azd"), (Flag::ServerId, "srv")], flags].concat() {
+            typed.set(flag, value);
+        }
+        let (options, _) = Options::resolve(&typed, &Env::of(env)).expect("options");
+        (Azd::new(&options).expect("login"), options.timeout)
+    }
+
+    fn acquire_with(flags: &[(Flag, &str)], system: &FakeSystem) -> Result<Token, Error> {
+        let (azd, timeout) = login(flags, &[("HOME", "/home/alice")]);
+        azd.acquire(&Scope::of_server("srv"), timeout, system)
+    }
+
+    #[test]
+    fn azd_is_asked_with_what_was_given_and_no_more() {
+        let bare = [
+            "auth",
+            "token",
+            "--output",
+            "json",
+            "--no-prompt",
+            "--scope",
+            "srv/.default",
+        ];
+        for (flags, more) in [
+            (&[][..], &[][..]),
+            (&[(Flag::TenantId, "ten")], &["--tenant-id", "ten"]),
+        ] {
+            let output = r#"{"token":"at","expiresOn":"2026-01-01T01:00:00.25Z"}"#;
+            let system = FakeSystem::with_outputs([FakeSystem::output(output)]);
+            let token = acquire_with(flags, &system).expect("token");
+            assert_eq!((token.expires_on - FakeSystem::EPOCH).num_seconds(), 3600);
+            let program = &system.programs()[0];
+            assert_eq!(
+                (program.name, &program.args),
+                (
+                    "azd",
+                    &[&bare, more]
+                        .concat()
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect()
+                )
+            );
+            let folders = ["/home/alice/.azd", "/home/alice/.azure"].map(PathBuf::from);
+            assert_eq!(
+                program.environment,
+                [
+                    (env::AZD_CONFIG_DIR, folders[0].clone()),
+                    (env::AZURE_CONFIG_DIR, folders[1].clone())
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_in_vain_is_an_error_that_shows_none_of_it() {
+        for (output, says) in [
+            (r#"{"accessToken":"hunter2"}"#, "gave no token"),
+            (r#"{"token":""}"#, "an empty token"),
+            (
+                r#"{"token":"hunter2","expiresOn":"2025-12-31T23:59:59Z"}"#,
+                "ended at",
+            ),
+        ] {
+            let system = FakeSystem::with_outputs([FakeSystem::output(output)]);
+            let error = acquire_with(&[], &system).expect_err(output).to_string();
+            assert!(
+                error.contains(says) && !error.contains("hunter2"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn azd_s_own_words_are_found_in_its_json() {
+        let said = r#"{"type":"consoleMessage","timestamp":"x","data":{"message":"\nERROR: not logged in, run `azd auth login` to login\n"}}"#;
+        let system = FakeSystem::with_outputs([FakeSystem::failure(Some(1), said)]);
+        let error = acquire_with(&[], &system).expect_err("refused").to_string();
+        assert_eq!(
+            error,
+            "azd: not logged in, run `azd auth login` to login\nRun: azd auth login --scope srv/.default"
+        );
+    }
+
+    #[test]
+    fn the_state_is_who_is_signed_in_there_or_in_az() {
+        let (azd, az) = (test_folder("azd"), test_folder("azd-az"));
+        let env = [
+            (env::AZD_CONFIG_DIR, azd.to_str().expect("UTF-8")),
+            (env::AZURE_CONFIG_DIR, az.to_str().expect("UTF-8")),
+        ];
+        let state = || login(&[], &env).0.fingerprint().expect("seen");
+        let mut states = vec![state()];
+        for (file, content) in [
+            (azd.join("auth.json"), "alice"),
+            (azd.join("auth.json"), "bob"),
+            (azd.join("config.json"), "az signs in"),
+            (az.join("azureProfile.json"), "carol"),
+        ] {
+            fs::write(&file, content).expect("written");
+            assert!(!states.contains(&state()), "{file:?}");
+            states.push(state());
+        }
+        let host = (env::AZD_AUTH_ENDPOINT, "http://127.0.0.1:1");
+        let hosted = login(&[], &[&env[..], &[host]].concat()).0;
+        assert_eq!(hosted.fingerprint(), None, "an editor signs in");
+        for folder in [azd, az] {
+            let _ = fs::remove_dir_all(folder);
+        }
+    }
 }

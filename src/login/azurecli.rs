@@ -7,7 +7,7 @@ use chrono::{DateTime, Local, NaiveDateTime, TimeZone as _, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::outside_state::{Collector, read};
+use super::outside_state::{OutsideState, read};
 use super::program::{self, Product};
 use crate::env;
 use crate::error::Error;
@@ -103,10 +103,11 @@ impl Login for AzureCli {
             )
     }
 
+    /// `None` if az's state cannot be seen: no token may be kept then.
     fn fingerprint(&self) -> Option<Fingerprint> {
-        let mut collector = Collector::new();
-        self.state.collect(&mut collector).ok()?;
-        Some(collector.finish())
+        let mut state = OutsideState::default();
+        self.state.collect(&mut state).ok()?;
+        Some(state.fingerprint())
     }
 
     fn acquire(
@@ -189,16 +190,16 @@ impl State {
 
     /// The accounts, which of them is active, and the active cloud: what `az login`, `az logout`, `az account set`,
     /// `az account clear` and `az cloud set` change. Not the token cache, which changes with every refresh.
-    pub fn collect(&self, collector: &mut Collector) -> io::Result<()> {
+    pub fn collect(&self, state: &mut OutsideState) -> io::Result<()> {
         let folder = self.folder.as_ref().ok_or(io::ErrorKind::NotFound)?;
-        collector.add(folder.as_os_str().as_encoded_bytes());
-        collector.add_file(&folder.join("azureProfile.json"))?;
+        state.add(folder.as_os_str().as_encoded_bytes());
+        state.add_file(&folder.join("azureProfile.json"))?;
         // Custom clouds, and the active subscription of each cloud.
-        collector.add_file(&folder.join("clouds.config"))?;
+        state.add_file(&folder.join("clouds.config"))?;
         let config = read(&folder.join("config"))?.unwrap_or_default();
         let config = String::from_utf8_lossy(&config);
         let cloud = self.cloud.as_deref().or_else(|| configured_cloud(&config));
-        collector.add(cloud.unwrap_or("AzureCloud").as_bytes());
+        state.add(cloud.unwrap_or("AzureCloud").as_bytes());
         Ok(())
     }
 }
@@ -213,4 +214,305 @@ fn configured_cloud(config: &str) -> Option<&str> {
     let mut values = section.filter_map(|line| line.split_once(['=', ':']));
     let name = values.find(|(key, _)| key.trim().eq_ignore_ascii_case("name"));
     name.map(|(_, value)| value.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::env::Env;
+    use crate::flag::FlagValues;
+    use crate::system::ProgramError;
+    use crate::system::fake::FakeSystem;
+
+    const SCOPE: &str = "6dae42f8-4368-4678-94ff-3960e28e3630/.default";
+
+    fn options(flags: &[(Flag, &str)], env: &[(&str, &str)]) -> Options {
+        let mut typed = FlagValues::new();
+        typed.set(Flag::Login, "azurecli");
+        typed.set(Flag::ServerId, "6dae42f8-4368-4678-94ff-3960e28e3630");
+        for (flag, value) in flags {
+            typed.set(*flag, *value);
+        }
+        Options::resolve(&typed, &Env::of(env)).expect("options").0
+    }
+
+    fn login_with(flags: &[(Flag, &str)], system: &FakeSystem) -> Result<Token, Error> {
+        let options = options(flags, &[("HOME", "/home/alice")]);
+        AzureCli::new(&options)?.acquire(&Scope::of_server(SCOPE), options.timeout, system)
+    }
+
+    fn login(system: &FakeSystem) -> Result<Token, Error> {
+        login_with(&[], system)
+    }
+
+    fn failure(stderr: &str) -> String {
+        let system = FakeSystem::with_outputs([FakeSystem::failure(Some(1), stderr)]);
+        login(&system).expect_err("refused").to_string()
+    }
+
+    fn answer(expiry: &str) -> String {
+        format!(r#"{{"accessToken": "at", {expiry} "tenant": "t", "tokenType": "Bearer"}}"#)
+    }
+
+    #[test]
+    fn az_is_asked_with_what_was_given_and_no_more() {
+        let bare = [
+            "account",
+            "get-access-token",
+            "--output",
+            "json",
+            "--resource",
+            "6dae42f8-4368-4678-94ff-3960e28e3630",
+        ];
+        for (flags, more) in [
+            (&[][..], &[][..]),
+            (
+                &[(Flag::TenantId, "ten.example")],
+                &["--tenant", "ten.example"],
+            ),
+            (
+                &[(Flag::Subscription, "My Sub_1.0")],
+                &["--subscription", "My Sub_1.0"],
+            ),
+            (
+                &[(Flag::TenantId, "ten"), (Flag::Subscription, "sub")],
+                &["--tenant", "ten", "--subscription", "sub"],
+            ),
+        ] {
+            let system = FakeSystem::with_outputs([FakeSystem::output(answer(""))]);
+            login_with(flags, &system).expect("token");
+            let program = &system.programs()[0];
+            assert_eq!(program.name, "az");
+            assert_eq!(program.args, [&bare, more].concat());
+            assert_eq!(
+                program.environment,
+                [("AZURE_CONFIG_DIR", "/home/alice/.azure".into())]
+            );
+        }
+    }
+
+    #[test]
+    fn every_form_of_expiry_is_read() {
+        let hour = TimeDelta::hours(1);
+        let local = (FakeSystem::EPOCH + hour).with_timezone(&Local);
+        let local = local.format("%Y-%m-%d %H:%M:%S.000000");
+        let jwt = r#"{"accessToken": "e30.eyJleHAiOjE3NjcyMjkyMDB9.sig"}"#;
+        for (output, life) in [
+            (
+                answer(r#""expires_on": 1767229200, "expiresOn": "2001-01-01 00:00:00.000000","#),
+                hour,
+            ),
+            (answer(r#""expires_on": "1767229200","#), hour),
+            (answer(&format!(r#""expiresOn": "{local}","#)), hour),
+            (
+                answer(&format!(r#""expires_on": 0, "expiresOn": "{local}","#)),
+                hour,
+            ),
+            (answer(r#""expires_on": null,"#), TimeDelta::minutes(5)),
+            (jwt.to_owned(), hour),
+        ] {
+            let system = FakeSystem::with_outputs([FakeSystem::output(output.clone())]);
+            let token = login(&system).expect(&output);
+            assert_eq!(token.expires_on - FakeSystem::EPOCH, life, "{output}");
+        }
+    }
+
+    #[test]
+    fn what_az_prints_in_vain_is_an_error_that_shows_none_of_it() {
+        for (output, says) in [
+            (String::new(), "gave no token"),
+            ("null".to_owned(), "gave no token"),
+            ("hunter2".to_owned(), "gave no token"),
+            (
+                r#"{"accessToken": null, "x": "hunter2"}"#.to_owned(),
+                "gave no token",
+            ),
+            (r#"{"accessToken": "hunter2"#.to_owned(), "gave no token"),
+            (r#"{"accessToken": ""}"#.to_owned(), "an empty token"),
+            (
+                answer(r#""expires_on": 1767225600,"#),
+                "ended at 2026-01-01T00:00:00Z",
+            ),
+        ] {
+            let system = FakeSystem::with_outputs([FakeSystem::output(output.clone())]);
+            let error = login(&system).expect_err(&output).to_string();
+            assert!(error.contains(says), "{error}");
+            assert!(
+                !error.contains("hunter2") && error.lines().count() <= 3,
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn az_s_own_words_are_shown_with_the_way_out() {
+        let error = failure(
+            "WARNING: x\nERROR: \u{1b}[91mPlease run 'az login' to setup account.\u{1b}[0m\n",
+        );
+        assert_eq!(
+            error,
+            format!("az: Please run 'az login' to setup account.\nRun: az login --scope {SCOPE}")
+        );
+        for (stderr, says) in [
+            (
+                "ERROR: Tenant shouldn't be specified for managed identity account",
+                "leave --tenant-id",
+            ),
+            (
+                "ERROR: Audience x/.default audience is not supported",
+                SCOPE,
+            ),
+            (
+                "ERROR: Subscription 'x' not found. Check the spelling and casing and try again.",
+                "az account list",
+            ),
+            (
+                "ERROR: Found multiple accounts with the same username",
+                "az account clear",
+            ),
+            ("something odd", "az login"),
+        ] {
+            let error = failure(stderr);
+            assert!(error.contains(says), "{error}");
+            assert!(
+                error.contains(stderr.trim_start_matches("ERROR: ")),
+                "{error}"
+            );
+        }
+        assert!(failure("").contains("exit code 1"));
+    }
+
+    #[test]
+    fn entra_s_error_that_az_quotes_gets_our_remedy_and_the_reference() {
+        let error = failure(
+            "ERROR: AADSTS70043: The refresh token has expired. More text. Trace ID: t Correlation ID: c-1 Timestamp: x\n\
+             Interactive authentication is needed. Please run:\naz login --scope y\n",
+        );
+        let lines: Vec<_> = error.lines().collect();
+        assert_eq!(lines[0], "az: AADSTS70043: The refresh token has expired.");
+        assert!(
+            lines[1].ends_with(&format!("sign in again. Run: az login --scope {SCOPE}")),
+            "{error}"
+        );
+        assert!(lines[2].contains("c-1"), "{error}");
+    }
+
+    #[test]
+    fn az_that_does_not_come_to_an_end_is_named_with_the_way_out() {
+        let searched = "/usr/bin, then PATH=/a:/b".to_owned();
+        for (outcome, says) in [
+            (
+                Err(ProgramError::NotFound { searched }),
+                &["not on this machine", "PATH=/a:/b", "installazurecli"][..],
+            ),
+            (
+                Err(ProgramError::NotStarted("/a/az: denied".into())),
+                &["/a/az: denied"],
+            ),
+            (
+                Err(ProgramError::TimedOut),
+                &["within 60s", "--timeout", "AZURE_CLI_TIMEOUT"],
+            ),
+            (Err(ProgramError::TooMuchOutput), &["without end"]),
+            (FakeSystem::failure(None, ""), &["killed"]),
+        ] {
+            let error = login(&FakeSystem::with_outputs([outcome]))
+                .expect_err("no token")
+                .to_string();
+            for piece in says {
+                assert!(error.contains(piece), "{piece}: {error}");
+            }
+            assert!(error.lines().count() <= 3, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_az_could_take_for_something_else_is_refused() {
+        for (flag, value) in [
+            (Flag::TenantId, "ten; rm"),
+            (Flag::TenantId, "--debug"),
+            (Flag::Subscription, "a\"b"),
+            (Flag::Subscription, "-x"),
+            (Flag::ServerId, "api://x y"),
+        ] {
+            let system = FakeSystem::with_outputs([]);
+            let error = login_with(&[(flag, value)], &system)
+                .expect_err(value)
+                .to_string();
+            assert!(error.contains(&flag.typed()), "{error}");
+        }
+    }
+
+    fn state(folder: &Path, env: &[(&str, &str)]) -> Option<Fingerprint> {
+        let folder = folder.to_str().expect("UTF-8");
+        let env = [&[("AZURE_CONFIG_DIR", folder)], env].concat();
+        AzureCli::new(&options(&[], &env))
+            .expect("login")
+            .fingerprint()
+    }
+
+    #[test]
+    fn the_state_is_what_a_change_of_account_or_cloud_changes() {
+        let folder = crate::login::outside_state::test_folder("az-state");
+        let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("written");
+        let mut states = vec![state(&folder, &[])];
+        let mut is_new = |why: &str| {
+            let now = state(&folder, &[]);
+            assert!(now.is_some(), "{why}");
+            assert!(!states.contains(&now), "{why}");
+            states.push(now);
+        };
+        write(
+            "azureProfile.json",
+            r#"{"subscriptions": [{"user": "alice"}]}"#,
+        );
+        is_new("az login");
+        write(
+            "azureProfile.json",
+            r#"{"subscriptions": [{"user": "bob"}]}"#,
+        );
+        is_new("az login as another");
+        write(
+            "config",
+            "[core]\nname = x\n[cloud]\nname = AzureChinaCloud\n",
+        );
+        is_new("az cloud set");
+        write("clouds.config", "[AzureChinaCloud]\nsubscription = s\n");
+        is_new("az account set");
+        write("azureProfile.json", r#"{"subscriptions": []}"#);
+        is_new("az account clear");
+
+        let last = state(&folder, &[]);
+        write("azureProfile.json", r#"{"subscriptions": []}"#);
+        write(
+            "config",
+            "[cloud]\nname = AzureChinaCloud\n[core]\noutput = table\n",
+        );
+        write("msal_token_cache.json", "refreshed");
+        assert_eq!(state(&folder, &[]), last, "touched only");
+        assert_eq!(
+            state(&folder, &[("AZURE_CLOUD_NAME", "AzureChinaCloud")]),
+            last
+        );
+        assert_ne!(state(&folder, &[("AZURE_CLOUD_NAME", "AzureCloud")]), last);
+        let _ = fs::remove_dir_all(folder);
+    }
+
+    #[test]
+    fn another_folder_is_another_state_and_none_can_be_trusted_without_a_home() {
+        let folders = ["az-one", "az-two"].map(crate::login::outside_state::test_folder);
+        assert_ne!(state(&folders[0], &[]), state(&folders[1], &[]));
+        fs::create_dir(folders[0].join("azureProfile.json")).expect("a folder in its place");
+        assert_eq!(state(&folders[0], &[]), None);
+        let homeless = AzureCli::new(&options(&[], &[])).expect("login");
+        assert_eq!(homeless.fingerprint(), None);
+        for folder in folders {
+            let _ = fs::remove_dir_all(folder);
+        }
+    }
 }

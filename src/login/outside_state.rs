@@ -7,37 +7,35 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use ring::digest::{Context, SHA256};
-
 use crate::token_cache::Fingerprint;
 
 /// The largest file that is read, in bytes: a thousand subscriptions are some 400 KiB.
 const LARGEST_FILE: u64 = 16 * 1024 * 1024;
 
-/// Collects a state. Each part goes in with its length: no two states are the same sequence of bytes.
-pub struct Collector(Context);
+/// The state of others that a login rests on, part by part.
+#[derive(Default)]
+pub struct OutsideState(Vec<Vec<u8>>);
 
-impl Collector {
-    pub fn new() -> Self {
-        Self(Context::new(&SHA256))
-    }
-
-    pub fn add(&mut self, part: &[u8]) {
-        self.0.update(&(part.len() as u64).to_be_bytes());
-        self.0.update(part);
+impl OutsideState {
+    pub fn add(&mut self, part: impl Into<Vec<u8>>) {
+        self.0.push(part.into());
     }
 
     /// Adds a file's content, not its times; a missing file is a state of its own.
     pub fn add_file(&mut self, path: &Path) -> io::Result<()> {
         match read(path)? {
-            Some(content) => self.add(&content),
-            None => self.0.update(&u64::MAX.to_be_bytes()),
+            Some(content) => {
+                self.add("present");
+                self.add(content);
+            }
+            None => self.add("absent"),
         }
         Ok(())
     }
 
-    pub fn finish(self) -> Fingerprint {
-        Fingerprint::of(&[self.0.finish().as_ref()])
+    pub fn fingerprint(&self) -> Fingerprint {
+        let parts: Vec<_> = self.0.iter().map(Vec::as_slice).collect();
+        Fingerprint::of(&parts)
     }
 }
 
@@ -57,4 +55,13 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
         .take(LARGEST_FILE)
         .read_to_end(&mut content)?;
     Ok(Some(content))
+}
+
+/// An empty folder for a test of this name.
+#[cfg(test)]
+pub fn test_folder(name: &str) -> std::path::PathBuf {
+    let name = format!("kubelogin-{}-{name}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&folder).expect("a temporary folder can be made");
+    folder
 }

@@ -152,11 +152,23 @@ fn message(line: &str) -> Option<String> {
 /// The first JSON object in a program's output that is a `T`, whatever stands around it: warnings, colours, a byte
 /// order mark.
 pub fn json_object<T: DeserializeOwned>(output: &[u8]) -> Option<T> {
-    let text = plain(output);
-    text.match_indices('{').find_map(|(start, _)| {
-        let mut values = serde_json::Deserializer::from_str(&text[start..]).into_iter();
-        values.next()?.ok()
-    })
+    let text = plain(output).into_bytes();
+    let mut rest = &text[..];
+    loop {
+        rest = &rest[rest.iter().position(|byte| *byte == b'{')?..];
+        let mut values = serde_json::Deserializer::from_slice(rest).into_iter();
+        match values.next()? {
+            Ok(value) => return Some(value),
+            // From where it is no such object any more: nothing is read twice.
+            Err(error) => rest = &rest[offset_of(&error, rest).clamp(1, rest.len())..],
+        }
+    }
+}
+
+fn offset_of(error: &serde_json::Error, text: &[u8]) -> usize {
+    let lines = text.split_inclusive(|byte| *byte == b'\n');
+    let lines_before = lines.take(error.line().saturating_sub(1));
+    lines_before.map(<[u8]>::len).sum::<usize>() + error.column()
 }
 
 /// Text without ANSI escape sequences (ECMA-48 control sequences).

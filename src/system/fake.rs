@@ -57,25 +57,6 @@ impl FakeSystem {
         }
     }
 
-    /// Puts a browser here: it is called with each address that is opened, and must not block.
-    #[must_use]
-    pub fn with_browser(mut self, browser: impl Fn(&str) + 'static) -> Self {
-        self.browser = Some(Box::new(browser));
-        self
-    }
-
-    /// Puts a person at the keyboard, who reads a prompt and types lines.
-    #[must_use]
-    pub fn with_typist(mut self, typist: impl Fn(&str) -> Vec<String> + 'static) -> Self {
-        self.typist = Some(Box::new(typist));
-        self
-    }
-
-    /// The addresses that were opened in a browser.
-    pub fn opened(&self) -> Vec<String> {
-        self.opened.borrow().clone()
-    }
-
     /// A world where programs end so, one after the other.
     pub fn with_outputs(outputs: impl IntoIterator<Item = Result<Output, ProgramError>>) -> Self {
         let system = Self::new([]);
@@ -99,6 +80,25 @@ impl FakeSystem {
             stdout: Vec::new(),
             stderr: stderr.into(),
         })
+    }
+
+    /// Puts a browser here: it is called with each address that is opened, and must not block.
+    #[must_use]
+    pub fn with_browser(mut self, browser: impl Fn(&str) + 'static) -> Self {
+        self.browser = Some(Box::new(browser));
+        self
+    }
+
+    /// Puts a person at the keyboard, who reads a prompt and types lines.
+    #[must_use]
+    pub fn with_typist(mut self, typist: impl Fn(&str) -> Vec<String> + 'static) -> Self {
+        self.typist = Some(Box::new(typist));
+        self
+    }
+
+    /// The addresses that were opened in a browser.
+    pub fn opened(&self) -> Vec<String> {
+        self.opened.borrow().clone()
     }
 
     /// An answer with a JSON body.
@@ -171,10 +171,6 @@ impl System for FakeSystem {
             .expect("no answer is left for this request")
     }
 
-    fn caller(&self) -> Option<String> {
-        Some("the caller".into())
-    }
-
     fn run(&self, program: &Program, timeout: Duration) -> Result<Output, ProgramError> {
         self.programs.borrow_mut().push(program.clone());
         let output = self.outputs.borrow_mut().pop_front();
@@ -183,6 +179,10 @@ impl System for FakeSystem {
             self.elapsed.set(self.elapsed.get() + timeout);
         }
         output
+    }
+
+    fn caller(&self) -> Option<String> {
+        Some("the caller".into())
     }
 
     fn verbosity(&self) -> u8 {

@@ -20,8 +20,8 @@ pub struct RealSystem {
     began: Instant,
     verbosity: u8,
     http: HttpClient,
-    browser: Browser,
     programs: Programs,
+    browser: Browser,
 }
 
 impl RealSystem {
@@ -31,8 +31,8 @@ impl RealSystem {
             began: Instant::now(),
             verbosity: 0,
             http: HttpClient::new(env),
-            browser: Browser::new(env),
             programs: Programs::new(env),
+            browser: Browser::new(env),
         }
     }
 
@@ -76,10 +76,6 @@ impl System for RealSystem {
         result
     }
 
-    fn caller(&self) -> Option<String> {
-        caller()
-    }
-
     fn run(&self, program: &Program, timeout: Duration) -> Result<Output, ProgramError> {
         if self.verbosity >= 5 {
             self.tell(&one_line(&format!(
@@ -89,6 +85,10 @@ impl System for RealSystem {
             )));
         }
         self.programs.run(program, timeout, || self.elapsed())
+    }
+
+    fn caller(&self) -> Option<String> {
+        caller()
     }
 
     fn verbosity(&self) -> u8 {

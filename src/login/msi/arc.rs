@@ -83,3 +83,94 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Error {
         "Only members of the group himds (on Windows: Hybrid agent extension applications, or administrators) may have the machine's tokens: join it.",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::login::outside_state::test_folder;
+    use crate::system::fake::FakeSystem;
+
+    fn challenge(path: &Path) -> Result<HttpResponse, crate::system::NetworkError> {
+        let answer = http::Response::builder().status(401);
+        let answer = answer.header(WWW_AUTHENTICATE, format!("Basic realm={}", path.display()));
+        Ok(answer.body(Vec::new()).expect("an answer"))
+    }
+
+    fn ask(system: &FakeSystem, folder: &Path) -> Result<HttpResponse, Error> {
+        let request = http::Request::get("http://127.0.0.1:40342/x?y=z").header("metadata", "true");
+        let deadline = Deadline::after(system, Duration::from_secs(60));
+        send(
+            system,
+            request.body(Vec::new()).expect("a request"),
+            folder,
+            deadline,
+        )
+    }
+
+    #[test]
+    fn the_file_that_the_agent_names_opens_the_door() {
+        let folder = test_folder("arc");
+        let path = folder.join("1.key");
+        fs::write(&path, "the key\n").expect("written");
+        let system = FakeSystem::new([challenge(&path), FakeSystem::json(200, "{}")]);
+        assert_eq!(ask(&system, &folder).expect("answer").status(), 200);
+        let requests = system.requests();
+        assert!(!requests[0].headers().contains_key(AUTHORIZATION));
+        assert_eq!(requests[1].headers()[AUTHORIZATION], "Basic the key");
+        assert_eq!(requests[0].uri(), requests[1].uri());
+        let _ = fs::remove_dir_all(folder);
+    }
+
+    #[test]
+    fn no_other_file_is_sent_whoever_asks_for_it() {
+        let (folder, outside) = (test_folder("arc-tokens"), test_folder("arc-other"));
+        fs::write(outside.join("a.key"), "hunter2").expect("written");
+        fs::write(folder.join("a.txt"), "hunter2").expect("written");
+        fs::write(folder.join("big.key"), "x".repeat(4097)).expect("written");
+        fs::create_dir_all(folder.join("folder.key")).expect("made");
+        fs::create_dir_all(folder.join("sub")).expect("made");
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(outside.join("a.key"), folder.join("link.key")).expect("linked");
+        let cases = [
+            (outside.join("a.key"), "is not in"),
+            (
+                folder
+                    .join("sub")
+                    .join("..")
+                    .join("..")
+                    .join("arc-other")
+                    .join("a.key"),
+                "is not in",
+            ),
+            (folder.join("a.txt"), "is no .key file"),
+            (folder.join("big.key"), "4097 bytes"),
+            (folder.join("folder.key"), "no file"),
+            (folder.join("absent.key"), "cannot be read"),
+            #[cfg(unix)]
+            (folder.join("link.key"), "is a link"),
+        ];
+        for (path, says) in cases {
+            let system = FakeSystem::new([challenge(&path)]);
+            let error = ask(&system, &folder).expect_err("refused").to_string();
+            assert!(
+                error.contains(says) && !error.contains("hunter2"),
+                "{error}"
+            );
+        }
+        for folder in [folder, outside] {
+            let _ = fs::remove_dir_all(folder);
+        }
+    }
+
+    #[test]
+    fn a_challenge_that_names_no_file_is_an_error() {
+        let system = FakeSystem::new([FakeSystem::json(401, "")]);
+        let error = ask(&system, Path::new("/x"))
+            .expect_err("refused")
+            .to_string();
+        assert!(error.contains("without naming the file"), "{error}");
+    }
+}

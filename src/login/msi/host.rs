@@ -13,7 +13,6 @@ use crate::env;
 use crate::error::Error;
 use crate::options::IdentityHost;
 use crate::secret::Secret;
-use crate::token_cache::Fingerprint;
 use crate::system::{HttpRequest, Via};
 
 /// A service that gives tokens to what runs on it.
@@ -124,6 +123,18 @@ impl Host {
         .remedy(remedy))
     }
 
+    /// Where it is, for the cache key.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Imds => IMDS.to_owned(),
+            Self::AppService { endpoint, .. }
+            | Self::ServiceFabric { endpoint, .. }
+            | Self::AzureMl { endpoint, .. }
+            | Self::CloudShell { endpoint }
+            | Self::Arc { endpoint, .. } => format!("{self} {endpoint}"),
+        }
+    }
+
     pub fn via(&self) -> Via {
         match self {
             Self::ServiceFabric { thumbprint, .. } => Via::Pinned(*thumbprint),
@@ -200,25 +211,6 @@ fn endpoint_url(variable: &str, value: &str) -> Result<Url, Error> {
         ))
         .remedy("Azure sets this variable where there is a managed identity: unset it elsewhere.")
     })
-}
-
-impl Host {
-    /// Where the token came from: an app that is deployed again has another endpoint or secret, and may have another
-    /// identity.
-    pub fn fingerprint(&self) -> Fingerprint {
-        let (endpoint, secret) = match self {
-            Self::Imds => return Fingerprint::of(&[]),
-            Self::AppService { endpoint, header }
-            | Self::ServiceFabric {
-                endpoint, header, ..
-            } => (endpoint, header.expose()),
-            Self::AzureMl {
-                endpoint, secret, ..
-            } => (endpoint, secret.expose()),
-            Self::CloudShell { endpoint } | Self::Arc { endpoint, .. } => (endpoint, ""),
-        };
-        Fingerprint::of(&[endpoint.as_str().as_bytes(), secret.as_bytes()])
-    }
 }
 
 impl fmt::Display for Host {
