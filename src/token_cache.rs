@@ -129,7 +129,7 @@ impl Entry {
 /// The cache folder and what guards it.
 pub struct TokenCache<'a> {
     folder: Folder,
-    storage: Storage,
+    vault: Vault<'a>,
     system: &'a dyn System,
     has_complained: Cell<bool>,
 }
@@ -146,7 +146,7 @@ impl<'a> TokenCache<'a> {
         };
         Some(Self {
             folder: Folder::new(path.clone()),
-            storage: settings.storage,
+            vault: Vault::new(settings.storage, system),
             system,
             has_complained: Cell::new(false),
         })
@@ -178,13 +178,9 @@ impl<'a> TokenCache<'a> {
             .remedy("Check the permissions of the folder, and run the command as its owner.")
         };
         let files = self.folder.clear(is_ours);
-        let key = self.vault().forget();
+        let key = self.vault.forget(&self.folder);
         files.map_err(|error| failed(error.to_string()))?;
         key.map_err(failed)
-    }
-
-    fn vault(&self) -> Vault<'_> {
-        Vault::new(&self.folder, self.storage, self.system)
     }
 
     /// Says why the cache cannot do its part: once a run, whatever else fails for the same reason.
@@ -365,13 +361,13 @@ impl Slot<'_> {
         let content = self.cache.folder.read(&self.file(kind))?;
         let (&[version, place], sealed) = content.split_first_chunk()?;
         let place = Place::from_byte(place).filter(|_| version == VERSION)?;
-        let key = self.cache.vault().key_of(place)?;
+        let key = self.cache.vault.key_of(place, &self.cache.folder)?;
         let plain = key.open(&self.label(place, kind), sealed)?;
         serde_json::from_slice(&plain).ok()
     }
 
     fn write(&self, kind: &str, value: &impl Serialize) -> Result<(), String> {
-        let (place, key) = self.cache.vault().key()?;
+        let (place, key) = self.cache.vault.key(&self.cache.folder)?;
         let plain = serde_json::to_vec(value).map_err(|error| error.to_string())?;
         let plain = Zeroizing::new(plain);
         let sealed = key.seal(&self.label(place, kind), &plain);

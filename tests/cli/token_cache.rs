@@ -264,7 +264,11 @@ fn the_cache_is_where_the_flag_says_else_where_the_variable_says() {
     }
     let kubelogin = spn(&entra)
         .env("KUBECACHEDIR", &variable)
-        .arg("--disable-environment-override")
+        .args([
+            "--disable-environment-override",
+            "--token-cache-storage",
+            "disk",
+        ])
         .args(["--client-secret", CLIENT_SECRET]);
     kubelogin.run().token();
     entry_in(&variable);
