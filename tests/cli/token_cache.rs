@@ -347,7 +347,7 @@ fn whatever_stands_in_place_of_an_entry_is_a_miss() {
     let mut check = |what: &str, put: &dyn Fn()| {
         let _ = fs::remove_file(&entry);
         put();
-        kubelogin.run().token();
+        run_bounded(&kubelogin).token();
         misses += 1;
         assert_eq!(entra.logins(), misses, "{what}");
         let again = kubelogin.run();
@@ -478,6 +478,18 @@ fn two_hundred_kills_leave_no_damage() {
     assert!(left.iter().all(|name| !name.ends_with(".tmp")), "{left:?}");
 }
 
+/// Runs the program, and ends it if it waits for something that never comes.
+fn run_bounded(kubelogin: &Kubelogin) -> Output {
+    #[cfg(unix)]
+    return unix::run_after(kubelogin, || {
+        // SAFETY: alarm has no preconditions.
+        unsafe { libc::alarm(30) };
+        Ok(())
+    });
+    #[cfg(not(unix))]
+    kubelogin.run()
+}
+
 #[cfg(unix)]
 fn make_fifo(path: &Path) {
     let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
@@ -495,7 +507,7 @@ mod unix {
     use super::*;
 
     /// Runs the program after `prepare` changed its process.
-    fn run_after(
+    pub fn run_after(
         kubelogin: &Kubelogin,
         prepare: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
     ) -> Output {
@@ -593,6 +605,25 @@ mod unix {
         assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
         assert_eq!(names(place.path()), [""; 0]);
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_kept_in_a_folder_that_belongs_to_another_user() {
+        let entra = FakeEntra::start();
+        let kubelogin = spn(&entra).args(["--cache-dir", "/tmp"]); // everybody may write, but it is root's
+        let before = names(Path::new("/tmp"));
+        let output = run_without_rights(&kubelogin);
+        output.token();
+        assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+        assert!(output.stderr.contains("another user"), "{}", output.stderr);
+        let new = names(Path::new("/tmp"));
+        let is_cache = |name: &&String| name.ends_with(".lock") || name.ends_with(".token");
+        let new: Vec<_> = new
+            .iter()
+            .filter(|name| !before.contains(name))
+            .filter(is_cache)
+            .collect();
+        assert_eq!(new, [""; 0]);
     }
 }
 
