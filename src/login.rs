@@ -95,3 +95,59 @@ fn client(options: &Options, auth: ClientAuth) -> Result<Client, Error> {
         auth,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Env;
+    use crate::flag::FlagValues;
+
+    fn key(given: &[(Flag, &str)]) -> CacheKey {
+        let mut typed = FlagValues::new();
+        let basic = [
+            (Flag::Login, "spn"),
+            (Flag::ServerId, "srv"),
+            (Flag::ClientId, "app"),
+            (Flag::TenantId, "ten"),
+            (Flag::ClientSecret, "secret"),
+        ];
+        for (flag, value) in basic.iter().chain(given) {
+            typed.set(*flag, *value);
+        }
+        let (options, _) = Options::resolve(&typed, &Env::of(&[])).expect("options");
+        let scope = Scope::of_server(&options.server_id);
+        Login::new(&options).expect("login").cache_key(&scope)
+    }
+
+    #[test]
+    fn logins_that_differ_in_whose_token_they_want_share_no_entry() {
+        let different = [
+            &[][..],
+            &[(Flag::Login, "devicecode")],
+            &[(Flag::ServerId, "srv2")],
+            &[(Flag::ClientId, "app2")],
+            &[(Flag::TenantId, "ten2")],
+            &[(Flag::Environment, "AzureChinaCloud")],
+            &[(Flag::AuthorityHost, "https://login.example/")],
+            &[(Flag::AuthorityHost, "https://login.example/path/")],
+        ];
+        for (number, one) in different.iter().enumerate() {
+            let first = different.iter().position(|other| key(other) == key(one));
+            assert_eq!(first, Some(number), "{one:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_login_has_the_same_entry_however_it_is_put() {
+        for same in [
+            (Flag::ServerId, "srv/.default"),
+            (Flag::TenantId, "TEN"),
+            (Flag::Environment, "AzureCloud"),
+            (Flag::AuthorityHost, "https://LOGIN.microsoftonline.com/"),
+            (Flag::ClientSecret, "another"),
+            (Flag::Timeout, "7s"),
+        ] {
+            assert_eq!(key(&[same]), key(&[]), "{same:?}");
+        }
+    }
+}

@@ -6,6 +6,7 @@
 mod support;
 
 mod kubectl; // runs kubelogin from a kubeconfig's exec stanza
+mod secret_service; // a desktop: the sealing key outlives a reboot
 
 use std::path::PathBuf;
 
