@@ -8,6 +8,7 @@
 mod support;
 
 mod get_token; // requests, prompts, stdout and errors of a login
+mod interactive; // a sign-in with a browser: addresses, answers, pages, openers
 mod network; // bad networks, bad certificates, odd answers
 mod stand_in; // the stand-ins themselves: what they serve, and what they refuse
 // A person at a terminal.
