@@ -62,6 +62,11 @@ pub fn new(options: &Options) -> Result<Box<dyn Login>, Error> {
     })
 }
 
+/// Whose token a login brings: two that could bring different ones have different keys.
+pub fn cache_key(mode: LoginMode, login: &dyn Login, scope: &Scope) -> CacheKey {
+    login.identify(CacheKey::new(mode.word(), scope))
+}
+
 impl Client {
     /// Adds what tells one client from another.
     fn identify(&self, key: CacheKey) -> CacheKey {
@@ -116,7 +121,8 @@ mod tests {
         }
         let (options, _) = Options::resolve(&typed, &Env::of(&[])).expect("options");
         let scope = Scope::of_server(&options.server_id);
-        Login::new(&options).expect("login").cache_key(&scope)
+        let login = new(&options).expect("login");
+        cache_key(options.login, &*login, &scope)
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::retry::Deadline;
 use crate::secret::Secret;
 use crate::system::System;
 use crate::token::{Scope, Token};
-use crate::token_cache::{CacheKey, Entry, Renewal, Slot, TokenCache, Turn};
+use crate::token_cache::{Entry, Renewal, Slot, TokenCache, Turn};
 
 /// Own options and files are checked first, the network comes after, stdout is written once at the end.
 pub fn run(
@@ -39,8 +39,8 @@ pub fn run(
     let cache = TokenCache::new(&options.cache, system);
     let token = match (cache, request.login.fingerprint()) {
         (Some(cache), Some(fingerprint)) => {
-            let key = CacheKey::new(options.login.word(), &request.scope);
-            request.cached_token(&cache.slot(&request.login.identify(key), fingerprint))
+            let key = login::cache_key(options.login, &*request.login, &request.scope);
+            request.cached_token(&cache.slot(&key, fingerprint))
         }
         _ => request.new_token(),
     };

@@ -14,7 +14,6 @@ use crate::error::Error;
 use crate::options::IdentityHost;
 use crate::secret::Secret;
 use crate::system::{HttpRequest, Via};
-use crate::token_cache::Fingerprint;
 
 /// A service that gives tokens to what runs on it.
 #[derive(Debug)]
