@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::retry::{self, Deadline};
 use crate::secret::Secret;
 use crate::system::{HttpRequest, HttpResponse, System, Via};
-use crate::token::{Scope, Token, unverified_claims};
+use crate::token::{Scope, Token, UNKNOWN_LIFE, expiry_claim};
 use assertion::JWT_BEARER;
 use authority::{Authority, Endpoints, Version};
 use certificate::{Certificate, CertificateFile};
@@ -111,9 +111,6 @@ pub struct DeviceMessage {
 }
 
 impl oauth2::ExtraDeviceAuthorizationFields for DeviceMessage {}
-
-/// The life of a token that does not say its own: shorter than any that Entra gives.
-const UNKNOWN_LIFE: TimeDelta = TimeDelta::minutes(5);
 
 /// A conversation with the endpoints of a client's authority.
 pub struct Exchange<'a> {
@@ -419,15 +416,6 @@ fn read_token(
         expires_on,
         refresh_token: body.refresh_token.filter(|t| !t.is_empty()),
     })
-}
-
-fn expiry_claim(access_token: &Secret) -> Option<DateTime<Utc>> {
-    #[derive(Deserialize)]
-    struct Expiry {
-        exp: i64,
-    }
-    let claims: Expiry = unverified_claims(access_token)?;
-    DateTime::from_timestamp(claims.exp, 0)
 }
 
 /// Turns every status but 200 into an error: OAuth's own if the body is one, else the status with the host.

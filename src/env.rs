@@ -68,6 +68,41 @@ pub const ACTIONS_ID_TOKEN_REQUEST_TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN
 pub const SYSTEM_OIDCREQUESTURI: &str = "SYSTEM_OIDCREQUESTURI";
 /// The bearer token for that request; a step gets it only if it is mapped.
 pub const SYSTEM_ACCESSTOKEN: &str = "SYSTEM_ACCESSTOKEN";
+/// Where az keeps its state, instead of `~/.azure`.
+pub const AZURE_CONFIG_DIR: &str = "AZURE_CONFIG_DIR";
+/// The cloud that az works with, whatever its configuration says.
+pub const AZURE_CLOUD_NAME: &str = "AZURE_CLOUD_NAME";
+/// Where azd keeps its state, instead of `~/.azd`.
+pub const AZD_CONFIG_DIR: &str = "AZD_CONFIG_DIR";
+/// The editor that signs in for azd.
+pub const AZD_AUTH_ENDPOINT: &str = "AZD_AUTH_ENDPOINT";
+/// The managed identity endpoint of App Service, Container Apps, Service Fabric and Azure Arc.
+pub const IDENTITY_ENDPOINT: &str = "IDENTITY_ENDPOINT";
+/// The secret that this endpoint wants.
+pub const IDENTITY_HEADER: &str = "IDENTITY_HEADER";
+/// The SHA-1 digest of the endpoint's certificate, on Service Fabric.
+pub const IDENTITY_SERVER_THUMBPRINT: &str = "IDENTITY_SERVER_THUMBPRINT";
+/// The instance metadata endpoint that Azure Arc names; only whether it is set counts.
+pub const IMDS_ENDPOINT: &str = "IMDS_ENDPOINT";
+/// The managed identity endpoint of Azure Machine Learning and Cloud Shell.
+pub const MSI_ENDPOINT: &str = "MSI_ENDPOINT";
+/// The secret that this endpoint wants, on Azure Machine Learning.
+pub const MSI_SECRET: &str = "MSI_SECRET";
+/// The identity that Azure Machine Learning uses if none is named.
+pub const DEFAULT_IDENTITY_CLIENT_ID: &str = "DEFAULT_IDENTITY_CLIENT_ID";
+/// Where programs are.
+pub const PATH: &str = "PATH";
+/// The folders of Windows and of its programs.
+#[cfg(windows)]
+pub const SYSTEM_ROOT: &str = "SYSTEMROOT";
+#[cfg(windows)]
+pub const PROGRAM_FILES: &str = "PROGRAMFILES";
+#[cfg(windows)]
+pub const PROGRAM_FILES_X86: &str = "PROGRAMFILES(X86)";
+#[cfg(windows)]
+pub const LOCALAPPDATA: &str = "LOCALAPPDATA";
+/// The folder that all programs of Windows share, Azure Arc's agent among them.
+pub const PROGRAM_DATA: &str = "PROGRAMDATA";
 /// The folder of the token cache, as `--cache-dir`; kubectl keeps its own caches there too.
 pub const KUBECACHEDIR: &str = "KUBECACHEDIR";
 /// What guards the token cache, as `--token-cache-storage`.

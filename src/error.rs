@@ -109,7 +109,8 @@ impl std::error::Error for Error {}
 /// The longest line of a message, in characters: text of others is cut here.
 const LONGEST_LINE: usize = 600;
 
-/// `text` without line breaks and control characters (ANSI escapes of a child or a server included), cut when long.
+/// `text` without line breaks and control characters (ANSI escapes of a child or a server included), without tokens, cut
+/// when long.
 pub fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for word in text
@@ -121,11 +122,30 @@ pub fn one_line(text: &str) -> String {
         }
         line.push_str(word);
     }
+    hide_tokens(&mut line);
     if let Some((end, _)) = line.char_indices().nth(LONGEST_LINE) {
         line.truncate(end);
         line.push_str("...");
     }
     line
+}
+
+/// How a JWT begins: base64url of `{"`.
+const JWT_START: &str = "eyJ";
+
+/// Text of others can hold a token (Azure/azure-sdk-for-java#36232): whatever looks like a JWT goes.
+fn hide_tokens(line: &mut String) {
+    let mut from = 0;
+    while let Some(start) = line[from..].find(JWT_START).map(|at| from + at) {
+        let is_jwt = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '=');
+        let length = line[start..].find(|c| !is_jwt(c));
+        let end = length.map_or(line.len(), |length| start + length);
+        from = end;
+        if line[start..end].contains('.') {
+            line.replace_range(start..end, "[token]");
+            from = start;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -145,5 +165,19 @@ mod tests {
         let line = one_line(&"é".repeat(LONGEST_LINE + 1));
         assert_eq!(line.chars().count(), LONGEST_LINE + 3);
         assert!(line.ends_with("é..."));
+    }
+
+    #[test]
+    fn whatever_looks_like_a_token_is_hidden() {
+        for (text, shown) in [
+            (
+                "got {\"t\":\"eyJhbGciOi.eyJh-_.sig=\"} back",
+                "got {\"t\":\"[token]\"} back",
+            ),
+            ("eyJa.b.c eyJd.e.", "[token] [token]"),
+            ("keyJob and eyJ", "keyJob and eyJ"),
+        ] {
+            assert_eq!(one_line(text), shown);
+        }
     }
 }

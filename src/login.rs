@@ -1,11 +1,21 @@
 //! A login: a mode with all it needs, able to run.
+//!
+//! One file for each word of `--login`, which holds all that is particular to it. A new mode is a new file, its word in
+//! [`LoginMode`], its line in [`new`] and its row in the conversion table, each of which the compiler asks for.
 
+mod azd;
+mod azurecli;
 mod azurepipelines;
 mod devicecode;
 mod interactive;
+mod msi;
+mod outside_state;
+mod program;
 mod ropc;
 mod spn;
 mod workloadidentity;
+
+use std::fmt;
 
 use crate::entra::authority::{Authority, AuthorityHost, Version};
 use crate::entra::{Client, ClientAuth};
@@ -13,119 +23,67 @@ use crate::error::Error;
 use crate::flag::Flag;
 use crate::login_mode::LoginMode;
 use crate::options::{Options, Timeout, missing};
-use crate::retry::Deadline;
 use crate::system::System;
 use crate::token::{Scope, Token};
 use crate::token_cache::{CacheKey, Fingerprint};
-use interactive::Interactive;
 
 /// A login mode with what it needs; no option that the mode requires is missing any more.
-#[derive(Debug)]
-pub enum Login {
-    DeviceCode(Client),
-    Interactive(Interactive),
-    Spn(Client),
-    Ropc { client: Client, user: ropc::User },
-    WorkloadIdentity(Client),
-    AzurePipelines(Client),
-}
+pub trait Login: fmt::Debug {
+    /// Adds every value that could bring a different token.
+    fn identify(&self, key: CacheKey) -> CacheKey;
 
-impl Login {
-    /// Checks everything that can be checked without the network: options and files.
-    pub fn new(options: &Options) -> Result<Self, Error> {
-        match options.login {
-            LoginMode::DeviceCode => devicecode::new(options).map(Self::DeviceCode),
-            LoginMode::Interactive => Interactive::new(options).map(Self::Interactive),
-            LoginMode::Spn => spn::new(options).map(Self::Spn),
-            LoginMode::Ropc => ropc::new(options).map(|(client, user)| Self::Ropc { client, user }),
-            LoginMode::WorkloadIdentity => {
-                workloadidentity::new(options).map(Self::WorkloadIdentity)
-            }
-            LoginMode::AzurePipelines => azurepipelines::new(options).map(Self::AzurePipelines),
-        }
+    /// What must be the same as when a token was obtained, and must not be seen: secrets given now, the state of another
+    /// program. `None` if that cannot be told: then no token is kept.
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        Some(Fingerprint::of(&[]))
     }
 
-    /// Whose token this is: every option that could bring a different one.
-    pub fn cache_key(&self, scope: &Scope) -> CacheKey {
-        let key = CacheKey::new(scope);
-        match self {
-            Self::DeviceCode(client) => of_client(key.with("mode", "devicecode"), client),
-            Self::Interactive(interactive) => {
-                of_client(key.with("mode", "interactive"), interactive.client())
-                    .with("login hint", interactive.login_hint().unwrap_or_default())
-            }
-            Self::Spn(client) => of_client(key.with("mode", "spn"), client),
-            Self::Ropc { client, user } => {
-                of_client(key.with("mode", "ropc"), client).with("username", &user.name)
-            }
-            Self::WorkloadIdentity(client) => {
-                of_client(key.with("mode", "workloadidentity"), client)
-            }
-            Self::AzurePipelines(client) => of_client(key.with("mode", "azurepipelines"), client),
-        }
-    }
-
-    /// What must be the same as when a token was obtained, and must not be seen: secrets given now, state of others.
-    pub fn fingerprint(&self) -> Fingerprint {
-        match self {
-            Self::DeviceCode(client)
-            | Self::Spn(client)
-            | Self::WorkloadIdentity(client)
-            | Self::AzurePipelines(client) => Fingerprint::of(&client.auth.secrets()),
-            Self::Ropc { user, .. } => Fingerprint::of(&[user.password.expose().as_bytes()]),
-            Self::Interactive(_) => Fingerprint::of(&[]),
-        }
-    }
-
-    /// The client that redeems refresh tokens; `None` for the modes that are given none.
-    pub fn refreshing_client(&self) -> Option<&Client> {
-        match self {
-            Self::DeviceCode(client) | Self::Ropc { client, .. } => Some(client),
-            Self::Interactive(interactive) => Some(interactive.client()),
-            Self::Spn(_) | Self::WorkloadIdentity(_) | Self::AzurePipelines(_) => None,
-        }
+    /// The client that redeems refresh tokens, where there are any.
+    fn refreshing_client(&self) -> Option<&Client> {
+        None
     }
 
     /// True if signing in takes a person's time.
-    pub fn asks_a_person(&self) -> bool {
-        match self {
-            Self::DeviceCode(_) | Self::Interactive(_) => true,
-            Self::Spn(_)
-            | Self::Ropc { .. }
-            | Self::WorkloadIdentity(_)
-            | Self::AzurePipelines(_) => false,
-        }
+    fn asks_a_person(&self) -> bool {
+        false
     }
 
-    /// Signs in.
-    pub fn acquire(
-        &self,
-        scope: &Scope,
-        timeout: Timeout,
-        system: &dyn System,
-    ) -> Result<Token, Error> {
-        let deadline = Deadline::after(system, timeout.duration);
-        match self {
-            Self::DeviceCode(client) => devicecode::acquire(client, scope, timeout, system),
-            Self::Interactive(interactive) => interactive.acquire(scope, timeout, system),
-            Self::Ropc { client, user } => ropc::acquire(client, user, scope, deadline, system),
-            // These differ in how the application proves itself, which the client knows.
-            Self::Spn(client) | Self::WorkloadIdentity(client) | Self::AzurePipelines(client) => {
-                spn::acquire(client, scope, deadline, system)
-            }
-        }
-    }
+    /// Signs in. `timeout` bounds the network and programs; waiting for a person only if it was asked for.
+    fn acquire(&self, scope: &Scope, timeout: Timeout, system: &dyn System)
+    -> Result<Token, Error>;
 }
 
-/// Adds what tells one client from another.
-fn of_client(key: CacheKey, client: &Client) -> CacheKey {
-    let version = match client.version {
-        Version::V1 => "1",
-        Version::V2 => "2",
-    };
-    key.with("authority", &client.authority.url())
-        .with("version", version)
-        .with("client", &client.client_id)
+/// The login that the options ask for. Everything is checked that can be without the network: options and files.
+pub fn new(options: &Options) -> Result<Box<dyn Login>, Error> {
+    Ok(match options.login {
+        LoginMode::DeviceCode => Box::new(devicecode::DeviceCode::new(options)?),
+        LoginMode::Interactive => Box::new(interactive::Interactive::new(options)?),
+        LoginMode::Spn => Box::new(spn::Spn::new(options)?),
+        LoginMode::Ropc => Box::new(ropc::Ropc::new(options)?),
+        LoginMode::Msi => Box::new(msi::ManagedIdentity::new(options)?),
+        LoginMode::AzureCli => Box::new(azurecli::AzureCli::new(options)?),
+        LoginMode::Azd => Box::new(azd::Azd::new(options)?),
+        LoginMode::WorkloadIdentity => Box::new(workloadidentity::new(options)?),
+        LoginMode::AzurePipelines => Box::new(azurepipelines::new(options)?),
+    })
+}
+
+/// Whose token a login brings: two that could bring different ones have different keys.
+pub fn cache_key(mode: LoginMode, login: &dyn Login, scope: &Scope) -> CacheKey {
+    login.identify(CacheKey::new(mode.word(), scope))
+}
+
+impl Client {
+    /// Adds what tells one client from another.
+    fn identify(&self, key: CacheKey) -> CacheKey {
+        let version = match self.version {
+            Version::V1 => "1",
+            Version::V2 => "2",
+        };
+        key.with("authority", &self.authority.url())
+            .with("version", version)
+            .with("client", &self.client_id)
+    }
 }
 
 /// The client of the modes that go to Entra themselves.
@@ -153,4 +111,61 @@ fn client(options: &Options, auth: ClientAuth) -> Result<Client, Error> {
         client_id,
         auth,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Env;
+    use crate::flag::FlagValues;
+
+    fn key(given: &[(Flag, &str)]) -> CacheKey {
+        let mut typed = FlagValues::new();
+        let basic = [
+            (Flag::Login, "spn"),
+            (Flag::ServerId, "srv"),
+            (Flag::ClientId, "app"),
+            (Flag::TenantId, "ten"),
+            (Flag::ClientSecret, "secret"),
+        ];
+        for (flag, value) in basic.iter().chain(given) {
+            typed.set(*flag, *value);
+        }
+        let (options, _) = Options::resolve(&typed, &Env::of(&[])).expect("options");
+        let scope = Scope::of_server(&options.server_id);
+        let login = new(&options).expect("login");
+        cache_key(options.login, &*login, &scope)
+    }
+
+    #[test]
+    fn logins_that_differ_in_whose_token_they_want_share_no_entry() {
+        let different = [
+            &[][..],
+            &[(Flag::Login, "devicecode")],
+            &[(Flag::ServerId, "srv2")],
+            &[(Flag::ClientId, "app2")],
+            &[(Flag::TenantId, "ten2")],
+            &[(Flag::Environment, "AzureChinaCloud")],
+            &[(Flag::AuthorityHost, "https://login.example/")],
+            &[(Flag::AuthorityHost, "https://login.example/path/")],
+        ];
+        for (number, one) in different.iter().enumerate() {
+            let first = different.iter().position(|other| key(other) == key(one));
+            assert_eq!(first, Some(number), "{one:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_login_has_the_same_entry_however_it_is_put() {
+        for same in [
+            (Flag::ServerId, "srv/.default"),
+            (Flag::TenantId, "TEN"),
+            (Flag::Environment, "AzureCloud"),
+            (Flag::AuthorityHost, "https://LOGIN.microsoftonline.com/"),
+            (Flag::ClientSecret, "another"),
+            (Flag::Timeout, "7s"),
+        ] {
+            assert_eq!(key(&[same]), key(&[]), "{same:?}");
+        }
+    }
 }

@@ -9,6 +9,9 @@ pub enum LoginMode {
     Interactive,
     Spn,
     Ropc,
+    Msi,
+    AzureCli,
+    Azd,
     WorkloadIdentity,
     AzurePipelines,
 }
@@ -20,6 +23,9 @@ impl LoginMode {
         Self::Interactive,
         Self::Spn,
         Self::Ropc,
+        Self::Msi,
+        Self::AzureCli,
+        Self::Azd,
         Self::WorkloadIdentity,
         Self::AzurePipelines,
     ];
@@ -31,6 +37,9 @@ impl LoginMode {
             Self::Interactive => "interactive",
             Self::Spn => "spn",
             Self::Ropc => "ropc",
+            Self::Msi => "msi",
+            Self::AzureCli => "azurecli",
+            Self::Azd => "azd",
             Self::WorkloadIdentity => "workloadidentity",
             Self::AzurePipelines => "azurepipelines",
         }

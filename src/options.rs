@@ -44,6 +44,12 @@ pub struct Options {
     pub version: Version,
     /// Set if a proof-of-possession token is wanted.
     pub pop_claims: Option<pop::Claims>,
+    /// `--identity-resource-id`
+    pub identity_resource_id: Option<String>,
+    /// What the host of a managed identity put into the environment.
+    pub identity_host: IdentityHost,
+    pub subscription: Option<String>,
+    pub azure_clis: AzureClis,
     pub timeout: Timeout,
     pub cache: CacheSettings,
 }
@@ -99,6 +105,64 @@ impl Storage {
                 "Set --token-cache-storage (or KUBELOGIN_TOKEN_CACHE_STORAGE) to auto, keyring, disk or none.",
             )
         })
+    }
+}
+
+/// The variables by which Azure's services tell where a managed identity's tokens are.
+#[derive(Debug)]
+pub struct IdentityHost {
+    pub identity_endpoint: Option<String>,
+    pub identity_header: Option<Secret>,
+    pub identity_server_thumbprint: Option<String>,
+    pub imds_endpoint: Option<String>,
+    pub msi_endpoint: Option<String>,
+    pub msi_secret: Option<Secret>,
+    pub default_identity_client_id: Option<String>,
+    /// The folder of all programs of Windows; Arc's agent is found in it.
+    pub program_data: Option<PathBuf>,
+}
+
+/// Where az and azd keep what decides about their tokens.
+#[derive(Debug)]
+pub struct AzureClis {
+    /// The absolute path of AZURE_CONFIG_DIR or `~/.azure`; `None` without a home.
+    pub az_folder: Option<PathBuf>,
+    /// AZURE_CLOUD_NAME
+    pub az_cloud: Option<String>,
+    /// The absolute path of AZD_CONFIG_DIR or `~/.azd`; `None` without a home.
+    pub azd_folder: Option<PathBuf>,
+    /// True if an editor signs in for azd (AZD_AUTH_ENDPOINT).
+    pub azd_has_host: bool,
+}
+
+impl IdentityHost {
+    fn of(env: &Env) -> Self {
+        let text = |name| env.get(name).map(str::to_owned);
+        Self {
+            identity_endpoint: text(env::IDENTITY_ENDPOINT),
+            identity_header: env.get(env::IDENTITY_HEADER).map(Secret::new),
+            identity_server_thumbprint: text(env::IDENTITY_SERVER_THUMBPRINT),
+            imds_endpoint: text(env::IMDS_ENDPOINT),
+            msi_endpoint: text(env::MSI_ENDPOINT),
+            msi_secret: env.get(env::MSI_SECRET).map(Secret::new),
+            default_identity_client_id: text(env::DEFAULT_IDENTITY_CLIENT_ID),
+            program_data: env.get(env::PROGRAM_DATA).map(PathBuf::from),
+        }
+    }
+}
+
+impl AzureClis {
+    fn of(env: &Env) -> Self {
+        let folder = |variable, name| match env.get(variable) {
+            Some(folder) => std::path::absolute(folder).ok(),
+            None => Some(env.home()?.join(name)),
+        };
+        Self {
+            az_folder: folder(env::AZURE_CONFIG_DIR, ".azure"),
+            az_cloud: env.get(env::AZURE_CLOUD_NAME).map(str::to_owned),
+            azd_folder: folder(env::AZD_CONFIG_DIR, ".azd"),
+            azd_has_host: env.get(env::AZD_AUTH_ENDPOINT).is_some(),
+        }
     }
 }
 
@@ -287,6 +351,10 @@ impl Options {
             authority_host,
             version,
             pop_claims,
+            identity_resource_id: text(Flag::IdentityResourceId),
+            identity_host: IdentityHost::of(env),
+            subscription: text(Flag::Subscription),
+            azure_clis: AzureClis::of(env),
             timeout,
             cache: CacheSettings::of(&values, env)?,
         };

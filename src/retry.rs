@@ -38,10 +38,10 @@ const WAITS: &[Duration] = &[
 ];
 
 /// The longest a single try may take: a host that hangs once is asked again within the default timeout.
-const LONGEST_TRY: Duration = Duration::from_secs(25);
+pub const LONGEST_TRY: Duration = Duration::from_secs(25);
 
 /// What the tries before said, for the error of the last.
-type Earlier = Option<String>;
+pub type Earlier = Option<String>;
 
 /// Sends a request, again after a passing failure (no connection, 408, 429, 5xx), never after any other answer.
 ///
@@ -99,7 +99,7 @@ pub fn is_passing(status: StatusCode) -> bool {
 }
 
 /// `Retry-After`, in seconds or as a date (RFC 9110 section 10.2.3).
-fn retry_after(answer: &HttpResponse, now: DateTime<Utc>) -> Option<Duration> {
+pub fn retry_after(answer: &HttpResponse, now: DateTime<Utc>) -> Option<Duration> {
     let text = answer.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
     let date = || {
         DateTime::parse_from_rfc2822(text)
@@ -112,14 +112,14 @@ fn retry_after(answer: &HttpResponse, now: DateTime<Utc>) -> Option<Duration> {
     text.parse().ok().map(Duration::from_secs).or_else(date)
 }
 
-fn describe(outcome: &Result<HttpResponse, NetworkError>) -> String {
+pub fn describe(outcome: &Result<HttpResponse, NetworkError>) -> String {
     match outcome {
         Ok(answer) => format!("it answered {}", answer.status()),
         Err(error) => error.to_string(),
     }
 }
 
-fn network_error(
+pub fn network_error(
     error: &NetworkError,
     earlier: Earlier,
     remaining: Duration,

@@ -4,6 +4,7 @@
 //! a temporary directory is the fake.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -12,6 +13,8 @@ mod browser;
 #[cfg(test)]
 pub mod fake;
 mod http_client;
+mod pinned;
+mod process;
 mod real;
 
 pub use real::RealSystem;
@@ -38,6 +41,9 @@ pub trait System {
         via: Via,
         timeout: Duration,
     ) -> Result<HttpResponse, NetworkError>;
+    /// Runs a program to its end, without a shell and without input, and gives what it wrote. At the end of `timeout`
+    /// it is stopped, with all that it started.
+    fn run(&self, program: &Program, timeout: Duration) -> Result<Output, ProgramError>;
     /// The process that runs us, so that its next run of us is told from anyone else's; `None` where that is not known.
     fn caller(&self) -> Option<String>;
     /// How much to say: 0 what must be said, 1 advice, 5 each step.
@@ -61,8 +67,43 @@ pub type LineReceiver = Box<dyn FnMut(String) + Send>;
 pub enum Via {
     /// Through the proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY (or the operating system) name for it.
     EnvironmentProxy,
-    /// Straight, whatever the environment says: managed identity endpoints never answer through a proxy.
+    /// Straight, whatever the environment says: managed identity endpoints never answer through a proxy. They are on
+    /// this machine or one hop away, so that a connection comes about at once or not at all.
     Direct,
+    /// As [`Via::Direct`], over TLS with the one certificate that has this SHA-1 digest.
+    Pinned([u8; 20]),
+}
+
+/// A program to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// Its name, as a person types it.
+    pub name: &'static str,
+    pub args: Vec<String>,
+    /// Variables that it gets besides our own.
+    pub environment: Vec<(&'static str, PathBuf)>,
+}
+
+/// What a program left.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Output {
+    /// `None` if it was killed.
+    pub exit_code: Option<i32>,
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+}
+
+/// Why a program left nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProgramError {
+    /// It is in none of these folders.
+    NotFound { searched: String },
+    /// It is there and cannot be started; what the system said, with its path.
+    NotStarted(String),
+    /// The time ran out.
+    TimedOut,
+    /// It wrote without end.
+    TooMuchOutput,
 }
 
 /// Why no answer came.

@@ -2,7 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::secret::Secret;
@@ -60,6 +61,19 @@ pub struct Token {
     /// When the access token ends, by our clock.
     pub expires_on: DateTime<Utc>,
     pub refresh_token: Option<Secret>,
+}
+
+/// The life of a token that does not say its own: shorter than any that Entra gives.
+pub const UNKNOWN_LIFE: TimeDelta = TimeDelta::minutes(5);
+
+/// The `exp` claim of an access token, if it is a JWT.
+pub fn expiry_claim(access_token: &Secret) -> Option<DateTime<Utc>> {
+    #[derive(Deserialize)]
+    struct Expiry {
+        exp: i64,
+    }
+    let claims: Expiry = unverified_claims(access_token)?;
+    DateTime::from_timestamp(claims.exp, 0)
 }
 
 /// The claims of a JWT, unverified: for advice and expiry only, never for a decision about trust.

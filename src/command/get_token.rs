@@ -8,7 +8,7 @@ use crate::env::{self, Env};
 use crate::error::Error;
 use crate::exec_credential::ExecInfo;
 use crate::flag::FlagValues;
-use crate::login::Login;
+use crate::login::{self, Login};
 use crate::options::{Options, Timeout};
 use crate::pop;
 use crate::retry::Deadline;
@@ -29,7 +29,7 @@ pub fn run(
     for notice in notices {
         system.tell(&notice);
     }
-    let login = Login::new(&options)?;
+    let login = login::new(&options)?;
     let cache = TokenCache::new(&options.cache, system);
     let binding = match &options.pop_claims {
         Some(claims) => Some(pop::Binding::new(claims, pop_key(cache.as_ref())?)),
@@ -47,9 +47,12 @@ pub fn run(
         tries_again: env.get(env::KUBERNETES_EXEC_INFO).is_some(),
         system,
     };
-    let token = match &cache {
-        Some(cache) => request.cached_token(cache),
-        None => request.new_token(),
+    let token = match (&cache, request.login.fingerprint()) {
+        (Some(cache), Some(fingerprint)) => {
+            let key = login::cache_key(options.login, &*request.login, &request.scope);
+            request.cached_token(&cache.slot(&key, fingerprint))
+        }
+        _ => request.new_token(),
     }?;
     if system.verbosity() >= 1 {
         for line in access_token::oddities(&token.access_token, options.version) {
@@ -70,7 +73,7 @@ fn pop_key(cache: Option<&TokenCache>) -> Result<pop::Key, Error> {
 
 /// A login that wants its token.
 struct Request<'a> {
-    login: Login,
+    login: Box<dyn Login>,
     scope: Scope,
     timeout: Timeout,
     /// True if a program runs us, which would do so again after a failure.
@@ -85,8 +88,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 impl Request<'_> {
     /// The token in the cache while it is good, else one that is obtained once, however many want it at the same time.
-    fn cached_token(&self, cache: &TokenCache) -> Result<Token, Error> {
-        let slot = cache.slot(&self.login.cache_key(&self.scope), self.login.fingerprint());
+    fn cached_token(&self, slot: &Slot) -> Result<Token, Error> {
         let began = self.system.now();
         if let Some(entry) = slot.load().filter(|entry| self.is_fresh(entry)) {
             return Ok(entry.token);
@@ -98,7 +100,7 @@ impl Request<'_> {
         }
         let renewed = match slot.failure(began, self.tries_again) {
             Some(error) => Err(error),
-            None => self.renew(entry.as_mut(), &slot, &turn),
+            None => self.renew(entry.as_mut(), slot, &turn),
         };
         renewed.or_else(|error| self.old_token(entry, error))
     }
@@ -125,6 +127,8 @@ impl Request<'_> {
             None => self.new_token(),
         };
         match &renewed {
+            // The state of others may have changed meanwhile: whose token is this then?
+            _ if self.login.fingerprint().as_ref() != Some(slot.fingerprint()) => {}
             Ok(token) => slot.save(token, turn),
             Err(error) => slot.save_failure(error, turn),
         }

@@ -25,6 +25,18 @@ pub fn read(body: &[u8]) -> Option<Error> {
         .map(|answer: ErrorAnswer| explain(&answer))
 }
 
+/// The error in a text that quotes Entra's description, as az prints it; `None` if it quotes none.
+pub fn in_text(text: &str) -> Option<Error> {
+    let description = &text[text.find("AADSTS")?..];
+    code_in(description)?;
+    Some(explain(&ErrorAnswer {
+        error: String::new(),
+        error_description: description.to_owned(),
+        error_codes: Vec::new(),
+        correlation_id: None,
+    }))
+}
+
 /// The error that a browser brought back to the redirect address (RFC 6749 section 4.1.2.1).
 pub fn of_redirect(error: &str, description: &str) -> Error {
     explain(&ErrorAnswer {

@@ -6,9 +6,11 @@ use crate::entra::{Client, ClientAuth};
 use crate::env;
 use crate::error::Error;
 use crate::flag::Flag;
+use crate::login::spn::Spn;
 use crate::options::{Options, missing};
 
-pub fn new(options: &Options) -> Result<Client, Error> {
+/// A service principal whose proof is a federated token.
+pub fn new(options: &Options) -> Result<Spn, Error> {
     // Client and tenant are asked for first, as in the original.
     let client = super::client(options, ClientAuth::Public)?;
     let service_connection_id = options.service_connection_id.clone();
@@ -25,13 +27,13 @@ pub fn new(options: &Options) -> Result<Client, Error> {
             "Azure Pipelines sets it in every job: this login mode works there only, and in a container only if it is handed on.",
         )
     })?;
-    Ok(Client {
+    Ok(Spn(Client {
         auth: ClientAuth::Federated(Source::AzurePipelines {
             endpoint: Endpoint::parse(env::SYSTEM_OIDCREQUESTURI, url, bearer)?,
             service_connection_id,
         }),
         ..client
-    })
+    }))
 }
 
 #[cfg(test)]
@@ -52,7 +54,7 @@ mod tests {
         let mut typed = FlagValues::new();
         typed.set(Flag::Login, "azurepipelines");
         typed.set(Flag::ServerId, "srv");
-        new(&Options::resolve(&typed, &Env::of(env)).expect("options").0)
+        new(&Options::resolve(&typed, &Env::of(env)).expect("options").0).map(|login| login.0)
     }
 
     /// Azure/kubelogin#697: the task sets all of it.

@@ -3,47 +3,65 @@
 use crate::entra::{Client, ClientAuth, Grant};
 use crate::error::Error;
 use crate::flag::Flag;
-use crate::options::{Options, missing};
+use crate::login::Login;
+use crate::options::{Options, Timeout, missing};
 use crate::retry::Deadline;
 use crate::secret::Secret;
 use crate::system::System;
 use crate::token::{Scope, Token};
+use crate::token_cache::{CacheKey, Fingerprint};
 
-/// Who signs in.
+/// A public client and the user who signs in to it.
 #[derive(Debug)]
-pub struct User {
-    pub name: String,
-    pub password: Secret,
+pub struct Ropc {
+    client: Client,
+    username: String,
+    password: Secret,
 }
 
-pub fn new(options: &Options) -> Result<(Client, User), Error> {
-    let client = super::client(options, ClientAuth::Public)?;
-    let required = |flag| missing(flag, options.login);
-    let name = options.username.clone();
-    let password = options.password.clone();
-    let user = User {
-        name: name.ok_or_else(|| required(Flag::Username))?,
-        password: password.ok_or_else(|| required(Flag::Password))?,
-    };
-    Ok((client, user))
+impl Ropc {
+    pub fn new(options: &Options) -> Result<Self, Error> {
+        let client = super::client(options, ClientAuth::Public)?;
+        let required = |flag| missing(flag, options.login);
+        let username = options.username.clone();
+        let password = options.password.clone();
+        Ok(Self {
+            client,
+            username: username.ok_or_else(|| required(Flag::Username))?,
+            password: password.ok_or_else(|| required(Flag::Password))?,
+        })
+    }
 }
 
-/// Sends the password to the token endpoint and nowhere else. The original first asks for the user's realm and sends
-/// the password of a federated user to the federation's server too; here such a user is told to use a browser.
-pub fn acquire(
-    client: &Client,
-    user: &User,
-    scope: &Scope,
-    deadline: Deadline,
-    system: &dyn System,
-) -> Result<Token, Error> {
-    let grant = Grant::Password {
-        username: &user.name,
-        password: &user.password,
-    };
-    client
-        .exchange(system, deadline)?
-        .token(&grant, scope, deadline)
+impl Login for Ropc {
+    fn identify(&self, key: CacheKey) -> CacheKey {
+        self.client.identify(key).with("username", &self.username)
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        Some(Fingerprint::of(&[self.password.expose().as_bytes()]))
+    }
+
+    fn refreshing_client(&self) -> Option<&Client> {
+        Some(&self.client)
+    }
+
+    /// Sends the password to the token endpoint and nowhere else. The original first asks for the user's realm and sends
+    /// the password of a federated user to the federation's server too; here such a user is told to use a browser.
+    fn acquire(
+        &self,
+        scope: &Scope,
+        timeout: Timeout,
+        system: &dyn System,
+    ) -> Result<Token, Error> {
+        let deadline = Deadline::after(system, timeout.duration);
+        let grant = Grant::Password {
+            username: &self.username,
+            password: &self.password,
+        };
+        let exchange = self.client.exchange(system, deadline)?;
+        exchange.token(&grant, scope, deadline)
+    }
 }
 
 #[cfg(test)]
@@ -76,10 +94,8 @@ mod tests {
             (Flag::Username, "alice@contoso.example"),
             (Flag::Password, "p&ss wörd"),
         ];
-        let (client, user) = new(&options(&[&alice, given].concat()))?;
-        let deadline = Deadline::after(system, std::time::Duration::from_secs(60));
-        let scope = Scope::of_server("srv");
-        acquire(&client, &user, &scope, deadline, system)
+        let options = options(&[&alice, given].concat());
+        Ropc::new(&options)?.acquire(&Scope::of_server("srv"), options.timeout, system)
     }
 
     #[test]
@@ -125,11 +141,11 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_with_its_variables() {
-        let name = new(&options(&[(Flag::Password, "p")]))
+        let name = Ropc::new(&options(&[(Flag::Password, "p")]))
             .expect_err("no name")
             .to_string();
         assert!(name.contains("--username") && name.contains("AZURE_USERNAME"));
-        let password = new(&options(&[(Flag::Username, "u")]))
+        let password = Ropc::new(&options(&[(Flag::Username, "u")]))
             .expect_err("no password")
             .to_string();
         assert!(

@@ -6,15 +6,17 @@ use crate::entra::{Client, ClientAuth};
 use crate::env;
 use crate::error::Error;
 use crate::flag::Flag;
+use crate::login::spn::Spn;
 use crate::options::{Options, missing};
 
-pub fn new(options: &Options) -> Result<Client, Error> {
+/// A service principal whose proof is a federated token.
+pub fn new(options: &Options) -> Result<Spn, Error> {
     // Client and tenant are asked for first, as in the original.
     let client = super::client(options, ClientAuth::Public)?;
-    Ok(Client {
+    Ok(Spn(Client {
         auth: ClientAuth::Federated(source(options)?),
         ..client
-    })
+    }))
 }
 
 /// GitHub's variables beat a file that only AZURE_FEDERATED_TOKEN_FILE names; a typed file leaves them unread.
@@ -57,7 +59,7 @@ mod tests {
         for (flag, value) in given {
             typed.set(*flag, *value);
         }
-        new(&Options::resolve(&typed, &Env::of(env)).expect("options").0)
+        new(&Options::resolve(&typed, &Env::of(env)).expect("options").0).map(|login| login.0)
     }
 
     const URL: (&str, &str) = (env::ACTIONS_ID_TOKEN_REQUEST_URL, "https://github.example/");

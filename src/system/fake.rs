@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{HttpRequest, HttpResponse, LineReceiver, NetworkError, System, Via};
+use super::{
+    HttpRequest, HttpResponse, LineReceiver, NetworkError, Output, Program, ProgramError, System,
+    Via,
+};
 
 /// What one request is answered with.
 type Answer = Result<HttpResponse, NetworkError>;
@@ -19,6 +22,9 @@ type Typist = Box<dyn Fn(&str) -> Vec<String>>;
 pub struct FakeSystem {
     answers: RefCell<VecDeque<Answer>>,
     requests: RefCell<Vec<HttpRequest>>,
+    ways: RefCell<Vec<Via>>,
+    outputs: RefCell<VecDeque<Result<Output, ProgramError>>>,
+    programs: RefCell<Vec<Program>>,
     elapsed: Cell<Duration>,
     naps: RefCell<Vec<Duration>>,
     told: RefCell<Vec<String>>,
@@ -37,6 +43,9 @@ impl FakeSystem {
         Self {
             answers: RefCell::new(answers.into_iter().collect()),
             requests: RefCell::default(),
+            ways: RefCell::default(),
+            outputs: RefCell::default(),
+            programs: RefCell::default(),
             elapsed: Cell::default(),
             naps: RefCell::default(),
             told: RefCell::default(),
@@ -46,6 +55,31 @@ impl FakeSystem {
             typist: None,
             keyboard: RefCell::default(),
         }
+    }
+
+    /// A world where programs end so, one after the other.
+    pub fn with_outputs(outputs: impl IntoIterator<Item = Result<Output, ProgramError>>) -> Self {
+        let system = Self::new([]);
+        system.outputs.borrow_mut().extend(outputs);
+        system
+    }
+
+    /// What a program left that ended well.
+    pub fn output(stdout: impl Into<Vec<u8>>) -> Result<Output, ProgramError> {
+        Ok(Output {
+            exit_code: Some(0),
+            stdout: stdout.into(),
+            stderr: Vec::new(),
+        })
+    }
+
+    /// What a program left that did not.
+    pub fn failure(exit_code: Option<i32>, stderr: &str) -> Result<Output, ProgramError> {
+        Ok(Output {
+            exit_code,
+            stdout: Vec::new(),
+            stderr: stderr.into(),
+        })
     }
 
     /// Puts a browser here: it is called with each address that is opened, and must not block.
@@ -77,6 +111,16 @@ impl FakeSystem {
 
     pub fn requests(&self) -> Vec<HttpRequest> {
         self.requests.borrow().clone()
+    }
+
+    /// The way of each request.
+    pub fn ways(&self) -> Vec<Via> {
+        self.ways.borrow().clone()
+    }
+
+    /// The programs that were run.
+    pub fn programs(&self) -> Vec<Program> {
+        self.programs.borrow().clone()
     }
 
     /// The form of each request, as it was sent.
@@ -118,12 +162,23 @@ impl System for FakeSystem {
         self.elapsed.set(self.elapsed.get() + duration);
     }
 
-    fn send(&self, request: &HttpRequest, _via: Via, _timeout: Duration) -> Answer {
+    fn send(&self, request: &HttpRequest, via: Via, _timeout: Duration) -> Answer {
+        self.ways.borrow_mut().push(via);
         self.requests.borrow_mut().push(request.clone());
         self.answers
             .borrow_mut()
             .pop_front()
             .expect("no answer is left for this request")
+    }
+
+    fn run(&self, program: &Program, timeout: Duration) -> Result<Output, ProgramError> {
+        self.programs.borrow_mut().push(program.clone());
+        let output = self.outputs.borrow_mut().pop_front();
+        let output = output.expect("no output is left for this program");
+        if output == Err(ProgramError::TimedOut) {
+            self.elapsed.set(self.elapsed.get() + timeout);
+        }
+        output
     }
 
     fn caller(&self) -> Option<String> {

@@ -10,11 +10,13 @@ use reqwest::blocking::{Client, ClientBuilder};
 use reqwest::redirect::Policy;
 use rustls::CertificateError;
 
-use super::{HttpRequest, HttpResponse, LARGEST_BODY, NetworkError, NetworkErrorKind, Via};
+use super::{HttpRequest, HttpResponse, LARGEST_BODY, NetworkError, NetworkErrorKind, Via, pinned};
 use crate::env::Env;
 
 /// How long making one connection may take, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same for a host that is near or not there: one lost packet is sent again after a second.
+const NEAR_CONNECT_TIMEOUT: Duration = Duration::from_millis(2500);
 const USER_AGENT: &str = concat!("kubelogin/", env!("CARGO_PKG_VERSION"));
 /// The variables that can name a proxy for https, in the order they count.
 const PROXY_VARIABLES: &[&str] = &[
@@ -30,6 +32,7 @@ const PROXY_VARIABLES: &[&str] = &[
 pub struct HttpClient {
     proxied: OnceLock<Result<Client, String>>,
     direct: OnceLock<Result<Client, String>>,
+    pinned: OnceLock<Result<Client, String>>,
     /// `proxy.corp:8080 (HTTPS_PROXY)`, for messages.
     proxy: Option<String>,
 }
@@ -45,6 +48,7 @@ impl HttpClient {
         Self {
             proxied: OnceLock::new(),
             direct: OnceLock::new(),
+            pinned: OnceLock::new(),
             proxy,
         }
     }
@@ -64,10 +68,14 @@ impl HttpClient {
             kind,
         };
         let client = match via {
-            Via::EnvironmentProxy => self.proxied.get_or_init(|| build(Client::builder())),
-            Via::Direct => self
-                .direct
-                .get_or_init(|| build(Client::builder().no_proxy())),
+            Via::EnvironmentProxy => self.proxied.get_or_init(|| build(far())),
+            Via::Direct => self.direct.get_or_init(|| build(near())),
+            // One program run knows one certificate.
+            Via::Pinned(thumbprint) => self.pinned.get_or_init(|| {
+                let config = pinned::client_config(thumbprint);
+                let config = config.map_err(|error| error.to_string())?;
+                build(near().tls_backend_preconfigured(config))
+            }),
         };
         let client = client
             .as_ref()
@@ -87,12 +95,21 @@ impl HttpClient {
     }
 }
 
+fn far() -> ClientBuilder {
+    Client::builder().connect_timeout(CONNECT_TIMEOUT)
+}
+
+fn near() -> ClientBuilder {
+    Client::builder()
+        .no_proxy()
+        .connect_timeout(NEAR_CONNECT_TIMEOUT)
+}
+
 fn build(builder: ClientBuilder) -> Result<Client, String> {
     // Fails only if a provider is there already, as for the second client.
     let _ = rustls::crypto::ring::default_provider().install_default();
     builder
         .user_agent(USER_AGENT)
-        .connect_timeout(CONNECT_TIMEOUT)
         .redirect(Policy::none())
         .build()
         .map_err(|error| innermost(&error))
@@ -127,11 +144,11 @@ fn why(error: &reqwest::Error, proxy: Option<&str>) -> NetworkErrorKind {
     if let Some(tls) = find(error, |e| e.downcast_ref::<rustls::Error>()) {
         return NetworkErrorKind::Certificate(certificate_reason(tls));
     }
-    if error.is_timeout() {
-        return NetworkErrorKind::TimedOut;
-    }
     if !error.is_connect() {
-        return NetworkErrorKind::Broken(innermost(error));
+        return match error.is_timeout() {
+            true => NetworkErrorKind::TimedOut,
+            false => NetworkErrorKind::Broken(innermost(error)),
+        };
     }
     let reason = innermost(error);
     match proxy {
@@ -161,6 +178,9 @@ fn certificate_reason(error: &rustls::Error) -> String {
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "it is not valid yet (is the clock right?)".into()
+        }
+        CertificateError::ApplicationVerificationFailure => {
+            "it is not the one whose thumbprint was given".into()
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "it is for another host".into()

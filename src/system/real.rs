@@ -7,15 +7,20 @@ use chrono::{DateTime, Utc};
 
 use super::browser::Browser;
 use super::http_client::HttpClient;
-use super::{HttpRequest, HttpResponse, LineReceiver, NetworkError, System, Via};
+use super::process::Programs;
+use super::{
+    HttpRequest, HttpResponse, LineReceiver, NetworkError, Output, Program, ProgramError, System,
+    Via,
+};
 use crate::env::Env;
 use crate::error::one_line;
 
-/// Clock, network and terminal of this machine.
+/// Clock, network, programs and terminal of this machine.
 pub struct RealSystem {
     began: Instant,
     verbosity: u8,
     http: HttpClient,
+    programs: Programs,
     browser: Browser,
 }
 
@@ -26,6 +31,7 @@ impl RealSystem {
             began: Instant::now(),
             verbosity: 0,
             http: HttpClient::new(env),
+            programs: Programs::new(env),
             browser: Browser::new(env),
         }
     }
@@ -68,6 +74,17 @@ impl System for RealSystem {
             self.tell(&one_line(&format!("{place}: {outcome}")));
         }
         result
+    }
+
+    fn run(&self, program: &Program, timeout: Duration) -> Result<Output, ProgramError> {
+        if self.verbosity >= 5 {
+            self.tell(&one_line(&format!(
+                "{} {}",
+                program.name,
+                program.args.join(" ")
+            )));
+        }
+        self.programs.run(program, timeout, || self.elapsed())
     }
 
     fn caller(&self) -> Option<String> {

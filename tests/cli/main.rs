@@ -9,6 +9,7 @@ mod support;
 
 mod federated; // federated tokens: a file, GitHub Actions, Azure Pipelines
 mod get_token; // requests, prompts, stdout and errors of a login
+mod interactive; // a sign-in with a browser: addresses, answers, pages, openers
 mod legacy; // --legacy: the v1 endpoints
 mod network; // bad networks, bad certificates, odd answers
 mod pop; // --pop-enabled: proof-of-possession tokens

@@ -171,13 +171,21 @@ fn each_bad_combination_is_told_before_any_request() {
             &[on, "--pop-claims", "u=x", "--legacy"],
             "exclude each other",
         ),
-        ("devicecode", &[on, "--pop-claims", "u=x"], "interactive, spn, ropc"),
+        (
+            "devicecode",
+            &[on, "--pop-claims", "u=x"],
+            "interactive, spn, ropc",
+        ),
         (
             "workloadidentity",
             &[on, "--pop-claims", "u=x"],
             "interactive, spn, ropc",
         ),
-        ("azurepipelines", &[on, "--pop-claims", "u=x"], "interactive, spn, ropc"),
+        (
+            "azurepipelines",
+            &[on, "--pop-claims", "u=x"],
+            "interactive, spn, ropc",
+        ),
     ];
     for (mode, flags, why) in rows {
         let kubelogin = Kubelogin::get_token(mode)

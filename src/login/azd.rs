@@ -1,0 +1,255 @@
+//! `--login azd`: the account that the Azure Developer CLI is signed in with.
+
+use std::io;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::azurecli;
+use super::outside_state::OutsideState;
+use super::program::{self, Product};
+use crate::env;
+use crate::error::Error;
+use crate::login::Login;
+use crate::options::{Options, Timeout};
+use crate::secret::Secret;
+use crate::system::{Program, System};
+use crate::token::{Scope, Token};
+use crate::token_cache::{CacheKey, Fingerprint};
+
+const AZD: &str = "azd";
+
+#[rustfmt::skip]
+const AZURE_DEVELOPER_CLI: Product = Product {
+    title: "the Azure Developer CLI",
+    install: "https://aka.ms/azd-install",
+    sign_in: "azd auth login",
+    advice: &[
+        ("auth login", "Run: azd auth login --scope <scope>"),
+        ("not logged in", "Run: azd auth login --scope <scope>"),
+        ("certificate", "azd does not trust the TLS certificate it sees: add your company's CA to the trust store of this machine."),
+    ],
+};
+
+/// azd with what it is asked for.
+#[derive(Debug)]
+pub struct Azd {
+    tenant_id: Option<String>,
+    /// azd's state; `None` without a home.
+    folder: Option<PathBuf>,
+    /// True if an editor signs in for it.
+    has_host: bool,
+    /// az's state: azd may be told to leave its tokens to az (`auth.useAzCliAuth`).
+    az: azurecli::State,
+}
+
+/// What azd prints.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    token: Secret,
+    #[serde(default)]
+    expires_on: Value,
+}
+
+impl Login for Azd {
+    fn identify(&self, key: CacheKey) -> CacheKey {
+        key.with("tenant", self.tenant_id.as_deref().unwrap_or_default())
+    }
+
+    /// `None` if the state cannot be seen: no token may be kept then.
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        let mut state = OutsideState::default();
+        self.collect(&mut state).ok()?;
+        Some(state.fingerprint())
+    }
+
+    fn acquire(
+        &self,
+        scope: &Scope,
+        timeout: Timeout,
+        system: &dyn System,
+    ) -> Result<Token, Error> {
+        let product = &AZURE_DEVELOPER_CLI;
+        let output = program::ask(&self.program(scope), product, scope, timeout, system)?;
+        let answer: Answer =
+            program::json_object(&output).ok_or_else(|| program::no_token(AZD, product))?;
+        let expires_on = answer.expires_on.as_str().and_then(moment);
+        program::token(AZD, product, answer.token, expires_on, system)
+    }
+}
+
+impl Azd {
+    pub fn new(options: &Options) -> Result<Self, Error> {
+        azurecli::check_server(options)?;
+        Ok(Self {
+            tenant_id: azurecli::check_tenant(options)?,
+            folder: options.azure_clis.azd_folder.clone(),
+            has_host: options.azure_clis.azd_has_host,
+            az: azurecli::State::new(options),
+        })
+    }
+
+    fn program(&self, scope: &Scope) -> Program {
+        let mut args = vec!["auth", "token", "--output", "json", "--no-prompt"];
+        args.extend(["--scope", scope.as_str()]);
+        if let Some(tenant) = &self.tenant_id {
+            args.extend(["--tenant-id", tenant]);
+        }
+        let variable = |folder: &PathBuf| (env::AZD_CONFIG_DIR, folder.clone());
+        Program {
+            name: AZD,
+            args: args.into_iter().map(str::to_owned).collect(),
+            // So that it looks where [`fingerprint`] did.
+            environment: self
+                .folder
+                .iter()
+                .map(variable)
+                .chain(self.az.variable())
+                .collect(),
+        }
+    }
+
+    /// Who is signed in (`auth.json`), whether az signs in (`config.json`), and az's own state: what `azd auth login` and
+    /// `azd auth logout` change. Not the token cache in `auth/`, which changes with every refresh.
+    fn collect(&self, state: &mut OutsideState) -> io::Result<()> {
+        let folder = self.folder.as_ref().filter(|_| !self.has_host);
+        let folder = folder.ok_or(io::ErrorKind::NotFound)?;
+        state.add(folder.as_os_str().as_encoded_bytes());
+        state.add_file(&folder.join("auth.json"))?;
+        state.add_file(&folder.join("config.json"))?;
+        self.az.collect(state)
+    }
+}
+
+/// `2026-01-01T00:00:00Z`
+fn moment(text: &str) -> Option<DateTime<Utc>> {
+    let moment = DateTime::parse_from_rfc3339(text.trim()).ok()?;
+    Some(moment.to_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::env::Env;
+    use crate::flag::{Flag, FlagValues};
+    use crate::login::outside_state::test_folder;
+    use crate::system::fake::FakeSystem;
+
+    fn login(flags: &[(Flag, &str)], env: &[(&str, &str)]) -> (Azd, Timeout) {
+        let mut typed = FlagValues::new();
+        for (flag, value) in [&[(Flag::Login, "azd"), (Flag::ServerId, "srv")], flags].concat() {
+            typed.set(flag, value);
+        }
+        let (options, _) = Options::resolve(&typed, &Env::of(env)).expect("options");
+        (Azd::new(&options).expect("login"), options.timeout)
+    }
+
+    fn acquire_with(flags: &[(Flag, &str)], system: &FakeSystem) -> Result<Token, Error> {
+        let (azd, timeout) = login(flags, &[("HOME", "/home/alice")]);
+        azd.acquire(&Scope::of_server("srv"), timeout, system)
+    }
+
+    #[test]
+    fn azd_is_asked_with_what_was_given_and_no_more() {
+        let bare = [
+            "auth",
+            "token",
+            "--output",
+            "json",
+            "--no-prompt",
+            "--scope",
+            "srv/.default",
+        ];
+        for (flags, more) in [
+            (&[][..], &[][..]),
+            (&[(Flag::TenantId, "ten")], &["--tenant-id", "ten"]),
+        ] {
+            let output = r#"{"token":"at","expiresOn":"2026-01-01T01:00:00.25Z"}"#;
+            let system = FakeSystem::with_outputs([FakeSystem::output(output)]);
+            let token = acquire_with(flags, &system).expect("token");
+            assert_eq!((token.expires_on - FakeSystem::EPOCH).num_seconds(), 3600);
+            let program = &system.programs()[0];
+            assert_eq!(
+                (program.name, &program.args),
+                (
+                    "azd",
+                    &[&bare, more]
+                        .concat()
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect()
+                )
+            );
+            let folders = ["/home/alice/.azd", "/home/alice/.azure"].map(PathBuf::from);
+            assert_eq!(
+                program.environment,
+                [
+                    (env::AZD_CONFIG_DIR, folders[0].clone()),
+                    (env::AZURE_CONFIG_DIR, folders[1].clone())
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_in_vain_is_an_error_that_shows_none_of_it() {
+        for (output, says) in [
+            (r#"{"accessToken":"hunter2"}"#, "gave no token"),
+            (r#"{"token":""}"#, "an empty token"),
+            (
+                r#"{"token":"hunter2","expiresOn":"2025-12-31T23:59:59Z"}"#,
+                "ended at",
+            ),
+        ] {
+            let system = FakeSystem::with_outputs([FakeSystem::output(output)]);
+            let error = acquire_with(&[], &system).expect_err(output).to_string();
+            assert!(
+                error.contains(says) && !error.contains("hunter2"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn azd_s_own_words_are_found_in_its_json() {
+        let said = r#"{"type":"consoleMessage","timestamp":"x","data":{"message":"\nERROR: not logged in, run `azd auth login` to login\n"}}"#;
+        let system = FakeSystem::with_outputs([FakeSystem::failure(Some(1), said)]);
+        let error = acquire_with(&[], &system).expect_err("refused").to_string();
+        assert_eq!(
+            error,
+            "azd: not logged in, run `azd auth login` to login\nRun: azd auth login --scope srv/.default"
+        );
+    }
+
+    #[test]
+    fn the_state_is_who_is_signed_in_there_or_in_az() {
+        let (azd, az) = (test_folder("azd"), test_folder("azd-az"));
+        let env = [
+            (env::AZD_CONFIG_DIR, azd.to_str().expect("UTF-8")),
+            (env::AZURE_CONFIG_DIR, az.to_str().expect("UTF-8")),
+        ];
+        let state = || login(&[], &env).0.fingerprint().expect("seen");
+        let mut states = vec![state()];
+        for (file, content) in [
+            (azd.join("auth.json"), "alice"),
+            (azd.join("auth.json"), "bob"),
+            (azd.join("config.json"), "az signs in"),
+            (az.join("azureProfile.json"), "carol"),
+        ] {
+            fs::write(&file, content).expect("written");
+            assert!(!states.contains(&state()), "{file:?}");
+            states.push(state());
+        }
+        let host = (env::AZD_AUTH_ENDPOINT, "http://127.0.0.1:1");
+        let hosted = login(&[], &[&env[..], &[host]].concat()).0;
+        assert_eq!(hosted.fingerprint(), None, "an editor signs in");
+        for folder in [azd, az] {
+            let _ = fs::remove_dir_all(folder);
+        }
+    }
+}

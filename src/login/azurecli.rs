@@ -1,0 +1,518 @@
+//! `--login azurecli`: the account that az is signed in with.
+
+use std::io;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Local, NaiveDateTime, TimeZone as _, Utc};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::outside_state::{OutsideState, read};
+use super::program::{self, Product};
+use crate::env;
+use crate::error::Error;
+use crate::flag::Flag;
+use crate::login::Login;
+use crate::options::{Options, Timeout};
+use crate::secret::Secret;
+use crate::system::{Program, System};
+use crate::token::{Scope, Token};
+use crate::token_cache::{CacheKey, Fingerprint};
+
+const AZ: &str = "az";
+
+#[rustfmt::skip]
+const AZURE_CLI: Product = Product {
+    title: "the Azure CLI",
+    install: "https://aka.ms/installazurecli",
+    sign_in: "az login",
+    advice: &[
+        ("Tenant shouldn't be specified",
+         "az is signed in with a managed identity, which has one tenant only: leave --tenant-id (AZURE_TENANT_ID) out."),
+        ("only one of subscription and tenant",
+         "A subscription has one tenant only: leave --tenant-id (AZURE_TENANT_ID) or --subscription out."),
+        ("udience is not supported",
+         "Cloud Shell's own identity cannot sign in to Kubernetes. Run: az login --scope <scope>"),
+        ("not a supported MSI token audience",
+         "Cloud Shell's own identity cannot sign in to Kubernetes. Run: az login --scope <scope>"),
+        ("multiple accounts",
+         "az remembers several accounts of that name. Run: az account clear, then: az login"),
+        ("Multiple subscriptions",
+         "Give --subscription the ID instead of the name: az account list shows it."),
+        ("doesn't exist in cloud",
+         "Check --subscription against az account list, and the cloud with az cloud show."),
+        ("not found. Check the spelling",
+         "Check --subscription against az account list."),
+        ("az account set",
+         "az has no active subscription. Run: az account set --subscription ID"),
+        ("az login",
+         "Run: az login --scope <scope>"),
+        ("CERTIFICATE_VERIFY_FAILED",
+         "az does not trust the TLS certificate it sees: name your company's CA in REQUESTS_CA_BUNDLE."),
+        ("Failed to connect to MSI",
+         "az is signed in with a managed identity that is not there. Run: az login"),
+        ("Max retries exceeded",
+         "az has no connection to Entra ID: check the network and HTTPS_PROXY."),
+    ],
+};
+
+/// az with what it is asked for.
+#[derive(Debug)]
+pub struct AzureCli {
+    tenant_id: Option<String>,
+    subscription: Option<String>,
+    state: State,
+}
+
+/// Where az keeps who is signed in, and with which account and cloud.
+#[derive(Debug)]
+pub struct State {
+    /// `None` without a home.
+    folder: Option<PathBuf>,
+    /// AZURE_CLOUD_NAME
+    cloud: Option<String>,
+}
+
+/// What az prints.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    access_token: Secret,
+    /// Unix seconds, since az 2.54.
+    #[serde(rename = "expires_on", default)]
+    unix_time: Value,
+    /// Local time without a zone: for an hour in autumn it means two moments.
+    #[serde(default)]
+    expires_on: Value,
+}
+
+pub(super) fn check_server(options: &Options) -> Result<(), Error> {
+    program::check(Flag::ServerId, Some(&options.server_id), "._/:-").map(|_| ())
+}
+
+pub(super) fn check_tenant(options: &Options) -> Result<Option<String>, Error> {
+    program::check(Flag::TenantId, options.tenant_id.as_deref(), ".-")
+}
+
+impl Login for AzureCli {
+    fn identify(&self, key: CacheKey) -> CacheKey {
+        key.with("tenant", self.tenant_id.as_deref().unwrap_or_default())
+            .with(
+                "subscription",
+                self.subscription.as_deref().unwrap_or_default(),
+            )
+    }
+
+    /// `None` if az's state cannot be seen: no token may be kept then.
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        let mut state = OutsideState::default();
+        self.state.collect(&mut state).ok()?;
+        Some(state.fingerprint())
+    }
+
+    fn acquire(
+        &self,
+        scope: &Scope,
+        timeout: Timeout,
+        system: &dyn System,
+    ) -> Result<Token, Error> {
+        let output = program::ask(&self.program(scope), &AZURE_CLI, scope, timeout, system)?;
+        let answer: Answer =
+            program::json_object(&output).ok_or_else(|| program::no_token(AZ, &AZURE_CLI))?;
+        let expires_on =
+            unix_time(&answer.unix_time).or_else(|| local_time(answer.expires_on.as_str()?));
+        program::token(AZ, &AZURE_CLI, answer.access_token, expires_on, system)
+    }
+}
+
+impl AzureCli {
+    /// Neither az nor azd gets a value that could mean more than it says, as with the original.
+    pub fn new(options: &Options) -> Result<Self, Error> {
+        check_server(options)?;
+        Ok(Self {
+            tenant_id: check_tenant(options)?,
+            subscription: program::check(
+                Flag::Subscription,
+                options.subscription.as_deref(),
+                "._ -",
+            )?,
+            state: State::new(options),
+        })
+    }
+
+    fn program(&self, scope: &Scope) -> Program {
+        let mut args = vec!["account", "get-access-token", "--output", "json"];
+        args.extend(["--resource", scope.resource()]);
+        if let Some(tenant) = &self.tenant_id {
+            args.extend(["--tenant", tenant]);
+        }
+        if let Some(subscription) = &self.subscription {
+            args.extend(["--subscription", subscription]);
+        }
+        Program {
+            name: AZ,
+            args: args.into_iter().map(str::to_owned).collect(),
+            environment: self.state.variable().into_iter().collect(),
+        }
+    }
+}
+
+fn unix_time(value: &Value) -> Option<DateTime<Utc>> {
+    let seconds = match value {
+        Value::Number(number) => number.as_i64()?,
+        Value::String(text) => text.trim().parse().ok()?,
+        _ => return None,
+    };
+    DateTime::from_timestamp(seconds, 0).filter(|_| seconds > 0)
+}
+
+/// `2026-11-22 01:50:41.000000`; of two moments the earlier.
+fn local_time(text: &str) -> Option<DateTime<Utc>> {
+    let naive = NaiveDateTime::parse_from_str(text.trim(), "%Y-%m-%d %H:%M:%S%.f").ok()?;
+    Local
+        .from_local_datetime(&naive)
+        .earliest()
+        .map(|local| local.to_utc())
+}
+
+impl State {
+    pub fn new(options: &Options) -> Self {
+        Self {
+            folder: options.azure_clis.az_folder.clone(),
+            cloud: options.azure_clis.az_cloud.clone(),
+        }
+    }
+
+    /// The variable by which az looks where [`State::collect`] does.
+    pub fn variable(&self) -> Option<(&'static str, PathBuf)> {
+        Some((env::AZURE_CONFIG_DIR, self.folder.clone()?))
+    }
+
+    /// The accounts, which of them is active, and the active cloud: what `az login`, `az logout`, `az account set`,
+    /// `az account clear` and `az cloud set` change. Not the token cache, which changes with every refresh.
+    pub fn collect(&self, state: &mut OutsideState) -> io::Result<()> {
+        let folder = self.folder.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        state.add(folder.as_os_str().as_encoded_bytes());
+        state.add_file(&folder.join("azureProfile.json"))?;
+        // Custom clouds, and the active subscription of each cloud.
+        state.add_file(&folder.join("clouds.config"))?;
+        let config = read(&folder.join("config"))?.unwrap_or_default();
+        let config = String::from_utf8_lossy(&config);
+        let cloud = self.cloud.as_deref().or_else(|| configured_cloud(&config));
+        state.add(cloud.unwrap_or("AzureCloud").as_bytes());
+        Ok(())
+    }
+}
+
+/// `name` of the section `[cloud]` (Python's configparser format).
+fn configured_cloud(config: &str) -> Option<&str> {
+    let mut lines = config
+        .lines()
+        .skip_while(|line| line.trim() != "[cloud]")
+        .skip(1);
+    let section = lines.by_ref().take_while(|line| !line.starts_with('['));
+    let mut values = section.filter_map(|line| line.split_once(['=', ':']));
+    let name = values.find(|(key, _)| key.trim().eq_ignore_ascii_case("name"));
+    name.map(|(_, value)| value.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::env::Env;
+    use crate::flag::FlagValues;
+    use crate::system::ProgramError;
+    use crate::system::fake::FakeSystem;
+
+    const SCOPE: &str = "6dae42f8-4368-4678-94ff-3960e28e3630/.default";
+
+    fn options(flags: &[(Flag, &str)], env: &[(&str, &str)]) -> Options {
+        let mut typed = FlagValues::new();
+        typed.set(Flag::Login, "azurecli");
+        typed.set(Flag::ServerId, "6dae42f8-4368-4678-94ff-3960e28e3630");
+        for (flag, value) in flags {
+            typed.set(*flag, *value);
+        }
+        Options::resolve(&typed, &Env::of(env)).expect("options").0
+    }
+
+    fn login_with(flags: &[(Flag, &str)], system: &FakeSystem) -> Result<Token, Error> {
+        let options = options(flags, &[("HOME", "/home/alice")]);
+        AzureCli::new(&options)?.acquire(&Scope::of_server(SCOPE), options.timeout, system)
+    }
+
+    fn login(system: &FakeSystem) -> Result<Token, Error> {
+        login_with(&[], system)
+    }
+
+    fn failure(stderr: &str) -> String {
+        let system = FakeSystem::with_outputs([FakeSystem::failure(Some(1), stderr)]);
+        login(&system).expect_err("refused").to_string()
+    }
+
+    fn answer(expiry: &str) -> String {
+        format!(r#"{{"accessToken": "at", {expiry} "tenant": "t", "tokenType": "Bearer"}}"#)
+    }
+
+    #[test]
+    fn az_is_asked_with_what_was_given_and_no_more() {
+        let bare = [
+            "account",
+            "get-access-token",
+            "--output",
+            "json",
+            "--resource",
+            "6dae42f8-4368-4678-94ff-3960e28e3630",
+        ];
+        for (flags, more) in [
+            (&[][..], &[][..]),
+            (
+                &[(Flag::TenantId, "ten.example")],
+                &["--tenant", "ten.example"],
+            ),
+            (
+                &[(Flag::Subscription, "My Sub_1.0")],
+                &["--subscription", "My Sub_1.0"],
+            ),
+            (
+                &[(Flag::TenantId, "ten"), (Flag::Subscription, "sub")],
+                &["--tenant", "ten", "--subscription", "sub"],
+            ),
+        ] {
+            let system = FakeSystem::with_outputs([FakeSystem::output(answer(""))]);
+            login_with(flags, &system).expect("token");
+            let program = &system.programs()[0];
+            assert_eq!(program.name, "az");
+            assert_eq!(program.args, [&bare, more].concat());
+            assert_eq!(
+                program.environment,
+                [("AZURE_CONFIG_DIR", "/home/alice/.azure".into())]
+            );
+        }
+    }
+
+    #[test]
+    fn every_form_of_expiry_is_read() {
+        let hour = TimeDelta::hours(1);
+        let local = (FakeSystem::EPOCH + hour).with_timezone(&Local);
+        let local = local.format("%Y-%m-%d %H:%M:%S.000000");
+        let jwt = r#"{"accessToken": "e30.eyJleHAiOjE3NjcyMjkyMDB9.sig"}"#;
+        for (output, life) in [
+            (
+                answer(r#""expires_on": 1767229200, "expiresOn": "2001-01-01 00:00:00.000000","#),
+                hour,
+            ),
+            (answer(r#""expires_on": "1767229200","#), hour),
+            (answer(&format!(r#""expiresOn": "{local}","#)), hour),
+            (
+                answer(&format!(r#""expires_on": 0, "expiresOn": "{local}","#)),
+                hour,
+            ),
+            (answer(r#""expires_on": null,"#), TimeDelta::minutes(5)),
+            (jwt.to_owned(), hour),
+        ] {
+            let system = FakeSystem::with_outputs([FakeSystem::output(output.clone())]);
+            let token = login(&system).expect(&output);
+            assert_eq!(token.expires_on - FakeSystem::EPOCH, life, "{output}");
+        }
+    }
+
+    #[test]
+    fn what_az_prints_in_vain_is_an_error_that_shows_none_of_it() {
+        for (output, says) in [
+            (String::new(), "gave no token"),
+            ("null".to_owned(), "gave no token"),
+            ("hunter2".to_owned(), "gave no token"),
+            (
+                r#"{"accessToken": null, "x": "hunter2"}"#.to_owned(),
+                "gave no token",
+            ),
+            (r#"{"accessToken": "hunter2"#.to_owned(), "gave no token"),
+            (r#"{"accessToken": ""}"#.to_owned(), "an empty token"),
+            (
+                answer(r#""expires_on": 1767225600,"#),
+                "ended at 2026-01-01T00:00:00Z",
+            ),
+        ] {
+            let system = FakeSystem::with_outputs([FakeSystem::output(output.clone())]);
+            let error = login(&system).expect_err(&output).to_string();
+            assert!(error.contains(says), "{error}");
+            assert!(
+                !error.contains("hunter2") && error.lines().count() <= 3,
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn az_s_own_words_are_shown_with_the_way_out() {
+        let error = failure(
+            "WARNING: x\nERROR: \u{1b}[91mPlease run 'az login' to setup account.\u{1b}[0m\n",
+        );
+        assert_eq!(
+            error,
+            format!("az: Please run 'az login' to setup account.\nRun: az login --scope {SCOPE}")
+        );
+        for (stderr, says) in [
+            (
+                "ERROR: Tenant shouldn't be specified for managed identity account",
+                "leave --tenant-id",
+            ),
+            (
+                "ERROR: Audience x/.default audience is not supported",
+                SCOPE,
+            ),
+            (
+                "ERROR: Subscription 'x' not found. Check the spelling and casing and try again.",
+                "az account list",
+            ),
+            (
+                "ERROR: Found multiple accounts with the same username",
+                "az account clear",
+            ),
+            ("something odd", "az login"),
+        ] {
+            let error = failure(stderr);
+            assert!(error.contains(says), "{error}");
+            assert!(
+                error.contains(stderr.trim_start_matches("ERROR: ")),
+                "{error}"
+            );
+        }
+        assert!(failure("").contains("exit code 1"));
+    }
+
+    #[test]
+    fn entra_s_error_that_az_quotes_gets_our_remedy_and_the_reference() {
+        let error = failure(
+            "ERROR: AADSTS70043: The refresh token has expired. More text. Trace ID: t Correlation ID: c-1 Timestamp: x\n\
+             Interactive authentication is needed. Please run:\naz login --scope y\n",
+        );
+        let lines: Vec<_> = error.lines().collect();
+        assert_eq!(lines[0], "az: AADSTS70043: The refresh token has expired.");
+        assert!(
+            lines[1].ends_with(&format!("sign in again. Run: az login --scope {SCOPE}")),
+            "{error}"
+        );
+        assert!(lines[2].contains("c-1"), "{error}");
+    }
+
+    #[test]
+    fn az_that_does_not_come_to_an_end_is_named_with_the_way_out() {
+        let searched = "/usr/bin, then PATH=/a:/b".to_owned();
+        for (outcome, says) in [
+            (
+                Err(ProgramError::NotFound { searched }),
+                &["not on this machine", "PATH=/a:/b", "installazurecli"][..],
+            ),
+            (
+                Err(ProgramError::NotStarted("/a/az: denied".into())),
+                &["/a/az: denied"],
+            ),
+            (
+                Err(ProgramError::TimedOut),
+                &["within 60s", "--timeout", "AZURE_CLI_TIMEOUT"],
+            ),
+            (Err(ProgramError::TooMuchOutput), &["without end"]),
+            (FakeSystem::failure(None, ""), &["killed"]),
+        ] {
+            let error = login(&FakeSystem::with_outputs([outcome]))
+                .expect_err("no token")
+                .to_string();
+            for piece in says {
+                assert!(error.contains(piece), "{piece}: {error}");
+            }
+            assert!(error.lines().count() <= 3, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_az_could_take_for_something_else_is_refused() {
+        for (flag, value) in [
+            (Flag::TenantId, "ten; rm"),
+            (Flag::TenantId, "--debug"),
+            (Flag::Subscription, "a\"b"),
+            (Flag::Subscription, "-x"),
+            (Flag::ServerId, "api://x y"),
+        ] {
+            let system = FakeSystem::with_outputs([]);
+            let error = login_with(&[(flag, value)], &system)
+                .expect_err(value)
+                .to_string();
+            assert!(error.contains(&flag.typed()), "{error}");
+        }
+    }
+
+    fn state(folder: &Path, env: &[(&str, &str)]) -> Option<Fingerprint> {
+        let folder = folder.to_str().expect("UTF-8");
+        let env = [&[("AZURE_CONFIG_DIR", folder)], env].concat();
+        AzureCli::new(&options(&[], &env))
+            .expect("login")
+            .fingerprint()
+    }
+
+    #[test]
+    fn the_state_is_what_a_change_of_account_or_cloud_changes() {
+        let folder = crate::login::outside_state::test_folder("az-state");
+        let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("written");
+        let mut states = vec![state(&folder, &[])];
+        let mut is_new = |why: &str| {
+            let now = state(&folder, &[]);
+            assert!(now.is_some(), "{why}");
+            assert!(!states.contains(&now), "{why}");
+            states.push(now);
+        };
+        write(
+            "azureProfile.json",
+            r#"{"subscriptions": [{"user": "alice"}]}"#,
+        );
+        is_new("az login");
+        write(
+            "azureProfile.json",
+            r#"{"subscriptions": [{"user": "bob"}]}"#,
+        );
+        is_new("az login as another");
+        write(
+            "config",
+            "[core]\nname = x\n[cloud]\nname = AzureChinaCloud\n",
+        );
+        is_new("az cloud set");
+        write("clouds.config", "[AzureChinaCloud]\nsubscription = s\n");
+        is_new("az account set");
+        write("azureProfile.json", r#"{"subscriptions": []}"#);
+        is_new("az account clear");
+
+        let last = state(&folder, &[]);
+        write("azureProfile.json", r#"{"subscriptions": []}"#);
+        write(
+            "config",
+            "[cloud]\nname = AzureChinaCloud\n[core]\noutput = table\n",
+        );
+        write("msal_token_cache.json", "refreshed");
+        assert_eq!(state(&folder, &[]), last, "touched only");
+        assert_eq!(
+            state(&folder, &[("AZURE_CLOUD_NAME", "AzureChinaCloud")]),
+            last
+        );
+        assert_ne!(state(&folder, &[("AZURE_CLOUD_NAME", "AzureCloud")]), last);
+        let _ = fs::remove_dir_all(folder);
+    }
+
+    #[test]
+    fn another_folder_is_another_state_and_none_can_be_trusted_without_a_home() {
+        let folders = ["az-one", "az-two"].map(crate::login::outside_state::test_folder);
+        assert_ne!(state(&folders[0], &[]), state(&folders[1], &[]));
+        fs::create_dir(folders[0].join("azureProfile.json")).expect("a folder in its place");
+        assert_eq!(state(&folders[0], &[]), None);
+        let homeless = AzureCli::new(&options(&[], &[])).expect("login");
+        assert_eq!(homeless.fingerprint(), None);
+        for folder in folders {
+            let _ = fs::remove_dir_all(folder);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What a token of az or azd depends on besides our options: who is signed in there, and with which account.
+//!
+//! The original once cached az's tokens without this, and served the last person's token to the next
+//! (Azure/kubelogin#137).
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use crate::token_cache::Fingerprint;
+
+/// The largest file that is read, in bytes: a thousand subscriptions are some 400 KiB.
+const LARGEST_FILE: u64 = 16 * 1024 * 1024;
+
+/// The state of others that a login rests on, part by part.
+#[derive(Default)]
+pub struct OutsideState(Vec<Vec<u8>>);
+
+impl OutsideState {
+    pub fn add(&mut self, part: impl Into<Vec<u8>>) {
+        self.0.push(part.into());
+    }
+
+    /// Adds a file's content, not its times; a missing file is a state of its own.
+    pub fn add_file(&mut self, path: &Path) -> io::Result<()> {
+        match read(path)? {
+            Some(content) => {
+                self.add("present");
+                self.add(content);
+            }
+            None => self.add("absent"),
+        }
+        Ok(())
+    }
+
+    pub fn fingerprint(&self) -> Fingerprint {
+        let parts: Vec<_> = self.0.iter().map(Vec::as_slice).collect();
+        Fingerprint::of(&parts)
+    }
+}
+
+/// The content of a file; `None` if there is none.
+pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let metadata = match path.metadata() {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if !metadata.is_file() || metadata.len() > LARGEST_FILE {
+        // A pipe would be waited for.
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut content = Vec::new();
+    File::open(path)?
+        .take(LARGEST_FILE)
+        .read_to_end(&mut content)?;
+    Ok(Some(content))
+}
+
+/// An empty folder for a test of this name.
+#[cfg(test)]
+pub fn test_folder(name: &str) -> std::path::PathBuf {
+    let name = format!("kubelogin-{}-{name}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&folder).expect("a temporary folder can be made");
+    folder
+}

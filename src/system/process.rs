@@ -1,0 +1,344 @@
+//! Runs other programs: found on PATH without a shell, bounded in time and output, stopped with all that they started.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread;
+use std::time::Duration;
+
+use super::{Output, Program, ProgramError};
+use crate::env::{self, Env};
+
+/// The most that a program may write to one of its streams, in bytes: az writes a few KiB.
+const LARGEST_OUTPUT: usize = 4 * 1024 * 1024;
+
+/// How long to listen on after a program has ended: what it left running may keep its pipes open for ever.
+const AFTER_THE_END: Duration = Duration::from_millis(200);
+
+/// Where installers put programs, for callers whose PATH is short: desktop programs, sandboxes, services.
+#[cfg(unix)]
+const USUAL_FOLDERS: &[&str] = &[
+    "/usr/local/bin",
+    "/usr/bin",
+    "/opt/homebrew/bin",
+    "/home/linuxbrew/.linuxbrew/bin",
+    "/snap/bin",
+];
+/// The same, below the folder that a variable names.
+#[cfg(windows)]
+const USUAL_FOLDERS: &[(&str, &str)] = &[
+    (env::PROGRAM_FILES, r"Microsoft SDKs\Azure\CLI2\wbin"),
+    (env::PROGRAM_FILES_X86, r"Microsoft SDKs\Azure\CLI2\wbin"),
+    (env::PROGRAM_FILES, "Azure Dev CLI"),
+    (env::LOCALAPPDATA, r"Programs\Azure Dev CLI"),
+];
+
+/// What a file name needs to be a program. On Windows `az` is `az.cmd`: `Command` hands it to the system's own cmd.exe
+/// and quotes the arguments for it, or refuses those that it cannot quote.
+#[cfg(unix)]
+const EXTENSIONS: &[&str] = &[""];
+#[cfg(windows)]
+const EXTENSIONS: &[&str] = &[".com", ".exe", ".bat", ".cmd"];
+
+/// The programs of this machine.
+pub struct Programs {
+    folders: Vec<PathBuf>,
+    /// `PATH=..., then ...`, for messages.
+    searched: String,
+    working_folder: PathBuf,
+}
+
+impl Programs {
+    pub fn new(env: &Env) -> Self {
+        let path = env.get(env::PATH).unwrap_or_default();
+        let usual = usual_folders(env);
+        let shown: Vec<_> = usual.iter().map(|f| f.display().to_string()).collect();
+        Self {
+            // A relative folder would be searched wherever kubectl happens to run.
+            folders: std::env::split_paths(path)
+                .filter(|folder| folder.is_absolute())
+                .chain(usual)
+                .collect(),
+            searched: format!("{}, then PATH={path}", shown.join(", ")),
+            working_folder: working_folder(env),
+        }
+    }
+
+    /// Runs a program; `elapsed` is the clock that `timeout` is measured by.
+    pub fn run(
+        &self,
+        program: &Program,
+        timeout: Duration,
+        elapsed: impl Fn() -> Duration,
+    ) -> Result<Output, ProgramError> {
+        let path = self.find(program.name)?;
+        let child = self
+            .start(&path, program)
+            .map_err(|error| ProgramError::NotStarted(format!("{}: {error}", path.display())))?;
+        let group = Group::of(&child);
+        let _stop_with_us = interrupt::Watch::over(group);
+        let outcome = collect(&listen(child), timeout, elapsed);
+        if outcome.is_err() {
+            group.kill();
+        }
+        outcome
+    }
+
+    fn find(&self, name: &str) -> Result<PathBuf, ProgramError> {
+        let named = |folder: &PathBuf| {
+            let folder = folder.clone();
+            EXTENSIONS
+                .iter()
+                .map(move |extension| folder.join(format!("{name}{extension}")))
+        };
+        let mut candidates = self.folders.iter().flat_map(named);
+        candidates
+            .find(|path| is_program(path))
+            .ok_or_else(|| ProgramError::NotFound {
+                searched: self.searched.clone(),
+            })
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that starts programs"
+    )]
+    fn start(&self, path: &Path, program: &Program) -> std::io::Result<Child> {
+        let mut command = Command::new(path);
+        command
+            .args(&program.args)
+            .envs(
+                program
+                    .environment
+                    .iter()
+                    .map(|(name, value)| (name, value)),
+            )
+            // Not kubectl's own: a program written in Python may import what lies there.
+            .current_dir(&self.working_folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        command.spawn()
+    }
+}
+
+#[cfg(unix)]
+fn usual_folders(_env: &Env) -> Vec<PathBuf> {
+    USUAL_FOLDERS.iter().map(PathBuf::from).collect()
+}
+
+#[cfg(windows)]
+fn usual_folders(env: &Env) -> Vec<PathBuf> {
+    USUAL_FOLDERS
+        .iter()
+        .filter_map(|(variable, folder)| Some(Path::new(env.get(variable)?).join(folder)))
+        .collect()
+}
+
+#[cfg(unix)]
+fn working_folder(_env: &Env) -> PathBuf {
+    PathBuf::from("/")
+}
+
+#[cfg(windows)]
+fn working_folder(env: &Env) -> PathBuf {
+    PathBuf::from(env.get(env::SYSTEM_ROOT).unwrap_or(r"C:\Windows"))
+}
+
+fn is_program(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| {
+        #[cfg(unix)]
+        let is_executable =
+            std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o111 != 0;
+        #[cfg(windows)]
+        let is_executable = true;
+        metadata.is_file() && is_executable
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// What happens to a running program.
+enum Event {
+    Wrote(Stream, Vec<u8>),
+    Closed,
+    /// With its exit code; `None` if a signal ended it.
+    Ended(Option<i32>),
+}
+
+/// Threads that read both pipes at once, so that neither can fill up, and wait for the end.
+fn listen(mut child: Child) -> Receiver<Event> {
+    let (sender, events) = mpsc::sync_channel(16);
+    if let Some(pipe) = child.stdout.take() {
+        let sender = sender.clone();
+        thread::spawn(move || read(pipe, Stream::Stdout, &sender));
+    }
+    if let Some(pipe) = child.stderr.take() {
+        let sender = sender.clone();
+        thread::spawn(move || read(pipe, Stream::Stderr, &sender));
+    }
+    thread::spawn(move || {
+        let code = child.wait().ok().and_then(|status| status.code());
+        let _ = sender.send(Event::Ended(code));
+    });
+    events
+}
+
+fn read(mut pipe: impl Read, stream: Stream, sender: &SyncSender<Event>) {
+    let mut buffer = [0; 16 * 1024];
+    while let Ok(length @ 1..) = pipe.read(&mut buffer) {
+        if sender
+            .send(Event::Wrote(stream, buffer[..length].to_vec()))
+            .is_err()
+        {
+            return;
+        }
+    }
+    let _ = sender.send(Event::Closed);
+}
+
+fn collect(
+    events: &Receiver<Event>,
+    timeout: Duration,
+    elapsed: impl Fn() -> Duration,
+) -> Result<Output, ProgramError> {
+    let end = elapsed().saturating_add(timeout);
+    let mut output = Output::default();
+    let mut open_pipes = 2;
+    let mut has_ended = false;
+    while !has_ended || open_pipes > 0 {
+        let remaining = end.saturating_sub(elapsed());
+        let patience = if has_ended {
+            remaining.min(AFTER_THE_END)
+        } else {
+            remaining
+        };
+        match events.recv_timeout(patience) {
+            Ok(Event::Wrote(stream, bytes)) => {
+                let collected = match stream {
+                    Stream::Stdout => &mut output.stdout,
+                    Stream::Stderr => &mut output.stderr,
+                };
+                collected.extend(bytes);
+                if collected.len() > LARGEST_OUTPUT {
+                    return Err(ProgramError::TooMuchOutput);
+                }
+            }
+            Ok(Event::Closed) => open_pipes -= 1,
+            Ok(Event::Ended(code)) => {
+                has_ended = true;
+                output.exit_code = code;
+            }
+            Err(_) if has_ended => break,
+            Err(_) => return Err(ProgramError::TimedOut),
+        }
+    }
+    Ok(output)
+}
+
+/// A program and all that it started and that did not leave its group.
+#[derive(Clone, Copy)]
+struct Group(u32);
+
+impl Group {
+    fn of(leader: &Child) -> Self {
+        Self(leader.id())
+    }
+
+    #[cfg(unix)]
+    fn kill(self) {
+        use rustix::process::{Pid, Signal, kill_process_group};
+        let leader = i32::try_from(self.0).ok().and_then(Pid::from_raw);
+        if let Some(leader) = leader {
+            // Fails only if nobody is left.
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
+    }
+
+    #[cfg(windows)]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that starts programs"
+    )]
+    fn kill(self) {
+        // Windows knows no process groups, but who started whom. Fails only if nobody is left.
+        let _ = Command::new("taskkill.exe")
+            .args(["/T", "/F", "/PID", &self.0.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+    }
+}
+
+/// Ctrl-C reaches the terminal's foreground group, which the program is no part of: whoever stops us stops it.
+#[cfg(unix)]
+mod interrupt {
+    use std::sync::{Mutex, Once, PoisonError};
+    use std::thread;
+
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::iterator::Signals;
+    use signal_hook::low_level::emulate_default_handler;
+
+    use super::Group;
+
+    static RUNNING: Mutex<Option<Group>> = Mutex::new(None);
+    /// The thread stays when the program has ended: the signals do what they did before only through it.
+    static LISTENER: Once = Once::new();
+
+    /// While it lives, what stops us stops the group too.
+    pub struct Watch;
+
+    impl Watch {
+        pub fn over(group: Group) -> Self {
+            set(Some(group));
+            LISTENER.call_once(|| {
+                let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else {
+                    return;
+                };
+                thread::spawn(move || {
+                    for signal in signals.forever() {
+                        if let Some(group) = set(None) {
+                            group.kill();
+                        }
+                        let _ = emulate_default_handler(signal);
+                    }
+                });
+            });
+            Self
+        }
+    }
+
+    impl Drop for Watch {
+        fn drop(&mut self) {
+            set(None);
+        }
+    }
+
+    fn set(group: Option<Group>) -> Option<Group> {
+        std::mem::replace(
+            &mut RUNNING.lock().unwrap_or_else(PoisonError::into_inner),
+            group,
+        )
+    }
+}
+
+/// On Windows Ctrl-C reaches every program of the console.
+#[cfg(windows)]
+mod interrupt {
+    pub struct Watch;
+
+    impl Watch {
+        pub fn over(_group: super::Group) -> Self {
+            Self
+        }
+    }
+}
