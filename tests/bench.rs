@@ -14,7 +14,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID, FakeEntra, SERVER_ID, TENANT_ID};
+use support::{
+    CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID, FakeEntra, PUBLIC_CLIENT_ID, SERVER_ID, TENANT_ID,
+    TempDir,
+};
 
 const KUBELOGIN: &str = env!("CARGO_BIN_EXE_kubelogin");
 
