@@ -1,9 +1,11 @@
 //! Microsoft Entra ID as an OAuth server: a client and a grant go to the token endpoint, a token or an error comes back.
 
+pub mod access_token;
 mod assertion;
 pub mod authority;
 pub mod certificate;
 pub mod error;
+pub mod federated_token;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use http::StatusCode;
@@ -22,13 +24,15 @@ use crate::secret::Secret;
 use crate::system::{HttpRequest, HttpResponse, System, Via};
 use crate::token::{Scope, Token, UNKNOWN_LIFE, expiry_claim};
 use assertion::JWT_BEARER;
-use authority::{Authority, Endpoints};
+use authority::{Authority, Endpoints, Version};
 use certificate::{Certificate, CertificateFile};
+use federated_token::FederatedToken;
 
 /// An application that signs in, at its authority.
 #[derive(Debug)]
 pub struct Client {
     pub authority: Authority,
+    pub version: Version,
     pub client_id: String,
     pub auth: ClientAuth,
 }
@@ -40,13 +44,16 @@ pub enum ClientAuth {
     Public,
     Secret(Secret),
     Certificate(CertificateFile),
+    /// With the token of another issuer that Entra trusts for it (workload identity federation).
+    Federated(federated_token::Source),
 }
 
 impl ClientAuth {
     /// What the application proves itself with, for the fingerprint of a token that was obtained so.
     pub fn secrets(&self) -> Vec<&[u8]> {
         match self {
-            Self::Public => vec![],
+            // A token outlives the federated token that it was obtained with, and the next one is another.
+            Self::Public | Self::Federated(_) => vec![],
             Self::Secret(secret) => vec![secret.expose().as_bytes()],
             Self::Certificate(file) => file.secrets().to_vec(),
         }
@@ -66,6 +73,11 @@ pub enum Grant<'a> {
     ClientCredentials,
     /// RFC 8628 section 3.4.
     DeviceCode(&'a Secret),
+    /// RFC 6749 section 4.3.
+    Password {
+        username: &'a str,
+        password: &'a Secret,
+    },
     /// RFC 6749 section 6.
     RefreshToken(&'a Secret),
 }
@@ -113,10 +125,12 @@ enum Proof<'a> {
     None,
     Secret(&'a Secret),
     Certificate(Certificate),
+    Federated(FederatedToken),
 }
 
 impl Client {
-    /// Opens the certificate, if the client has one, before anything is sent. Then finds the endpoints: from the table for a known cloud, by one request for any other host.
+    /// Opens the certificate or gets the federated token, if that is the client's proof, before anything is sent to
+    /// Entra. Then finds the endpoints: from the table for a known cloud, by one request for any other host.
     pub fn exchange<'a>(
         &'a self,
         system: &'a dyn System,
@@ -126,8 +140,12 @@ impl Client {
             ClientAuth::Public => Proof::None,
             ClientAuth::Secret(secret) => Proof::Secret(secret),
             ClientAuth::Certificate(file) => Proof::Certificate(file.open(system.now())?),
+            ClientAuth::Federated(source) => {
+                let audience = self.authority.token_exchange_audience();
+                Proof::Federated(source.token(audience, deadline, system)?)
+            }
         };
-        let endpoints = match self.authority.known_endpoints() {
+        let endpoints = match self.authority.known_endpoints(self.version) {
             Some(endpoints) => endpoints,
             None => self.discover(system, deadline)?,
         };
@@ -176,20 +194,48 @@ impl Exchange<'_> {
                 form.append_pair("grant_type", "client_credentials");
             }
             Grant::DeviceCode(device_code) => {
-                form.append_pair("grant_type", "urn:ietf:params:oauth:grant-type:device_code");
-                form.append_pair("device_code", device_code.expose());
+                let (grant_type, field) = match self.client.version {
+                    Version::V1 => ("device_code", "code"),
+                    Version::V2 => (
+                        "urn:ietf:params:oauth:grant-type:device_code",
+                        "device_code",
+                    ),
+                };
+                form.append_pair("grant_type", grant_type);
+                form.append_pair(field, device_code.expose());
+            }
+            Grant::Password { username, password } => {
+                form.append_pair("grant_type", "password");
+                form.append_pair("username", username);
+                form.append_pair("password", password.expose());
             }
             Grant::RefreshToken(refresh_token) => {
                 form.append_pair("grant_type", "refresh_token");
                 form.append_pair("refresh_token", refresh_token.expose());
             }
         }
-        form.append_pair("scope", &with_openid(scope));
+        let (name, value) = self.asked(scope);
+        form.append_pair(name, &value);
+        if let Some(confirmation) = scope.confirmation() {
+            form.append_pair("token_type", "pop");
+            form.append_pair("req_cnf", confirmation);
+        }
         let request = form_post(&self.endpoints.token, form.finish())?;
         // A token's life counts from before the request, so that it never ends later than we say.
         let now = self.system.now();
         let answer = retry::send(self.system, &request, Via::EnvironmentProxy, deadline)?;
-        read_token(&request, &answer, now)
+        read_token(&request, &answer, now).map_err(|error| match &self.proof {
+            Proof::Federated(token) => token.explain(error),
+            _ => error,
+        })
+    }
+
+    /// The form field that says what the token is for.
+    fn asked(&self, scope: &Scope) -> (&'static str, String) {
+        match self.client.version {
+            Version::V1 => ("resource", scope.resource().to_owned()),
+            Version::V2 => ("scope", with_openid(scope)),
+        }
     }
 
     /// The form fields that prove who the application is.
@@ -199,13 +245,21 @@ impl Exchange<'_> {
             Proof::Secret(secret) => vec![("client_secret", (*secret).clone())],
             Proof::Certificate(certificate) => {
                 let (client_id, audience) = (&self.client.client_id, &self.endpoints.token);
-                let assertion =
-                    certificate.assertion(client_id, audience.as_str(), self.system.now())?;
+                let assertion = certificate.assertion(
+                    self.client.version,
+                    client_id,
+                    audience.as_str(),
+                    self.system.now(),
+                )?;
                 vec![
                     ("client_assertion_type", Secret::new(JWT_BEARER)),
                     ("client_assertion", assertion),
                 ]
             }
+            Proof::Federated(token) => vec![
+                ("client_assertion_type", Secret::new(JWT_BEARER)),
+                ("client_assertion", token.jwt().clone()),
+            ],
         })
     }
 
@@ -251,15 +305,18 @@ impl Exchange<'_> {
         })?;
         let client = BasicClient::new(ClientId::new(self.client.client_id.clone()))
             .set_device_authorization_url(DeviceAuthorizationUrl::from_url(url));
-        let scopes = with_openid(scope);
+        let (name, value) = self.asked(scope);
         let send = |request: HttpRequest| {
-            let answer = retry::send(self.system, &request, Via::EnvironmentProxy, deadline)?;
+            let mut answer = retry::send(self.system, &request, Via::EnvironmentProxy, deadline)?;
             check_status(&request, &answer)?;
+            if self.client.version == Version::V1 {
+                unquote_numbers(answer.body_mut());
+            }
             Ok(answer)
         };
         client
             .exchange_device_code()
-            .add_scope(oauth2::Scope::new(scopes))
+            .add_extra_param(name, value)
             .request(&send)
             .map_err(|error| match error {
                 RequestTokenError::Request(error) => error,
@@ -280,6 +337,22 @@ fn form_post(url: &Url, form: String) -> Result<HttpRequest, Error> {
         .header(ACCEPT, "application/json")
         .body(form.into_bytes())
         .map_err(|error| Error::input(format!("{url}: {error}")))
+}
+
+/// Rewrites the device code of the v1 endpoint to RFC 8628's form: numbers without quotes.
+fn unquote_numbers(body: &mut Vec<u8>) {
+    let Ok(mut answer) = serde_json::from_slice::<serde_json::Value>(without_bom(body)) else {
+        return;
+    };
+    for name in ["expires_in", "interval"] {
+        if let Some(seconds) = answer[name]
+            .as_str()
+            .and_then(|text| text.parse::<u64>().ok())
+        {
+            answer[name] = seconds.into();
+        }
+    }
+    *body = answer.to_string().into_bytes();
 }
 
 /// A successful answer of the token endpoint (RFC 6749 section 5.1). A member that comes twice is an error
@@ -391,6 +464,7 @@ mod tests {
         Client {
             authority: Authority::new(AuthorityHost::parse(host).expect("host"), "ten")
                 .expect("tenant"),
+            version: Version::V2,
             client_id: "app".into(),
             auth: ClientAuth::Secret(Secret::new("s3cr&t =+")),
         }

@@ -8,9 +8,12 @@ pub enum LoginMode {
     DeviceCode,
     Interactive,
     Spn,
+    Ropc,
     Msi,
     AzureCli,
     Azd,
+    WorkloadIdentity,
+    AzurePipelines,
 }
 
 impl LoginMode {
@@ -19,9 +22,12 @@ impl LoginMode {
         Self::DeviceCode,
         Self::Interactive,
         Self::Spn,
+        Self::Ropc,
         Self::Msi,
         Self::AzureCli,
         Self::Azd,
+        Self::WorkloadIdentity,
+        Self::AzurePipelines,
     ];
 
     /// The word on the command line.
@@ -30,9 +36,12 @@ impl LoginMode {
             Self::DeviceCode => "devicecode",
             Self::Interactive => "interactive",
             Self::Spn => "spn",
+            Self::Ropc => "ropc",
             Self::Msi => "msi",
             Self::AzureCli => "azurecli",
             Self::Azd => "azd",
+            Self::WorkloadIdentity => "workloadidentity",
+            Self::AzurePipelines => "azurepipelines",
         }
     }
 
@@ -41,13 +50,25 @@ impl LoginMode {
         Self::ALL.iter().copied().find(|mode| mode.word() == word)
     }
 
+    /// True if `--legacy` means something to the mode: it can ask the v1 endpoints.
+    pub const fn speaks_v1(self) -> bool {
+        matches!(self, Self::DeviceCode | Self::Spn | Self::Ropc)
+    }
+
+    /// True if the mode can bind its token to a key (`--pop-enabled`).
+    pub const fn proves_possession(self) -> bool {
+        matches!(self, Self::Interactive | Self::Spn | Self::Ropc)
+    }
+
     /// All words, for a message.
     pub fn words() -> String {
-        Self::ALL
-            .iter()
-            .map(|mode| mode.word())
-            .collect::<Vec<_>>()
-            .join(", ")
+        Self::words_of(|_| true)
+    }
+
+    /// The words of the modes that `is_one` is true for, for a message.
+    pub fn words_of(is_one: impl Fn(Self) -> bool) -> String {
+        let modes = Self::ALL.iter().filter(|mode| is_one(**mode));
+        modes.map(|mode| mode.word()).collect::<Vec<_>>().join(", ")
     }
 }
 

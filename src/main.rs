@@ -8,7 +8,8 @@
 //!
 //! - [`cli`] and [`flag`]: what can be typed; [`env`]: what can be set; [`options`]: both merged, once
 //! - [`login`]: a login mode with all it needs; `login/<mode>.rs` is the value of `--login`
-//! - [`entra`]: OAuth and Entra ID: authority, grants, assertions, errors
+//! - [`entra`]: OAuth and Entra ID: authority, grants, assertions, errors; [`jwt`]: signing
+//! - [`pop`]: proof-of-possession tokens: claims, key, signed envelope
 //! - [`token_cache`]: tokens kept between runs, sealed; one sign-in for all who ask at the same time
 //! - [`exec_credential`]: what kubectl says to us and reads from us
 //! - [`system`]: the outside world, one trait; [`retry`]: asking a host again, within a bound
@@ -21,9 +22,11 @@ mod env;
 mod error;
 mod exec_credential;
 mod flag;
+mod jwt;
 mod login;
 mod login_mode;
 mod options;
+mod pop;
 mod retry;
 mod secret;
 mod system;

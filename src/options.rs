@@ -5,11 +5,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::entra::authority::{AuthorityHost, Cloud};
+use crate::entra::authority::{AuthorityHost, Cloud, Version};
 use crate::env::{self, Env};
 use crate::error::Error;
 use crate::flag::{Flag, FlagValues};
 use crate::login_mode::LoginMode;
+use crate::pop;
 use crate::secret::Secret;
 
 /// Everything `get-token` was asked for.
@@ -26,6 +27,14 @@ pub struct Options {
     /// Where the browser comes back to, as given.
     pub redirect_url: Option<String>,
     pub login_hint: Option<String>,
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+    pub federated_token_file: Option<PathBuf>,
+    /// Where a GitHub Actions job gets federated tokens; empty if the person typed `--federated-token-file`.
+    pub github_actions: OidcVariables,
+    pub service_connection_id: Option<String>,
+    /// Where an Azure Pipelines job gets federated tokens.
+    pub azure_pipelines: OidcVariables,
     pub cloud: Cloud,
     /// Where AZURE_ENVIRONMENT_FILEPATH points.
     pub stack_file: Option<PathBuf>,
@@ -37,6 +46,10 @@ pub struct Options {
     pub identity_host: IdentityHost,
     pub subscription: Option<String>,
     pub azure_clis: AzureClis,
+    /// Of Entra's endpoints: v1 with `--legacy`.
+    pub version: Version,
+    /// Set if a proof-of-possession token is wanted.
+    pub pop_claims: Option<pop::Claims>,
     pub timeout: Timeout,
     pub cache: CacheSettings,
 }
@@ -153,6 +166,22 @@ impl AzureClis {
     }
 }
 
+/// The two variables of a CI system that gives its jobs federated tokens.
+#[derive(Debug, Default)]
+pub struct OidcVariables {
+    pub url: Option<String>,
+    pub bearer: Option<Secret>,
+}
+
+impl OidcVariables {
+    fn read(env: &Env, url: &str, bearer: &str) -> Self {
+        Self {
+            url: env.get(url).map(str::to_owned),
+            bearer: env.get(bearer).map(Secret::new),
+        }
+    }
+}
+
 /// How long a login may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeout {
@@ -171,9 +200,27 @@ enum When {
     AzureNames,
     /// If `--use-azurerm-env-vars` is on.
     ArmNames,
+    /// In this login mode, whatever the names.
+    Mode(LoginMode),
+    /// In this login mode, and only if neither the flag nor a row above gave a value: here the flag wins.
+    Fills(LoginMode),
 }
 
-/// Which variable sets which flag, in rising precedence: a later row beats an earlier one, and each beats the flag.
+impl When {
+    fn holds(self, values: &FlagValues, flag: Flag) -> bool {
+        let is_mode = |mode: LoginMode| values.text(Flag::Login) == Some(mode.word());
+        match self {
+            Self::Always => true,
+            Self::AzureNames => !values.is_on(Flag::UseAzurermEnvVars),
+            Self::ArmNames => values.is_on(Flag::UseAzurermEnvVars),
+            Self::Mode(mode) => is_mode(mode),
+            Self::Fills(mode) => is_mode(mode) && !values.is_given(flag),
+        }
+    }
+}
+
+/// Which variable sets which flag, in rising precedence: a later row beats an earlier one, and each beats the flag (but
+/// those that only fill). The login mode stands first: later rows ask for it.
 #[rustfmt::skip]
 const VARIABLES: &[(&str, Flag, When)] = &[
     (env::AAD_LOGIN_METHOD, Flag::Login, When::Always),
@@ -197,6 +244,12 @@ const VARIABLES: &[(&str, Flag, When)] = &[
     (env::AZURE_USERNAME, Flag::Username, When::Always),
     (env::AAD_USER_PRINCIPAL_PASSWORD, Flag::Password, When::Always),
     (env::AZURE_PASSWORD, Flag::Password, When::Always),
+    (env::AZURE_CLIENT_ID, Flag::ClientId, When::Mode(LoginMode::WorkloadIdentity)),
+    (env::AZURE_FEDERATED_TOKEN_FILE, Flag::FederatedTokenFile, When::Mode(LoginMode::WorkloadIdentity)),
+    (env::AZURE_AUTHORITY_HOST, Flag::AuthorityHost, When::Mode(LoginMode::WorkloadIdentity)),
+    (env::AZURESUBSCRIPTION_CLIENT_ID, Flag::ClientId, When::Fills(LoginMode::AzurePipelines)),
+    (env::AZURESUBSCRIPTION_TENANT_ID, Flag::TenantId, When::Fills(LoginMode::AzurePipelines)),
+    (env::AZURESUBSCRIPTION_SERVICE_CONNECTION_ID, Flag::AzurePipelinesServiceConnectionId, When::Fills(LoginMode::AzurePipelines)),
 ];
 
 /// The values after the environment had its say, and what to tell the person about it.
@@ -214,15 +267,13 @@ pub fn merge_environment(typed: &FlagValues, env: &Env) -> Merged {
     if typed.is_on(Flag::DisableEnvironmentOverride) {
         return merged;
     }
-    let unused = if typed.is_on(Flag::UseAzurermEnvVars) {
-        When::AzureNames
-    } else {
-        When::ArmNames
-    };
     // Only the last of several variables for a flag wins: only that one is worth a word.
     let mut winners: Vec<(&str, Flag)> = Vec::new();
     for &(variable, flag, when) in VARIABLES {
-        let Some(value) = env.get(variable).filter(|_| when != unused) else {
+        let Some(value) = env
+            .get(variable)
+            .filter(|_| when.holds(&merged.values, flag))
+        else {
             continue;
         };
         if flag == Flag::Timeout && parse_duration(value).is_err() {
@@ -261,7 +312,8 @@ impl Options {
             .text(Flag::AuthorityHost)
             .map(AuthorityHost::parse)
             .transpose()?;
-        check_pop(&values)?;
+        let version = version(&values, login, &mut notices);
+        let pop_claims = pop_claims(&values, login)?;
         let timeout = timeout(&values)?;
         let cloud = values
             .text(Flag::Environment)
@@ -277,6 +329,23 @@ impl Options {
             client_certificate_password: values.secret(Flag::ClientCertificatePassword),
             redirect_url: text(Flag::RedirectUrl),
             login_hint: text(Flag::LoginHint),
+            username: text(Flag::Username),
+            password: values.secret(Flag::Password),
+            federated_token_file: text(Flag::FederatedTokenFile).map(PathBuf::from),
+            github_actions: match typed.is_given(Flag::FederatedTokenFile) {
+                true => OidcVariables::default(),
+                false => OidcVariables::read(
+                    env,
+                    env::ACTIONS_ID_TOKEN_REQUEST_URL,
+                    env::ACTIONS_ID_TOKEN_REQUEST_TOKEN,
+                ),
+            },
+            service_connection_id: text(Flag::AzurePipelinesServiceConnectionId),
+            azure_pipelines: OidcVariables::read(
+                env,
+                env::SYSTEM_OIDCREQUESTURI,
+                env::SYSTEM_ACCESSTOKEN,
+            ),
             cloud,
             stack_file: env.get(env::AZURE_ENVIRONMENT_FILEPATH).map(PathBuf::from),
             authority_host,
@@ -284,6 +353,8 @@ impl Options {
             identity_host: IdentityHost::of(env),
             subscription: text(Flag::Subscription),
             azure_clis: AzureClis::of(env),
+            version,
+            pop_claims,
             timeout,
             cache: CacheSettings::of(&values, env)?,
         };
@@ -330,18 +401,54 @@ fn at_home(path: &str, env: &Env) -> PathBuf {
 /// The error for a flag that a mode cannot do without, with the variables that could have set it.
 pub fn missing(flag: Flag, login: LoginMode) -> Error {
     let mut ways = vec![flag.typed()];
-    ways.extend(
-        VARIABLES
-            .iter()
-            .rev()
-            .filter(|(_, set, _)| *set == flag)
-            .map(|(name, ..)| (*name).into()),
-    );
+    for (name, set, when) in VARIABLES.iter().rev() {
+        let is_of_mode = match when {
+            When::Always | When::AzureNames | When::ArmNames => true,
+            When::Mode(mode) | When::Fills(mode) => *mode == login,
+        };
+        if *set == flag && is_of_mode && !ways.iter().any(|way| way == name) {
+            ways.push((*name).into());
+        }
+    }
     Error::input(format!(
         "{} is required for --login {login}",
         flag.definition().name
     ))
-    .remedy(format!("Give {}.", ways.join(", or ")))
+    .remedy(format!(
+        "Give {}.{}",
+        ways.join(", or "),
+        usual_source(login)
+    ))
+}
+
+/// Where the values of a mode usually come from, for a person who expected them to be there.
+const fn usual_source(login: LoginMode) -> &'static str {
+    match login {
+        LoginMode::WorkloadIdentity => {
+            " In AKS the workload identity webhook sets the variables of a pod with the label azure.workload.identity/use: \
+             \"true\", from the annotations of its service account; in GitHub Actions azure/login or env: does."
+        }
+        LoginMode::AzurePipelines => {
+            " The tasks AzureCLI@2 and AzurePowerShell@5 set the variables of their service connection (azureSubscription); \
+             in any other task give the flags."
+        }
+        _ => "",
+    }
+}
+
+/// The version of the endpoints that the login speaks to. In the modes that know no v1 `--legacy` changes nothing, as in
+/// the original.
+fn version(values: &FlagValues, login: LoginMode, notices: &mut Vec<String>) -> Version {
+    match values.is_on(Flag::Legacy) {
+        true if login.speaks_v1() => Version::V1,
+        true => {
+            notices.push(format!(
+                "--legacy is ignored: it has no meaning for --login {login}"
+            ));
+            Version::V2
+        }
+        false => Version::V2,
+    }
 }
 
 fn login_mode(values: &FlagValues) -> Result<LoginMode, Error> {
@@ -356,19 +463,39 @@ fn login_mode(values: &FlagValues) -> Result<LoginMode, Error> {
     })
 }
 
-fn check_pop(values: &FlagValues) -> Result<(), Error> {
-    match (
-        values.is_on(Flag::PopEnabled),
-        values.is_given(Flag::PopClaims),
-    ) {
-        (true, false) => Err(Error::input("--pop-enabled needs --pop-claims")
-            .remedy("Give the cluster's resource ID: --pop-claims u=/ARM/ID/OF/CLUSTER")),
-        (false, true) => Err(
-            Error::input("--pop-claims has no effect without --pop-enabled")
-                .remedy("Add --pop-enabled, or leave --pop-claims out."),
-        ),
-        _ => Ok(()),
+/// The claims of the proof-of-possession token, if one is wanted.
+fn pop_claims(values: &FlagValues, login: LoginMode) -> Result<Option<pop::Claims>, Error> {
+    let claims = match (values.is_on(Flag::PopEnabled), values.text(Flag::PopClaims)) {
+        (false, None) => return Ok(None),
+        (true, Some(claims)) => claims,
+        (true, None) => {
+            return Err(Error::input("--pop-enabled needs --pop-claims")
+                .remedy("Give the cluster's resource ID: --pop-claims u=/ARM/ID/OF/CLUSTER"));
+        }
+        (false, Some(_)) => {
+            return Err(
+                Error::input("--pop-claims has no effect without --pop-enabled")
+                    .remedy("Add --pop-enabled, or leave --pop-claims out."),
+            );
+        }
+    };
+    let claims = pop::Claims::parse(claims)?;
+    if values.is_on(Flag::Legacy) {
+        return Err(
+            Error::input("--legacy and --pop-enabled exclude each other").remedy(
+                "Leave one of them out: the v1 endpoint gives no proof-of-possession tokens.",
+            ),
+        );
     }
+    if !login.proves_possession() {
+        let modes = LoginMode::words_of(LoginMode::proves_possession);
+        return Err(
+            Error::input(format!("--pop-enabled does not go with --login {login}")).remedy(
+                format!("Leave --pop-enabled out, or use one of the modes that know it: {modes}."),
+            ),
+        );
+    }
+    Ok(Some(claims))
 }
 
 fn timeout(values: &FlagValues) -> Result<Timeout, Error> {
@@ -467,14 +594,13 @@ mod tests {
                 _ => format!("from {name}"),
             };
             let mut flags = vec![(flag, "typed")];
-            if when == When::ArmNames {
-                flags.push((Flag::UseAzurermEnvVars, "true"));
+            match when {
+                When::Always | When::AzureNames => {}
+                When::ArmNames => flags.push((Flag::UseAzurermEnvVars, "true")),
+                When::Mode(mode) => flags.push((Flag::Login, mode.word())),
+                When::Fills(_) => continue,
             }
-            let above: Vec<_> = VARIABLES[..=number]
-                .iter()
-                .filter(|(_, other, _)| *other == flag)
-                .map(|(name, ..)| (*name, value(name)))
-                .collect();
+            let above = rows_above(number, value);
             let above: Vec<_> = above
                 .iter()
                 .map(|(name, value)| (*name, value.as_str()))
@@ -505,6 +631,145 @@ mod tests {
         }
     }
 
+    /// The variables down to row `number` that set the same flag, each once, with a value of its own.
+    fn rows_above(number: usize, value: impl Fn(&str) -> String) -> Vec<(&'static str, String)> {
+        let flag = VARIABLES[number].1;
+        let rows = VARIABLES[..=number].iter().filter(|row| row.1 == flag);
+        rows.map(|(name, ..)| (*name, value(name))).collect()
+    }
+
+    #[test]
+    fn a_variable_that_only_fills_yields_to_its_flag_and_every_row_above_it() {
+        let rows = VARIABLES.iter().enumerate();
+        for (number, &(variable, flag, when)) in rows {
+            let When::Fills(mode) = when else { continue };
+            let merged = |flags: &[(Flag, &str)], env: &[(&str, &str)]| {
+                let login = [(Flag::Login, mode.word())];
+                merge_environment(&typed(&[&login, flags].concat()), &Env::of(env))
+            };
+            let filled = merged(&[], &[(variable, "filled")]);
+            assert!(filled.values.agrees_with(flag, "filled"), "{variable}");
+            let typed_wins = merged(&[(flag, "typed")], &[(variable, "filled")]);
+            assert!(typed_wins.values.agrees_with(flag, "typed"), "{variable}");
+            assert_eq!(typed_wins.notices, [""; 0]);
+            for (above, value) in rows_above(number, |name| format!("from {name}")) {
+                let counts = VARIABLES.iter().any(|(name, other, when)| {
+                    *name == above && *other == flag && *when == When::AzureNames
+                });
+                let env = [(above, value.as_str()), (variable, "filled")];
+                if counts {
+                    assert!(
+                        merged(&[], &env).values.agrees_with(flag, &value),
+                        "{above}"
+                    );
+                }
+            }
+            let off = [(Flag::DisableEnvironmentOverride, "true")];
+            let off = merged(&off, &[(variable, "filled")]);
+            assert!(!off.values.is_given(flag), "{variable}");
+        }
+    }
+
+    #[test]
+    fn a_row_of_one_mode_leaves_the_others_alone() {
+        for &(variable, flag, when) in VARIABLES {
+            let (When::Mode(own) | When::Fills(own)) = when else {
+                continue;
+            };
+            for mode in LoginMode::ALL.iter().filter(|mode| **mode != own) {
+                let merged = merge_environment(
+                    &typed(&[
+                        (Flag::Login, mode.word()),
+                        (Flag::UseAzurermEnvVars, "true"),
+                    ]),
+                    &Env::of(&[(variable, "value")]),
+                );
+                assert!(!merged.values.is_given(flag), "{variable} in {mode}");
+            }
+        }
+    }
+
+    /// Azure/kubelogin applies AZURE_CLIENT_ID once more for this mode, so that the webhook's beats Terraform's.
+    #[test]
+    fn workload_identity_takes_the_webhook_s_variables_beside_terraform_s() {
+        let flags = [
+            (Flag::UseAzurermEnvVars, "true"),
+            (Flag::Login, "workloadidentity"),
+        ];
+        let env = [
+            (env::ARM_CLIENT_ID, "arm"),
+            (env::AZURE_CLIENT_ID, "azure"),
+            (
+                env::AZURE_AUTHORITY_HOST,
+                "https://login.microsoftonline.us/",
+            ),
+            (env::AZURE_FEDERATED_TOKEN_FILE, "/var/run/token"),
+        ];
+        let (options, _) = resolve(&flags, &env).expect("resolved");
+        assert_eq!(options.client_id.as_deref(), Some("azure"));
+        assert_eq!(options.federated_token_file, Some("/var/run/token".into()));
+        assert_eq!(
+            options.authority_host,
+            AuthorityHost::parse("https://login.microsoftonline.us/").ok()
+        );
+    }
+
+    #[test]
+    fn the_login_mode_of_the_environment_decides_about_rows_of_a_mode() {
+        let env = [
+            (env::AAD_LOGIN_METHOD, "azurepipelines"),
+            (env::AZURESUBSCRIPTION_TENANT_ID, "tenant"),
+        ];
+        let (options, _) = resolve(&[(Flag::Login, "spn")], &env).expect("resolved");
+        assert_eq!(options.tenant_id.as_deref(), Some("tenant"));
+    }
+
+    #[test]
+    fn a_typed_token_file_leaves_github_s_variables_unread_and_one_from_the_environment_does_not() {
+        let github = [
+            (env::ACTIONS_ID_TOKEN_REQUEST_URL, "https://github.example/"),
+            (env::ACTIONS_ID_TOKEN_REQUEST_TOKEN, "t"),
+            (env::AZURE_FEDERATED_TOKEN_FILE, "/env"),
+        ];
+        let login = (Flag::Login, "workloadidentity");
+        let (options, _) =
+            resolve(&[login, (Flag::FederatedTokenFile, "/typed")], &github).expect("resolved");
+        assert!(options.github_actions.url.is_none() && options.github_actions.bearer.is_none());
+        let (options, _) = resolve(&[login], &github).expect("resolved");
+        assert!(options.github_actions.url.is_some() && options.github_actions.bearer.is_some());
+        let keep = (Flag::DisableEnvironmentOverride, "true");
+        let (options, _) = resolve(&[login, keep], &github).expect("resolved");
+        assert!(options.github_actions.url.is_some(), "it overrides no flag");
+    }
+
+    #[test]
+    fn what_is_missing_is_told_with_the_variables_of_the_mode_each_once() {
+        let text = |flag, login| missing(flag, login).to_string();
+        let client = text(Flag::ClientId, LoginMode::WorkloadIdentity);
+        assert_eq!(client.matches("AZURE_CLIENT_ID").count(), 1, "{client}");
+        assert!(client.contains("webhook") && !client.contains("AZURESUBSCRIPTION"));
+        let connection = text(
+            Flag::AzurePipelinesServiceConnectionId,
+            LoginMode::AzurePipelines,
+        );
+        assert!(connection.contains("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID"));
+        assert!(connection.contains("AzureCLI@2"), "{connection}");
+    }
+
+    #[test]
+    fn legacy_is_for_the_modes_that_know_v1_and_the_others_say_so_in_one_line() {
+        for mode in LoginMode::ALL {
+            let flags = [(Flag::Login, mode.word()), (Flag::Legacy, "true")];
+            let (options, notices) = resolve(&flags, &[]).expect("resolved");
+            if mode.speaks_v1() {
+                assert_eq!((options.version, notices.len()), (Version::V1, 0), "{mode}");
+            } else {
+                assert_eq!(options.version, Version::V2, "{mode}");
+                assert!(notices.len() == 1 && notices[0].starts_with("--legacy is ignored"));
+            }
+        }
+    }
+
     #[test]
     fn terraform_s_names_count_only_when_asked_for_and_then_azure_s_do_not() {
         let env = Env::of(&[(env::ARM_CLIENT_ID, "arm"), (env::AZURE_CLIENT_ID, "azure")]);
@@ -518,9 +783,10 @@ mod tests {
 
     #[test]
     fn the_readme_s_table_is_this_table() {
+        let is_in_table = |when: When| matches!(when, When::Always | When::AzureNames);
         let mut flags: Vec<Flag> = Vec::new();
         for (_, flag, when) in VARIABLES {
-            if *when != When::ArmNames && !flags.contains(flag) {
+            if is_in_table(*when) && !flags.contains(flag) {
                 flags.push(*flag);
             }
         }
@@ -528,7 +794,7 @@ mod tests {
         for flag in flags {
             let names: Vec<_> = VARIABLES
                 .iter()
-                .filter(|(_, other, when)| *other == flag && *when != When::ArmNames)
+                .filter(|(_, other, when)| *other == flag && is_in_table(*when))
                 .map(|(name, ..)| format!("`{name}`"))
                 .collect();
             let row = format!("| `{}` | {} |", flag.typed(), names.join(", "));
@@ -568,8 +834,26 @@ mod tests {
         assert!(failure(&[(Flag::Login, "password")], &[]).contains(&LoginMode::words()));
         assert!(failure(&[], &[(env::AAD_LOGIN_METHOD, "x")]).contains("AAD_LOGIN_METHOD"));
         assert!(failure(&[(Flag::Environment, "AzureMoon")], &[]).contains("AzureChinaCloud"));
-        assert!(failure(&[(Flag::PopEnabled, "true")], &[]).contains("--pop-claims"));
-        assert!(failure(&[(Flag::PopClaims, "u=x")], &[]).contains("--pop-enabled"));
+        let (on, claims) = ((Flag::PopEnabled, "true"), (Flag::PopClaims, "u=x"));
+        assert!(failure(&[on], &[]).contains("--pop-claims"));
+        assert!(failure(&[claims], &[]).contains("--pop-enabled"));
+        let both = failure(
+            &[on, claims, (Flag::Login, "spn"), (Flag::Legacy, "true")],
+            &[],
+        );
+        assert!(both.contains("--legacy and --pop-enabled"), "{both}");
+        let modes = LoginMode::words_of(LoginMode::proves_possession);
+        for mode in LoginMode::ALL {
+            let result = resolve(&[on, claims, (Flag::Login, mode.word())], &[]);
+            match result {
+                Ok((options, _)) => {
+                    assert!(mode.proves_possession() && options.pop_claims.is_some())
+                }
+                Err(error) => {
+                    assert!(!mode.proves_possession() && error.to_string().contains(&modes));
+                }
+            }
+        }
         let no_server = Options::resolve(&FlagValues::new(), &Env::of(&[])).expect_err("refused");
         assert!(no_server.to_string().contains("--server-id"));
         for timeout in [

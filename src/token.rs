@@ -13,23 +13,44 @@ const DEFAULT_SCOPE: &str = "/.default";
 /// The permission asked for: `<server-id>/.default`, all that the client may do at the AKS server application
 /// (Microsoft identity platform, "The .default scope").
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scope(String);
+pub struct Scope {
+    text: String,
+    /// `req_cnf`: the key that the token is to be bound to.
+    confirmation: Option<String>,
+}
 
 impl Scope {
     /// The scope of a server application, given by its ID or ID URI, with or without `/.default`.
     pub fn of_server(server_id: &str) -> Self {
         let server_id = server_id.trim_end_matches('/');
         let server_id = server_id.strip_suffix(DEFAULT_SCOPE).unwrap_or(server_id);
-        Self(format!("{server_id}{DEFAULT_SCOPE}"))
+        Self {
+            text: format!("{server_id}{DEFAULT_SCOPE}"),
+            confirmation: None,
+        }
+    }
+
+    /// The same permission for a proof-of-possession token.
+    #[must_use]
+    pub fn bound_to(self, confirmation: String) -> Self {
+        Self {
+            confirmation: Some(confirmation),
+            ..self
+        }
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// What binds the token to a key (`req_cnf`), if anything does.
+    pub fn confirmation(&self) -> Option<&str> {
+        self.confirmation.as_deref()
     }
 
     /// The server application itself: `resource` of the v1 endpoints, IMDS and az.
     pub fn resource(&self) -> &str {
-        self.0.strip_suffix(DEFAULT_SCOPE).unwrap_or(&self.0)
+        self.text.strip_suffix(DEFAULT_SCOPE).unwrap_or(&self.text)
     }
 }
 

@@ -10,6 +10,7 @@ mod flight;
 mod folder;
 mod key;
 mod keyring;
+mod pop_key;
 mod seal;
 mod vault;
 
@@ -80,6 +81,47 @@ impl<'a> TokenCache<'a> {
         }
     }
 
+    /// Waits until nobody else holds the lock on this file, `patience` at most; `tell` is called once if that takes long.
+    fn wait_for_turn(&self, file: &str, patience: Duration, tell: impl FnOnce()) -> Turn {
+        let prepared = self.folder.prepare();
+        match prepared.and_then(|()| self.folder.lock_file(file)) {
+            Ok(file) => Turn {
+                lock: Some(flight::wait(file, patience, self.system, tell)),
+            },
+            Err(error) => {
+                self.complain(&error.to_string());
+                Turn { lock: None }
+            }
+        }
+    }
+
+    /// Opens a file. `label` says what it is bound to.
+    fn open(&self, file: &str, label: impl Fn(Place) -> Vec<u8>) -> Option<Zeroizing<Vec<u8>>> {
+        let content = self.folder.read(file)?;
+        let (&[version, place], sealed) = content.split_first_chunk()?;
+        let place = Place::from_byte(place).filter(|_| version == VERSION)?;
+        let key = self.vault.key_of(place, &self.folder)?;
+        key.open(&label(place), sealed)
+    }
+
+    /// Seals a file.
+    ///
+    /// # Errors
+    /// Why it cannot be kept, for the person.
+    fn seal(
+        &self,
+        file: &str,
+        label: impl Fn(Place) -> Vec<u8>,
+        plain: &[u8],
+    ) -> Result<(), String> {
+        let (place, key) = self.vault.key(&self.folder)?;
+        let sealed = key.seal(&label(place), plain);
+        let sealed = sealed.ok_or("there are no random numbers")?;
+        let content = [&[VERSION, place as u8], sealed.as_slice()].concat();
+        let written = self.folder.replace(file, &content);
+        written.map_err(|error| error.to_string())
+    }
+
     /// Removes everything of ours: entries, what lies beside them, and the sealing key. What others put into the folder
     /// stays, and with it the folder. A folder that is not there is fine.
     pub fn clear(&self) -> Result<(), Error> {
@@ -116,7 +158,13 @@ fn is_ours(name: &str) -> bool {
         let is_hex = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
         Some(is_hex && [TOKEN, FAILURE, LOCK].contains(&kind))
     };
-    [vault::KEY_FILE, vault::LOCK_FILE].contains(&name) || digest(name) == Some(true)
+    let of_the_folder = [
+        vault::KEY_FILE,
+        vault::LOCK_FILE,
+        pop_key::FILE,
+        pop_key::LOCK_FILE,
+    ];
+    of_the_folder.contains(&name) || digest(name) == Some(true)
 }
 
 const TOKEN: &str = "token";
@@ -186,23 +234,12 @@ impl Slot<'_> {
 
     /// Waits until nobody else signs in for this login, `patience` at most. Whoever waited looks again what there is.
     pub fn wait_for_turn(&self, patience: Duration) -> Turn {
-        let cache = self.cache;
-        let prepared = cache.folder.prepare();
-        let lock = prepared.and_then(|()| cache.folder.lock_file(&self.file(LOCK)));
+        let system = self.cache.system;
         let tell = || {
-            cache
-                .system
+            system
                 .tell("Waiting for another kubelogin that is signing in with the same options ...");
         };
-        match lock {
-            Ok(file) => Turn {
-                lock: Some(flight::wait(file, patience, cache.system, tell)),
-            },
-            Err(error) => {
-                cache.complain(&error.to_string());
-                Turn { lock: None }
-            }
-        }
+        self.cache.wait_for_turn(&self.file(LOCK), patience, tell)
     }
 
     fn file(&self, kind: &str) -> String {
@@ -210,23 +247,16 @@ impl Slot<'_> {
     }
 
     fn read<T: DeserializeOwned>(&self, kind: &str) -> Option<T> {
-        let content = self.cache.folder.read(&self.file(kind))?;
-        let (&[version, place], sealed) = content.split_first_chunk()?;
-        let place = Place::from_byte(place).filter(|_| version == VERSION)?;
-        let key = self.cache.vault.key_of(place, &self.cache.folder)?;
-        let plain = key.open(&self.label(place, kind), sealed)?;
+        let label = |place| self.label(place, kind);
+        let plain = self.cache.open(&self.file(kind), label)?;
         serde_json::from_slice(&plain).ok()
     }
 
     fn write(&self, kind: &str, value: &impl Serialize) -> Result<(), String> {
-        let (place, key) = self.cache.vault.key(&self.cache.folder)?;
         let plain = serde_json::to_vec(value).map_err(|error| error.to_string())?;
         let plain = Zeroizing::new(plain);
-        let sealed = key.seal(&self.label(place, kind), &plain);
-        let sealed = sealed.ok_or("there are no random numbers")?;
-        let content = [&[VERSION, place as u8], sealed.as_slice()].concat();
-        let written = self.cache.folder.replace(&self.file(kind), &content);
-        written.map_err(|error| error.to_string())
+        let label = |place| self.label(place, kind);
+        self.cache.seal(&self.file(kind), label, &plain)
     }
 
     /// What a sealed file is bound to: it opens in its own place only.

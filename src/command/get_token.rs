@@ -3,13 +3,14 @@
 use std::io::Write;
 use std::time::Duration;
 
-use crate::entra::{Client, Grant};
+use crate::entra::{Client, Grant, access_token};
 use crate::env::{self, Env};
 use crate::error::Error;
 use crate::exec_credential::ExecInfo;
 use crate::flag::FlagValues;
 use crate::login::{self, Login};
 use crate::options::{Options, Timeout};
+use crate::pop;
 use crate::retry::Deadline;
 use crate::secret::Secret;
 use crate::system::System;
@@ -28,23 +29,46 @@ pub fn run(
     for notice in notices {
         system.tell(&notice);
     }
+    let login = login::new(&options)?;
+    let cache = TokenCache::new(&options.cache, system);
+    let binding = match &options.pop_claims {
+        Some(claims) => Some(pop::Binding::new(claims, pop_key(cache.as_ref())?)),
+        None => None,
+    };
+    let scope = Scope::of_server(&options.server_id);
     let request = Request {
-        login: login::new(&options)?,
-        scope: Scope::of_server(&options.server_id),
+        login,
+        scope: match &binding {
+            Some(binding) => binding.scope(scope),
+            None => scope,
+        },
         timeout: options.timeout,
         // kubectl runs a plugin that fails again, at once; a person does not.
         tries_again: env.get(env::KUBERNETES_EXEC_INFO).is_some(),
         system,
     };
-    let cache = TokenCache::new(&options.cache, system);
-    let token = match (cache, request.login.fingerprint()) {
+    let token = match (&cache, request.login.fingerprint()) {
         (Some(cache), Some(fingerprint)) => {
             let key = login::cache_key(options.login, &*request.login, &request.scope);
             request.cached_token(&cache.slot(&key, fingerprint))
         }
         _ => request.new_token(),
+    }?;
+    if system.verbosity() >= 1 {
+        for line in access_token::oddities(&token.access_token, options.version) {
+            system.tell(line);
+        }
+    }
+    let token = match binding {
+        Some(binding) => binding.envelope(token, system.now())?,
+        None => token,
     };
-    exec_info.write(&token?, out)
+    exec_info.write(&token, out)
+}
+
+/// Without a cache nothing outlives the run, and so no key needs to.
+fn pop_key(cache: Option<&TokenCache>) -> Result<pop::Key, Error> {
+    cache.map_or_else(pop::Key::generate, TokenCache::pop_key)
 }
 
 /// A login that wants its token.

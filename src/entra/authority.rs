@@ -153,6 +153,15 @@ pub struct Authority {
     tenant: String,
 }
 
+/// A version of Entra's endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// `--legacy`: takes a `resource`, quotes its numbers, and puts `spn:` before an audience that is a GUID.
+    V1,
+    /// The Microsoft identity platform: takes a `scope`.
+    V2,
+}
+
 /// The endpoints of an authority that logins use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoints {
@@ -182,16 +191,39 @@ impl Authority {
         self.at("").trim_end_matches('/').to_ascii_lowercase()
     }
 
-    /// The endpoints, where they are known without asking.
-    pub fn known_endpoints(&self) -> Option<Endpoints> {
+    /// The endpoints, where they are known without asking. Those of v1 were never published: every host has them at
+    /// the same place.
+    pub fn known_endpoints(&self, version: Version) -> Option<Endpoints> {
         let url = |path: &str| Url::parse(&self.at(path)).ok();
-        self.host.is_known().then(|| {
-            Some(Endpoints {
+        match version {
+            Version::V1 => Some(Endpoints {
+                authorize: url("oauth2/authorize")?,
+                token: url("oauth2/token?api-version=1.0")?,
+                device_code: url("oauth2/devicecode?api-version=1.0"),
+            }),
+            Version::V2 if self.host.is_known() => Some(Endpoints {
                 authorize: url("oauth2/v2.0/authorize")?,
                 token: url("oauth2/v2.0/token")?,
                 device_code: url("oauth2/v2.0/devicecode"),
-            })
-        })?
+            }),
+            Version::V2 => None,
+        }
+    }
+
+    /// The audience that Entra in this cloud wants in a federated token (Microsoft, "Workload identity federation":
+    /// the clouds do not take each other's).
+    pub fn token_exchange_audience(&self) -> &'static str {
+        match self.host.0.host_str() {
+            Some(
+                "login.microsoftonline.us"
+                | "login.usgovcloudapi.net"
+                | "login-us.microsoftonline.com",
+            ) => "api://AzureADTokenExchangeUSGov",
+            Some("login.chinacloudapi.cn" | "login.partner.microsoftonline.cn") => {
+                "api://AzureADTokenExchangeChina"
+            }
+            _ => "api://AzureADTokenExchange",
+        }
     }
 
     /// Where an unknown host publishes its endpoints. AD FS has one directory and no version in its path.
@@ -319,7 +351,7 @@ mod tests {
     #[test]
     fn known_hosts_need_no_discovery_and_others_do() {
         let known = authority("https://login.microsoftonline.us/")
-            .known_endpoints()
+            .known_endpoints(Version::V2)
             .expect("known");
         assert_eq!(
             known.token.as_str(),
@@ -330,7 +362,10 @@ mod tests {
             "https://idp.example/",
             "https://login.microsoftonline.com/x/",
         ] {
-            assert_eq!(authority(host).known_endpoints(), None, "{host}");
+            assert_eq!(authority(host).known_endpoints(Version::V2), None, "{host}");
+            let v1 = authority(host).known_endpoints(Version::V1).expect("v1");
+            let url = format!("{host}Contoso.example/oauth2/token?api-version=1.0");
+            assert_eq!(v1.token.as_str(), url);
         }
         let unknown = authority("https://idp.example/");
         assert_eq!(

@@ -148,6 +148,11 @@ const OAUTH_ADVICE: &[(&str, &str)] = &[
         "expired_token",
         "The device code has expired: run the command again for a new one.",
     ),
+    // The v1 endpoint's word for it.
+    (
+        "code_expired",
+        "The device code has expired: run the command again for a new one.",
+    ),
     (
         "bad_verification_code",
         "The device code is not known any more: run the command again for a new one.",
@@ -162,13 +167,13 @@ const CODE_ADVICE: &[(&[u32], &str)] = &[
     (&[50020, 90072],
      "The account belongs to another directory and is no guest here: give --tenant-id of the cluster's tenant, or have the account invited."),
     (&[50126],
-     "The user name or password is wrong. Check it before the next try: a few wrong ones lock the account."),
+     "The user name or password is wrong (a few wrong ones lock the account), or the user signs in through federation: then use --login interactive or devicecode."),
     (&[50053],
      "The account is locked, or the sign-in came from a blocked address: wait a while, or have it unlocked."),
     (&[50055, 50144],
      "The password has expired: change it in a browser, then sign in again."),
     (&[50056],
-     "The password is missing or cannot be checked here: set --password or AZURE_PASSWORD; a federated user needs --login interactive."),
+     "The password is missing or cannot be checked here: set --password or AZURE_PASSWORD; a federated user needs --login interactive or devicecode."),
     (&[50057, 7000112],
      "The user or the application is disabled: ask the directory's administrator."),
     (&[50058, 50132, 50133, 50173, 70008, 70043, 70044, 700082, 700084],

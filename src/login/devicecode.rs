@@ -131,7 +131,14 @@ mod tests {
         r#"{"token_type":"Bearer","access_token":"at","expires_in":3600,"refresh_token":"rt"}"#;
 
     fn login(system: &FakeSystem, timeout: Option<u64>) -> Result<Token, Error> {
-        let mut typed = FlagValues::new();
+        login_with(FlagValues::new(), system, timeout)
+    }
+
+    fn login_with(
+        mut typed: FlagValues,
+        system: &FakeSystem,
+        timeout: Option<u64>,
+    ) -> Result<Token, Error> {
         for (flag, value) in [
             (Flag::ServerId, "srv"),
             (Flag::ClientId, "app"),
@@ -170,7 +177,7 @@ mod tests {
         assert_eq!(
             system.forms(),
             [
-                "scope=srv%2F.default+openid+offline_access+profile&client_id=app",
+                "client_id=app&scope=srv%2F.default+openid+offline_access+profile",
                 POLL_FORM,
                 POLL_FORM,
                 POLL_FORM
@@ -180,6 +187,66 @@ mod tests {
 
     const POLL_FORM: &str = "client_id=app&grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code\
         &device_code=dev&scope=srv%2F.default+openid+offline_access+profile";
+
+    /// The original crashes without `message` or `interval`, asks at once and again and again without either.
+    #[test]
+    fn legacy_speaks_the_v1_form_and_reads_quoted_numbers() {
+        let code = |more: &str| {
+            format!(
+                r#"{{"device_code":"dev","user_code":"ABC","verification_url":"https://microsoft.com/devicelogin","expires_in":"900"{more}}}"#
+            )
+        };
+        for (more, prompt, interval) in [
+            (
+                r#","interval":"7","message":"Open and enter ABC.""#,
+                "Open and enter ABC.",
+                7,
+            ),
+            (
+                "",
+                "To sign in, open https://microsoft.com/devicelogin in a browser and enter the code ABC",
+                5,
+            ),
+        ] {
+            let system = FakeSystem::new([
+                FakeSystem::json(200, code(more)),
+                FakeSystem::json(400, PENDING),
+                FakeSystem::json(
+                    200,
+                    r#"{"access_token":"at","expires_in":"3599","expires_on":"1767229199","refresh_token":"rt"}"#,
+                ),
+            ]);
+            let mut typed = FlagValues::new();
+            typed.set(Flag::Legacy, "true");
+            let token = login_with(typed, &system, None).expect("token");
+            let life = token.expires_on - FakeSystem::EPOCH;
+            assert_eq!(life.num_seconds(), 2 * interval + 3599);
+            assert_eq!(system.prompts(), [prompt]);
+            let uris: Vec<_> = system
+                .requests()
+                .iter()
+                .map(|r| r.uri().to_string())
+                .collect();
+            let at = "https://login.microsoftonline.com/ten/oauth2";
+            assert_eq!(uris[0], format!("{at}/devicecode?api-version=1.0"));
+            assert_eq!(uris[1], format!("{at}/token?api-version=1.0"));
+            let poll = "client_id=app&grant_type=device_code&code=dev&resource=srv";
+            assert_eq!(system.forms(), ["client_id=app&resource=srv", poll, poll]);
+        }
+    }
+
+    #[test]
+    fn legacy_s_own_word_for_an_expired_code_ends_it_with_the_way_out() {
+        let expired =
+            r#"{"error":"code_expired","error_description":"AADSTS70020: It has expired."}"#;
+        let system = FakeSystem::new([FakeSystem::json(200, CODE), FakeSystem::json(400, expired)]);
+        let mut typed = FlagValues::new();
+        typed.set(Flag::Legacy, "true");
+        let error = login_with(typed, &system, None)
+            .expect_err("expired")
+            .to_string();
+        assert!(error.contains("run the command again"), "{error}");
+    }
 
     #[test]
     fn the_code_s_life_bounds_the_wait_unless_a_timeout_was_typed() {

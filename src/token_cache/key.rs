@@ -12,9 +12,13 @@ pub struct CacheKey(Vec<(&'static str, String)>);
 impl CacheKey {
     /// What every login has: its mode and its scope.
     pub fn new(mode: &str, scope: &Scope) -> Self {
-        Self(Vec::new())
+        let key = Self(Vec::new())
             .with("mode", mode)
-            .with("scope", scope.as_str())
+            .with("scope", scope.as_str());
+        match scope.confirmation() {
+            Some(confirmation) => key.with("pop", confirmation),
+            None => key,
+        }
     }
 
     /// Adds a value that tells this login from others.

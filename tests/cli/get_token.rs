@@ -315,3 +315,27 @@ fn a_closed_stdout_is_an_error_and_no_panic() {
         "{stderr}"
     );
 }
+
+/// Azure/kubelogin#79, #136: the cluster says Unauthorized, and nothing says why.
+#[test]
+fn a_token_that_a_cluster_may_refuse_is_told_in_one_line_when_advice_is_wanted() {
+    let rows = [
+        ("aud", json!(format!("spn:{SERVER_ID}")), "\"spn:\""),
+        ("_claim_names", json!({"groups": "src1"}), "200 groups"),
+    ];
+    for (claim, value, why) in rows {
+        let entra = FakeEntra::start();
+        let mut claims = claims_of(&entra.federated_token());
+        claims[claim] = value;
+        let answer = json!({"access_token": entra.sign(&claims), "expires_in": 3600});
+        entra.next(Endpoint::Token, Reply::json(200, &answer));
+        let quiet = spn(&entra);
+        assert_eq!(quiet.run().stderr, "");
+        // The one who looks for the reason has the token in the cache.
+        let output = quiet.args(["-v", "1"]).run();
+        output.token();
+        assert_eq!(output.stderr.lines().count(), 1, "{output:?}");
+        assert!(output.stderr.contains(why), "{output:?}");
+        assert_eq!(entra.requests().len(), 1);
+    }
+}

@@ -7,9 +7,13 @@
 #[path = "../support/support.rs"]
 mod support;
 
+mod federated; // federated tokens: a file, GitHub Actions, Azure Pipelines
 mod get_token; // requests, prompts, stdout and errors of a login
 mod interactive; // a sign-in with a browser: addresses, answers, pages, openers
+mod legacy; // --legacy: the v1 endpoints
 mod network; // bad networks, bad certificates, odd answers
+mod pop; // --pop-enabled: proof-of-possession tokens
+mod ropc; // a user name and a password
 mod stand_in; // the stand-ins themselves: what they serve, and what they refuse
 // A person at a terminal.
 #[cfg(unix)]

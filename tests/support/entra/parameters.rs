@@ -52,6 +52,16 @@ fn grant(version: Version, grant_type: &str) -> Option<Shape> {
         }
         (Version::V1, "client_credentials") => (&["client_id", "grant_type", "resource"], &[]),
         (Version::V1, "device_code") => (&["client_id", "grant_type", "code", "resource"], &[]),
+        (Version::V1, "password") => (
+            &[
+                "client_id",
+                "grant_type",
+                "username",
+                "password",
+                "resource",
+            ],
+            &[],
+        ),
         (Version::V1, "refresh_token") => {
             (&["client_id", "grant_type", "refresh_token"], &["resource"])
         }

@@ -180,10 +180,15 @@ impl State {
         if !self.rules.servers.iter().any(|known| known == name) {
             return Err(refused(500011, &format!("Resource '{name}'.")));
         }
+        // The v1 endpoint writes the audience as a service principal name.
+        let audience = match to.version {
+            Version::V1 => format!("spn:{name}"),
+            Version::V2 => name.to_owned(),
+        };
         Ok(Session {
             client_id: client.client_id.clone(),
             tenant: to.tenant.clone(),
-            server: server.to_owned(),
+            server: audience,
             user: None,
             wants_id_token,
             wants_refresh_token,

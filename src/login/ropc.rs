@@ -1,0 +1,156 @@
+//! `--login ropc`: a user name and a password (RFC 6749 section 4.3), for accounts without a second factor.
+
+use crate::entra::{Client, ClientAuth, Grant};
+use crate::error::Error;
+use crate::flag::Flag;
+use crate::login::Login;
+use crate::options::{Options, Timeout, missing};
+use crate::retry::Deadline;
+use crate::secret::Secret;
+use crate::system::System;
+use crate::token::{Scope, Token};
+use crate::token_cache::{CacheKey, Fingerprint};
+
+/// A public client with the user who signs in.
+#[derive(Debug)]
+pub struct Ropc {
+    client: Client,
+    username: String,
+    password: Secret,
+}
+
+impl Ropc {
+    pub fn new(options: &Options) -> Result<Self, Error> {
+        let client = super::client(options, ClientAuth::Public)?;
+        let required = |flag| missing(flag, options.login);
+        let username = options.username.clone();
+        let password = options.password.clone();
+        Ok(Self {
+            client,
+            username: username.ok_or_else(|| required(Flag::Username))?,
+            password: password.ok_or_else(|| required(Flag::Password))?,
+        })
+    }
+}
+
+impl Login for Ropc {
+    fn identify(&self, key: CacheKey) -> CacheKey {
+        self.client.identify(key).with("username", &self.username)
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        Some(Fingerprint::of(&[self.password.expose().as_bytes()]))
+    }
+
+    fn refreshing_client(&self) -> Option<&Client> {
+        Some(&self.client)
+    }
+
+    /// Sends the password to the token endpoint and nowhere else. The original first asks for the user's realm and
+    /// sends the password of a federated user to the federation's server too; here such a user is told to use a browser.
+    fn acquire(
+        &self,
+        scope: &Scope,
+        timeout: Timeout,
+        system: &dyn System,
+    ) -> Result<Token, Error> {
+        let deadline = Deadline::after(system, timeout.duration);
+        let grant = Grant::Password {
+            username: &self.username,
+            password: &self.password,
+        };
+        let exchange = self.client.exchange(system, deadline)?;
+        exchange.token(&grant, scope, deadline)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Env;
+    use crate::flag::FlagValues;
+    use crate::system::fake::FakeSystem;
+
+    const TOKEN: &str = r#"{"access_token":"at","expires_in":3600,"refresh_token":"rt"}"#;
+
+    fn options(given: &[(Flag, &str)]) -> Options {
+        let mut typed = FlagValues::new();
+        for (flag, value) in [
+            (Flag::Login, "ropc"),
+            (Flag::ServerId, "srv"),
+            (Flag::ClientId, "app"),
+            (Flag::TenantId, "ten"),
+        ] {
+            typed.set(flag, value);
+        }
+        for (flag, value) in given {
+            typed.set(*flag, *value);
+        }
+        Options::resolve(&typed, &Env::of(&[])).expect("options").0
+    }
+
+    fn login(given: &[(Flag, &str)], system: &FakeSystem) -> Result<Token, Error> {
+        let alice = [
+            (Flag::Username, "alice@contoso.example"),
+            (Flag::Password, "p&ss wörd"),
+        ];
+        let options = options(&[&alice, given].concat());
+        let scope = Scope::of_server("srv");
+        Ropc::new(&options)?.acquire(&scope, options.timeout, system)
+    }
+
+    #[test]
+    fn a_managed_user_costs_one_request() {
+        let system = FakeSystem::new([FakeSystem::json(200, TOKEN)]);
+        let token = login(&[], &system).expect("token");
+        assert_eq!(token.refresh_token, Some(Secret::new("rt")));
+        assert_eq!(
+            system.forms(),
+            [
+                "client_id=app&grant_type=password&username=alice%40contoso.example&password=p%26ss+w%C3%B6rd\
+                 &scope=srv%2F.default+openid+offline_access+profile"
+            ]
+        );
+    }
+
+    #[test]
+    fn legacy_asks_the_v1_endpoint_for_a_resource() {
+        let system = FakeSystem::new([FakeSystem::json(200, TOKEN)]);
+        login(&[(Flag::Legacy, "true")], &system).expect("token");
+        assert_eq!(
+            system.requests()[0].uri(),
+            "https://login.microsoftonline.com/ten/oauth2/token?api-version=1.0"
+        );
+        assert!(system.forms()[0].ends_with("&resource=srv"));
+    }
+
+    #[test]
+    fn a_refused_password_is_sent_once_and_the_way_out_is_another_mode() {
+        for code in [50126, 50056, 50076, 50079] {
+            let body = format!(
+                r#"{{"error":"invalid_grant","error_description":"AADSTS{code}: No.","error_codes":[{code}]}}"#
+            );
+            let system = FakeSystem::new([FakeSystem::json(400, body)]);
+            let error = login(&[], &system).expect_err("refused").to_string();
+            assert!(
+                error.contains("--login interactive or devicecode"),
+                "{error}"
+            );
+            assert_eq!(system.requests().len(), 1);
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_its_variables() {
+        let name = Ropc::new(&options(&[(Flag::Password, "p")]))
+            .expect_err("no name")
+            .to_string();
+        assert!(name.contains("--username") && name.contains("AZURE_USERNAME"));
+        let password = Ropc::new(&options(&[(Flag::Username, "u")]))
+            .expect_err("no password")
+            .to_string();
+        assert!(
+            password.contains("--password") && password.contains("AAD_USER_PRINCIPAL_PASSWORD")
+        );
+    }
+}

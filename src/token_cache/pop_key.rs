@@ -1,0 +1,43 @@
+//! The key that PoP tokens are bound to: one for the whole folder, sealed like the tokens.
+
+use std::time::Duration;
+
+use super::vault::Place;
+use super::{TokenCache, VERSION};
+use crate::error::Error;
+use crate::pop::Key;
+
+pub const FILE: &str = "kubelogin-pop.key";
+/// Guards the making of the key: two who made one at the same time would not find each other's tokens.
+pub const LOCK_FILE: &str = "kubelogin-pop.key.lock";
+
+/// How long another process may take to make the key.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl TokenCache<'_> {
+    /// The key; made and kept if there is none yet. One that cannot be kept is good for this run.
+    pub fn pop_key(&self) -> Result<Key, Error> {
+        if let Some(key) = self.find_pop_key() {
+            return Ok(key);
+        }
+        let turn = self.wait_for_turn(LOCK_FILE, PATIENCE, || {});
+        if let Some(key) = self.find_pop_key() {
+            return Ok(key);
+        }
+        let key = Key::generate()?;
+        if turn.may_write()
+            && let Err(why) = self.seal(FILE, label, key.der())
+        {
+            self.complain(&why);
+        }
+        Ok(key)
+    }
+
+    fn find_pop_key(&self) -> Option<Key> {
+        Key::from_der(self.open(FILE, label)?)
+    }
+}
+
+fn label(place: Place) -> Vec<u8> {
+    [&[VERSION, place as u8], FILE.as_bytes()].concat()
+}

@@ -1,0 +1,199 @@
+//! `--pop-enabled`: proof-of-possession tokens.
+
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
+use serde_json::Value;
+
+use crate::support::*;
+
+const CLUSTER: &str =
+    "/subscriptions/s/resourceGroups/g/providers/Microsoft.Kubernetes/connectedClusters/\"c\"";
+
+fn pop(kubelogin: Kubelogin) -> Kubelogin {
+    kubelogin.args(["--pop-enabled", "--pop-claims", &format!("u={CLUSTER}")])
+}
+
+fn spn(entra: &FakeEntra) -> Kubelogin {
+    Kubelogin::get_token("spn")
+        .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
+        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
+        .through_proxy(entra)
+}
+
+fn ropc(entra: &FakeEntra) -> Kubelogin {
+    Kubelogin::get_token("ropc")
+        .args(["--client-id", PUBLIC_CLIENT_ID, "--username", USER_NAME])
+        .env("AZURE_PASSWORD", USER_PASSWORD)
+        .through_proxy(entra)
+}
+
+/// The claims of the access token in an envelope, after the checks of a server that takes PoP tokens.
+fn admit(envelope: &str) -> Value {
+    let (message, signature) = envelope.rsplit_once('.').unwrap();
+    let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).unwrap();
+    let claims = claims_of(envelope);
+    let key = &claims["cnf"]["jwk"];
+    let part = |name: &str| decode(key[name].as_str().unwrap());
+    let public = RsaPublicKeyComponents {
+        n: part("n"),
+        e: part("e"),
+    };
+    public
+        .verify(
+            &RSA_PKCS1_2048_8192_SHA256,
+            message.as_bytes(),
+            &decode(signature),
+        )
+        .expect("the signature is the key's");
+    assert_eq!(claims["u"], CLUSTER);
+    let access = claims_of(claims["at"].as_str().unwrap());
+    assert_eq!(
+        access["cnf"]["kid"], key["kid"],
+        "the access token is bound to another key"
+    );
+    access
+}
+
+fn key_file(kubelogin: &Kubelogin) -> PathBuf {
+    kubelogin
+        .home()
+        .join(".kube/cache/kubelogin/kubelogin-pop.key")
+}
+
+#[test]
+fn the_envelope_is_new_each_time_and_the_access_token_in_it_is_cached() {
+    for login in [spn, ropc] {
+        let entra = FakeEntra::start();
+        let kubelogin = pop(login(&entra));
+        let first = kubelogin.run();
+        let access = admit(&first.token());
+        assert_eq!(access["aud"], SERVER_ID);
+        let second = kubelogin.run();
+        assert_ne!(second.token(), first.token());
+        assert_eq!(admit(&second.token()), access);
+        assert_eq!(entra.requests().len(), 1);
+        let ends = |output: &Output| output.credential()["status"]["expirationTimestamp"].clone();
+        assert_eq!(ends(&first), ends(&second));
+    }
+}
+
+#[test]
+fn an_expired_token_is_refreshed_for_the_same_key() {
+    let entra = FakeEntra::start_with(|rules| rules.token_lifetime = 60);
+    let kubelogin = pop(ropc(&entra));
+    let keys = [0, 1].map(|_| admit(&kubelogin.run().token())["cnf"].clone());
+    assert_eq!(keys[0], keys[1]);
+    assert_eq!((entra.logins(), entra.refreshes()), (1, 1));
+}
+
+#[test]
+fn one_folder_has_one_key_for_all_and_keeps_it_sealed() {
+    let entra = FakeEntra::start();
+    let kubelogin = pop(spn(&entra));
+    let running: Vec<Running> = (0..10).map(|_| kubelogin.spawn()).collect();
+    let keys: Vec<Value> = running
+        .into_iter()
+        .map(|one| admit(&one.wait().token())["cnf"].clone())
+        .collect();
+    assert!(keys.iter().all(|key| *key == keys[0]));
+    assert_eq!(entra.logins(), 1);
+    let sealed = std::fs::read(key_file(&kubelogin)).unwrap();
+    let claims = claims_of(&kubelogin.run().token());
+    let modulus = URL_SAFE_NO_PAD
+        .decode(claims["cnf"]["jwk"]["n"].as_str().unwrap())
+        .unwrap();
+    let lies_open = sealed.windows(modulus.len()).any(|bytes| bytes == modulus);
+    assert!(!lies_open, "even the public part is sealed");
+}
+
+#[test]
+fn a_damaged_key_costs_one_login_and_no_error() {
+    let entra = FakeEntra::start();
+    let kubelogin = pop(spn(&entra));
+    let first = admit(&kubelogin.run().token());
+    std::fs::write(key_file(&kubelogin), "damaged").unwrap();
+    let second = admit(&kubelogin.run().token());
+    assert_ne!(second["cnf"], first["cnf"]);
+    kubelogin.run().token();
+    assert_eq!(entra.requests().len(), 2);
+}
+
+#[test]
+fn a_token_without_proof_is_another_login() {
+    let entra = FakeEntra::start();
+    let kubelogin = spn(&entra);
+    let plain = kubelogin.run().token();
+    assert_eq!(claims_of(&plain).get("cnf"), None);
+    admit(&pop(kubelogin).run().token());
+    assert_eq!(entra.requests().len(), 2);
+}
+
+#[test]
+fn without_a_cache_each_run_has_its_own_key() {
+    let entra = FakeEntra::start();
+    let kubelogin = pop(spn(&entra)).args(["--token-cache-storage", "none"]);
+    let kubelogin = kubelogin.env_remove("KUBELOGIN_TOKEN_CACHE_STORAGE");
+    admit(&kubelogin.run().token());
+    assert!(!key_file(&kubelogin).exists());
+}
+
+#[test]
+fn remove_cache_dir_removes_the_key() {
+    let entra = FakeEntra::start();
+    let kubelogin = pop(spn(&entra));
+    kubelogin.run().token();
+    assert!(key_file(&kubelogin).exists());
+    let folder = kubelogin.home().join(".kube/cache/kubelogin");
+    let removed = Kubelogin::new()
+        .arg("remove-cache-dir")
+        .arg("--cache-dir")
+        .arg(&folder)
+        .run();
+    assert_eq!(removed.status.code(), Some(0), "{removed:?}");
+    assert!(!folder.exists());
+}
+
+#[test]
+fn each_bad_combination_is_told_before_any_request() {
+    let entra = FakeEntra::start();
+    let on = "--pop-enabled";
+    let rows: [(&str, &[&str], &str); 9] = [
+        ("spn", &[on], "--pop-claims"),
+        ("spn", &["--pop-claims", "u=x"], "--pop-enabled"),
+        ("spn", &[on, "--pop-claims", "u"], "no key=value"),
+        ("spn", &[on, "--pop-claims", "u="], "no key=value"),
+        ("spn", &[on, "--pop-claims", "x=1"], "lacks the claim u"),
+        (
+            "spn",
+            &[on, "--pop-claims", "u=x", "--legacy"],
+            "exclude each other",
+        ),
+        (
+            "devicecode",
+            &[on, "--pop-claims", "u=x"],
+            "interactive, spn, ropc",
+        ),
+        (
+            "workloadidentity",
+            &[on, "--pop-claims", "u=x"],
+            "interactive, spn, ropc",
+        ),
+        (
+            "azurepipelines",
+            &[on, "--pop-claims", "u=x"],
+            "interactive, spn, ropc",
+        ),
+    ];
+    for (mode, flags, why) in rows {
+        let kubelogin = Kubelogin::get_token(mode)
+            .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
+            .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
+            .through_proxy(&entra);
+        let error = kubelogin.args(flags).run().error();
+        assert!(error.contains(why), "{mode} {flags:?}: {error}");
+    }
+    assert_eq!(entra.connections(), 0);
+}
