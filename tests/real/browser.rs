@@ -1,7 +1,7 @@
 //! A real Chromium, without a screen, goes where kubelogin sends it, and takes pictures of the page that it ends at.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc;
@@ -25,6 +25,8 @@ struct Chromium {
     serial: u64,
     /// A page was loaded since this was last looked at.
     has_loaded: bool,
+    /// The one tab, when it is there.
+    tab: Value,
 }
 
 impl Chromium {
@@ -37,7 +39,7 @@ impl Chromium {
         format!(
             "cd '{}' && export PATH=/usr/bin:/bin HOME=\"$PWD\"\n\
              exec chromium --headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking \
-             --disable-component-update --disable-sync --user-data-dir=\"$HOME/data\" --window-size=900,640 \
+             --disable-component-update --disable-sync --user-data-dir=\"$HOME/data\" --window-size=900,800 \
              --ignore-certificate-errors --proxy-server='{proxy_url}' --remote-debugging-pipe \"$1\" \
              3< commands 4> messages",
             folder.display(),
@@ -53,6 +55,7 @@ impl Chromium {
             messages: BufReader::new(messages.expect("a pipe")),
             serial: 0,
             has_loaded: false,
+            tab: Value::Null,
         }
     }
 
@@ -63,7 +66,13 @@ impl Chromium {
             .expect("a message");
         assert_eq!(message.pop(), Some(0), "Chromium has ended");
         let message: Value = serde_json::from_slice(&message).expect("JSON");
-        self.has_loaded |= message["method"] == "Page.loadEventFired";
+        match message["method"].as_str() {
+            Some("Page.loadEventFired") => self.has_loaded = true,
+            Some("Target.targetCreated") => {
+                self.tab = message["params"]["targetInfo"]["targetId"].clone()
+            }
+            _ => {}
+        }
         message
     }
 
@@ -87,17 +96,13 @@ impl Chromium {
 
     /// Goes to the one tab, and waits until it shows a page of kubelogin: a session.
     fn page_of_kubelogin(&mut self) -> String {
-        let tabs = self.call(
-            None,
-            "Target.getTargets",
-            json!({"filter": [{"type": "page"}]}),
-        );
-        let tab = &tabs["targetInfos"][0]["targetId"];
-        let attached = self.call(
-            None,
-            "Target.attachToTarget",
-            json!({"targetId": tab, "flatten": true}),
-        );
+        let tabs = json!({"discover": true, "filter": [{"type": "page"}]});
+        self.call(None, "Target.setDiscoverTargets", tabs);
+        while self.tab.is_null() {
+            self.receive();
+        }
+        let tab = json!({"targetId": self.tab, "flatten": true});
+        let attached = self.call(None, "Target.attachToTarget", tab);
         let session = attached["sessionId"]
             .as_str()
             .expect("a session")
@@ -139,6 +144,15 @@ impl Chromium {
             .decode(picture["data"].as_str().expect("a picture"));
         fs::write(file, picture.expect("base64")).expect("the picture can be kept");
     }
+
+    /// Waits for its end, so that its folder can go.
+    fn close(mut self) {
+        let command = b"{\"id\":0,\"method\":\"Browser.close\"}\0";
+        self.commands.write_all(command).expect("Chromium reads");
+        self.messages
+            .read_to_end(&mut Vec::new())
+            .expect("Chromium ends");
+    }
 }
 
 /// Signs in with Chromium as BROWSER: how kubelogin ended, and the page that Chromium ended at, as HTML.
@@ -165,7 +179,7 @@ fn sign_in(entra: &FakeEntra, name: &'static str) -> (Output, String) {
         }
         let html = chromium.html(&session);
         let _ = done.send(html);
-        chromium.call(None, "Browser.close", json!({}));
+        chromium.close();
     });
     let output = running.wait();
     let page = page.recv_timeout(Duration::from_secs(90));
