@@ -565,7 +565,7 @@ mod tests {
 
     #[test]
     fn wrong_values_are_named_with_the_way_out() {
-        assert!(failure(&[(Flag::Login, "password")], &[]).contains("devicecode, spn"));
+        assert!(failure(&[(Flag::Login, "password")], &[]).contains(&LoginMode::words()));
         assert!(failure(&[], &[(env::AAD_LOGIN_METHOD, "x")]).contains("AAD_LOGIN_METHOD"));
         assert!(failure(&[(Flag::Environment, "AzureMoon")], &[]).contains("AzureChinaCloud"));
         assert!(failure(&[(Flag::PopEnabled, "true")], &[]).contains("--pop-claims"));

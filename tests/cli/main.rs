@@ -7,7 +7,13 @@
 #[path = "../support/support.rs"]
 mod support;
 
+// az and azd as shell scripts.
+#[cfg(unix)]
+mod azd;
+#[cfg(unix)]
+mod azurecli;
 mod get_token; // requests, prompts, stdout and errors of a login
+mod msi; // managed identity endpoints on loopback; IMDS has a fixed address that no test may touch
 mod network; // bad networks, bad certificates, odd answers
 mod stand_in; // the stand-ins themselves: what they serve, and what they refuse
 // A person at a terminal.
