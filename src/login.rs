@@ -1,4 +1,7 @@
 //! A login: a mode with all it needs, able to run.
+//!
+//! One file for each word of `--login`, which holds all that is particular to it. A new mode is a new file, its word in
+//! [`LoginMode`], its line in [`new`] and its row in the conversion table, each of which the compiler asks for.
 
 mod azd;
 mod azurecli;
@@ -9,117 +12,67 @@ mod outside_state;
 mod program;
 mod spn;
 
+use std::fmt;
+
 use crate::entra::authority::{Authority, AuthorityHost};
 use crate::entra::{Client, ClientAuth};
 use crate::error::Error;
 use crate::flag::Flag;
 use crate::login_mode::LoginMode;
 use crate::options::{Options, Timeout, missing};
-use crate::retry::Deadline;
 use crate::system::System;
 use crate::token::{Scope, Token};
 use crate::token_cache::{CacheKey, Fingerprint};
-use interactive::Interactive;
 
 /// A login mode with what it needs; no option that the mode requires is missing any more.
-#[derive(Debug)]
-pub enum Login {
-    DeviceCode(Client),
-    Interactive(Interactive),
-    Spn(Client),
-    Msi(msi::ManagedIdentity),
-    AzureCli(azurecli::AzureCli),
-    Azd(azd::Azd),
-}
+pub trait Login: fmt::Debug {
+    /// Adds every value that could bring a different token.
+    fn identify(&self, key: CacheKey) -> CacheKey;
 
-impl Login {
-    /// Checks everything that can be checked without the network: options and files.
-    pub fn new(options: &Options) -> Result<Self, Error> {
-        match options.login {
-            LoginMode::DeviceCode => devicecode::new(options).map(Self::DeviceCode),
-            LoginMode::Interactive => Interactive::new(options).map(Self::Interactive),
-            LoginMode::Spn => spn::new(options).map(Self::Spn),
-            LoginMode::Msi => msi::new(options).map(Self::Msi),
-            LoginMode::AzureCli => azurecli::new(options).map(Self::AzureCli),
-            LoginMode::Azd => azd::new(options).map(Self::Azd),
-        }
+    /// What must be the same as when a token was obtained, and must not be seen: secrets given now, the state of another
+    /// program. `None` if that cannot be told: then no token is kept.
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        Some(Fingerprint::of(&[]))
     }
 
-    /// Whose token this is: every option that could bring a different one.
-    pub fn cache_key(&self, scope: &Scope) -> CacheKey {
-        let key = CacheKey::new(scope);
-        match self {
-            Self::DeviceCode(client) => of_client(key.with("mode", "devicecode"), client),
-            Self::Interactive(interactive) => {
-                of_client(key.with("mode", "interactive"), interactive.client())
-                    .with("login hint", interactive.login_hint().unwrap_or_default())
-            }
-            Self::Spn(client) => of_client(key.with("mode", "spn"), client),
-            Self::Msi(identity) => msi::cache_key(identity, key),
-            Self::AzureCli(cli) => azurecli::cache_key(cli, key),
-            Self::Azd(cli) => azd::cache_key(cli, key),
-        }
-    }
-
-    /// What must be the same as when a token was obtained, and must not be seen: secrets given now, state of others.
-    /// `None` if that state cannot be seen: no token may be kept then.
-    pub fn fingerprint(&self) -> Option<Fingerprint> {
-        match self {
-            Self::DeviceCode(client) | Self::Spn(client) => {
-                Some(Fingerprint::of(&client.auth.secrets()))
-            }
-            Self::Interactive(_) => Some(Fingerprint::of(&[])),
-            Self::Msi(_) => msi::fingerprint(),
-            Self::AzureCli(cli) => azurecli::fingerprint(cli),
-            Self::Azd(cli) => azd::fingerprint(cli),
-        }
-    }
-
-    /// The client that redeems refresh tokens; `None` for the modes that are given none.
-    pub fn refreshing_client(&self) -> Option<&Client> {
-        match self {
-            Self::DeviceCode(client) => Some(client),
-            Self::Interactive(interactive) => Some(interactive.client()),
-            Self::Spn(_) | Self::Msi(_) | Self::AzureCli(_) | Self::Azd(_) => None,
-        }
+    /// The client that redeems refresh tokens, where there are any.
+    fn refreshing_client(&self) -> Option<&Client> {
+        None
     }
 
     /// True if signing in takes a person's time.
-    pub fn asks_a_person(&self) -> bool {
-        match self {
-            Self::DeviceCode(_) | Self::Interactive(_) => true,
-            Self::Spn(_) | Self::Msi(_) | Self::AzureCli(_) | Self::Azd(_) => false,
-        }
+    fn asks_a_person(&self) -> bool {
+        false
     }
 
-    /// Signs in.
-    pub fn acquire(
-        &self,
-        scope: &Scope,
-        timeout: Timeout,
-        system: &dyn System,
-    ) -> Result<Token, Error> {
-        match self {
-            Self::DeviceCode(client) => devicecode::acquire(client, scope, timeout, system),
-            Self::Interactive(interactive) => interactive.acquire(scope, timeout, system),
-            Self::Spn(client) => {
-                let deadline = Deadline::after(system, timeout.duration);
-                spn::acquire(client, scope, deadline, system)
-            }
-            Self::Msi(identity) => {
-                let deadline = Deadline::after(system, timeout.duration);
-                msi::acquire(identity, scope, deadline, system)
-            }
-            Self::AzureCli(cli) => azurecli::acquire(cli, scope, timeout, system),
-            Self::Azd(cli) => azd::acquire(cli, scope, timeout, system),
-        }
-    }
+    /// Signs in. `timeout` bounds the network and programs; waiting for a person only if it was asked for.
+    fn acquire(&self, scope: &Scope, timeout: Timeout, system: &dyn System)
+    -> Result<Token, Error>;
 }
 
-/// Adds what tells one client from another.
-fn of_client(key: CacheKey, client: &Client) -> CacheKey {
-    key.with("authority", &client.authority.url())
-        .with("client", &client.client_id)
+/// The login that the options ask for. Everything is checked that can be without the network: options and files.
+pub fn new(options: &Options) -> Result<Box<dyn Login>, Error> {
+    Ok(match options.login {
+        LoginMode::DeviceCode => Box::new(devicecode::DeviceCode::new(options)?),
+        LoginMode::Interactive => Box::new(interactive::Interactive::new(options)?),
+        LoginMode::Spn => Box::new(spn::Spn::new(options)?),
+        LoginMode::Msi => Box::new(msi::ManagedIdentity::new(options)?),
+        LoginMode::AzureCli => Box::new(azurecli::AzureCli::new(options)?),
+        LoginMode::Azd => Box::new(azd::Azd::new(options)?),
+    })
+}
+
+/// Whose token a login brings: two that could bring different ones have different keys.
+pub fn cache_key(mode: LoginMode, login: &dyn Login, scope: &Scope) -> CacheKey {
+    login.identify(CacheKey::new(mode.word(), scope))
+}
+
+impl Client {
+    /// Adds what tells one client from another.
+    fn identify(&self, key: CacheKey) -> CacheKey {
+        key.with("authority", &self.authority.url())
+            .with("client", &self.client_id)
+    }
 }
 
 /// The client of the modes that go to Entra themselves.
@@ -146,4 +99,61 @@ fn client(options: &Options, auth: ClientAuth) -> Result<Client, Error> {
         client_id,
         auth,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Env;
+    use crate::flag::FlagValues;
+
+    fn key(given: &[(Flag, &str)]) -> CacheKey {
+        let mut typed = FlagValues::new();
+        let basic = [
+            (Flag::Login, "spn"),
+            (Flag::ServerId, "srv"),
+            (Flag::ClientId, "app"),
+            (Flag::TenantId, "ten"),
+            (Flag::ClientSecret, "secret"),
+        ];
+        for (flag, value) in basic.iter().chain(given) {
+            typed.set(*flag, *value);
+        }
+        let (options, _) = Options::resolve(&typed, &Env::of(&[])).expect("options");
+        let scope = Scope::of_server(&options.server_id);
+        let login = new(&options).expect("login");
+        cache_key(options.login, &*login, &scope)
+    }
+
+    #[test]
+    fn logins_that_differ_in_whose_token_they_want_share_no_entry() {
+        let different = [
+            &[][..],
+            &[(Flag::Login, "devicecode")],
+            &[(Flag::ServerId, "srv2")],
+            &[(Flag::ClientId, "app2")],
+            &[(Flag::TenantId, "ten2")],
+            &[(Flag::Environment, "AzureChinaCloud")],
+            &[(Flag::AuthorityHost, "https://login.example/")],
+            &[(Flag::AuthorityHost, "https://login.example/path/")],
+        ];
+        for (number, one) in different.iter().enumerate() {
+            let first = different.iter().position(|other| key(other) == key(one));
+            assert_eq!(first, Some(number), "{one:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_login_has_the_same_entry_however_it_is_put() {
+        for same in [
+            (Flag::ServerId, "srv/.default"),
+            (Flag::TenantId, "TEN"),
+            (Flag::Environment, "AzureCloud"),
+            (Flag::AuthorityHost, "https://LOGIN.microsoftonline.com/"),
+            (Flag::ClientSecret, "another"),
+            (Flag::Timeout, "7s"),
+        ] {
+            assert_eq!(key(&[same]), key(&[]), "{same:?}");
+        }
+    }
 }

@@ -4,8 +4,11 @@
 //! It holds a version, the place of the key (see [`vault`]) and the sealed entry (see [`seal`]). What cannot be opened,
 //! for whatever reason, is as good as not there, and nothing here ever fails a login.
 
+mod entry;
+mod failure;
 mod flight;
 mod folder;
+mod key;
 mod keyring;
 mod seal;
 mod vault;
@@ -14,119 +17,32 @@ use std::cell::Cell;
 use std::fmt::Write;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use ring::digest::{Context, SHA256};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, one_line};
 use crate::options::{CacheSettings, Storage};
-use crate::secret::Secret;
 use crate::system::System;
-use crate::token::{Scope, Token};
+use crate::token::Token;
+use entry::SealedEntry;
+pub use entry::{Entry, Renewal};
+use failure::SealedFailure;
 use flight::Lock;
 use folder::Folder;
 #[cfg(test)]
 pub use folder::tests::Scratch;
+pub use key::{CacheKey, Fingerprint};
 use vault::{Place, Vault};
 
 /// The first byte of a file. Another version is a miss, never an error: an older or newer program may share the folder.
 const VERSION: u8 = 1;
 
-/// Who a token is for: name and value of everything that could bring a different one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CacheKey(Vec<(&'static str, String)>);
-
-impl CacheKey {
-    pub fn new(scope: &Scope) -> Self {
-        Self(Vec::new()).with("scope", scope.as_str())
-    }
-
-    /// Adds a value that tells this login from others.
-    #[must_use]
-    pub fn with(mut self, name: &'static str, value: &str) -> Self {
-        self.0.push((name, value.to_owned()));
-        self
-    }
-
-    fn digest(&self) -> [u8; 32] {
-        let parts = self.0.iter().flat_map(|(name, value)| [*name, value]);
-        digest_of(parts.map(str::as_bytes))
-    }
-}
-
-/// A digest of what must be the same as when a token was obtained, though it must not be seen. It is only ever kept
-/// inside a sealed entry: a weak password could be guessed from it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fingerprint([u8; 32]);
-
-impl Fingerprint {
-    /// Of these; of nothing for a login that is given no secret.
-    pub fn of(secrets: &[&[u8]]) -> Self {
-        Self(digest_of(secrets.iter().copied()))
-    }
-}
-
-/// SHA-256 of parts, each after its length: no two lists of parts run together to the same bytes.
-fn digest_of<'a>(parts: impl Iterator<Item = &'a [u8]>) -> [u8; 32] {
-    let mut context = Context::new(&SHA256);
-    for part in parts {
-        context.update(&(part.len() as u64).to_be_bytes());
-        context.update(part);
-    }
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(context.finish().as_ref());
-    bytes
-}
-
-/// How a token can be had when this one ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Renewal {
-    Silent,
-    /// A person has to sign in.
-    ByPerson,
-}
-
-/// A token as the cache holds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    pub token: Token,
-    /// When the token was obtained, by our clock.
-    obtained_on: DateTime<Utc>,
-}
-
-/// A token is served while it lives longer than this. It is also how far the clock may have jumped back unnoticed: a
-/// token is then served five minutes too long at most, which are these.
-const MARGIN: TimeDelta = TimeDelta::minutes(5);
-
-impl Entry {
-    /// True if the token can be given away: it lives for five minutes more. Where a person would have to sign in again
-    /// a short-lived token is used up to the last fifth of its life.
-    pub fn is_fresh(&self, now: DateTime<Utc>, renewal: Renewal) -> bool {
-        let life = self.token.expires_on - self.obtained_on;
-        let margin = match renewal {
-            Renewal::Silent => MARGIN,
-            Renewal::ByPerson => MARGIN.min(life / 5),
-        };
-        self.is_of_this_time(now) && now + margin < self.token.expires_on
-    }
-
-    /// True if the token has not ended: good enough when no other can be had.
-    pub fn is_alive(&self, now: DateTime<Utc>) -> bool {
-        self.is_of_this_time(now) && now < self.token.expires_on
-    }
-
-    /// False if the entry comes from the future: the clock has been set back, and we do not know when the token ends.
-    fn is_of_this_time(&self, now: DateTime<Utc>) -> bool {
-        self.obtained_on <= now + MARGIN
-    }
-}
-
 /// The cache folder and what guards it.
 pub struct TokenCache<'a> {
     folder: Folder,
-    storage: Storage,
+    vault: Vault<'a>,
     system: &'a dyn System,
     has_complained: Cell<bool>,
 }
@@ -143,7 +59,7 @@ impl<'a> TokenCache<'a> {
         };
         Some(Self {
             folder: Folder::new(path.clone()),
-            storage: settings.storage,
+            vault: Vault::new(settings.storage, system),
             system,
             has_complained: Cell::new(false),
         })
@@ -175,13 +91,9 @@ impl<'a> TokenCache<'a> {
             .remedy("Check the permissions of the folder, and run the command as its owner.")
         };
         let files = self.folder.clear(is_ours);
-        let key = self.vault().forget();
+        let key = self.vault.forget(&self.folder);
         files.map_err(|error| failed(error.to_string()))?;
         key.map_err(failed)
-    }
-
-    fn vault(&self) -> Vault<'_> {
-        Vault::new(&self.folder, self.storage, self.system)
     }
 
     /// Says why the cache cannot do its part: once a run, whatever else fails for the same reason.
@@ -219,43 +131,6 @@ pub struct Slot<'a> {
     fingerprint: Fingerprint,
 }
 
-/// What is kept for a login, as it is sealed.
-#[derive(Serialize, Deserialize)]
-struct SealedEntry {
-    #[serde(serialize_with = "exposed")]
-    access_token: Secret,
-    #[serde(serialize_with = "exposed")]
-    refresh_token: Secret,
-    /// Unix seconds.
-    expires_on: i64,
-    /// Unix seconds.
-    obtained_on: i64,
-    fingerprint: Fingerprint,
-}
-
-/// A sign-in that failed, as it is sealed: for those who waited for it, and for the caller that runs us again.
-#[derive(Serialize, Deserialize)]
-struct SealedFailure {
-    /// Unix milliseconds.
-    failed_on: i64,
-    caller: Option<String>,
-    error: Error,
-    fingerprint: Fingerprint,
-}
-
-/// A secret on its way into the seal.
-fn exposed<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(secret.expose())
-}
-
-/// kubectl runs a failing plugin up to five times within one command, each at once after the other. For this long the
-/// same caller gets the same error, instead of a prompt or a wrong password sent again. A person who runs the command
-/// again comes with a new caller, and so with a new attempt.
-const FAILURE_LIFE: TimeDelta = TimeDelta::seconds(10);
-
-/// The same where the caller is not known: shorter than it takes a person to read the error and try again.
-const UNKNOWN_CALLER_FAILURE_LIFE: TimeDelta = TimeDelta::seconds(2);
-
 impl Slot<'_> {
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
@@ -263,16 +138,7 @@ impl Slot<'_> {
 
     /// The entry, if there is one that this login may use.
     pub fn load(&self) -> Option<Entry> {
-        let sealed: SealedEntry = self.read(TOKEN)?;
-        (sealed.fingerprint == self.fingerprint).then_some(())?;
-        Some(Entry {
-            token: Token {
-                access_token: sealed.access_token,
-                expires_on: DateTime::from_timestamp(sealed.expires_on, 0)?,
-                refresh_token: Some(sealed.refresh_token).filter(|token| !token.is_empty()),
-            },
-            obtained_on: DateTime::from_timestamp(sealed.obtained_on, 0)?,
-        })
+        self.read::<SealedEntry>(TOKEN)?.open(&self.fingerprint)
     }
 
     /// Keeps a token that was just obtained.
@@ -291,13 +157,7 @@ impl Slot<'_> {
     }
 
     fn save_entry(&self, token: &Token, obtained_on: DateTime<Utc>, turn: &Turn) {
-        let sealed = SealedEntry {
-            access_token: token.access_token.clone(),
-            refresh_token: token.refresh_token.clone().unwrap_or_else(Secret::empty),
-            expires_on: token.expires_on.timestamp(),
-            obtained_on: obtained_on.timestamp(),
-            fingerprint: self.fingerprint.clone(),
-        };
+        let sealed = SealedEntry::new(token, obtained_on, &self.fingerprint);
         if turn.may_write()
             && let Err(why) = self.write(TOKEN, &sealed)
         {
@@ -307,12 +167,8 @@ impl Slot<'_> {
 
     /// Keeps the error of a sign-in for those who wait for it. Its text holds no secret, as no error does.
     pub fn save_failure(&self, error: &Error, turn: &Turn) {
-        let sealed = SealedFailure {
-            failed_on: self.cache.system.now().timestamp_millis(),
-            caller: self.cache.system.caller(),
-            error: error.clone(),
-            fingerprint: self.fingerprint.clone(),
-        };
+        let system = self.cache.system;
+        let sealed = SealedFailure::new(error, system.now(), system.caller(), &self.fingerprint);
         if turn.may_write() {
             let _ = self.write(FAILURE, &sealed); // the error itself is about to be told, which matters more
         }
@@ -322,19 +178,10 @@ impl Slot<'_> {
     /// same caller, if that is a program that tries again.
     pub fn failure(&self, began: DateTime<Utc>, tries_again: bool) -> Option<Error> {
         let sealed: SealedFailure = self.read(FAILURE)?;
-        (sealed.fingerprint == self.fingerprint).then_some(())?;
-        let failed_on = DateTime::from_timestamp_millis(sealed.failed_on)?;
-        let caller = self.cache.system.caller();
-        let life = match &caller {
-            Some(_) => FAILURE_LIFE,
-            None => UNKNOWN_CALLER_FAILURE_LIFE,
-        };
-        let now = self.cache.system.now();
-        let was_waited_for = (began..=now).contains(&failed_on);
-        let is_repeated = tries_again
-            && sealed.caller == caller
-            && (TimeDelta::zero()..life).contains(&(now - failed_on));
-        (was_waited_for || is_repeated).then_some(sealed.error)
+        let (now, caller) = (self.cache.system.now(), self.cache.system.caller());
+        let counts = sealed.is_of(&self.fingerprint)
+            && (sealed.was_waited_for(began, now) || tries_again && sealed.repeats(now, caller));
+        counts.then_some(sealed.error)
     }
 
     /// Waits until nobody else signs in for this login, `patience` at most. Whoever waited looks again what there is.
@@ -366,13 +213,13 @@ impl Slot<'_> {
         let content = self.cache.folder.read(&self.file(kind))?;
         let (&[version, place], sealed) = content.split_first_chunk()?;
         let place = Place::from_byte(place).filter(|_| version == VERSION)?;
-        let key = self.cache.vault().key_of(place)?;
+        let key = self.cache.vault.key_of(place, &self.cache.folder)?;
         let plain = key.open(&self.label(place, kind), sealed)?;
         serde_json::from_slice(&plain).ok()
     }
 
     fn write(&self, kind: &str, value: &impl Serialize) -> Result<(), String> {
-        let (place, key) = self.cache.vault().key()?;
+        let (place, key) = self.cache.vault.key(&self.cache.folder)?;
         let plain = serde_json::to_vec(value).map_err(|error| error.to_string())?;
         let plain = Zeroizing::new(plain);
         let sealed = key.seal(&self.label(place, kind), &plain);
@@ -404,10 +251,12 @@ impl Turn {
 mod tests {
     use std::fs;
 
-    use proptest::prelude::*;
-
     use super::*;
+    use chrono::TimeDelta;
+
+    use crate::secret::Secret;
     use crate::system::fake::FakeSystem;
+    use crate::token::Scope;
 
     /// The key on disk: a unit test leaves the keyring of whoever runs it alone.
     fn cache<'a>(scratch: &Scratch, system: &'a FakeSystem) -> TokenCache<'a> {
@@ -419,7 +268,7 @@ mod tests {
     }
 
     fn key(client: &str) -> CacheKey {
-        CacheKey::new(&Scope::of_server("srv")).with("client", client)
+        CacheKey::new("spn", &Scope::of_server("srv")).with("client", client)
     }
 
     fn token() -> Token {
@@ -516,43 +365,6 @@ mod tests {
         assert_eq!(left.token.refresh_token, None);
     }
 
-    /// `expires_in`, seconds since it was obtained, who renews it, and whether it is served.
-    #[test]
-    fn a_token_is_served_while_it_lives_five_minutes_longer() {
-        use Renewal::{ByPerson, Silent};
-        for (life, age, renewal, is_served) in [
-            (3600, 0, Silent, true),
-            (3600, 3299, Silent, true),
-            (3600, 3300, Silent, false),
-            (3600, 3300, ByPerson, false),
-            (240, 0, Silent, false),
-            (240, 0, ByPerson, true),
-            (240, 191, ByPerson, true),
-            (240, 192, ByPerson, false),
-            (0, 0, ByPerson, false),
-            // The clock was set back since: a little cannot be told from no skew, more is not believed.
-            (3600, -300, Silent, true),
-            (3600, -301, Silent, false),
-            (3600, -301, ByPerson, false),
-            (3600, -90000, Silent, false),
-            // It was set forth.
-            (3600, 90000, Silent, false),
-        ] {
-            let entry = Entry {
-                token: Token {
-                    expires_on: FakeSystem::EPOCH + TimeDelta::seconds(life),
-                    ..token()
-                },
-                obtained_on: FakeSystem::EPOCH,
-            };
-            let now = FakeSystem::EPOCH + TimeDelta::seconds(age);
-            let is_fresh = entry.is_fresh(now, renewal);
-            assert_eq!(is_fresh, is_served, "{life} {age} {renewal:?}");
-            let lives = (-300..life).contains(&age);
-            assert_eq!(entry.is_alive(now), lives, "{life} {age}");
-        }
-    }
-
     #[test]
     fn a_failure_counts_for_who_waited_and_for_the_client_that_tries_again() {
         let (scratch, system) = (Scratch::new(), FakeSystem::new([]));
@@ -615,20 +427,6 @@ mod tests {
             &format!("{digest}.token"),
         ] {
             assert!(!is_ours(name), "{name}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn two_keys_share_a_name_only_if_they_are_the_same(
-            one in prop::collection::vec("[a-b]{0,2}", 0..4),
-            two in prop::collection::vec("[a-b]{0,2}", 0..4),
-        ) {
-            let key = |values: &[String]| {
-                let new = CacheKey::new(&Scope::of_server("srv"));
-                values.iter().fold(new, |key, value| key.with("field", value))
-            };
-            prop_assert_eq!(one == two, key(&one).digest() == key(&two).digest());
         }
     }
 }

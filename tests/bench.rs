@@ -8,11 +8,16 @@
 #[path = "support/support.rs"]
 mod support;
 
+use std::ffi::OsString;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID, FakeEntra, SERVER_ID, TENANT_ID};
+use support::{
+    CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID, FakeEntra, PUBLIC_CLIENT_ID, SERVER_ID, TENANT_ID,
+    TempDir,
+};
 
 const KUBELOGIN: &str = env!("CARGO_BIN_EXE_kubelogin");
 
@@ -22,63 +27,126 @@ fn main() {
         .len();
     println!("binary: {:.2} MB\n", size as f64 / 1e6);
 
-    let entra = FakeEntra::start();
-    race(
-        300,
-        &[
-            Row::new("/bin/true", || Command::new("/bin/true")),
-            version(),
-        ],
-    );
+    let bench = Bench::new();
+    race(300, &[of_nothing(), version()]);
     race(
         60,
         &[
-            Row::new("/bin/true", || Command::new("/bin/true")),
-            cold_spn(&entra),
+            of_nothing(),
+            bench
+                .login("spn, cold", "spn")
+                .env("KUBELOGIN_TOKEN_CACHE_STORAGE", "none"),
         ],
     );
+
+    let modes = ["spn", "devicecode", "azurecli"];
+    let mut warm: Vec<Row> = vec![of_nothing()];
+    warm.extend(modes.map(|mode| bench.login(mode, mode)));
+    warm.push(
+        bench
+            .login("spn, key on disk", "spn")
+            .env("KUBELOGIN_TOKEN_CACHE_STORAGE", "disk"),
+    );
+    let crowded = bench.room.folder("crowded");
+    for number in 0..10_000 {
+        std::fs::write(
+            crowded.join(format!("kubelogin-{number:064x}.token")),
+            [1; 2500],
+        )
+        .expect("an entry");
+    }
+    warm.push(
+        bench
+            .login("spn, 10,000 entries", "spn")
+            .env("KUBECACHEDIR", &crowded),
+    );
+    warm.iter().skip(1).for_each(|row| drop(row.run())); // signs in
+    println!("with a token in the cache:");
+    race(300, &warm);
+    for folder in [bench.room.folder("cache"), crowded] {
+        let mut logout = Command::new(KUBELOGIN);
+        logout
+            .args(["remove-cache-dir", "--cache-dir"])
+            .arg(folder)
+            .env_clear();
+        assert!(logout.status().expect("it starts").success());
+    }
 }
 
-fn version() -> Row<'static> {
-    Row::new("kubelogin --version", || {
-        let mut command = Command::new(KUBELOGIN);
-        command.arg("--version");
-        command
-    })
+/// The floor: what starting and ending any program costs.
+fn of_nothing() -> Row {
+    Row::new("/bin/true", "/bin/true")
 }
 
-/// A service principal at a known cloud, nothing cached: one HTTPS request.
-fn cold_spn(entra: &FakeEntra) -> Row<'_> {
-    Row::new("get-token spn, cold", || {
-        let mut command = Command::new(KUBELOGIN);
-        command
-            .args(["get-token", "--login", "spn", "--server-id", SERVER_ID])
-            .args([
-                "--tenant-id",
-                TENANT_ID,
-                "--client-id",
-                CONFIDENTIAL_CLIENT_ID,
-            ])
+fn version() -> Row {
+    Row::new("kubelogin --version", KUBELOGIN).arg("--version")
+}
+
+/// A world for the logins: the stand-in for Entra ID, a home, and an `az` on PATH that answers at once.
+struct Bench {
+    entra: FakeEntra,
+    room: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let (entra, room) = (FakeEntra::start(), TempDir::new());
+        let az = room.folder("bin").join("az");
+        let answer = r#"{"accessToken":"from-az","expires_on":4102444800}"#;
+        std::fs::write(&az, format!("#!/bin/sh\necho '{answer}'\n")).expect("a script");
+        std::fs::set_permissions(&az, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+        Self { entra, room }
+    }
+
+    /// `get-token` at a known cloud: cold it is one HTTPS request of a service principal.
+    fn login(&self, name: &'static str, mode: &str) -> Row {
+        let client_id = if mode == "devicecode" {
+            PUBLIC_CLIENT_ID
+        } else {
+            CONFIDENTIAL_CLIENT_ID
+        };
+        Row::new(name, KUBELOGIN)
+            .args(["get-token", "--login", mode, "--server-id", SERVER_ID])
+            .args(["--tenant-id", TENANT_ID, "--client-id", client_id])
             .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
-            .env("SSL_CERT_FILE", entra.ca_file())
-            .env("HTTPS_PROXY", entra.proxy_url())
-            .env("KUBELOGIN_TOKEN_CACHE_STORAGE", "none");
-        command
-    })
+            .env("SSL_CERT_FILE", self.entra.ca_file())
+            .env("HTTPS_PROXY", self.entra.proxy_url())
+            .env("HOME", self.room.path())
+            .env("PATH", self.room.folder("bin"))
+            .env("KUBECACHEDIR", self.room.folder("cache"))
+    }
 }
 
-/// One program of a table.
-struct Row<'a> {
-    name: &'a str,
-    command: Box<dyn Fn() -> Command + 'a>,
+/// One program of a table, started with nothing of this process's environment.
+struct Row {
+    name: &'static str,
+    program: &'static str,
+    args: Vec<OsString>,
+    environment: Vec<(&'static str, OsString)>,
 }
 
-impl<'a> Row<'a> {
-    fn new(name: &'a str, command: impl Fn() -> Command + 'a) -> Self {
+impl Row {
+    fn new(name: &'static str, program: &'static str) -> Self {
         Self {
             name,
-            command: Box::new(command),
+            program,
+            args: Vec::new(),
+            environment: Vec::new(),
         }
+    }
+
+    fn arg(self, arg: &str) -> Self {
+        self.args([arg])
+    }
+
+    fn args<const N: usize>(mut self, args: [&str; N]) -> Self {
+        self.args.extend(args.map(OsString::from));
+        self
+    }
+
+    fn env(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name, value.into()));
+        self
     }
 
     /// Starts the program and waits for its end.
@@ -87,7 +155,11 @@ impl<'a> Row<'a> {
         reason = "wait4 reaps it and tells its peak memory"
     )]
     fn run(&self) -> Run {
-        let mut command = (self.command)();
+        let mut command = Command::new(self.program);
+        command
+            .args(&self.args)
+            .env_clear()
+            .envs(self.environment.iter().cloned());
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

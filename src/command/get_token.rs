@@ -8,13 +8,13 @@ use crate::env::{self, Env};
 use crate::error::Error;
 use crate::exec_credential::ExecInfo;
 use crate::flag::FlagValues;
-use crate::login::Login;
+use crate::login::{self, Login};
 use crate::options::{Options, Timeout};
 use crate::retry::Deadline;
 use crate::secret::Secret;
 use crate::system::System;
 use crate::token::{Scope, Token};
-use crate::token_cache::{Entry, Fingerprint, Renewal, Slot, TokenCache, Turn};
+use crate::token_cache::{Entry, Renewal, Slot, TokenCache, Turn};
 
 /// Own options and files are checked first, the network comes after, stdout is written once at the end.
 pub fn run(
@@ -29,16 +29,19 @@ pub fn run(
         system.tell(&notice);
     }
     let request = Request {
-        login: Login::new(&options)?,
+        login: login::new(&options)?,
         scope: Scope::of_server(&options.server_id),
         timeout: options.timeout,
         // kubectl runs a plugin that fails again, at once; a person does not.
         tries_again: env.get(env::KUBERNETES_EXEC_INFO).is_some(),
         system,
     };
-    let fingerprint = request.login.fingerprint();
-    let token = match (TokenCache::new(&options.cache, system), fingerprint) {
-        (Some(cache), Some(fingerprint)) => request.cached_token(&cache, fingerprint),
+    let cache = TokenCache::new(&options.cache, system);
+    let token = match (cache, request.login.fingerprint()) {
+        (Some(cache), Some(fingerprint)) => {
+            let key = login::cache_key(options.login, &*request.login, &request.scope);
+            request.cached_token(&cache.slot(&key, fingerprint))
+        }
         _ => request.new_token(),
     };
     exec_info.write(&token?, out)
@@ -46,7 +49,7 @@ pub fn run(
 
 /// A login that wants its token.
 struct Request<'a> {
-    login: Login,
+    login: Box<dyn Login>,
     scope: Scope,
     timeout: Timeout,
     /// True if a program runs us, which would do so again after a failure.
@@ -61,8 +64,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 impl Request<'_> {
     /// The token in the cache while it is good, else one that is obtained once, however many want it at the same time.
-    fn cached_token(&self, cache: &TokenCache, fingerprint: Fingerprint) -> Result<Token, Error> {
-        let slot = cache.slot(&self.login.cache_key(&self.scope), fingerprint);
+    fn cached_token(&self, slot: &Slot) -> Result<Token, Error> {
         let began = self.system.now();
         if let Some(entry) = slot.load().filter(|entry| self.is_fresh(entry)) {
             return Ok(entry.token);
@@ -74,7 +76,7 @@ impl Request<'_> {
         }
         let renewed = match slot.failure(began, self.tries_again) {
             Some(error) => Err(error),
-            None => self.renew(entry.as_mut(), &slot, &turn),
+            None => self.renew(entry.as_mut(), slot, &turn),
         };
         renewed.or_else(|error| self.old_token(entry, error))
     }

@@ -12,6 +12,7 @@ use super::outside_state::OutsideState;
 use super::program::{self, Product};
 use crate::env;
 use crate::error::Error;
+use crate::login::Login;
 use crate::options::{Options, Timeout};
 use crate::secret::Secret;
 use crate::system::{Program, System};
@@ -53,31 +54,44 @@ struct Answer {
     expires_on: Value,
 }
 
-pub fn new(options: &Options) -> Result<Azd, Error> {
-    azurecli::check_server(options)?;
-    Ok(Azd {
-        tenant_id: azurecli::check_tenant(options)?,
-        folder: options.azure_clis.azd_folder.clone(),
-        has_host: options.azure_clis.azd_has_host,
-        az: azurecli::State::new(options),
-    })
-}
+impl Login for Azd {
+    fn identify(&self, key: CacheKey) -> CacheKey {
+        key.with("tenant", self.tenant_id.as_deref().unwrap_or_default())
+    }
 
-pub fn acquire(
-    cli: &Azd,
-    scope: &Scope,
-    timeout: Timeout,
-    system: &dyn System,
-) -> Result<Token, Error> {
-    let product = &AZURE_DEVELOPER_CLI;
-    let output = program::ask(&cli.program(scope), product, scope, timeout, system)?;
-    let answer: Answer =
-        program::json_object(&output).ok_or_else(|| program::no_token(AZD, product))?;
-    let expires_on = answer.expires_on.as_str().and_then(moment);
-    program::token(AZD, product, answer.token, expires_on, system)
+    /// `None` if the state cannot be seen: no token may be kept then.
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        let mut state = OutsideState::default();
+        self.collect(&mut state).ok()?;
+        Some(state.fingerprint())
+    }
+
+    fn acquire(
+        &self,
+        scope: &Scope,
+        timeout: Timeout,
+        system: &dyn System,
+    ) -> Result<Token, Error> {
+        let product = &AZURE_DEVELOPER_CLI;
+        let output = program::ask(&self.program(scope), product, scope, timeout, system)?;
+        let answer: Answer =
+            program::json_object(&output).ok_or_else(|| program::no_token(AZD, product))?;
+        let expires_on = answer.expires_on.as_str().and_then(moment);
+        program::token(AZD, product, answer.token, expires_on, system)
+    }
 }
 
 impl Azd {
+    pub fn new(options: &Options) -> Result<Self, Error> {
+        azurecli::check_server(options)?;
+        Ok(Self {
+            tenant_id: azurecli::check_tenant(options)?,
+            folder: options.azure_clis.azd_folder.clone(),
+            has_host: options.azure_clis.azd_has_host,
+            az: azurecli::State::new(options),
+        })
+    }
+
     fn program(&self, scope: &Scope) -> Program {
         let mut args = vec!["auth", "token", "--output", "json", "--no-prompt"];
         args.extend(["--scope", scope.as_str()]);
@@ -116,19 +130,6 @@ fn moment(text: &str) -> Option<DateTime<Utc>> {
     Some(moment.to_utc())
 }
 
-/// `None` if the state cannot be seen: no token may be kept then.
-pub fn fingerprint(cli: &Azd) -> Option<Fingerprint> {
-    let mut state = OutsideState::default();
-    cli.collect(&mut state).ok()?;
-    Some(state.fingerprint())
-}
-
-/// Whose token this is.
-pub fn cache_key(cli: &Azd, key: CacheKey) -> CacheKey {
-    key.with("mode", "azd")
-        .with("tenant", cli.tenant_id.as_deref().unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -145,12 +146,12 @@ mod tests {
             typed.set(flag, value);
         }
         let (options, _) = Options::resolve(&typed, &Env::of(env)).expect("options");
-        (new(&options).expect("login"), options.timeout)
+        (Azd::new(&options).expect("login"), options.timeout)
     }
 
     fn acquire_with(flags: &[(Flag, &str)], system: &FakeSystem) -> Result<Token, Error> {
         let (azd, timeout) = login(flags, &[("HOME", "/home/alice")]);
-        acquire(&azd, &Scope::of_server("srv"), timeout, system)
+        azd.acquire(&Scope::of_server("srv"), timeout, system)
     }
 
     #[test]
@@ -232,7 +233,7 @@ mod tests {
             (env::AZD_CONFIG_DIR, azd.to_str().expect("UTF-8")),
             (env::AZURE_CONFIG_DIR, az.to_str().expect("UTF-8")),
         ];
-        let state = || fingerprint(&login(&[], &env).0).expect("seen");
+        let state = || login(&[], &env).0.fingerprint().expect("seen");
         let mut states = vec![state()];
         for (file, content) in [
             (azd.join("auth.json"), "alice"),
@@ -246,7 +247,7 @@ mod tests {
         }
         let host = (env::AZD_AUTH_ENDPOINT, "http://127.0.0.1:1");
         let hosted = login(&[], &[&env[..], &[host]].concat()).0;
-        assert_eq!(fingerprint(&hosted), None, "an editor signs in");
+        assert_eq!(hosted.fingerprint(), None, "an editor signs in");
         for folder in [azd, az] {
             let _ = fs::remove_dir_all(folder);
         }

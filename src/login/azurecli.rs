@@ -12,6 +12,7 @@ use super::program::{self, Product};
 use crate::env;
 use crate::error::Error;
 use crate::flag::Flag;
+use crate::login::Login;
 use crate::options::{Options, Timeout};
 use crate::secret::Secret;
 use crate::system::{Program, System};
@@ -85,16 +86,6 @@ struct Answer {
     expires_on: Value,
 }
 
-/// Neither az nor azd gets a value that could mean more than it says, as with the original.
-pub fn new(options: &Options) -> Result<AzureCli, Error> {
-    check_server(options)?;
-    Ok(AzureCli {
-        tenant_id: check_tenant(options)?,
-        subscription: program::check(Flag::Subscription, options.subscription.as_deref(), "._ -")?,
-        state: State::new(options),
-    })
-}
-
 pub(super) fn check_server(options: &Options) -> Result<(), Error> {
     program::check(Flag::ServerId, Some(&options.server_id), "._/:-").map(|_| ())
 }
@@ -103,21 +94,52 @@ pub(super) fn check_tenant(options: &Options) -> Result<Option<String>, Error> {
     program::check(Flag::TenantId, options.tenant_id.as_deref(), ".-")
 }
 
-pub fn acquire(
-    cli: &AzureCli,
-    scope: &Scope,
-    timeout: Timeout,
-    system: &dyn System,
-) -> Result<Token, Error> {
-    let output = program::ask(&cli.program(scope), &AZURE_CLI, scope, timeout, system)?;
-    let answer: Answer =
-        program::json_object(&output).ok_or_else(|| program::no_token(AZ, &AZURE_CLI))?;
-    let expires_on =
-        unix_time(&answer.unix_time).or_else(|| local_time(answer.expires_on.as_str()?));
-    program::token(AZ, &AZURE_CLI, answer.access_token, expires_on, system)
+impl Login for AzureCli {
+    fn identify(&self, key: CacheKey) -> CacheKey {
+        key.with("tenant", self.tenant_id.as_deref().unwrap_or_default())
+            .with(
+                "subscription",
+                self.subscription.as_deref().unwrap_or_default(),
+            )
+    }
+
+    /// `None` if az's state cannot be seen: no token may be kept then.
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        let mut state = OutsideState::default();
+        self.state.collect(&mut state).ok()?;
+        Some(state.fingerprint())
+    }
+
+    fn acquire(
+        &self,
+        scope: &Scope,
+        timeout: Timeout,
+        system: &dyn System,
+    ) -> Result<Token, Error> {
+        let output = program::ask(&self.program(scope), &AZURE_CLI, scope, timeout, system)?;
+        let answer: Answer =
+            program::json_object(&output).ok_or_else(|| program::no_token(AZ, &AZURE_CLI))?;
+        let expires_on =
+            unix_time(&answer.unix_time).or_else(|| local_time(answer.expires_on.as_str()?));
+        program::token(AZ, &AZURE_CLI, answer.access_token, expires_on, system)
+    }
 }
 
 impl AzureCli {
+    /// Neither az nor azd gets a value that could mean more than it says, as with the original.
+    pub fn new(options: &Options) -> Result<Self, Error> {
+        check_server(options)?;
+        Ok(Self {
+            tenant_id: check_tenant(options)?,
+            subscription: program::check(
+                Flag::Subscription,
+                options.subscription.as_deref(),
+                "._ -",
+            )?,
+            state: State::new(options),
+        })
+    }
+
     fn program(&self, scope: &Scope) -> Program {
         let mut args = vec!["account", "get-access-token", "--output", "json"];
         args.extend(["--resource", scope.resource()]);
@@ -151,23 +173,6 @@ fn local_time(text: &str) -> Option<DateTime<Utc>> {
         .from_local_datetime(&naive)
         .earliest()
         .map(|local| local.to_utc())
-}
-
-/// `None` if az's state cannot be seen: no token may be kept then.
-pub fn fingerprint(cli: &AzureCli) -> Option<Fingerprint> {
-    let mut state = OutsideState::default();
-    cli.state.collect(&mut state).ok()?;
-    Some(state.fingerprint())
-}
-
-/// Whose token this is.
-pub fn cache_key(cli: &AzureCli, key: CacheKey) -> CacheKey {
-    key.with("mode", "azurecli")
-        .with("tenant", cli.tenant_id.as_deref().unwrap_or_default())
-        .with(
-            "subscription",
-            cli.subscription.as_deref().unwrap_or_default(),
-        )
 }
 
 impl State {
@@ -238,12 +243,7 @@ mod tests {
 
     fn login_with(flags: &[(Flag, &str)], system: &FakeSystem) -> Result<Token, Error> {
         let options = options(flags, &[("HOME", "/home/alice")]);
-        acquire(
-            &new(&options)?,
-            &Scope::of_server(SCOPE),
-            options.timeout,
-            system,
-        )
+        AzureCli::new(&options)?.acquire(&Scope::of_server(SCOPE), options.timeout, system)
     }
 
     fn login(system: &FakeSystem) -> Result<Token, Error> {
@@ -451,7 +451,9 @@ mod tests {
     fn state(folder: &Path, env: &[(&str, &str)]) -> Option<Fingerprint> {
         let folder = folder.to_str().expect("UTF-8");
         let env = [&[("AZURE_CONFIG_DIR", folder)], env].concat();
-        fingerprint(&new(&options(&[], &env)).expect("login"))
+        AzureCli::new(&options(&[], &env))
+            .expect("login")
+            .fingerprint()
     }
 
     #[test]
@@ -507,8 +509,8 @@ mod tests {
         assert_ne!(state(&folders[0], &[]), state(&folders[1], &[]));
         fs::create_dir(folders[0].join("azureProfile.json")).expect("a folder in its place");
         assert_eq!(state(&folders[0], &[]), None);
-        let homeless = new(&options(&[], &[])).expect("login");
-        assert_eq!(fingerprint(&homeless), None);
+        let homeless = AzureCli::new(&options(&[], &[])).expect("login");
+        assert_eq!(homeless.fingerprint(), None);
         for folder in folders {
             let _ = fs::remove_dir_all(folder);
         }

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use crate::entra::{Client, ClientAuth, DeviceAuthorization, Grant};
 use crate::error::{Error, ErrorKind, one_line};
+use crate::login::Login;
 use crate::options::{Options, Timeout};
 use crate::retry::Deadline;
 use crate::secret::Secret;
 use crate::system::System;
 use crate::token::{Scope, Token};
+use crate::token_cache::CacheKey;
 
 /// What `slow_down` adds to the interval (RFC 8628 section 3.5).
 const SLOW_DOWN: Duration = Duration::from_secs(5);
@@ -16,40 +18,60 @@ const SLOW_DOWN: Duration = Duration::from_secs(5);
 /// The longest wait between two polls while the network is away.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
 
-pub fn new(options: &Options) -> Result<Client, Error> {
-    super::client(options, ClientAuth::Public)
+/// A public client whose person types a code elsewhere.
+#[derive(Debug)]
+pub struct DeviceCode(Client);
+
+impl DeviceCode {
+    pub fn new(options: &Options) -> Result<Self, Error> {
+        super::client(options, ClientAuth::Public).map(Self)
+    }
 }
 
-/// Shows the code and polls until the person has decided. The code's own life bounds the wait; `timeout` does so only
-/// if the person asked for it (Azure/kubelogin#641: MFA takes longer than a minute).
-pub fn acquire(
-    client: &Client,
-    scope: &Scope,
-    timeout: Timeout,
-    system: &dyn System,
-) -> Result<Token, Error> {
-    let network = Deadline::after(system, timeout.duration);
-    let exchange = client.exchange(system, network)?;
-    let code = exchange.device_authorization(scope, network)?;
-    system.prompt(&instructions(&code));
-
-    let patience = match timeout.is_given {
-        true => code.expires_in().min(network.remaining(system)),
-        false => code.expires_in(),
-    };
-    let end = Deadline::after(system, patience);
-    let device_code = Secret::new(code.device_code().secret().as_str());
-    let mut interval = code.interval();
-    while interval < end.remaining(system) {
-        system.sleep(interval);
-        let poll = Deadline::after(system, timeout.duration.min(end.remaining(system)));
-        match exchange.token(&Grant::DeviceCode(&device_code), scope, poll) {
-            Ok(token) => return Ok(token),
-            Err(error) => interval = next_wait(&error, interval).ok_or(error)?,
-        }
+impl Login for DeviceCode {
+    fn identify(&self, key: CacheKey) -> CacheKey {
+        self.0.identify(key)
     }
-    system.sleep(end.remaining(system));
-    Err(unanswered(patience, timeout))
+
+    fn refreshing_client(&self) -> Option<&Client> {
+        Some(&self.0)
+    }
+
+    fn asks_a_person(&self) -> bool {
+        true
+    }
+
+    /// Shows the code and polls until the person has decided. The code's own life bounds the wait; `timeout` does so
+    /// only if the person asked for it (Azure/kubelogin#641: MFA takes longer than a minute).
+    fn acquire(
+        &self,
+        scope: &Scope,
+        timeout: Timeout,
+        system: &dyn System,
+    ) -> Result<Token, Error> {
+        let network = Deadline::after(system, timeout.duration);
+        let exchange = self.0.exchange(system, network)?;
+        let code = exchange.device_authorization(scope, network)?;
+        system.prompt(&instructions(&code));
+
+        let patience = match timeout.is_given {
+            true => code.expires_in().min(network.remaining(system)),
+            false => code.expires_in(),
+        };
+        let end = Deadline::after(system, patience);
+        let device_code = Secret::new(code.device_code().secret().as_str());
+        let mut interval = code.interval();
+        while interval < end.remaining(system) {
+            system.sleep(interval);
+            let poll = Deadline::after(system, timeout.duration.min(end.remaining(system)));
+            match exchange.token(&Grant::DeviceCode(&device_code), scope, poll) {
+                Ok(token) => return Ok(token),
+                Err(error) => interval = next_wait(&error, interval).ok_or(error)?,
+            }
+        }
+        system.sleep(end.remaining(system));
+        Err(unanswered(patience, timeout))
+    }
 }
 
 /// The text for the person: Entra's own, else the same in our words. One line, whatever the server sent.
@@ -124,8 +146,8 @@ mod tests {
                 is_given: true,
             };
         }
-        let client = new(&options).expect("login");
-        acquire(&client, &Scope::of_server("srv"), options.timeout, system)
+        let login = DeviceCode::new(&options).expect("login");
+        login.acquire(&Scope::of_server("srv"), options.timeout, system)
     }
 
     fn seconds(naps: &[Duration]) -> Vec<u64> {

@@ -13,11 +13,13 @@ use oauth2::{CsrfToken, PkceCodeChallenge};
 
 use crate::entra::{self, AuthorizationRequest, Client, ClientAuth, Grant, ResponseMode};
 use crate::error::Error;
+use crate::login::Login;
 use crate::options::{Options, Timeout};
 use crate::retry::Deadline;
 use crate::secret::Secret;
 use crate::system::System;
 use crate::token::{Scope, Token};
+use crate::token_cache::CacheKey;
 use listener::{Answer, Listener};
 use page::Page;
 use redirect_url::RedirectUrl;
@@ -46,18 +48,25 @@ impl Interactive {
             login_hint: options.login_hint.clone(),
         })
     }
+}
 
-    pub fn client(&self) -> &Client {
-        &self.client
+impl Login for Interactive {
+    fn identify(&self, key: CacheKey) -> CacheKey {
+        let hint = self.login_hint.as_deref().unwrap_or_default();
+        self.client.identify(key).with("login hint", hint)
     }
 
-    pub fn login_hint(&self) -> Option<&str> {
-        self.login_hint.as_deref()
+    fn refreshing_client(&self) -> Option<&Client> {
+        Some(&self.client)
+    }
+
+    fn asks_a_person(&self) -> bool {
+        true
     }
 
     /// Listens, then opens the browser, then waits for the person, then gives the code for a token. `timeout` bounds
     /// the network; the person only if it was asked for.
-    pub fn acquire(
+    fn acquire(
         &self,
         scope: &Scope,
         timeout: Timeout,

@@ -13,7 +13,8 @@ use serde_json::Value;
 
 use super::outside_state::OutsideState;
 use crate::error::Error;
-use crate::options::Options;
+use crate::login::Login;
+use crate::options::{Options, Timeout};
 use crate::retry::{self, Deadline};
 use crate::secret::Secret;
 use crate::system::{HttpResponse, System};
@@ -56,65 +57,69 @@ impl Identity {
     }
 }
 
-/// The client ID beats the resource ID, as with the original.
-pub fn new(options: &Options) -> Result<ManagedIdentity, Error> {
-    let identity = match (&options.client_id, &options.identity_resource_id) {
-        (Some(id), _) => Identity::ClientId(id.clone()),
-        (None, Some(id)) => Identity::ResourceId(id.clone()),
-        (None, None) => Identity::System,
-    };
-    let host = Host::detect(&options.identity_host)?;
-    host.check(&identity)?;
-    Ok(ManagedIdentity {
-        host,
-        identity,
-        resource_id_is_unused: options.client_id.is_some()
-            && options.identity_resource_id.is_some(),
-    })
-}
-
-pub fn acquire(
-    managed: &ManagedIdentity,
-    scope: &Scope,
-    deadline: Deadline,
-    system: &dyn System,
-) -> Result<Token, Error> {
-    let ManagedIdentity { host, identity, .. } = managed;
-    if managed.resource_id_is_unused {
-        system.tell("--identity-resource-id is not used: --client-id (or AZURE_CLIENT_ID) says which identity it is");
-    }
-    let request = host.request(scope.resource(), identity)?;
-    let now = system.now();
-    let answer = match host {
-        Host::Imds => imds::send(system, &request, deadline),
-        Host::Arc { key_folder, .. } => arc::send(system, request, key_folder, deadline),
-        _ => retry::send(system, &request, host.via(), deadline).map_err(unreachable),
-    };
-    read(
-        host,
-        identity,
-        &answer.map_err(|error| error.context(host))?,
-        now,
-    )
-}
-
-/// Whose token this is.
-pub fn cache_key(managed: &ManagedIdentity, key: CacheKey) -> CacheKey {
-    let key = key.with("mode", "msi").with("host", &managed.host.place());
-    match &managed.identity {
-        Identity::System => key,
-        Identity::ClientId(id) => key.with("client", id),
-        Identity::ResourceId(id) => key.with("resource", id),
+impl ManagedIdentity {
+    /// The client ID beats the resource ID, as with the original.
+    pub fn new(options: &Options) -> Result<Self, Error> {
+        let identity = match (&options.client_id, &options.identity_resource_id) {
+            (Some(id), _) => Identity::ClientId(id.clone()),
+            (None, Some(id)) => Identity::ResourceId(id.clone()),
+            (None, None) => Identity::System,
+        };
+        let host = Host::detect(&options.identity_host)?;
+        host.check(&identity)?;
+        Ok(Self {
+            host,
+            identity,
+            resource_id_is_unused: options.client_id.is_some()
+                && options.identity_resource_id.is_some(),
+        })
     }
 }
 
-/// The machine: the same home may be on several, each with an identity of its own. On Windows no two share a cache.
-pub fn fingerprint() -> Option<Fingerprint> {
-    let mut machine = OutsideState::default();
-    for file in ["/etc/machine-id", "/proc/sys/kernel/hostname"] {
-        machine.add_file(Path::new(file)).ok()?;
+impl Login for ManagedIdentity {
+    fn identify(&self, key: CacheKey) -> CacheKey {
+        let key = key.with("host", &self.host.place());
+        match &self.identity {
+            Identity::System => key,
+            Identity::ClientId(id) => key.with("client", id),
+            Identity::ResourceId(id) => key.with("resource", id),
+        }
     }
-    Some(machine.fingerprint())
+
+    /// The machine: the same home may be on several, each with an identity of its own. On Windows no two share a cache.
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        let mut machine = OutsideState::default();
+        for file in ["/etc/machine-id", "/proc/sys/kernel/hostname"] {
+            machine.add_file(Path::new(file)).ok()?;
+        }
+        Some(machine.fingerprint())
+    }
+
+    fn acquire(
+        &self,
+        scope: &Scope,
+        timeout: Timeout,
+        system: &dyn System,
+    ) -> Result<Token, Error> {
+        let Self { host, identity, .. } = self;
+        let deadline = Deadline::after(system, timeout.duration);
+        if self.resource_id_is_unused {
+            system.tell("--identity-resource-id is not used: --client-id (or AZURE_CLIENT_ID) says which identity it is");
+        }
+        let request = host.request(scope.resource(), identity)?;
+        let now = system.now();
+        let answer = match host {
+            Host::Imds => imds::send(system, &request, deadline),
+            Host::Arc { key_folder, .. } => arc::send(system, request, key_folder, deadline),
+            _ => retry::send(system, &request, host.via(), deadline).map_err(unreachable),
+        };
+        read(
+            host,
+            identity,
+            &answer.map_err(|error| error.context(host))?,
+            now,
+        )
+    }
 }
 
 /// The way out of a network error: no proxy is ever in play here.
@@ -288,6 +293,10 @@ mod tests {
         ),
         ("IMDS_ENDPOINT", "http://127.0.0.1:40342"),
     ];
+    const TIMEOUT: Timeout = Timeout {
+        duration: Duration::from_secs(60),
+        is_given: false,
+    };
     const CLIENT_ID: (Flag, &str) = (Flag::ClientId, "cid");
     const RESOURCE_ID: (Flag, &str) = (Flag::IdentityResourceId, "/subscriptions/s/x");
 
@@ -297,7 +306,7 @@ mod tests {
             typed.set(flag, value);
         }
         let (options, _) = Options::resolve(&typed, &Env::of(env)).expect("options");
-        new(&options)
+        ManagedIdentity::new(&options)
     }
 
     fn acquire_on(
@@ -305,13 +314,7 @@ mod tests {
         flags: &[(Flag, &str)],
         env: &[(&str, &str)],
     ) -> Result<Token, Error> {
-        let deadline = Deadline::after(system, Duration::from_secs(60));
-        acquire(
-            &login(flags, env)?,
-            &Scope::of_server("srv"),
-            deadline,
-            system,
-        )
+        login(flags, env)?.acquire(&Scope::of_server("srv"), TIMEOUT, system)
     }
 
     /// `METHOD URL name=value...` of the only request, its headers in their order, and its body.
@@ -576,10 +579,14 @@ mod tests {
             assert_eq!(seconds(&system), [1, 2, 4], "{status}");
         }
         let system = FakeSystem::new((0..8).map(|_| FakeSystem::json(410, "")));
-        let deadline = Deadline::after(&system, Duration::from_secs(120));
+        let timeout = Timeout {
+            duration: Duration::from_secs(120),
+            ..TIMEOUT
+        };
         let identity = login(&[], &[]).expect("login");
-        let error =
-            acquire(&identity, &Scope::of_server("srv"), deadline, &system).expect_err("gone");
+        let error = identity
+            .acquire(&Scope::of_server("srv"), timeout, &system)
+            .expect_err("gone");
         assert!(error.to_string().contains("answered 410"), "{error}");
         assert_eq!(system.elapsed().as_secs(), 71);
 

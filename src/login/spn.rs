@@ -4,17 +4,46 @@ use crate::entra::certificate::CertificateFile;
 use crate::entra::{Client, ClientAuth, Grant};
 use crate::error::Error;
 use crate::flag::Flag;
-use crate::options::{Options, missing};
+use crate::login::Login;
+use crate::options::{Options, Timeout, missing};
 use crate::retry::Deadline;
 use crate::system::System;
 use crate::token::{Scope, Token};
+use crate::token_cache::{CacheKey, Fingerprint};
 
-pub fn new(options: &Options) -> Result<Client, Error> {
-    let client = super::client(options, ClientAuth::Public)?;
-    Ok(Client {
-        auth: auth(options)?,
-        ..client
-    })
+/// An application that acts for itself.
+#[derive(Debug)]
+pub struct Spn(Client);
+
+impl Spn {
+    pub fn new(options: &Options) -> Result<Self, Error> {
+        let client = super::client(options, ClientAuth::Public)?;
+        Ok(Self(Client {
+            auth: auth(options)?,
+            ..client
+        }))
+    }
+}
+
+impl Login for Spn {
+    fn identify(&self, key: CacheKey) -> CacheKey {
+        self.0.identify(key)
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        Some(Fingerprint::of(&self.0.auth.secrets()))
+    }
+
+    fn acquire(
+        &self,
+        scope: &Scope,
+        timeout: Timeout,
+        system: &dyn System,
+    ) -> Result<Token, Error> {
+        let deadline = Deadline::after(system, timeout.duration);
+        let exchange = self.0.exchange(system, deadline)?;
+        exchange.token(&Grant::ClientCredentials, scope, deadline)
+    }
 }
 
 /// A certificate beats a secret, as in the original.
@@ -29,17 +58,6 @@ fn auth(options: &Options) -> Result<ClientAuth, Error> {
         )
     });
     secret.map(ClientAuth::Secret)
-}
-
-pub fn acquire(
-    client: &Client,
-    scope: &Scope,
-    deadline: Deadline,
-    system: &dyn System,
-) -> Result<Token, Error> {
-    client
-        .exchange(system, deadline)?
-        .token(&Grant::ClientCredentials, scope, deadline)
 }
 
 #[cfg(test)]
@@ -75,9 +93,7 @@ mod tests {
 
     fn login(given: &[(Flag, &str)], system: &FakeSystem) -> Result<Token, Error> {
         let (options, _) = options(given);
-        let client = new(&options)?;
-        let deadline = Deadline::after(system, options.timeout.duration);
-        acquire(&client, &Scope::of_server("srv"), deadline, system)
+        Spn::new(&options)?.acquire(&Scope::of_server("srv"), options.timeout, system)
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The cache folder: reads what may be anything, writes what only the person can read.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -49,21 +49,25 @@ impl Folder {
     /// The content of a file; `None` if there is none, or anything but a regular file of ours and of sane size.
     /// Never waits, whatever stands at that name.
     pub fn read(&self, name: &str) -> Option<Vec<u8>> {
-        let file = platform::open_careful(OpenOptions::new().read(true), &self.path.join(name));
-        let file = file.ok()?;
+        self.read_if(name, |_| true)
+    }
+
+    /// The content of a file; `None` if anybody else can read it.
+    pub fn read_private(&self, name: &str) -> Option<Vec<u8>> {
+        self.read_if(name, platform::is_private)
+    }
+
+    fn read_if(&self, name: &str, is_good: impl Fn(&Metadata) -> bool) -> Option<Vec<u8>> {
+        let path = self.path.join(name);
+        let file = platform::open_careful(OpenOptions::new().read(true), &path).ok()?;
         let metadata = file.metadata().ok()?;
-        if !metadata.is_file() || !platform::is_ours(&metadata) || metadata.len() > LARGEST_FILE {
+        let is_sane = metadata.is_file() && metadata.len() <= LARGEST_FILE;
+        if !is_sane || !platform::is_ours(&metadata) || !is_good(&metadata) {
             return None;
         }
         let mut content = Vec::with_capacity(usize::try_from(metadata.len()).ok()? + 1);
         file.take(LARGEST_FILE).read_to_end(&mut content).ok()?;
         Some(content)
-    }
-
-    /// The content of a file that nobody else can read.
-    pub fn read_private(&self, name: &str) -> Option<Vec<u8>> {
-        let metadata = fs::symlink_metadata(self.path.join(name)).ok()?;
-        self.read(name).filter(|_| platform::is_private(&metadata))
     }
 
     /// Replaces a file as a whole: a reader finds the old content or the new. The caller holds the lock that guards

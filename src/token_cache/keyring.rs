@@ -3,6 +3,11 @@
 //! Linux: the kernel's keyring, which answers in microseconds and forgets at reboot, filled from the Secret Service of
 //! a desktop, which remembers. macOS: the Keychain. Windows: the Credential Manager.
 
+#[cfg(target_os = "linux")]
+use std::{cell::Cell, sync::mpsc, thread, time::Duration};
+
+use zeroize::Zeroizing;
+
 use super::seal::SealingKey;
 
 /// The name under which the platform's stores keep our keys; the account is the cache folder.
@@ -12,6 +17,19 @@ const SERVICE: &str = "kubelogin token cache";
 pub struct Keyring {
     /// The cache folder's path, for people who look into their keyring.
     account: String,
+    /// It kept us waiting once: one wait a run is enough.
+    #[cfg(target_os = "linux")]
+    secret_service_hangs: Cell<bool>,
+}
+
+/// For how long a keyring remembers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// As long as that keyring does.
+    Lasting,
+    /// Not as long as it should: a part of it hangs.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "Linux only"))]
+    UntilReboot,
 }
 
 /// Why the keyring could not be used, for the person.
@@ -19,34 +37,36 @@ pub type Unavailable = String;
 
 impl Keyring {
     pub fn new(account: String) -> Self {
-        Self { account }
+        Self {
+            account,
+            #[cfg(target_os = "linux")]
+            secret_service_hangs: Cell::new(false),
+        }
     }
 }
 
-/// A read of the Secret Service and its default, as the platform's one store.
-fn entry(account: &str) -> keyring::Result<keyring::Entry> {
+/// The item in the platform's store: the Keychain, the Credential Manager or the Secret Service.
+fn item(account: &str) -> keyring::Result<keyring::Entry> {
     keyring::Entry::new(SERVICE, account)
 }
 
-fn read_entry(account: &str) -> Result<Option<SealingKey>, Unavailable> {
-    match entry(account).and_then(|entry| entry.get_secret()) {
-        Ok(bytes) => Ok(SealingKey::from_bytes(&zeroize::Zeroizing::new(bytes))),
+fn read_item(account: &str) -> keyring::Result<Option<SealingKey>> {
+    match item(account).and_then(|item| item.get_secret()) {
+        Ok(bytes) => Ok(SealingKey::from_bytes(&Zeroizing::new(bytes))),
         Err(keyring::Error::NoEntry) => Ok(None),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(error),
     }
 }
 
-fn write_entry(account: &str, key: &SealingKey) -> Result<(), Unavailable> {
-    entry(account)
-        .and_then(|entry| entry.set_secret(key.expose()))
-        .map_err(|error| error.to_string())
+fn write_item(account: &str, key: &SealingKey) -> keyring::Result<()> {
+    item(account)?.set_secret(key.expose())
 }
 
-fn remove_entry(account: &str) -> Result<(), Unavailable> {
-    match entry(account).and_then(|entry| entry.delete_credential()) {
+fn remove_item(account: &str) -> keyring::Result<()> {
+    match item(account).and_then(|item| item.delete_credential()) {
         // Where there is no store there is no key of ours.
-        Ok(()) | Err(keyring::Error::NoEntry | keyring::Error::NoDefaultStore) => Ok(()),
-        Err(error) => Err(error.to_string()),
+        Err(keyring::Error::NoEntry | keyring::Error::NoDefaultStore) => Ok(()),
+        other => other,
     }
 }
 
@@ -54,17 +74,18 @@ fn remove_entry(account: &str) -> Result<(), Unavailable> {
 impl Keyring {
     /// The key; `Ok(None)` if there is none, or it is damaged.
     pub fn find(&self) -> Result<Option<SealingKey>, Unavailable> {
-        read_entry(&self.account)
+        read_item(&self.account).map_err(|error| error.to_string())
     }
 
     /// Keeps `key`.
-    pub fn keep(&self, key: &SealingKey) -> Result<(), Unavailable> {
-        write_entry(&self.account, key)
+    pub fn keep(&self, key: &SealingKey) -> Result<Memory, Unavailable> {
+        let written = write_item(&self.account, key).map_err(|error| error.to_string());
+        written.map(|()| Memory::Lasting)
     }
 
     /// Forgets the key; a missing one is fine.
     pub fn forget(&self) -> Result<(), Unavailable> {
-        remove_entry(&self.account)
+        remove_item(&self.account).map_err(|error| error.to_string())
     }
 }
 
@@ -77,46 +98,57 @@ impl Keyring {
         if let Some(key) = kernel::find(&name)? {
             return Ok(Some(key));
         }
-        let key = self.ask_secret_service(read_entry).ok().flatten();
-        if let Some(key) = &key {
-            kernel::keep(&name, key)?;
-        }
-        Ok(key)
+        let Some(Ok(Some(key))) = self.ask_secret_service(read_item) else {
+            return Ok(None);
+        };
+        kernel::keep(&name, &key)?;
+        Ok(Some(key))
     }
 
     /// Keeps `key` in the kernel, and where there is a Secret Service in that too, so that it outlives a reboot.
-    pub fn keep(&self, key: &SealingKey) -> Result<(), Unavailable> {
+    pub fn keep(&self, key: &SealingKey) -> Result<Memory, Unavailable> {
         kernel::keep(&self.name(), key)?;
         let key = key.clone();
-        let _ = self.ask_secret_service(move |account| write_entry(account, &key));
-        Ok(())
+        let written = self.ask_secret_service(move |account| write_item(account, &key));
+        Ok(match written {
+            // Without a Secret Service nobody expects more than the kernel can.
+            Some(Ok(()) | Err(keyring::Error::NoDefaultStore)) => Memory::Lasting,
+            Some(Err(_)) | None => Memory::UntilReboot,
+        })
     }
 
     /// Forgets the key; a missing one is fine.
     pub fn forget(&self) -> Result<(), Unavailable> {
-        let service = self.ask_secret_service(remove_entry);
-        kernel::forget(&self.name()).and(service)
+        let removed = self.ask_secret_service(remove_item);
+        kernel::forget(&self.name())?;
+        match removed {
+            Some(removed) => removed.map_err(|error| format!("the Secret Service: {error}")),
+            None => Err("the Secret Service does not answer".into()),
+        }
     }
 
     fn name(&self) -> String {
         format!("{SERVICE} {}", self.account)
     }
 
-    /// Asks the Secret Service and waits two seconds at most: a daemon that hangs, or asks the person to unlock a
-    /// collection, must not stand in the way of a login.
+    /// Asks the Secret Service and waits two seconds at most, in which it may well unlock its collection: a daemon that
+    /// hangs, or waits for the person, must not stand in the way of a login. `None` if no answer came.
     fn ask_secret_service<T: Send + 'static>(
         &self,
-        ask: impl FnOnce(&str) -> Result<T, Unavailable> + Send + 'static,
-    ) -> Result<T, Unavailable> {
-        const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
-        let (answer, answered) = std::sync::mpsc::channel();
+        ask: impl FnOnce(&str) -> keyring::Result<T> + Send + 'static,
+    ) -> Option<keyring::Result<T>> {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        if self.secret_service_hangs.get() {
+            return None;
+        }
+        let (answer, answered) = mpsc::channel();
         let account = self.account.clone();
-        std::thread::Builder::new()
+        thread::Builder::new()
             .spawn(move || answer.send(ask(&account)))
-            .map_err(|error| error.to_string())?;
-        answered
-            .recv_timeout(PATIENCE)
-            .unwrap_or_else(|_| Err("the Secret Service did not answer in time".into()))
+            .ok()?;
+        let answer = answered.recv_timeout(PATIENCE).ok();
+        self.secret_service_hangs.set(answer.is_none());
+        answer
     }
 }
 

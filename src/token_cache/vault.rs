@@ -1,11 +1,12 @@
 //! The vault: where the sealing key lives, and the step down where the first place does not work.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::flight;
 use super::folder::Folder;
-use super::keyring::Keyring;
+use super::keyring::{Keyring, Memory};
 use super::seal::SealingKey;
 use crate::options::Storage;
 use crate::system::System;
@@ -35,26 +36,28 @@ impl Place {
 }
 
 pub struct Vault<'a> {
-    folder: &'a Folder,
     storage: Storage,
     system: &'a dyn System,
+    keyring: OnceCell<Keyring>,
 }
 
 impl<'a> Vault<'a> {
-    pub fn new(folder: &'a Folder, storage: Storage, system: &'a dyn System) -> Self {
+    pub fn new(storage: Storage, system: &'a dyn System) -> Self {
         Self {
-            folder,
             storage,
             system,
+            keyring: OnceCell::new(),
         }
     }
 
     /// The key that opens what was sealed with the key of this place; `None` if it is gone, or the person does not
     /// want it from there.
-    pub fn key_of(&self, place: Place) -> Option<SealingKey> {
+    pub fn key_of(&self, place: Place, folder: &Folder) -> Option<SealingKey> {
         match (place, self.storage) {
-            (Place::Keyring, Storage::Auto | Storage::Keyring) => self.keyring().find().ok()?,
-            (Place::Disk, Storage::Auto | Storage::Disk) => self.read_disk_key(),
+            (Place::Keyring, Storage::Auto | Storage::Keyring) => {
+                self.keyring(folder).find().ok()?
+            }
+            (Place::Disk, Storage::Auto | Storage::Disk) => Self::read_disk_key(folder),
             _ => None,
         }
     }
@@ -63,58 +66,66 @@ impl<'a> Vault<'a> {
     ///
     /// # Errors
     /// Why there is none, for the person.
-    pub fn key(&self) -> Result<(Place, SealingKey), String> {
+    pub fn key(&self, folder: &Folder) -> Result<(Place, SealingKey), String> {
         match self.storage {
-            Storage::Keyring => self.keyring_key(),
-            Storage::Disk => self.disk_key(|| {}),
+            Storage::Keyring => self.keyring_key(folder),
+            Storage::Disk => self.disk_key(folder, || {}),
             // Said when the key file is made, so once on a machine and not on every call.
-            Storage::Auto => self
-                .keyring_key()
-                .or_else(|why| self.disk_key(|| self.system.tell(&step_down(&why, self.folder)))),
+            Storage::Auto => self.keyring_key(folder).or_else(|why| {
+                self.disk_key(folder, || self.system.tell(&step_down(&why, folder)))
+            }),
             Storage::None => Err("no token is to be kept".into()),
         }
     }
 
     /// Forgets every key of this folder, wherever it is.
-    pub fn forget(&self) -> Result<(), String> {
-        let keyring = self.keyring().forget();
-        let disk = self.folder.remove(KEY_FILE);
+    pub fn forget(&self, folder: &Folder) -> Result<(), String> {
+        let keyring = self.keyring(folder).forget();
+        let disk = folder.remove(KEY_FILE);
         disk.map_err(|error| format!("{KEY_FILE}: {error}"))?;
         keyring
     }
 
-    fn keyring_key(&self) -> Result<(Place, SealingKey), String> {
-        let keyring = self.keyring();
+    fn keyring_key(&self, folder: &Folder) -> Result<(Place, SealingKey), String> {
+        let keyring = self.keyring(folder);
         let made = || {
             let key = SealingKey::random().ok_or("there are no random numbers")?;
-            keyring.keep(&key).map(|()| key)
+            if keyring.keep(&key)? == Memory::UntilReboot {
+                self.system.tell(UNTIL_REBOOT);
+            }
+            Ok(key)
         };
-        self.find_or_make(|| keyring.find(), made)
+        self.find_or_make(folder, || keyring.find(), made)
             .map(|key| (Place::Keyring, key))
     }
 
-    fn disk_key(&self, told: impl FnOnce()) -> Result<(Place, SealingKey), String> {
+    fn disk_key(
+        &self,
+        folder: &Folder,
+        told: impl FnOnce(),
+    ) -> Result<(Place, SealingKey), String> {
         let made = || {
             let key = SealingKey::random().ok_or("there are no random numbers")?;
-            let written = self.folder.replace(KEY_FILE, key.expose());
+            let written = folder.replace(KEY_FILE, key.expose());
             written.map_err(|error| format!("{KEY_FILE}: {error}"))?;
             told();
             Ok(key)
         };
-        self.find_or_make(|| Ok(self.read_disk_key()), made)
+        self.find_or_make(folder, || Ok(Self::read_disk_key(folder)), made)
             .map(|key| (Place::Disk, key))
     }
 
     /// Looks, and if there is nothing, looks again and makes a key while no neighbour can.
     fn find_or_make(
         &self,
+        folder: &Folder,
         find: impl Fn() -> Result<Option<SealingKey>, String>,
         make: impl FnOnce() -> Result<SealingKey, String>,
     ) -> Result<SealingKey, String> {
         if let Some(key) = find()? {
             return Ok(key);
         }
-        let file = self.folder.lock_file(LOCK_FILE);
+        let file = folder.lock_file(LOCK_FILE);
         let file = file.map_err(|error| format!("{LOCK_FILE}: {error}"))?;
         let _lock = flight::wait(file, PATIENCE, self.system, || {});
         match find()? {
@@ -123,15 +134,17 @@ impl<'a> Vault<'a> {
         }
     }
 
-    fn read_disk_key(&self) -> Option<SealingKey> {
-        let bytes = self.folder.read_private(KEY_FILE)?;
+    fn read_disk_key(folder: &Folder) -> Option<SealingKey> {
+        let bytes = folder.read_private(KEY_FILE)?;
         SealingKey::from_bytes(&zeroize::Zeroizing::new(bytes))
     }
 
     /// The keyring of this folder. One folder has one name, by whichever way it was reached.
-    fn keyring(&self) -> Keyring {
-        let path = canonical(self.folder.path());
-        Keyring::new(path.to_string_lossy().into_owned())
+    fn keyring(&self, folder: &Folder) -> &Keyring {
+        self.keyring.get_or_init(|| {
+            let path = canonical(folder.path());
+            Keyring::new(path.to_string_lossy().into_owned())
+        })
     }
 }
 
@@ -143,6 +156,9 @@ fn canonical(path: &Path) -> PathBuf {
         _ => path.to_owned(),
     }
 }
+
+const UNTIL_REBOOT: &str =
+    "The Secret Service is locked or does not answer: tokens are kept until the next reboot only";
 
 fn step_down(why: &str, folder: &Folder) -> String {
     format!(

@@ -200,7 +200,13 @@ fn a_variable_that_overrides_a_typed_flag_is_told_by_name_only() {
         output.stderr,
         "AZURE_CLIENT_SECRET overrides --client-secret; --disable-environment-override keeps the flag\n"
     );
-    let error = typed.arg("--disable-environment-override").run();
+    let error = typed
+        .args([
+            "--disable-environment-override",
+            "--token-cache-storage",
+            "disk",
+        ])
+        .run();
     error.hides(&["typed-secret", CLIENT_SECRET]);
     assert!(error.error().contains("AADSTS7000215"));
 }

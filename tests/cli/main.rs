@@ -13,6 +13,7 @@ mod azd;
 #[cfg(unix)]
 mod azurecli;
 mod get_token; // requests, prompts, stdout and errors of a login
+mod interactive; // a sign-in with a browser: addresses, answers, pages, openers
 mod msi; // managed identity endpoints on loopback; IMDS has a fixed address that no test may touch
 mod network; // bad networks, bad certificates, odd answers
 mod stand_in; // the stand-ins themselves: what they serve, and what they refuse

@@ -264,7 +264,11 @@ fn the_cache_is_where_the_flag_says_else_where_the_variable_says() {
     }
     let kubelogin = spn(&entra)
         .env("KUBECACHEDIR", &variable)
-        .arg("--disable-environment-override")
+        .args([
+            "--disable-environment-override",
+            "--token-cache-storage",
+            "disk",
+        ])
         .args(["--client-secret", CLIENT_SECRET]);
     kubelogin.run().token();
     entry_in(&variable);
@@ -343,7 +347,7 @@ fn whatever_stands_in_place_of_an_entry_is_a_miss() {
     let mut check = |what: &str, put: &dyn Fn()| {
         let _ = fs::remove_file(&entry);
         put();
-        kubelogin.run().token();
+        run_bounded(&kubelogin).token();
         misses += 1;
         assert_eq!(entra.logins(), misses, "{what}");
         let again = kubelogin.run();
@@ -445,17 +449,15 @@ fn logging_out_says_what_could_not_be_removed() {
     assert!(file.exists());
 }
 
-/// Ten seconds of sudden deaths: whatever was going on, the next one finds a sound cache and no lock.
+/// Sudden deaths at every moment of a refresh: the next one finds a sound cache and no lock.
 #[test]
 fn two_hundred_kills_leave_no_damage() {
     let entra = FakeEntra::start_with(|rules| rules.token_lifetime = SHORT_LIFE);
     let kubelogin = devicecode(&entra);
-    let mut alive = kubelogin.run().token();
-    let took = {
-        let began = std::time::Instant::now();
-        alive = kubelogin.run().token();
-        began.elapsed()
-    };
+    kubelogin.run().token();
+    let began = std::time::Instant::now();
+    let mut last = kubelogin.run().token();
+    let took = began.elapsed();
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
     for round in 0..200 {
         random ^= random << 13;
@@ -467,13 +469,25 @@ fn two_hundred_kills_leave_no_damage() {
         running.wait();
         if round % 20 == 19 {
             let token = kubelogin.run().token();
-            assert_ne!(token, alive, "a refresh, and no lock in its way");
-            alive = token;
+            assert_ne!(token, last, "a refresh, and no lock in its way");
+            last = token;
         }
     }
     assert_eq!(entra.prompts(), 1, "the refresh token was never lost");
     let left = names(&cache_of(&kubelogin));
     assert!(left.iter().all(|name| !name.ends_with(".tmp")), "{left:?}");
+}
+
+/// Runs the program, and ends it if it waits for something that never comes.
+fn run_bounded(kubelogin: &Kubelogin) -> Output {
+    #[cfg(unix)]
+    return unix::run_after(kubelogin, || {
+        // SAFETY: alarm has no preconditions.
+        unsafe { libc::alarm(30) };
+        Ok(())
+    });
+    #[cfg(not(unix))]
+    kubelogin.run()
 }
 
 #[cfg(unix)]
@@ -493,7 +507,7 @@ mod unix {
     use super::*;
 
     /// Runs the program after `prepare` changed its process.
-    fn run_after(
+    pub fn run_after(
         kubelogin: &Kubelogin,
         prepare: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
     ) -> Output {
@@ -591,6 +605,25 @@ mod unix {
         assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
         assert_eq!(names(place.path()), [""; 0]);
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_kept_in_a_folder_that_belongs_to_another_user() {
+        let entra = FakeEntra::start();
+        let kubelogin = spn(&entra).args(["--cache-dir", "/tmp"]); // everybody may write, but it is root's
+        let before = names(Path::new("/tmp"));
+        let output = run_without_rights(&kubelogin);
+        output.token();
+        assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+        assert!(output.stderr.contains("another user"), "{}", output.stderr);
+        let new = names(Path::new("/tmp"));
+        let is_cache = |name: &&String| name.ends_with(".lock") || name.ends_with(".token");
+        let new: Vec<_> = new
+            .iter()
+            .filter(|name| !before.contains(name))
+            .filter(is_cache)
+            .collect();
+        assert_eq!(new, [""; 0]);
     }
 }
 

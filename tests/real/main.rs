@@ -5,7 +5,9 @@
 #[path = "../support/support.rs"]
 mod support;
 
+mod browser; // signs in as a person would, and takes pictures of what the person sees
 mod kubectl; // runs kubelogin from a kubeconfig's exec stanza
+mod secret_service; // a desktop: the sealing key outlives a reboot
 
 use std::path::PathBuf;
 

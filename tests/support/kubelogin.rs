@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 
@@ -16,7 +17,7 @@ use super::temp_dir::TempDir;
 
 /// The real binary with a home, a working folder and a PATH of its own. One value, many runs: they share the home.
 pub struct Kubelogin {
-    room: TempDir,
+    room: Arc<TempDir>,
     args: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     stdin: Vec<u8>,
@@ -28,7 +29,7 @@ impl Kubelogin {
         let (home, programs) = (room.folder("home"), room.folder("bin"));
         room.folder("work");
         let kubelogin = Self {
-            room,
+            room: Arc::new(room),
             args: Vec::new(),
             environment: Vec::new(),
             stdin: Vec::new(),
@@ -178,6 +179,7 @@ impl Kubelogin {
             stdout,
             stderr,
             shown,
+            _room: Arc::clone(&self.room),
             home: self.home(),
             work: self.work(),
             before,
@@ -196,6 +198,8 @@ pub struct Running {
     stderr: Receiver<String>,
     /// What came from `stderr` so far.
     shown: String,
+    /// It runs in it, whatever became of the [`Kubelogin`].
+    _room: Arc<TempDir>,
     home: PathBuf,
     work: PathBuf,
     before: [BTreeSet<OsString>; 2],

@@ -120,7 +120,7 @@ fn explanation(error: &Error) -> String {
     if let Some(remedy) = lines.next() {
         body.push_str(&format!("<p>{remedy}</p>"));
     }
-    body.push_str("<p>This tab can be closed; the terminal shows the same message.</p>");
+    body.push_str("<p>You can close this tab; the terminal shows the same message.</p>");
     for reference in lines {
         body.push_str(&format!("<p class=\"quiet\">{reference}</p>"));
     }

@@ -1,0 +1,61 @@
+//! A sign-in that failed: its error is for all who waited for it, and for the caller that runs us again at once.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::key::Fingerprint;
+use crate::error::Error;
+
+/// kubectl runs a failing plugin up to five times within one command, each at once after the other. For this long the
+/// same caller gets the same error, instead of a prompt or a wrong password sent again: five lock an account. A person
+/// who runs the command again comes with a new caller, and so with a new attempt.
+const LIFE: TimeDelta = TimeDelta::seconds(10);
+
+/// The same where the caller is not known: shorter than it takes a person to read the error and try again.
+const LIFE_WITHOUT_CALLER: TimeDelta = TimeDelta::seconds(2);
+
+/// The failure, as it is sealed.
+#[derive(Serialize, Deserialize)]
+pub struct SealedFailure {
+    /// Unix milliseconds.
+    failed_on: i64,
+    caller: Option<String>,
+    pub error: Error,
+    fingerprint: Fingerprint,
+}
+
+impl SealedFailure {
+    pub fn new(
+        error: &Error,
+        failed_on: DateTime<Utc>,
+        caller: Option<String>,
+        fingerprint: &Fingerprint,
+    ) -> Self {
+        Self {
+            failed_on: failed_on.timestamp_millis(),
+            caller,
+            error: error.clone(),
+            fingerprint: fingerprint.clone(),
+        }
+    }
+
+    /// True if it failed with the same secrets.
+    pub fn is_of(&self, fingerprint: &Fingerprint) -> bool {
+        self.fingerprint == *fingerprint
+    }
+
+    /// True if it failed while someone who `began` then has been waiting.
+    pub fn was_waited_for(&self, began: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        (began.timestamp_millis()..=now.timestamp_millis()).contains(&self.failed_on)
+    }
+
+    /// True if it failed for the same caller a moment ago.
+    pub fn repeats(&self, now: DateTime<Utc>, caller: Option<String>) -> bool {
+        let life = match &caller {
+            Some(_) => LIFE,
+            None => LIFE_WITHOUT_CALLER,
+        };
+        let age = now.timestamp_millis() - self.failed_on;
+        self.caller == caller && (0..life.num_milliseconds()).contains(&age)
+    }
+}

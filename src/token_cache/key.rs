@@ -1,0 +1,94 @@
+//! Whose token it is: the name of an entry, and what must be the same though it must not be seen.
+
+use ring::digest::{Context, SHA256};
+use serde::{Deserialize, Serialize};
+
+use crate::token::Scope;
+
+/// Who a token is for: name and value of everything that could bring a different one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheKey(Vec<(&'static str, String)>);
+
+impl CacheKey {
+    /// What every login has: its mode and its scope.
+    pub fn new(mode: &str, scope: &Scope) -> Self {
+        Self(Vec::new())
+            .with("mode", mode)
+            .with("scope", scope.as_str())
+    }
+
+    /// Adds a value that tells this login from others.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.0.push((name, value.to_owned()));
+        self
+    }
+
+    pub fn digest(&self) -> [u8; 32] {
+        let parts = self.0.iter().flat_map(|(name, value)| [*name, value]);
+        digest_of(parts.map(str::as_bytes))
+    }
+}
+
+/// A digest of what must be the same as when a token was obtained, though it must not be seen. It is only ever kept
+/// inside a sealed entry: a weak password could be guessed from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// Of these; of nothing for a login that is given no secret.
+    pub fn of(secrets: &[&[u8]]) -> Self {
+        Self(digest_of(secrets.iter().copied()))
+    }
+}
+
+/// SHA-256 of parts, each after its length: no two lists of parts run together to the same bytes.
+fn digest_of<'a>(parts: impl Iterator<Item = &'a [u8]>) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(context.finish().as_ref());
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn two_keys_share_a_name_only_if_they_are_the_same(
+            one in prop::collection::vec("[a-b]{0,2}", 0..4),
+            two in prop::collection::vec("[a-b]{0,2}", 0..4),
+        ) {
+            let key = |values: &[String]| {
+                let new = CacheKey::new("spn", &Scope::of_server("srv"));
+                values.iter().fold(new, |key, value| key.with("field", value))
+            };
+            prop_assert_eq!(one == two, key(&one).digest() == key(&two).digest());
+        }
+    }
+
+    #[test]
+    fn fingerprints_of_different_secrets_differ() {
+        let of = |secrets: &[&str]| {
+            let secrets: Vec<_> = secrets.iter().map(|secret| secret.as_bytes()).collect();
+            Fingerprint::of(&secrets)
+        };
+        let all = [
+            of(&[]),
+            of(&[""]),
+            of(&["ab"]),
+            of(&["a", "b"]),
+            of(&["b", "a"]),
+        ];
+        for (number, one) in all.iter().enumerate() {
+            assert_eq!(all.iter().position(|other| other == one), Some(number));
+        }
+    }
+}

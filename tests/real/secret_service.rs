@@ -1,0 +1,137 @@
+//! A desktop's Secret Service, as `gnome-keyring-daemon` under `dbus-run-session` has it.
+//!
+//! Each session has a keyring of its own in the test's home folder; the kernel's keyring is emptied of our key to play a
+//! reboot, as only the Secret Service outlives one.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::*;
+
+/// Starts the daemon with an unlocked collection, and waits until it answers.
+const UNLOCKED: &str = "printf pw | gnome-keyring-daemon --unlock --components=secrets >/dev/null 2>&1
+    until gdbus introspect --session --dest org.freedesktop.secrets --object-path /org/freedesktop/secrets/collection/login \
+        >/dev/null 2>&1; do :; done";
+/// A daemon that takes its name on the bus and then never answers.
+const HANGING: &str =
+    "ask() { gdbus call --session --dest org.freedesktop.DBus --object-path /org/freedesktop/DBus \
+        --method org.freedesktop.DBus.$1 org.freedesktop.secrets $2; }
+    ask StartServiceByName 0 >/dev/null
+    daemon=$(ask GetConnectionUnixProcessID | sed 's/.* \\([0-9]*\\).*/\\1/')
+    kill -STOP $daemon";
+
+fn spn(entra: &FakeEntra) -> Kubelogin {
+    Kubelogin::get_token("spn")
+        .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
+        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
+        .env("KUBELOGIN_TOKEN_CACHE_STORAGE", "keyring")
+        .through_proxy(entra)
+}
+
+fn cache_of(kubelogin: &Kubelogin) -> PathBuf {
+    kubelogin.home().join(".kube/cache/kubelogin")
+}
+
+/// Runs `kubelogin` in a D-Bus session whose keyring lies in `home`, after `before`.
+fn in_session(kubelogin: &Kubelogin, home: &Path, before: &str) -> Output {
+    let program = kubelogin.command();
+    let room = home.join(".kube"); // where the runner does not mind files
+    std::fs::create_dir_all(&room).unwrap();
+    let script =
+        format!("{before}\n\"$0\" \"$@\"; status=$?; kill -KILL $daemon 2>/dev/null; exit $status");
+    let mut session = Command::new("dbus-run-session");
+    session
+        .args(["--", "sh", "-c", &script])
+        .arg(program.get_program())
+        .args(program.get_args())
+        .env_clear()
+        .envs(
+            program
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("XDG_DATA_HOME", room.join("data"))
+        .env("XDG_CACHE_HOME", room.join("other"))
+        .env("XDG_RUNTIME_DIR", &room)
+        .current_dir(kubelogin.work());
+    kubelogin.start(&mut session).wait()
+}
+
+/// The kernel forgets our key, as at a reboot.
+fn reboot(folder: &Path) {
+    let name = format!("kubelogin token cache {}", folder.display());
+    let key = Command::new("keyctl")
+        .args(["search", "@u", "user", &name])
+        .output()
+        .unwrap();
+    let key = String::from_utf8(key.stdout).unwrap();
+    let status = Command::new("keyctl")
+        .args(["invalidate", key.trim()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+fn log_out(kubelogin: &Kubelogin, before: &str) {
+    let log_out = Kubelogin::new()
+        .args(["remove-cache-dir", "--cache-dir"])
+        .arg(cache_of(kubelogin));
+    let output = in_session(&log_out, &kubelogin.home(), before);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn a_token_outlives_a_reboot() {
+    let entra = FakeEntra::start();
+    let kubelogin = spn(&entra);
+    let first = in_session(&kubelogin, &kubelogin.home(), UNLOCKED);
+    assert!(!first.stderr.contains("reboot"), "{}", first.stderr);
+    reboot(&cache_of(&kubelogin));
+    let second = in_session(&kubelogin, &kubelogin.home(), UNLOCKED);
+    assert_eq!(second.token(), first.token());
+    assert_eq!(
+        kubelogin.run().token(),
+        first.token(),
+        "the kernel has it again"
+    );
+    log_out(&kubelogin, UNLOCKED);
+}
+
+#[test]
+fn a_person_who_logged_out_is_logged_out_after_a_reboot_too() {
+    let entra = FakeEntra::start();
+    let kubelogin = spn(&entra);
+    let folder = cache_of(&kubelogin);
+    let first = in_session(&kubelogin, &kubelogin.home(), UNLOCKED);
+    let kept = TempDir::new();
+    let copy = |from: &Path, to: &Path| {
+        for file in std::fs::read_dir(from).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        }
+    };
+    copy(&folder, kept.path());
+    log_out(&kubelogin, UNLOCKED);
+    std::fs::create_dir(&folder).unwrap();
+    copy(kept.path(), &folder);
+    let second = in_session(&kubelogin, &kubelogin.home(), UNLOCKED);
+    assert_ne!(second.token(), first.token());
+    log_out(&kubelogin, UNLOCKED);
+}
+
+#[test]
+fn a_daemon_that_hangs_is_said_and_costs_no_token() {
+    let entra = FakeEntra::start();
+    let kubelogin = spn(&entra);
+    let first = in_session(&kubelogin, &kubelogin.home(), HANGING);
+    assert!(
+        first.stderr.contains("until the next reboot"),
+        "{}",
+        first.stderr
+    );
+    let second = in_session(&kubelogin, &kubelogin.home(), HANGING);
+    assert_eq!(second.token(), first.token());
+    assert!(!second.stderr.contains("reboot"), "{}", second.stderr);
+    reboot(&cache_of(&kubelogin));
+}
