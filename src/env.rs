@@ -50,24 +50,6 @@ pub const ARM_TENANT_ID: &str = "ARM_TENANT_ID";
 pub const AZURE_CLI_TIMEOUT: &str = "AZURE_CLI_TIMEOUT";
 /// The JSON file that describes an Azure Stack Hub cloud (`--environment AzureStackCloud`).
 pub const AZURE_ENVIRONMENT_FILEPATH: &str = "AZURE_ENVIRONMENT_FILEPATH";
-/// The federated token's file, for `workloadidentity`; the AKS workload identity webhook sets it.
-pub const AZURE_FEDERATED_TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
-/// The authority host, for `workloadidentity`; the AKS workload identity webhook sets it.
-pub const AZURE_AUTHORITY_HOST: &str = "AZURE_AUTHORITY_HOST";
-/// The client ID of a service connection; the Azure tasks of Azure Pipelines set it.
-pub const AZURESUBSCRIPTION_CLIENT_ID: &str = "AZURESUBSCRIPTION_CLIENT_ID";
-/// Its tenant.
-pub const AZURESUBSCRIPTION_TENANT_ID: &str = "AZURESUBSCRIPTION_TENANT_ID";
-/// Its own ID.
-pub const AZURESUBSCRIPTION_SERVICE_CONNECTION_ID: &str = "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID";
-/// Where a GitHub Actions job asks for a federated token, and as whom.
-pub const ACTIONS_ID_TOKEN_REQUEST_URL: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
-/// The bearer token for that request.
-pub const ACTIONS_ID_TOKEN_REQUEST_TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
-/// Where an Azure Pipelines job asks for a federated token.
-pub const SYSTEM_OIDCREQUESTURI: &str = "SYSTEM_OIDCREQUESTURI";
-/// The bearer token for that request; a step gets it only if it is mapped.
-pub const SYSTEM_ACCESSTOKEN: &str = "SYSTEM_ACCESSTOKEN";
 /// Where az keeps its state, instead of `~/.azure`.
 pub const AZURE_CONFIG_DIR: &str = "AZURE_CONFIG_DIR";
 /// The cloud that az works with, whatever its configuration says.
@@ -103,6 +85,24 @@ pub const PROGRAM_FILES_X86: &str = "PROGRAMFILES(X86)";
 pub const LOCALAPPDATA: &str = "LOCALAPPDATA";
 /// The folder that all programs of Windows share, Azure Arc's agent among them.
 pub const PROGRAM_DATA: &str = "PROGRAMDATA";
+/// The federated token's file, for `workloadidentity`; the AKS workload identity webhook sets it.
+pub const AZURE_FEDERATED_TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
+/// The authority host, for `workloadidentity`; the AKS workload identity webhook sets it.
+pub const AZURE_AUTHORITY_HOST: &str = "AZURE_AUTHORITY_HOST";
+/// The client ID of a service connection; the Azure tasks of Azure Pipelines set it.
+pub const AZURESUBSCRIPTION_CLIENT_ID: &str = "AZURESUBSCRIPTION_CLIENT_ID";
+/// Its tenant.
+pub const AZURESUBSCRIPTION_TENANT_ID: &str = "AZURESUBSCRIPTION_TENANT_ID";
+/// Its own ID.
+pub const AZURESUBSCRIPTION_SERVICE_CONNECTION_ID: &str = "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID";
+/// Where a GitHub Actions job asks for a federated token, and as whom.
+pub const ACTIONS_ID_TOKEN_REQUEST_URL: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
+/// The bearer token for that request.
+pub const ACTIONS_ID_TOKEN_REQUEST_TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
+/// Where an Azure Pipelines job asks for a federated token.
+pub const SYSTEM_OIDCREQUESTURI: &str = "SYSTEM_OIDCREQUESTURI";
+/// The bearer token for that request; a step gets it only if it is mapped.
+pub const SYSTEM_ACCESSTOKEN: &str = "SYSTEM_ACCESSTOKEN";
 /// The folder of the token cache, as `--cache-dir`; kubectl keeps its own caches there too.
 pub const KUBECACHEDIR: &str = "KUBECACHEDIR";
 /// What guards the token cache, as `--token-cache-storage`.

@@ -18,11 +18,12 @@ mod workloadidentity;
 use std::fmt;
 
 use crate::entra::authority::{Authority, AuthorityHost, Version};
-use crate::entra::{Client, ClientAuth};
+use crate::entra::{Client, ClientAuth, Grant};
 use crate::error::Error;
 use crate::flag::Flag;
 use crate::login_mode::LoginMode;
 use crate::options::{Options, Timeout, missing};
+use crate::retry::Deadline;
 use crate::system::System;
 use crate::token::{Scope, Token};
 use crate::token_cache::{CacheKey, Fingerprint};
@@ -58,13 +59,13 @@ pub fn new(options: &Options) -> Result<Box<dyn Login>, Error> {
     Ok(match options.login {
         LoginMode::DeviceCode => Box::new(devicecode::DeviceCode::new(options)?),
         LoginMode::Interactive => Box::new(interactive::Interactive::new(options)?),
-        LoginMode::Spn => Box::new(spn::Spn::new(options)?),
+        LoginMode::Spn => Box::new(Application(spn::client(options)?)),
         LoginMode::Ropc => Box::new(ropc::Ropc::new(options)?),
         LoginMode::Msi => Box::new(msi::ManagedIdentity::new(options)?),
         LoginMode::AzureCli => Box::new(azurecli::AzureCli::new(options)?),
         LoginMode::Azd => Box::new(azd::Azd::new(options)?),
-        LoginMode::WorkloadIdentity => Box::new(workloadidentity::new(options)?),
-        LoginMode::AzurePipelines => Box::new(azurepipelines::new(options)?),
+        LoginMode::WorkloadIdentity => Box::new(Application(workloadidentity::client(options)?)),
+        LoginMode::AzurePipelines => Box::new(Application(azurepipelines::client(options)?)),
     })
 }
 
@@ -83,6 +84,31 @@ impl Client {
         key.with("authority", &self.authority.url())
             .with("version", version)
             .with("client", &self.client_id)
+    }
+}
+
+/// An application that acts for itself. Its modes differ in how it proves itself, which the client knows.
+#[derive(Debug)]
+struct Application(Client);
+
+impl Login for Application {
+    fn identify(&self, key: CacheKey) -> CacheKey {
+        self.0.identify(key)
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        Some(Fingerprint::of(&self.0.auth.secrets()))
+    }
+
+    fn acquire(
+        &self,
+        scope: &Scope,
+        timeout: Timeout,
+        system: &dyn System,
+    ) -> Result<Token, Error> {
+        let deadline = Deadline::after(system, timeout.duration);
+        let exchange = self.0.exchange(system, deadline)?;
+        exchange.token(&Grant::ClientCredentials, scope, deadline)
     }
 }
 

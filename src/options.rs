@@ -40,16 +40,16 @@ pub struct Options {
     pub stack_file: Option<PathBuf>,
     /// Goes before the cloud's host.
     pub authority_host: Option<AuthorityHost>,
-    /// Of Entra's endpoints: v1 with `--legacy`.
-    pub version: Version,
-    /// Set if a proof-of-possession token is wanted.
-    pub pop_claims: Option<pop::Claims>,
     /// `--identity-resource-id`
     pub identity_resource_id: Option<String>,
     /// What the host of a managed identity put into the environment.
     pub identity_host: IdentityHost,
     pub subscription: Option<String>,
     pub azure_clis: AzureClis,
+    /// Of Entra's endpoints: v1 with `--legacy`.
+    pub version: Version,
+    /// Set if a proof-of-possession token is wanted.
+    pub pop_claims: Option<pop::Claims>,
     pub timeout: Timeout,
     pub cache: CacheSettings,
 }
@@ -349,12 +349,12 @@ impl Options {
             cloud,
             stack_file: env.get(env::AZURE_ENVIRONMENT_FILEPATH).map(PathBuf::from),
             authority_host,
-            version,
-            pop_claims,
             identity_resource_id: text(Flag::IdentityResourceId),
             identity_host: IdentityHost::of(env),
             subscription: text(Flag::Subscription),
             azure_clis: AzureClis::of(env),
+            version,
+            pop_claims,
             timeout,
             cache: CacheSettings::of(&values, env)?,
         };

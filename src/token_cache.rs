@@ -100,9 +100,8 @@ impl<'a> TokenCache<'a> {
         let content = self.folder.read(file)?;
         let (&[version, place], sealed) = content.split_first_chunk()?;
         let place = Place::from_byte(place).filter(|_| version == VERSION)?;
-        self.vault
-            .key_of(place, &self.folder)?
-            .open(&label(place), sealed)
+        let key = self.vault.key_of(place, &self.folder)?;
+        key.open(&label(place), sealed)
     }
 
     /// Seals a file.

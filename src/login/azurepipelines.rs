@@ -9,8 +9,7 @@ use crate::flag::Flag;
 use crate::login::spn::Spn;
 use crate::options::{Options, missing};
 
-/// A service principal whose proof is a federated token.
-pub fn new(options: &Options) -> Result<Spn, Error> {
+pub fn client(options: &Options) -> Result<Client, Error> {
     // Client and tenant are asked for first, as in the original.
     let client = super::client(options, ClientAuth::Public)?;
     let service_connection_id = options.service_connection_id.clone();
@@ -54,7 +53,7 @@ mod tests {
         let mut typed = FlagValues::new();
         typed.set(Flag::Login, "azurepipelines");
         typed.set(Flag::ServerId, "srv");
-        new(&Options::resolve(&typed, &Env::of(env)).expect("options").0).map(|login| login.0)
+        super::client(&Options::resolve(&typed, &Env::of(env)).expect("options").0)
     }
 
     /// Azure/kubelogin#697: the task sets all of it.

@@ -11,7 +11,7 @@ use crate::system::System;
 use crate::token::{Scope, Token};
 use crate::token_cache::{CacheKey, Fingerprint};
 
-/// A public client and the user who signs in to it.
+/// A public client with the user who signs in.
 #[derive(Debug)]
 pub struct Ropc {
     client: Client,
@@ -46,8 +46,8 @@ impl Login for Ropc {
         Some(&self.client)
     }
 
-    /// Sends the password to the token endpoint and nowhere else. The original first asks for the user's realm and sends
-    /// the password of a federated user to the federation's server too; here such a user is told to use a browser.
+    /// Sends the password to the token endpoint and nowhere else. The original first asks for the user's realm and
+    /// sends the password of a federated user to the federation's server too; here such a user is told to use a browser.
     fn acquire(
         &self,
         scope: &Scope,
@@ -95,7 +95,8 @@ mod tests {
             (Flag::Password, "p&ss wörd"),
         ];
         let options = options(&[&alice, given].concat());
-        Ropc::new(&options)?.acquire(&Scope::of_server("srv"), options.timeout, system)
+        let scope = Scope::of_server("srv");
+        Ropc::new(&options)?.acquire(&scope, options.timeout, system)
     }
 
     #[test]

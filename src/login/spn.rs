@@ -1,49 +1,17 @@
 //! `--login spn`: a service principal with its client secret or certificate (RFC 6749 section 4.4).
 
 use crate::entra::certificate::CertificateFile;
-use crate::entra::{Client, ClientAuth, Grant};
+use crate::entra::{Client, ClientAuth};
 use crate::error::Error;
 use crate::flag::Flag;
-use crate::login::Login;
-use crate::options::{Options, Timeout, missing};
-use crate::retry::Deadline;
-use crate::system::System;
-use crate::token::{Scope, Token};
-use crate::token_cache::{CacheKey, Fingerprint};
+use crate::options::{Options, missing};
 
-/// An application that acts for itself.
-#[derive(Debug)]
-pub struct Spn(pub(super) Client);
-
-impl Spn {
-    pub fn new(options: &Options) -> Result<Self, Error> {
-        let client = super::client(options, ClientAuth::Public)?;
-        Ok(Self(Client {
-            auth: auth(options)?,
-            ..client
-        }))
-    }
-}
-
-impl Login for Spn {
-    fn identify(&self, key: CacheKey) -> CacheKey {
-        self.0.identify(key)
-    }
-
-    fn fingerprint(&self) -> Option<Fingerprint> {
-        Some(Fingerprint::of(&self.0.auth.secrets()))
-    }
-
-    fn acquire(
-        &self,
-        scope: &Scope,
-        timeout: Timeout,
-        system: &dyn System,
-    ) -> Result<Token, Error> {
-        let deadline = Deadline::after(system, timeout.duration);
-        let exchange = self.0.exchange(system, deadline)?;
-        exchange.token(&Grant::ClientCredentials, scope, deadline)
-    }
+pub fn client(options: &Options) -> Result<Client, Error> {
+    let client = super::client(options, ClientAuth::Public)?;
+    Ok(Client {
+        auth: auth(options)?,
+        ..client
+    })
 }
 
 /// A certificate beats a secret, as in the original.
@@ -66,7 +34,9 @@ mod tests {
     use crate::entra::certificate::tests::{FIXTURES, PASSWORD};
     use crate::env::Env;
     use crate::flag::FlagValues;
+    use crate::login::{Application, Login};
     use crate::system::fake::FakeSystem;
+    use crate::token::{Scope, Token};
 
     const TOKEN: &str = r#"{"token_type":"Bearer","access_token":"at","expires_in":3600}"#;
     const CERTIFICATE: (Flag, &str) = (Flag::ClientCertificate, "modern.pfx");
@@ -93,7 +63,7 @@ mod tests {
 
     fn login(given: &[(Flag, &str)], system: &FakeSystem) -> Result<Token, Error> {
         let (options, _) = options(given);
-        Spn::new(&options)?.acquire(&Scope::of_server("srv"), options.timeout, system)
+        Application(client(&options)?).acquire(&Scope::of_server("srv"), options.timeout, system)
     }
 
     #[test]

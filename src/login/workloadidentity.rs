@@ -9,8 +9,7 @@ use crate::flag::Flag;
 use crate::login::spn::Spn;
 use crate::options::{Options, missing};
 
-/// A service principal whose proof is a federated token.
-pub fn new(options: &Options) -> Result<Spn, Error> {
+pub fn client(options: &Options) -> Result<Client, Error> {
     // Client and tenant are asked for first, as in the original.
     let client = super::client(options, ClientAuth::Public)?;
     Ok(Spn(Client {
@@ -59,7 +58,7 @@ mod tests {
         for (flag, value) in given {
             typed.set(*flag, *value);
         }
-        new(&Options::resolve(&typed, &Env::of(env)).expect("options").0).map(|login| login.0)
+        super::client(&Options::resolve(&typed, &Env::of(env)).expect("options").0)
     }
 
     const URL: (&str, &str) = (env::ACTIONS_ID_TOKEN_REQUEST_URL, "https://github.example/");

@@ -73,11 +73,9 @@ impl Programs {
         elapsed: impl Fn() -> Duration,
     ) -> Result<Output, ProgramError> {
         let path = self.find(program.name)?;
-        let child = self
-            .start(&path, program)
+        let (child, _stop_with_us) = interrupt::watch(|| self.start(&path, program))
             .map_err(|error| ProgramError::NotStarted(format!("{}: {error}", path.display())))?;
         let group = Group::of(&child);
-        let _stop_with_us = interrupt::Watch::over(group);
         let outcome = collect(&listen(child), timeout, elapsed);
         if outcome.is_err() {
             group.kill();
@@ -281,7 +279,9 @@ impl Group {
 /// Ctrl-C reaches the terminal's foreground group, which the program is no part of: whoever stops us stops it.
 #[cfg(unix)]
 mod interrupt {
-    use std::sync::{Mutex, Once, PoisonError};
+    use std::io;
+    use std::process::Child;
+    use std::sync::{Mutex, MutexGuard, Once, PoisonError};
     use std::thread;
 
     use signal_hook::consts::{SIGINT, SIGTERM};
@@ -294,51 +294,52 @@ mod interrupt {
     /// The thread stays when the program has ended: the signals do what they did before only through it.
     static LISTENER: Once = Once::new();
 
-    /// While it lives, what stops us stops the group too.
+    /// While it lives, what stops us stops the program too.
     pub struct Watch;
 
-    impl Watch {
-        pub fn over(group: Group) -> Self {
-            set(Some(group));
-            LISTENER.call_once(|| {
-                let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else {
-                    return;
-                };
-                thread::spawn(move || {
-                    for signal in signals.forever() {
-                        if let Some(group) = set(None) {
-                            group.kill();
-                        }
-                        let _ = emulate_default_handler(signal);
-                    }
-                });
-            });
-            Self
-        }
+    /// Starts a program and watches over it from its first moment: until its group is known, a signal waits.
+    pub fn watch(start: impl FnOnce() -> io::Result<Child>) -> io::Result<(Child, Watch)> {
+        LISTENER.call_once(listen);
+        let mut running = lock();
+        let child = start()?;
+        *running = Some(Group::of(&child));
+        Ok((child, Watch))
+    }
+
+    fn listen() {
+        let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else {
+            return;
+        };
+        thread::spawn(move || {
+            for signal in signals.forever() {
+                if let Some(group) = lock().take() {
+                    group.kill();
+                }
+                let _ = emulate_default_handler(signal);
+            }
+        });
     }
 
     impl Drop for Watch {
         fn drop(&mut self) {
-            set(None);
+            *lock() = None;
         }
     }
 
-    fn set(group: Option<Group>) -> Option<Group> {
-        std::mem::replace(
-            &mut RUNNING.lock().unwrap_or_else(PoisonError::into_inner),
-            group,
-        )
+    fn lock() -> MutexGuard<'static, Option<Group>> {
+        RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// On Windows Ctrl-C reaches every program of the console.
 #[cfg(windows)]
 mod interrupt {
+    use std::io;
+    use std::process::Child;
+
     pub struct Watch;
 
-    impl Watch {
-        pub fn over(_group: super::Group) -> Self {
-            Self
-        }
+    pub fn watch(start: impl FnOnce() -> io::Result<Child>) -> io::Result<(Child, Watch)> {
+        Ok((start()?, Watch))
     }
 }

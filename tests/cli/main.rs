@@ -7,10 +7,16 @@
 #[path = "../support/support.rs"]
 mod support;
 
+// az and azd as shell scripts.
+#[cfg(unix)]
+mod azd;
+#[cfg(unix)]
+mod azurecli;
 mod federated; // federated tokens: a file, GitHub Actions, Azure Pipelines
 mod get_token; // requests, prompts, stdout and errors of a login
 mod interactive; // a sign-in with a browser: addresses, answers, pages, openers
 mod legacy; // --legacy: the v1 endpoints
+mod msi; // managed identity endpoints on loopback; IMDS has a fixed address that no test may touch
 mod network; // bad networks, bad certificates, odd answers
 mod pop; // --pop-enabled: proof-of-possession tokens
 mod ropc; // a user name and a password

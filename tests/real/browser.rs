@@ -1,8 +1,15 @@
-//! A real Chromium, without a screen, goes where kubelogin sends it, and keeps a picture of the page that it ends at.
+//! A real Chromium, without a screen, goes where kubelogin sends it, and takes pictures of the page that it ends at.
 
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{fs, thread};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use base64::Engine as _;
+use serde_json::{Value, json};
 
 use crate::support::{
     FakeEntra, Kubelogin, Output, PUBLIC_CLIENT_ID, SignIn, TempDir, USER_NAME, claims_of,
@@ -10,59 +17,182 @@ use crate::support::{
 
 /// Where the pictures are kept, for people to look at.
 const PICTURES: &str = "target/screenshots";
-/// How long Chromium lets a page's scripts and forms go on, in its own milliseconds, before it takes the picture.
-const PATIENCE: u32 = 10_000;
 
-/// Chromium says to pages that the person likes it dark.
-const DARK: &str = "--blink-settings=preferredColorScheme=0";
-
-/// How a sign-in with a real browser went.
-struct Outcome {
-    output: Output,
-    /// What the page said in the end, as HTML.
-    page: String,
+/// Chromium, steered through a pair of named pipes (Chrome DevTools Protocol: messages that end in a zero byte).
+struct Chromium {
+    commands: File,
+    messages: BufReader<File>,
+    serial: u64,
+    /// A page was loaded since this was last looked at.
+    has_loaded: bool,
+    /// The one tab, when it is there.
+    tab: Value,
 }
 
-/// Signs in with Chromium as BROWSER.
-fn sign_in(entra: &FakeEntra, picture: &str, flags: &str) -> Outcome {
+impl Chromium {
+    /// A script for BROWSER that starts Chromium with its pipes in this folder.
+    fn script(folder: &Path, proxy_url: &str) -> String {
+        for name in ["commands", "messages"] {
+            let made = Command::new("mkfifo").arg(folder.join(name)).status();
+            assert!(made.expect("mkfifo starts").success());
+        }
+        format!(
+            "cd '{}' && export PATH=/usr/bin:/bin HOME=\"$PWD\"\n\
+             exec chromium --headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking \
+             --disable-component-update --disable-sync --user-data-dir=\"$HOME/data\" --window-size=900,800 \
+             --ignore-certificate-errors --proxy-server='{proxy_url}' --remote-debugging-pipe \"$1\" \
+             3< commands 4> messages",
+            folder.display(),
+        )
+    }
+
+    /// Waits until the script has started it.
+    fn connect(folder: &Path) -> Self {
+        let commands = File::options().write(true).open(folder.join("commands"));
+        let messages = File::open(folder.join("messages"));
+        Self {
+            commands: commands.expect("a pipe"),
+            messages: BufReader::new(messages.expect("a pipe")),
+            serial: 0,
+            has_loaded: false,
+            tab: Value::Null,
+        }
+    }
+
+    fn receive(&mut self) -> Value {
+        let mut message = Vec::new();
+        self.messages
+            .read_until(0, &mut message)
+            .expect("a message");
+        assert_eq!(message.pop(), Some(0), "Chromium has ended");
+        let message: Value = serde_json::from_slice(&message).expect("JSON");
+        match message["method"].as_str() {
+            Some("Page.loadEventFired") => self.has_loaded = true,
+            Some("Target.targetCreated") => {
+                self.tab = message["params"]["targetInfo"]["targetId"].clone()
+            }
+            _ => {}
+        }
+        message
+    }
+
+    /// Sends a command and waits for its result; null if it was refused, as in the middle of a navigation.
+    fn call(&mut self, session: Option<&str>, method: &str, params: Value) -> Value {
+        self.serial += 1;
+        let mut command = json!({"id": self.serial, "method": method, "params": params});
+        if let Some(session) = session {
+            command["sessionId"] = json!(session);
+        }
+        self.commands
+            .write_all(format!("{command}\0").as_bytes())
+            .expect("Chromium reads");
+        loop {
+            let message = self.receive();
+            if message["id"] == self.serial {
+                return message["result"].clone();
+            }
+        }
+    }
+
+    /// Goes to the one tab, and waits until it shows a page of kubelogin: a session.
+    fn page_of_kubelogin(&mut self) -> String {
+        let tabs = json!({"discover": true, "filter": [{"type": "page"}]});
+        self.call(None, "Target.setDiscoverTargets", tabs);
+        while self.tab.is_null() {
+            self.receive();
+        }
+        let tab = json!({"targetId": self.tab, "flatten": true});
+        let attached = self.call(None, "Target.attachToTarget", tab);
+        let session = attached["sessionId"]
+            .as_str()
+            .expect("a session")
+            .to_owned();
+        self.call(Some(&session), "Page.enable", json!({}));
+        loop {
+            self.has_loaded = false;
+            if self.html(&session).contains(" - kubelogin</title>") {
+                return session;
+            }
+            while !self.has_loaded {
+                self.receive();
+            }
+        }
+    }
+
+    fn html(&mut self, session: &str) -> String {
+        let expression = json!({"expression": "document.documentElement.outerHTML"});
+        let result = self.call(Some(session), "Runtime.evaluate", expression);
+        result["result"]["value"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    fn photograph(&mut self, session: &str, color_scheme: &str, file: &Path) {
+        let feature = json!({"name": "prefers-color-scheme", "value": color_scheme});
+        self.call(
+            Some(session),
+            "Emulation.setEmulatedMedia",
+            json!({"features": [feature]}),
+        );
+        let picture = self.call(
+            Some(session),
+            "Page.captureScreenshot",
+            json!({"format": "png"}),
+        );
+        let picture = base64::engine::general_purpose::STANDARD
+            .decode(picture["data"].as_str().expect("a picture"));
+        fs::write(file, picture.expect("base64")).expect("the picture can be kept");
+    }
+
+    /// Waits for its end, so that its folder can go.
+    fn close(mut self) {
+        let command = b"{\"id\":0,\"method\":\"Browser.close\"}\0";
+        self.commands.write_all(command).expect("Chromium reads");
+        self.messages
+            .read_to_end(&mut Vec::new())
+            .expect("Chromium ends");
+    }
+}
+
+/// Signs in with Chromium as BROWSER: how kubelogin ended, and the page that Chromium ended at, as HTML.
+fn sign_in(entra: &FakeEntra, name: &'static str) -> (Output, String) {
     let room = TempDir::new();
-    let picture = picture_file(picture);
-    let (page, ended) = (room.path().join("page.html"), room.path().join("ended"));
-    assert!(
-        Command::new("mkfifo")
-            .arg(&ended)
-            .status()
-            .expect("mkfifo starts")
-            .success()
-    );
-    let script = format!(
-        "export PATH=/usr/bin:/bin HOME='{home}'\n\
-         chromium --headless --no-sandbox --disable-gpu --no-first-run \
-         --disable-background-networking --disable-component-update --disable-sync --user-data-dir='{home}/data' --window-size=900,640 \
-         --ignore-certificate-errors --proxy-server='{proxy}' --virtual-time-budget={PATIENCE} {flags} \
-         --screenshot='{picture}' --dump-dom \"$1\" > '{page}' 2> '{home}/log'\n\
-         echo $? > '{ended}'",
-        home = room.path().display(),
-        proxy = entra.proxy_url(),
-        picture = picture.display(),
-        page = page.display(),
-        ended = ended.display(),
-    );
-    let program = Kubelogin::get_token("interactive")
+    let script = Chromium::script(room.path(), &entra.proxy_url());
+    let running = Kubelogin::get_token("interactive")
         .args(["--client-id", PUBLIC_CLIENT_ID, "--timeout", "60s"])
         .through_proxy(entra)
         .program("chromium-without-a-screen", &script)
-        .env("BROWSER", "chromium-without-a-screen");
-    let running = program.spawn();
-    let status = thread::spawn(move || fs::read_to_string(ended).expect("Chromium ends"));
+        .env("BROWSER", "chromium-without-a-screen")
+        .spawn();
+    let (done, page) = mpsc::channel();
+    let folder = room.path().to_owned();
+    let looking = thread::spawn(move || {
+        let mut chromium = Chromium::connect(&folder);
+        let session = chromium.page_of_kubelogin();
+        for color_scheme in ["light", "dark"] {
+            chromium.photograph(
+                &session,
+                color_scheme,
+                &picture_file(&format!("{name}-{color_scheme}")),
+            );
+        }
+        let html = chromium.html(&session);
+        let _ = done.send(html);
+        chromium.close();
+    });
     let output = running.wait();
-    assert_eq!(status.join().expect("Chromium ends"), "0\n", "{output:?}");
-    assert!(picture.is_file(), "Chromium took no picture");
+    let page = page.recv_timeout(Duration::from_secs(90));
+    let page = page.unwrap_or_else(|_| panic!("Chromium saw no page of kubelogin: {output:?}"));
+    looking.join().expect("Chromium ends");
     forget_chromium_s_own_requests(entra);
-    Outcome {
-        output,
-        page: fs::read_to_string(page).expect("UTF-8"),
-    }
+    (output, page)
+}
+
+fn picture_file(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(PICTURES);
+    fs::create_dir_all(&folder).expect("a folder for the pictures");
+    folder.join(name).with_extension("png")
 }
 
 /// Chromium asks the fake Entra's proxy for more than it was sent for: icons, the time, updates. kubelogin must not.
@@ -72,35 +202,22 @@ fn forget_chromium_s_own_requests(entra: &FakeEntra) {
     assert_eq!(violations, [""; 0]);
 }
 
-/// The file for a picture; one of an earlier run is no proof.
-fn picture_file(name: &str) -> PathBuf {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(PICTURES);
-    fs::create_dir_all(&folder).expect("a folder for the pictures");
-    let file = folder.join(name).with_extension("png");
-    let _ = fs::remove_file(&file);
-    file
-}
-
 #[test]
 fn chromium_signs_in_and_sees_that_it_did() {
-    for (picture, flags) in [("signed-in-light", ""), ("signed-in-dark", DARK)] {
-        let entra = FakeEntra::start();
-        let Outcome { output, page } = sign_in(&entra, picture, flags);
-        assert_eq!(claims_of(&output.token())["upn"], USER_NAME);
-        assert!(page.contains("You are signed in"), "{page}");
-        assert_eq!(entra.token_requests(), 1);
-    }
+    let entra = FakeEntra::start();
+    let (output, page) = sign_in(&entra, "signed-in");
+    assert_eq!(claims_of(&output.token())["upn"], USER_NAME);
+    assert!(page.contains("You are signed in"), "{page}");
+    assert_eq!(entra.token_requests(), 1);
 }
 
 #[test]
 fn chromium_shows_what_failed_and_what_to_do() {
-    for (picture, flags) in [("failed-light", ""), ("failed-dark", DARK)] {
-        let entra = FakeEntra::start_with(|rules| rules.sign_in = SignIn::Decline);
-        let Outcome { output, page } = sign_in(&entra, picture, flags);
-        assert!(output.error().contains("AADSTS65004"));
-        assert!(
-            page.contains("AADSTS65004") && page.contains("What to do"),
-            "{page}"
-        );
-    }
+    let entra = FakeEntra::start_with(|rules| rules.sign_in = SignIn::Decline);
+    let (output, page) = sign_in(&entra, "failed");
+    assert!(output.error().contains("AADSTS65004"));
+    assert!(
+        page.contains("AADSTS65004") && page.contains("What to do"),
+        "{page}"
+    );
 }

@@ -218,6 +218,14 @@ impl Running {
         panic!("it ended without a word of {text:?}: {}", self.shown);
     }
 
+    /// As Ctrl-C does for a process that runs alone at its terminal.
+    #[cfg(unix)]
+    pub fn interrupt(&self) {
+        use rustix::process::{Pid, Signal, kill_process};
+        let id = Pid::from_child(&self.process.0);
+        kill_process(id, Signal::INT).expect("the program still runs");
+    }
+
     /// As `kill -9` does.
     pub fn kill(&mut self) {
         self.process.0.kill().expect("the program can be killed");

@@ -9,6 +9,7 @@ use std::thread;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::http1::{Connection, Reply, Request};
+use super::tls;
 
 /// What stands behind a listener.
 pub type Answerer = dyn Fn(&Request) -> Reply + Send + Sync;
@@ -149,6 +150,18 @@ pub struct FakeHttp {
 
 impl FakeHttp {
     pub fn start(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_at(Door::Plain, answer)
+    }
+
+    /// With TLS, of an authority that nobody trusts; gives the certificate's SHA-1 digest in hexadecimal, too.
+    pub fn start_self_signed(
+        answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> (Self, String) {
+        let (config, thumbprint) = tls::self_signed();
+        (Self::start_at(Door::Tls(config), answer), thumbprint)
+    }
+
+    fn start_at(door: Door, answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let record = Arc::clone(&requests);
         let answerer = Arc::new(move |request: &Request| {
@@ -156,14 +169,18 @@ impl FakeHttp {
             answer(request)
         });
         Self {
-            server: Server::start(Door::Plain, answerer),
+            server: Server::start(door, answerer),
             requests,
         }
     }
 
     /// Its URL, without a slash at the end.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.server.port())
+        let scheme = match self.server.shared.door {
+            Door::Tls(_) => "https",
+            _ => "http",
+        };
+        format!("{scheme}://127.0.0.1:{}", self.server.port())
     }
 
     pub fn requests(&self) -> Vec<Request> {

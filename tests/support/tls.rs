@@ -150,3 +150,26 @@ impl std::fmt::Debug for AnyName {
         out.write_str("AnyName")
     }
 }
+
+/// A server's certificate that it signed itself, and its SHA-1 digest in hexadecimal.
+pub fn self_signed() -> (Arc<ServerConfig>, String) {
+    let key = KeyPair::generate().expect("ring makes P-256 keys");
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name of a host");
+    let certificate = params
+        .self_signed(&key)
+        .expect("a certificate signs itself");
+    let digest =
+        ::ring::digest::digest(&::ring::digest::SHA1_FOR_LEGACY_USE_ONLY, certificate.der());
+    let thumbprint = digest.as_ref().iter().map(|byte| format!("{byte:02X}"));
+    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let config = builder
+        .with_safe_default_protocol_versions()
+        .expect("ring does TLS 1.2 and 1.3")
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        );
+    let config = config.expect("the key belongs to the certificate");
+    (Arc::new(config), thumbprint.collect())
+}

@@ -1,0 +1,60 @@
+//! `--login azd`, azd being a shell script that is first on PATH.
+
+use std::fs;
+
+use super::support::{Kubelogin, SERVER_ID, TempDir};
+
+const AZD: &str = r#"echo "$@" >> "$LOG"
+echo '{"token": "the token", "expiresOn": "2100-01-01T00:00:00Z"}'"#;
+
+fn azd(room: &TempDir, script: &str) -> Kubelogin {
+    Kubelogin::new()
+        .args([
+            "get-token",
+            "-l",
+            "azd",
+            "--server-id",
+            SERVER_ID,
+            "-t",
+            "ten",
+        ])
+        .program("azd", script)
+        .env("LOG", room.path().join("log"))
+        .env("AZD_CONFIG_DIR", room.folder("azd"))
+}
+
+#[test]
+fn azd_is_asked_once_for_each_account() {
+    let room = TempDir::new();
+    let kubelogin = azd(&room, AZD);
+    for account in ["alice", "alice", "bob"] {
+        fs::write(room.path().join("azd/auth.json"), account).expect("written");
+        assert_eq!(kubelogin.run().token(), "the token");
+    }
+    let asked = format!(
+        "auth token --output json --no-prompt --scope {SERVER_ID}/.default --tenant-id ten\n"
+    );
+    let log = fs::read_to_string(room.path().join("log")).expect("azd ran");
+    assert_eq!(log, asked.repeat(2));
+}
+
+#[test]
+fn what_azd_does_wrong_is_said_with_the_way_out_and_without_its_output() {
+    let console = r#"{"type":"consoleMessage","data":{"message":"\nERROR: not logged in, run `azd auth login` to login\n"}}"#;
+    for (script, says) in [
+        (
+            format!("printf '%s\\n' '{console}' >&2; exit 1").as_str(),
+            "azd: not logged in, run `azd auth login` to login",
+        ),
+        ("echo hunter2", "gave no token"),
+        (r#"echo '{"token": "", "x": "hunter2"}'"#, "an empty token"),
+        (
+            r#"echo '{"token": "hunter2", "expiresOn": "1970-01-01T00:00:01Z"}'"#,
+            "ended at 1970-01-01T00:00:01Z",
+        ),
+    ] {
+        let output = azd(&TempDir::new(), script).run();
+        let error = output.hides(&["hunter2"]).error();
+        assert!(error.contains(says), "{script}: {error}");
+    }
+}

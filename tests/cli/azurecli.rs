@@ -1,0 +1,277 @@
+//! `--login azurecli`, az being a shell script that is first on PATH.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use super::support::{Kubelogin, SERVER_ID, TempDir};
+
+/// An az that counts its runs in `$LOG` and answers with what `$TOKEN` says.
+const AZ: &str = r#"echo "$@" >> "$LOG"
+printf 'WARNING: a new version is out\n' >&2
+printf '\033[33mnoise\033[0m {"not": "it"}\n'
+printf '{"accessToken": "%s", "expires_on": 4102444800, "tokenType": "Bearer"}\n' "$TOKEN""#;
+
+/// A world with az in it, whose state is in `room/azure`.
+struct World {
+    room: TempDir,
+    kubelogin: Kubelogin,
+}
+
+impl World {
+    fn new(script: &str) -> Self {
+        let room = TempDir::new();
+        let kubelogin = Kubelogin::new()
+            .args(["get-token", "-l", "azurecli", "--server-id", SERVER_ID])
+            .program("az", script)
+            .env("LOG", room.path().join("log"))
+            .env("TOKEN", "the token")
+            .env("AZURE_CONFIG_DIR", room.folder("azure"));
+        Self { room, kubelogin }
+    }
+
+    fn with(mut self, change: impl FnOnce(Kubelogin) -> Kubelogin) -> Self {
+        self.kubelogin = change(self.kubelogin);
+        self
+    }
+
+    fn write(&self, file: &str, content: &str) {
+        fs::write(self.room.path().join("azure").join(file), content).expect("written");
+    }
+
+    /// The arguments of each run of az.
+    fn runs(&self) -> Vec<String> {
+        let log = fs::read_to_string(self.room.path().join("log")).unwrap_or_default();
+        log.lines().map(str::to_owned).collect()
+    }
+
+    fn error(&self) -> String {
+        let output = self.kubelogin.run();
+        output.hides(&["hunter2"]).error()
+    }
+}
+
+#[test]
+fn az_is_asked_once_and_its_noise_does_no_harm() {
+    let world = World::new(AZ).with(|az| az.args(["--tenant-id", "ten", "-s", "My Sub"]));
+    for _ in 0..2 {
+        let output = world.kubelogin.run();
+        assert_eq!(output.token(), "the token");
+        assert_eq!(output.stderr, "", "az's stderr is nobody's business");
+    }
+    let asked = format!(
+        "account get-access-token --output json --resource {SERVER_ID} --tenant ten --subscription My Sub"
+    );
+    assert_eq!(world.runs(), [asked]);
+}
+
+#[test]
+fn twenty_at_once_start_az_once() {
+    let world = World::new(AZ);
+    let running: Vec<_> = (0..20).map(|_| world.kubelogin.spawn()).collect();
+    for one in running {
+        assert_eq!(one.wait().token(), "the token");
+    }
+    assert_eq!(world.runs().len(), 1);
+}
+
+#[test]
+fn a_change_of_account_or_cloud_is_noticed_at_once_and_a_touch_is_none() {
+    let world = World::new(AZ);
+    let mut runs = 0;
+    let mut expect_run = |why: &str, new: usize| {
+        world.kubelogin.run().token();
+        runs += new;
+        assert_eq!(world.runs().len(), runs, "{why}");
+    };
+    world.write(
+        "azureProfile.json",
+        r#"{"subscriptions": [{"user": "alice"}]}"#,
+    );
+    expect_run("cold", 1);
+    expect_run("warm", 0);
+    world.write(
+        "azureProfile.json",
+        r#"{"subscriptions": [{"user": "alice"}]}"#,
+    );
+    world.write("msal_token_cache.json", "refreshed");
+    expect_run("only touched", 0);
+    world.write(
+        "azureProfile.json",
+        r#"{"subscriptions": [{"user": "bob"}]}"#,
+    );
+    expect_run("az login as another", 1);
+    world.write("config", "[cloud]\nname = AzureChinaCloud\n");
+    expect_run("az cloud set", 1);
+    world.write("azureProfile.json", r#"{"subscriptions": []}"#);
+    expect_run("az logout", 1);
+    expect_run("warm again", 0);
+    let elsewhere = world.room.folder("elsewhere");
+    let world = world.with(|az| az.env("AZURE_CONFIG_DIR", elsewhere));
+    world.kubelogin.run().token();
+    assert_eq!(world.runs().len(), runs + 1, "another AZURE_CONFIG_DIR");
+}
+
+#[test]
+fn a_state_that_changes_while_az_runs_keeps_no_token() {
+    let changing = format!("echo bob > \"$AZURE_CONFIG_DIR/azureProfile.json\"\n{AZ}");
+    let world = World::new(&changing);
+    world.write("azureProfile.json", "alice");
+    world.kubelogin.run().token();
+    world.write("azureProfile.json", "alice");
+    world.kubelogin.run().token();
+    assert_eq!(world.runs().len(), 2, "the first token may be bob's");
+}
+
+#[test]
+fn what_az_does_wrong_is_said_with_the_way_out_and_without_its_output() {
+    for (script, says) in [
+        ("echo hunter2", "gave no token"),
+        (
+            r#"echo '{"accessToken": "", "x": "hunter2"}'"#,
+            "an empty token",
+        ),
+        (
+            r#"echo '{"accessToken": "hunter2", "expires_on": 1}'"#,
+            "ended at 1970-01-01T00:00:01Z",
+        ),
+        (
+            r#"echo '{"accessToken": "hunter2", "expires_on":'; exit 1"#,
+            "exit code 1",
+        ),
+        (
+            "echo hunter2; echo \"ERROR: Please run 'az login' to setup account.\" >&2; exit 1",
+            "Run: az login --scope",
+        ),
+        (
+            "echo 'ERROR: AADSTS50076: MFA. Trace ID: t Correlation ID: c-7' >&2; exit 1",
+            "Correlation ID: c-7",
+        ),
+        (
+            "echo 'got eyJhbGciOi.eyJodW50.c2ln back' >&2; exit 1",
+            "got [token] back",
+        ),
+        ("kill -9 $$", "killed"),
+        (
+            "while :; do echo hunter2hunter2hunter2hunter2hunter2hunter2hunter2; done",
+            "without end",
+        ),
+    ] {
+        let error = World::new(script).error();
+        assert!(error.contains(says), "{script}: {error}");
+    }
+}
+
+#[test]
+fn an_az_that_cannot_start_is_named_with_its_path() {
+    let world = World::new("");
+    let az = world.kubelogin.home().with_file_name("bin").join("az");
+    fs::write(&az, "#!/no/such/interpreter\n").expect("written");
+    let error = world.error();
+    assert!(error.contains(az.to_str().expect("UTF-8")), "{error}");
+}
+
+#[test]
+fn az_runs_without_input_and_away_from_the_working_folder() {
+    let script = format!("read line && exit 3\n[ \"$PWD\" = / ] || exit 4\n{AZ}");
+    assert_eq!(
+        World::new(&script)
+            .with(|az| az.stdin("typed\n"))
+            .kubelogin
+            .run()
+            .token(),
+        "the token"
+    );
+}
+
+#[test]
+fn a_local_time_is_read_in_the_zone_of_the_machine() {
+    let script = r#"echo '{"accessToken": "t", "expiresOn": "2100-01-01 09:00:00.000000"}'"#;
+    let output = World::new(script)
+        .with(|az| az.env("TZ", "JST-9"))
+        .kubelogin
+        .run();
+    assert_eq!(
+        output.credential()["status"]["expirationTimestamp"],
+        "2100-01-01T00:00:00Z"
+    );
+}
+
+/// A FIFO that az and all it starts hold open: its end tells that the last of them is gone.
+struct Lifeline(PathBuf, mpsc::Receiver<()>);
+
+impl Lifeline {
+    fn new(folder: &Path) -> Self {
+        let path = folder.join("lifeline");
+        let made = Command::new("mkfifo").arg(&path).status();
+        assert!(made.expect("mkfifo is there").success());
+        let (sender, receiver) = mpsc::channel();
+        let fifo = path.clone();
+        thread::spawn(move || {
+            // Opens when the first writer does, and ends with the last.
+            let mut pipe = File::open(fifo).expect("opened");
+            let _ = sender.send(());
+            let _ = pipe.read_to_end(&mut Vec::new());
+            let _ = sender.send(());
+        });
+        Self(path, receiver)
+    }
+
+    fn expect(&self, what: &str) {
+        let patience = Duration::from_secs(60);
+        self.1.recv_timeout(patience).expect(what);
+    }
+}
+
+/// An az that hangs, with another program that it started and that hangs too.
+const HANGING: &str = "exec 3>\"$LIFELINE\"\n/bin/sleep 100000 &\n/bin/sleep 100000";
+
+#[test]
+fn a_hanging_az_is_stopped_at_the_timeout_with_all_that_it_started() {
+    let world = World::new(HANGING);
+    let lifeline = Lifeline::new(world.room.path());
+    let world = world.with(|az| {
+        az.env("LIFELINE", &lifeline.0)
+            .env("AZURE_CLI_TIMEOUT", "1s")
+    });
+    let error = world.error();
+    assert!(
+        error.contains("within 1s") && error.contains("AZURE_CLI_TIMEOUT"),
+        "{error}"
+    );
+    lifeline.expect("az was started");
+    lifeline.expect("az and its child are gone");
+}
+
+#[test]
+fn ctrl_c_stops_az_too() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let world = World::new(HANGING);
+    let lifeline = Lifeline::new(world.room.path());
+    let world = world.with(|az| az.env("LIFELINE", &lifeline.0));
+    let running = world.kubelogin.spawn();
+    lifeline.expect("az was started");
+    running.interrupt();
+    assert_eq!(running.wait().status.signal(), Some(2));
+    lifeline.expect("az and its child are gone");
+}
+
+#[test]
+fn what_az_leaves_running_is_not_waited_for() {
+    let world = World::new(&format!(
+        "exec 3>\"$LIFELINE\"\n/bin/sleep 100000 &\necho $! > \"$LOG.pid\"\n{AZ}"
+    ));
+    let lifeline = Lifeline::new(world.room.path());
+    let world = world.with(|az| az.env("LIFELINE", &lifeline.0));
+    assert_eq!(world.kubelogin.run().token(), "the token");
+    let left = fs::read_to_string(world.room.path().join("log.pid")).expect("written");
+    let ended = Command::new("kill").arg(left.trim()).status();
+    assert!(
+        ended.expect("kill is there").success(),
+        "it was still there"
+    );
+}
