@@ -6,7 +6,6 @@ use crate::entra::{Client, ClientAuth};
 use crate::env;
 use crate::error::Error;
 use crate::flag::Flag;
-use crate::login::spn::Spn;
 use crate::options::{Options, missing};
 
 pub fn client(options: &Options) -> Result<Client, Error> {
@@ -26,13 +25,13 @@ pub fn client(options: &Options) -> Result<Client, Error> {
             "Azure Pipelines sets it in every job: this login mode works there only, and in a container only if it is handed on.",
         )
     })?;
-    Ok(Spn(Client {
+    Ok(Client {
         auth: ClientAuth::Federated(Source::AzurePipelines {
             endpoint: Endpoint::parse(env::SYSTEM_OIDCREQUESTURI, url, bearer)?,
             service_connection_id,
         }),
         ..client
-    }))
+    })
 }
 
 #[cfg(test)]

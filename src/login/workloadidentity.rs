@@ -6,16 +6,15 @@ use crate::entra::{Client, ClientAuth};
 use crate::env;
 use crate::error::Error;
 use crate::flag::Flag;
-use crate::login::spn::Spn;
 use crate::options::{Options, missing};
 
 pub fn client(options: &Options) -> Result<Client, Error> {
     // Client and tenant are asked for first, as in the original.
     let client = super::client(options, ClientAuth::Public)?;
-    Ok(Spn(Client {
+    Ok(Client {
         auth: ClientAuth::Federated(source(options)?),
         ..client
-    }))
+    })
 }
 
 /// GitHub's variables beat a file that only AZURE_FEDERATED_TOKEN_FILE names; a typed file leaves them unread.
