@@ -150,7 +150,10 @@ fn why(error: &reqwest::Error, proxy: Option<&str>) -> NetworkErrorKind {
             false => NetworkErrorKind::Broken(innermost(error)),
         };
     }
-    let reason = innermost(error);
+    let reason = match error.is_timeout() {
+        true => "it did not come about in time".to_owned(),
+        false => innermost(error),
+    };
     match proxy {
         // hyper-util's words for a CONNECT that was answered with anything but 200.
         Some(proxy)

@@ -6,6 +6,9 @@
 mod support;
 
 mod browser; // signs in as a person would, and takes pictures of what the person sees
+// The account that a real az is signed in with.
+#[cfg(unix)]
+mod az;
 mod kubectl; // runs kubelogin from a kubeconfig's exec stanza
 mod secret_service; // a desktop: the sealing key outlives a reboot
 
