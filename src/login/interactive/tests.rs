@@ -151,7 +151,12 @@ fn sign_in(
         *running.borrow_mut() = Some(thread::spawn(move || script(&visit)));
     });
     let login = interactive(flags).expect("a login");
-    let result = login.acquire(&Scope::of_server("srv"), UNBOUNDED, &system);
+    // A script that fails brings no answer: then the test ends too.
+    let timeout = Timeout {
+        is_given: true,
+        ..UNBOUNDED
+    };
+    let result = login.acquire(&Scope::of_server("srv"), timeout, &system);
     let script = started.take().expect("a browser was opened");
     Outcome {
         result,
