@@ -22,15 +22,41 @@ pub struct Cli {
 /// What to do.
 pub enum Command {
     GetToken(FlagValues),
+    ConvertKubeconfig(ConvertArgs),
+    /// Print the script that completes words in this shell.
+    Completion(Shell),
+    /// Print what the last word of this command line can become.
+    Complete(String),
     RemoveCacheDir(FlagValues),
     /// Print this text and succeed: help or the version.
     Print(String),
+}
+
+/// What was typed after `convert-kubeconfig`.
+pub struct ConvertArgs {
+    pub typed: FlagValues,
+    /// Only the user of this context.
+    pub context: Option<String>,
+    /// The configuration folder of az, for the plugin's environment.
+    pub azure_config_dir: Option<String>,
+    pub kubeconfig: Option<String>,
+    /// Print the difference, write nothing.
+    pub dry_run: bool,
 }
 
 const VERBOSITY: &str = "v";
 const LOG_TO_STDERR: &str = "logtostderr";
 const VERSION: &str = "version";
 const GET_TOKEN: &str = "get-token";
+const CONVERT_KUBECONFIG: &str = "convert-kubeconfig";
+pub const CONTEXT: &str = "context";
+const AZURE_CONFIG_DIR: &str = "azure-config-dir";
+pub const KUBECONFIG: &str = "kubeconfig";
+const DRY_RUN: &str = "dry-run";
+pub const COMPLETION: &str = "completion";
+const SHELL: &str = "shell";
+const COMPLETE: &str = "__complete";
+const LINE: &str = "line";
 const REMOVE_CACHE_DIR: &str = "remove-cache-dir";
 const OLD_REMOVE_CACHE_DIR: &str = "remove-tokens";
 const OLD_CACHE_DIR: &str = "token-cache-dir";
@@ -54,6 +80,13 @@ impl Cli {
         }
         let command = match matches.subcommand() {
             Some((GET_TOKEN, matches)) => Command::GetToken(flag_values(matches)),
+            Some((CONVERT_KUBECONFIG, matches)) => {
+                Command::ConvertKubeconfig(convert_args(matches))
+            }
+            Some((COMPLETION, matches)) => Command::Completion(Shell::parse(matches)?),
+            Some((COMPLETE, matches)) => {
+                Command::Complete(matches.get_one::<String>(LINE).cloned().unwrap_or_default())
+            }
             Some((REMOVE_CACHE_DIR | OLD_REMOVE_CACHE_DIR, matches)) => {
                 Command::RemoveCacheDir(flag_values(matches))
             }
@@ -89,30 +122,253 @@ fn program() -> ClapCommand {
                 .action(ArgAction::SetTrue)
                 .help("Print the version"),
         )
-        .arg(
-            Arg::new(VERBOSITY)
-                .long("v")
-                .short('v')
-                .value_name("LEVEL")
-                .value_parser(clap::value_parser!(i64))
-                .allow_negative_numbers(true)
-                .global(true)
-                .help("Say more on stderr: 1 advises, 5 tells each step"),
-        )
-        .arg(
-            switch(LOG_TO_STDERR)
-                .global(true)
-                .help("Accepted for compatibility: messages always go to stderr"),
-        )
+        .args(global_args())
         .subcommand(
             ClapCommand::new(GET_TOKEN)
                 .about("Sign in and print an ExecCredential for kubectl")
                 .after_help(format!("Login modes: {}", LoginMode::words()))
                 .args_override_self(true)
-                .args(Flag::ALL.iter().map(|definition| flag_arg(definition.flag))),
+                .args(login_args()),
         )
         .subcommand(remove_command(REMOVE_CACHE_DIR))
         .subcommand(remove_command(OLD_REMOVE_CACHE_DIR).hide(true))
+        .subcommand(
+            ClapCommand::new(CONVERT_KUBECONFIG)
+                .about("Turn the Azure users of a kubeconfig to a login mode")
+                .after_help(format!("Login modes: {}", LoginMode::words()))
+                .args_override_self(true)
+                .args(own_convert_args())
+                .args(login_args()),
+        )
+        .subcommands(completion_commands())
+}
+
+fn completion_commands() -> [ClapCommand; 2] {
+    let shell = Arg::new(SHELL).help(Shell::words());
+    let line = Arg::new(LINE).allow_hyphen_values(true);
+    [
+        ClapCommand::new(COMPLETION)
+            .about("Print a script that completes commands, flags and values in a shell")
+            .arg(shell),
+        ClapCommand::new(COMPLETE)
+            .about("Asked by that script")
+            .hide(true)
+            .arg(line),
+    ]
+}
+
+/// A shell that words can be completed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+    Powershell,
+}
+
+impl Shell {
+    pub const ALL: &[Self] = &[Self::Bash, Self::Zsh, Self::Fish, Self::Powershell];
+
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Bash => "bash",
+            Self::Zsh => "zsh",
+            Self::Fish => "fish",
+            Self::Powershell => "powershell",
+        }
+    }
+
+    fn words() -> String {
+        Self::ALL
+            .iter()
+            .map(|shell| shell.word())
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    fn parse(matches: &ArgMatches) -> Result<Self, Error> {
+        let word = matches
+            .get_one::<String>(SHELL)
+            .map(String::as_str)
+            .unwrap_or_default();
+        let shell = Self::ALL.iter().copied().find(|shell| shell.word() == word);
+        shell.ok_or_else(|| {
+            Error::input(format!(
+                "{word:?} is no shell that kubelogin completion knows"
+            ))
+            .remedy(format!("Name one of {}.", Self::words()))
+        })
+    }
+}
+
+/// Something that a word being typed can become.
+pub struct Candidate {
+    pub word: String,
+    pub help: String,
+}
+
+impl Candidate {
+    /// A word that explains itself.
+    pub fn bare(word: impl Into<String>) -> Self {
+        Self {
+            word: word.into(),
+            help: String::new(),
+        }
+    }
+}
+
+/// The subcommands that a person can type.
+pub fn commands() -> Vec<Candidate> {
+    let program = program();
+    let shown = program
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set());
+    shown
+        .map(|command| Candidate {
+            word: command.get_name().to_owned(),
+            help: command
+                .get_about()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+        })
+        .collect()
+}
+
+pub fn is_command(word: &str) -> bool {
+    program().find_subcommand(word).is_some()
+}
+
+/// The flags of a subcommand, or of the program itself.
+pub fn flags(command: Option<&str>) -> Vec<Candidate> {
+    let args = args_of(command);
+    let shown = args.iter().filter(|arg| !arg.is_hide_set());
+    shown
+        .filter_map(|arg| {
+            Some(Candidate {
+                word: format!("--{}", arg.get_long()?),
+                help: arg.get_help().map(ToString::to_string).unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+/// True if the word after this one is its value.
+pub fn takes_value(command: Option<&str>, word: &str) -> bool {
+    let Some(name) = long_name(word) else {
+        return false;
+    };
+    let args = args_of(command);
+    let arg = args.iter().find(|arg| arg.get_long() == Some(name));
+    arg.is_some_and(|arg| arg.get_action().takes_values() && !arg.is_require_equals_set())
+}
+
+/// The long name of a flag that is typed in its long or short form.
+pub fn long_name(word: &str) -> Option<&str> {
+    if let Some(long) = word.strip_prefix("--") {
+        return Some(long);
+    }
+    let mut letters = word.strip_prefix('-')?.chars();
+    let (letter, rest) = (letters.next()?, letters.next());
+    let flag = Flag::ALL
+        .iter()
+        .find(|definition| definition.short == Some(letter) && rest.is_none());
+    match flag {
+        Some(definition) => Some(definition.name),
+        None => (letter == 'v' && rest.is_none()).then_some(VERBOSITY),
+    }
+}
+
+fn args_of(command: Option<&str>) -> Vec<Arg> {
+    let mut program = program();
+    program.build();
+    let command = command
+        .and_then(|name| program.find_subcommand(name))
+        .unwrap_or(&program);
+    command.get_arguments().cloned().collect()
+}
+
+/// The flags of every command.
+fn global_args() -> [Arg; 2] {
+    let verbosity = Arg::new(VERBOSITY)
+        .long("v")
+        .short('v')
+        .value_name("LEVEL")
+        .value_parser(clap::value_parser!(i64))
+        .allow_negative_numbers(true)
+        .global(true)
+        .help("Say more on stderr: 1 advises, 5 tells each step");
+    let log = switch(LOG_TO_STDERR)
+        .global(true)
+        .help("Accepted for compatibility: messages always go to stderr");
+    [verbosity, log]
+}
+
+/// The flags that describe a login.
+fn login_args() -> impl Iterator<Item = Arg> {
+    Flag::ALL.iter().map(|definition| flag_arg(definition.flag))
+}
+
+/// The flags that only `convert-kubeconfig` has.
+fn own_convert_args() -> [Arg; 4] {
+    let value = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .value_name(value)
+            .allow_hyphen_values(true)
+            .help(help)
+            .help_heading("Which kubeconfig")
+    };
+    [
+        value(
+            KUBECONFIG,
+            "FILE",
+            "The file to convert [default: the files of KUBECONFIG, else ~/.kube/config]",
+        ),
+        value(
+            CONTEXT,
+            "NAME",
+            "Convert only the user of this context [default: every Azure user]",
+        ),
+        value(
+            AZURE_CONFIG_DIR,
+            "DIR",
+            "Configuration folder of az, written as AZURE_CONFIG_DIR for the plugin",
+        ),
+        switch(DRY_RUN)
+            .help("Print the difference, change nothing")
+            .help_heading("Which kubeconfig"),
+    ]
+}
+
+/// Reads the arguments of a user that is converted, by the same flags as `get-token`.
+pub struct OldArgs(ClapCommand);
+
+impl OldArgs {
+    pub fn new() -> Self {
+        let command = ClapCommand::new(GET_TOKEN)
+            .no_binary_name(true)
+            .disable_help_flag(true);
+        Self(
+            command
+                .args_override_self(true)
+                .args(global_args())
+                .args(login_args()),
+        )
+    }
+
+    /// The flags and `-v`, if it is there. A word or flag that is not known is an error: it must not get lost.
+    pub fn parse(&mut self, args: &[&str]) -> Result<(FlagValues, Option<i64>), Error> {
+        // convert-kubeconfig in a kubeconfig is a mistake that this very command cures.
+        let flags = args
+            .strip_prefix(&[GET_TOKEN])
+            .or(args.strip_prefix(&[CONVERT_KUBECONFIG]))
+            .unwrap_or(args);
+        let matches = self
+            .0
+            .try_get_matches_from_mut(flags)
+            .map_err(|error| usage_error(&error))?;
+        Ok((flag_values(&matches), matches.get_one(VERBOSITY).copied()))
+    }
 }
 
 fn remove_command(name: &'static str) -> ClapCommand {
@@ -170,6 +426,22 @@ fn flag_values(matches: &ArgMatches) -> FlagValues {
         }
     }
     values
+}
+
+fn convert_args(matches: &ArgMatches) -> ConvertArgs {
+    let text = |name| {
+        matches
+            .get_one::<String>(name)
+            .filter(|text| !text.is_empty())
+            .cloned()
+    };
+    ConvertArgs {
+        typed: flag_values(matches),
+        context: text(CONTEXT),
+        azure_config_dir: text(AZURE_CONFIG_DIR),
+        kubeconfig: text(KUBECONFIG),
+        dry_run: text(DRY_RUN).as_deref() == Some("true"),
+    }
 }
 
 fn deprecations(args: &[OsString], command: Option<&str>) -> Vec<String> {

@@ -50,6 +50,8 @@ pub const ARM_TENANT_ID: &str = "ARM_TENANT_ID";
 pub const AZURE_CLI_TIMEOUT: &str = "AZURE_CLI_TIMEOUT";
 /// The JSON file that describes an Azure Stack Hub cloud (`--environment AzureStackCloud`).
 pub const AZURE_ENVIRONMENT_FILEPATH: &str = "AZURE_ENVIRONMENT_FILEPATH";
+/// The kubeconfigs, as kubectl reads it: a list of files.
+pub const KUBECONFIG: &str = "KUBECONFIG";
 /// Where az keeps its state, instead of `~/.azure`.
 pub const AZURE_CONFIG_DIR: &str = "AZURE_CONFIG_DIR";
 /// The cloud that az works with, whatever its configuration says.
@@ -159,6 +161,13 @@ impl Env {
             .get(name)
             .map(String::as_str)
             .filter(|value| !value.is_empty())
+    }
+
+    /// The paths of a variable that holds a list of them, as PATH does.
+    pub fn paths(&self, name: &str) -> Vec<PathBuf> {
+        let list = self.get(name).unwrap_or_default();
+        let paths = std::env::split_paths(list);
+        paths.filter(|path| !path.as_os_str().is_empty()).collect()
     }
 
     /// The home folder of the person, if there is one.

@@ -79,6 +79,11 @@ impl Error {
         self
     }
 
+    /// What failed and the way out, to be told with another place.
+    pub fn parts(&self) -> (&str, &str) {
+        (&self.what, self.remedy.as_deref().unwrap_or_default())
+    }
+
     pub fn kind(&self) -> &ErrorKind {
         &self.kind
     }

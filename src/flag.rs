@@ -133,6 +133,12 @@ const fn row(
 #[derive(Clone)]
 pub struct FlagValues(Vec<Option<Zeroizing<String>>>);
 
+impl Default for FlagValues {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl FlagValues {
     pub fn new() -> Self {
         Self(vec![None; Flag::ALL.len()])
@@ -164,6 +170,16 @@ impl FlagValues {
     /// True if both hold the same value for this flag.
     pub fn agrees_with(&self, flag: Flag, value: &str) -> bool {
         self.raw(flag) == Some(value)
+    }
+
+    /// Takes the value that a flag has in `other`.
+    pub fn copy(&mut self, flag: Flag, other: &Self) {
+        self.0[flag as usize].clone_from(&other.0[flag as usize]);
+    }
+
+    /// True if both hold the same for this flag.
+    pub fn is_same(&self, flag: Flag, other: &Self) -> bool {
+        self.raw(flag) == other.raw(flag)
     }
 
     /// True if the flag has a value that is not empty.

@@ -12,6 +12,7 @@
 //! - [`pop`]: proof-of-possession tokens: claims, key, signed envelope
 //! - [`token_cache`]: tokens kept between runs, sealed; one sign-in for all who ask at the same time
 //! - [`exec_credential`]: what kubectl says to us and reads from us
+//! - [`kubeconfig`]: the files of kubectl, edited without losing a byte
 //! - [`system`]: the outside world, one trait; [`retry`]: asking a host again, within a bound
 //! - [`command`]: what each subcommand does with these
 
@@ -23,6 +24,7 @@ mod error;
 mod exec_credential;
 mod flag;
 mod jwt;
+mod kubeconfig;
 mod login;
 mod login_mode;
 mod options;
@@ -64,10 +66,18 @@ fn run(cli: Cli, env: &Env, system: &dyn System, out: &mut dyn Write) -> Result<
     }
     match cli.command {
         Command::GetToken(typed) => command::get_token::run(&typed, env, system, out),
+        Command::ConvertKubeconfig(args) => {
+            command::convert_kubeconfig::run(&args, env, system, out)
+        }
+        Command::Completion(shell) => print(command::completion::script(shell), out),
+        Command::Complete(line) => command::completion::complete(&line, env, out),
         Command::RemoveCacheDir(typed) => command::remove_cache_dir::run(&typed, env, system),
-        Command::Print(text) => out
-            .write_all(text.as_bytes())
-            .and_then(|()| out.flush())
-            .map_err(|error| Error::outside(format!("stdout could not be written: {error}"))),
+        Command::Print(text) => print(&text, out),
     }
+}
+
+fn print(text: &str, out: &mut dyn Write) -> Result<(), Error> {
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Error::outside(format!("stdout could not be written: {error}")))
 }

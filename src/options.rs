@@ -451,7 +451,8 @@ fn version(values: &FlagValues, login: LoginMode, notices: &mut Vec<String>) -> 
     }
 }
 
-fn login_mode(values: &FlagValues) -> Result<LoginMode, Error> {
+/// The login mode that `values` ask for.
+pub fn login_mode(values: &FlagValues) -> Result<LoginMode, Error> {
     let word = values
         .text(Flag::Login)
         .unwrap_or(LoginMode::DeviceCode.word());
@@ -463,21 +464,24 @@ fn login_mode(values: &FlagValues) -> Result<LoginMode, Error> {
     })
 }
 
+/// `--pop-claims` as written, if such a token is wanted; the two flags go together.
+pub fn written_pop_claims(values: &FlagValues) -> Result<Option<&str>, Error> {
+    match (values.is_on(Flag::PopEnabled), values.text(Flag::PopClaims)) {
+        (false, None) => Ok(None),
+        (true, Some(claims)) => Ok(Some(claims)),
+        (true, None) => Err(Error::input("--pop-enabled needs --pop-claims")
+            .remedy("Give the cluster's resource ID: --pop-claims u=/ARM/ID/OF/CLUSTER")),
+        (false, Some(_)) => Err(
+            Error::input("--pop-claims has no effect without --pop-enabled")
+                .remedy("Add --pop-enabled, or leave --pop-claims out."),
+        ),
+    }
+}
+
 /// The claims of the proof-of-possession token, if one is wanted.
 fn pop_claims(values: &FlagValues, login: LoginMode) -> Result<Option<pop::Claims>, Error> {
-    let claims = match (values.is_on(Flag::PopEnabled), values.text(Flag::PopClaims)) {
-        (false, None) => return Ok(None),
-        (true, Some(claims)) => claims,
-        (true, None) => {
-            return Err(Error::input("--pop-enabled needs --pop-claims")
-                .remedy("Give the cluster's resource ID: --pop-claims u=/ARM/ID/OF/CLUSTER"));
-        }
-        (false, Some(_)) => {
-            return Err(
-                Error::input("--pop-claims has no effect without --pop-enabled")
-                    .remedy("Add --pop-enabled, or leave --pop-claims out."),
-            );
-        }
+    let Some(claims) = written_pop_claims(values)? else {
+        return Ok(None);
     };
     let claims = pop::Claims::parse(claims)?;
     if values.is_on(Flag::Legacy) {
@@ -498,7 +502,8 @@ fn pop_claims(values: &FlagValues, login: LoginMode) -> Result<Option<pop::Claim
     Ok(Some(claims))
 }
 
-fn timeout(values: &FlagValues) -> Result<Timeout, Error> {
+/// How long a login may take by `values`.
+pub fn timeout(values: &FlagValues) -> Result<Timeout, Error> {
     let Some(text) = values.text(Flag::Timeout) else {
         return Ok(Timeout {
             duration: DEFAULT_TIMEOUT,

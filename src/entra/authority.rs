@@ -39,13 +39,18 @@ const CLOUDS: &[(&str, Cloud)] = &[
 ];
 
 impl Cloud {
+    /// The names of all clouds, the usual ones first.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        CLOUDS.iter().map(|(name, _)| *name)
+    }
+
     /// The cloud of this name. An unknown name is an error: it must not silently mean the public cloud.
     pub fn from_name(name: &str) -> Result<Self, Error> {
         let known = CLOUDS
             .iter()
             .find(|(known, _)| known.eq_ignore_ascii_case(name));
         known.map(|(_, cloud)| *cloud).ok_or_else(|| {
-            let names: Vec<_> = CLOUDS.iter().map(|(name, _)| *name).collect();
+            let names: Vec<_> = Self::names().collect();
             Error::input(format!(
                 "--environment {name:?} is not a known Azure environment"
             ))

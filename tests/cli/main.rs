@@ -12,6 +12,8 @@ mod support;
 mod azd;
 #[cfg(unix)]
 mod azurecli;
+mod completion; // what a shell offers
+mod convert_kubeconfig; // kubeconfigs on disk
 mod federated; // federated tokens: a file, GitHub Actions, Azure Pipelines
 mod get_token; // requests, prompts, stdout and errors of a login
 mod interactive; // a sign-in with a browser: addresses, answers, pages, openers

@@ -29,6 +29,7 @@ mod browser; // a person's browser without a screen
 mod entra; // the fake Entra: who is registered, what was asked, what was wrong with it
 mod http1; // HTTP/1.1 messages, read and written
 mod jwt; // tokens and assertions: signed, and checked
+mod kubeconfig; // kubeconfigs of any size
 mod kubelogin; // runs the program under test
 mod server; // listens, on TLS or as a forward proxy, and hands requests to a stand-in
 mod temp_dir; // a folder that removes itself
@@ -43,6 +44,7 @@ pub use entra::{
 };
 pub use http1::{Reply, Request};
 pub use jwt::{Claims, claims_of, client_jwk, sign_as_client};
+pub use kubeconfig::legacy_kubeconfig;
 pub use kubelogin::{Kubelogin, Output, Running};
 pub use server::FakeHttp;
 pub use temp_dir::TempDir;

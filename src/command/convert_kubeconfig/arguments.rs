@@ -1,0 +1,322 @@
+//! The arguments of a converted user: what stays of the old ones, what was typed, in which order. A table and pure functions.
+
+use crate::cli::OldArgs;
+use crate::error::Error;
+use crate::flag::{Flag, FlagValues, Takes};
+use crate::kubeconfig::write::quoted;
+use crate::login_mode::LoginMode;
+use crate::options;
+
+/// Where the value of a flag comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    /// Typed, else what the user has, else an error.
+    Require,
+    /// Typed, else what the user has.
+    Carry,
+    /// Typed, else what was typed for this same login mode before.
+    Given,
+    /// As [`Keep::Given`], and it takes the place of the row above, or gives way to it.
+    ElseGiven,
+}
+
+/// The flags of a converted user, in the original's order. `--login`, `--server-id` and `--cache-dir` stand before
+/// them, any other flag that was typed after them ([`keep`]).
+#[rustfmt::skip]
+fn plan(mode: LoginMode) -> &'static [(Keep, Flag)] {
+    use Flag::*;
+    use Keep::{Carry, ElseGiven, Given, Require};
+    match mode {
+        LoginMode::DeviceCode => &[(Require, ClientId), (Require, TenantId), (Carry, Environment), (Carry, Legacy)],
+        LoginMode::Interactive => &[
+            (Require, ClientId), (Require, TenantId), (Carry, Environment), (Carry, PopEnabled), (Carry, PopClaims),
+            (Carry, RedirectUrl), (Carry, LoginHint),
+        ],
+        LoginMode::Spn => &[
+            (Require, ClientId), (Require, TenantId), (Carry, Environment), (Given, ClientSecret),
+            (Given, ClientCertificate), (Given, ClientCertificatePassword), (Carry, Legacy), (Carry, PopEnabled),
+            (Carry, PopClaims), (Carry, DisableEnvironmentOverride),
+        ],
+        LoginMode::Ropc => &[
+            (Require, ClientId), (Require, TenantId), (Carry, Environment), (Given, Username), (Given, Password),
+            (Carry, Legacy), (Carry, PopEnabled), (Carry, PopClaims),
+        ],
+        LoginMode::Msi => &[(Given, ClientId), (ElseGiven, IdentityResourceId)],
+        LoginMode::AzureCli => &[(Given, TenantId), (Given, Subscription)],
+        LoginMode::Azd => &[(Given, TenantId)],
+        LoginMode::WorkloadIdentity => &[
+            (Given, ClientId), (Given, TenantId), (Given, AuthorityHost), (Given, FederatedTokenFile),
+        ],
+        LoginMode::AzurePipelines => &[(Require, TenantId), (Given, AzurePipelinesServiceConnectionId)],
+    }
+}
+
+/// Where a flag of this mode comes from.
+fn keep(mode: LoginMode, flag: Flag) -> Keep {
+    let row = plan(mode).iter().find(|(_, planned)| *planned == flag);
+    match (row, flag) {
+        (Some((keep, _)), _) => *keep,
+        (None, Flag::ServerId) => Keep::Require,
+        (
+            None,
+            Flag::CacheDir
+            | Flag::TokenCacheStorage
+            | Flag::AuthorityHost
+            | Flag::Timeout
+            | Flag::DisableEnvironmentOverride
+            | Flag::UseAzurermEnvVars
+            | Flag::DisableInstanceDiscovery,
+        ) => Keep::Carry,
+        // In no row of the plan: a flag that was typed is never dropped.
+        (None, _) => Keep::Given,
+    }
+}
+
+fn worth_keeping() -> impl Iterator<Item = Flag> {
+    let safe = Flag::ALL
+        .iter()
+        .filter(|definition| !matches!(definition.takes, Takes::Secret(_)));
+    safe.map(|definition| definition.flag)
+        .filter(|flag| *flag != Flag::Login)
+}
+
+/// True for a flag that some login mode takes over from another.
+fn is_of_any_mode(flag: Flag) -> bool {
+    let mut keeps = LoginMode::ALL.iter().map(|mode| keep(*mode, flag));
+    keeps.any(|keep| matches!(keep, Keep::Require | Keep::Carry))
+}
+
+/// A user before the conversion, as flags.
+pub struct Before {
+    /// The login mode's word.
+    login: String,
+    values: FlagValues,
+    /// `-v`, which is no flag of a login.
+    verbosity: Option<i64>,
+    /// What conversions before remembered for other login modes.
+    remembered: Remembered,
+    note: Option<String>,
+}
+
+/// Flags that had no place in a converted user, kept in a comment so that a later conversion finds them.
+#[derive(Clone, Default)]
+struct Remembered {
+    /// Flags that fit any login mode.
+    general: FlagValues,
+    /// The flags of the login mode before this one, `--login` among them.
+    former: FlagValues,
+}
+
+impl Before {
+    /// Of a login that kubectl had built in: it was a device code.
+    pub fn of_auth_provider(values: FlagValues) -> Self {
+        Self {
+            login: LoginMode::DeviceCode.word().into(),
+            values,
+            verbosity: None,
+            remembered: Remembered::default(),
+            note: None,
+        }
+    }
+
+    /// Of an exec plugin's arguments and the comment that an earlier conversion left above them.
+    pub fn of_exec(args: &[&str], note: Option<&str>, parser: &mut OldArgs) -> Result<Self, Error> {
+        let (values, verbosity) = parser.parse(args)?;
+        let remembered = note.and_then(|note| Remembered::read(note, parser));
+        Ok(Self {
+            login: values
+                .text(Flag::Login)
+                .unwrap_or(LoginMode::DeviceCode.word())
+                .to_owned(),
+            values,
+            verbosity,
+            remembered: remembered.unwrap_or_default(),
+            note: note.map(str::to_owned),
+        })
+    }
+}
+
+impl Remembered {
+    /// Reads our comment; somebody who edited it into nonsense loses what it held, no more.
+    fn read(note: &str, parser: &mut OldArgs) -> Option<Self> {
+        let words: Vec<String> = serde_json::from_str(note).ok()?;
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let (general, former) =
+            words.split_at(words.iter().position(|word| *word == Flag::Login.typed())?);
+        let mut values = |words: &[&str]| parser.parse(words).ok().map(|(values, _)| values);
+        Some(Self {
+            general: values(general)?,
+            former: values(former)?,
+        })
+    }
+}
+
+/// A user after the conversion.
+pub struct After {
+    pub args: Vec<String>,
+    /// What to keep in a comment above them.
+    pub note: Option<String>,
+}
+
+/// What was asked for: a login mode and the flags that were typed.
+pub struct Wanted<'a> {
+    pub mode: LoginMode,
+    pub typed: &'a FlagValues,
+}
+
+impl Wanted<'_> {
+    /// The arguments that a user gets.
+    pub fn convert(&self, before: &Before) -> Result<After, Error> {
+        let values = self.values(before)?;
+        let mut args = vec![
+            "get-token".to_owned(),
+            Flag::Login.typed(),
+            self.mode.word().into(),
+        ];
+        for flag in self.order() {
+            push(&mut args, flag, &values);
+        }
+        if let Some(level) = before.verbosity.filter(|level| *level != 0) {
+            args.extend(["-v".to_owned(), level.to_string()]);
+        }
+        Ok(After {
+            args,
+            note: self.note(before, &values),
+        })
+    }
+
+    fn order(&self) -> impl Iterator<Item = Flag> {
+        let planned = plan(self.mode);
+        let others = Flag::ALL
+            .iter()
+            .map(|definition| definition.flag)
+            .filter(move |flag| {
+                !matches!(flag, Flag::Login | Flag::ServerId | Flag::CacheDir)
+                    && !planned.iter().any(|(_, planned)| planned == flag)
+            });
+        [Flag::ServerId, Flag::CacheDir]
+            .into_iter()
+            .chain(planned.iter().map(|(_, flag)| *flag))
+            .chain(others)
+    }
+
+    fn values(&self, before: &Before) -> Result<FlagValues, Error> {
+        let typed = self.typed;
+        let mut values = FlagValues::new();
+        for flag in self.order() {
+            let keep = keep(self.mode, flag);
+            if typed.is_given(flag) {
+                values.copy(flag, typed);
+            } else if let Some(source) = self.source(before, flag, keep)
+                && !self.is_replaced(flag)
+            {
+                values.copy(flag, source);
+            }
+            if keep == Keep::Require && !values.is_given(flag) {
+                let (name, mode) = (flag.definition().name, self.mode);
+                return Err(Error::input(format!(
+                    "{name} is required for --login {mode}, and the user has none"
+                ))
+                .remedy(format!("Give {}; nothing was changed.", flag.typed())));
+            }
+        }
+        options::written_pop_claims(&values)?;
+        Ok(values)
+    }
+
+    /// Whose value a flag takes if it is not typed.
+    fn source<'o>(&self, before: &'o Before, flag: Flag, keep: Keep) -> Option<&'o FlagValues> {
+        let mode = self.mode.word();
+        let Remembered { general, former } = &before.remembered;
+        let is_same_mode = before.login == mode;
+        let mut sources = Vec::new();
+        sources.extend(is_same_mode.then_some(&before.values));
+        sources.extend((!is_same_mode && former.text(Flag::Login) == Some(mode)).then_some(former));
+        if matches!(keep, Keep::Require | Keep::Carry) {
+            sources.extend([&before.values, former, general]);
+        }
+        sources.into_iter().find(|values| values.is_given(flag))
+    }
+
+    /// True if another flag that was typed makes what the user has for this one void.
+    fn is_replaced(&self, flag: Flag) -> bool {
+        let typed = self.typed;
+        if flag == Flag::PopClaims && typed.agrees_with(Flag::PopEnabled, "false") {
+            return true;
+        }
+        plan(self.mode).windows(2).any(|rows| {
+            let ((_, one), (keep, other)) = (rows[0], rows[1]);
+            keep == Keep::ElseGiven
+                && (flag == one && typed.is_given(other) || flag == other && typed.is_given(one))
+        })
+    }
+
+    /// What the new arguments have no place for and another login mode will want again. Never a secret.
+    fn note(&self, before: &Before, new: &FlagValues) -> Option<String> {
+        if before.login == self.mode.word() {
+            return before.note.clone();
+        }
+        let Remembered { general, former } = &before.remembered;
+        let mut words = Vec::new();
+        let typed = self.typed;
+        let of_others = |flag: &Flag| {
+            !before.values.is_given(*flag) && !typed.is_given(*flag) && is_of_any_mode(*flag)
+        };
+        for flag in worth_keeping().filter(of_others) {
+            let source = if former.is_given(flag) {
+                former
+            } else {
+                general
+            };
+            if !new.is_same(flag, source) {
+                push(&mut words, flag, source);
+            }
+        }
+        let general = words.len();
+        // A value that counts for the former mode only is not to be found in the new arguments, even if it is there.
+        let former_mode = LoginMode::from_word(&before.login);
+        let is_own = |flag| {
+            former_mode
+                .is_some_and(|mode| matches!(keep(mode, flag), Keep::Given | Keep::ElseGiven))
+        };
+        for flag in
+            worth_keeping().filter(|flag| is_own(*flag) || !new.is_same(*flag, &before.values))
+        {
+            push(&mut words, flag, &before.values);
+        }
+        if words.is_empty() {
+            return None;
+        }
+        words.splice(
+            general..general,
+            [Flag::Login.typed(), before.login.clone()],
+        );
+        let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
+        Some(format!("[{}]", words.join(", ")))
+    }
+}
+
+/// Adds a flag with its value, if it has one.
+fn push(args: &mut Vec<String>, flag: Flag, values: &FlagValues) {
+    match flag.definition().takes {
+        Takes::Switch if values.is_on(flag) => args.push(flag.typed()),
+        Takes::Switch => {}
+        Takes::Value(_) => {
+            args.extend(
+                values
+                    .text(flag)
+                    .into_iter()
+                    .flat_map(|value| [flag.typed(), value.to_owned()]),
+            );
+        }
+        // The one place where a secret goes into a file: only a flag that was typed brings it here.
+        Takes::Secret(_) => {
+            args.extend(
+                values
+                    .secret(flag)
+                    .into_iter()
+                    .flat_map(|value| [flag.typed(), value.expose().to_owned()]),
+            );
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! Kubeconfig files: which ones, the users and contexts in them, and edits that keep every other byte.
+//!
+//! It knows YAML and kubectl's rules, not logins: what a converted user looks like is decided in
+//! [`convert_kubeconfig`](crate::command::convert_kubeconfig).
+
+pub mod diff;
+pub mod edit;
+pub mod file;
+pub mod splice;
+pub mod tree;
+pub mod write;
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use crate::error::Error;
+use tree::{Node, Pair, Style, Tree, Value};
+use write::Indentation;
+
+/// A parsed kubeconfig, all documents of it.
+pub struct Kubeconfig<'t> {
+    tree: Tree<'t>,
+}
+
+/// A user of a kubeconfig.
+pub struct User<'n, 't> {
+    pub name: &'n str,
+    /// The item of the list.
+    entry: &'n Node<'t>,
+    /// The value of its `user` key, an alias not followed.
+    value: &'n Node<'t>,
+    list: &'n Node<'t>,
+}
+
+impl User<'_, '_> {
+    /// The bytes that may change when the user is converted.
+    pub fn block(&self) -> Range<usize> {
+        self.value.range()
+    }
+}
+
+/// How a user proves who they are.
+pub enum Credentials<'n, 't> {
+    AuthProvider(AuthProvider<'n, 't>),
+    Exec(Exec<'n, 't>),
+    /// Neither of the two: a token, a certificate, nothing.
+    Others,
+}
+
+/// kubectl's own login plugins of old, removed in 1.26.
+pub struct AuthProvider<'n, 't> {
+    pub name: &'n str,
+    /// Empty if there is none.
+    pub config: &'n [Pair<'t>],
+    pair: &'n Pair<'t>,
+}
+
+/// An exec plugin.
+pub struct Exec<'n, 't> {
+    pub command: &'n str,
+    pub api_version: Option<&'n str>,
+    pub has_install_hint: bool,
+    map: &'n Node<'t>,
+    pairs: &'n [Pair<'t>],
+}
+
+/// A context: its name and its user's, if it has one.
+pub struct Context<'n> {
+    pub name: &'n str,
+    pub user: Option<&'n str>,
+    at: usize,
+}
+
+impl<'t> Kubeconfig<'t> {
+    /// Parses `text`; `file` is its name in messages.
+    pub fn parse(file: &'t str, text: &'t str) -> Result<Self, Error> {
+        let tree = Tree::parse(file, text)?;
+        Ok(Self { tree })
+    }
+
+    /// True if nothing but comments is in it.
+    pub fn is_empty(&self) -> bool {
+        self.tree.documents().iter().all(Node::is_null)
+    }
+
+    /// Every user of every document.
+    pub fn users(&self) -> Result<Vec<User<'_, 't>>, Error> {
+        let mut users = Vec::new();
+        for document in self.tree.documents() {
+            let Some(list) = self.top_level(document, "users")? else {
+                continue;
+            };
+            let mut places = HashMap::new();
+            for entry in self.items(list, "users")? {
+                let user = self.user(entry, list)?;
+                if let Some(earlier) = places.insert(user.name, entry.start()) {
+                    let (line, _) = tree::line_and_column(self.tree.text(), earlier);
+                    return Err(self
+                        .tree
+                        .error(
+                            entry.start(),
+                            format!("user {:?} is there already, in line {line}", user.name),
+                        )
+                        .remedy(
+                            "Rename or remove one of the two; kubectl cannot read the file either.",
+                        ));
+                }
+                users.push(user);
+            }
+        }
+        Ok(users)
+    }
+
+    /// Every context of every document.
+    pub fn contexts(&self) -> Result<Vec<Context<'_>>, Error> {
+        let mut contexts = Vec::new();
+        for document in self.tree.documents() {
+            let Some(list) = self.top_level(document, "contexts")? else {
+                continue;
+            };
+            for entry in self.items(list, "contexts")? {
+                let pairs = self.map(entry, "a context")?;
+                let name = self.text_of(pairs, "name")?;
+                let name =
+                    name.ok_or_else(|| self.tree.error(entry.start(), "the context has no name"))?;
+                let context = self.tree.pair(pairs, "context")?.map(|pair| &pair.value);
+                let user = match context.filter(|node| !node.is_null()) {
+                    Some(node) => self.text_of(self.map(node, "context")?, "user")?,
+                    None => None,
+                };
+                let user = user.filter(|user| !user.is_empty());
+                contexts.push(Context {
+                    name,
+                    user,
+                    at: entry.start(),
+                });
+            }
+        }
+        Ok(contexts)
+    }
+
+    fn top_level<'n>(
+        &'n self,
+        document: &'n Node<'t>,
+        key: &str,
+    ) -> Result<Option<&'n Node<'t>>, Error> {
+        if document.is_null() {
+            return Ok(None);
+        }
+        let pair = self.tree.pair(self.map(document, "a kubeconfig")?, key)?;
+        Ok(pair
+            .map(|pair| self.tree.resolve(&pair.value))
+            .filter(|node| !node.is_null()))
+    }
+
+    fn user<'n>(&'n self, entry: &'n Node<'t>, list: &'n Node<'t>) -> Result<User<'n, 't>, Error> {
+        let pairs = self.map(entry, "a user")?;
+        let nameless = || {
+            self.tree
+                .error(entry.start(), "the user has no name")
+                .remedy("Give it one (name: NAME), or remove it.")
+        };
+        let name = self
+            .text_of(pairs, "name")?
+            .filter(|name| !name.is_empty())
+            .ok_or_else(nameless)?;
+        let nothing = |at| {
+            self.tree
+                .error(at, format!("user {name:?} is null"))
+                .remedy("Give it credentials, write {} if it needs none, or remove it.")
+        };
+        let pair = self
+            .tree
+            .pair(pairs, "user")?
+            .ok_or_else(|| nothing(entry.start()))?;
+        if self.tree.resolve(&pair.value).is_null() {
+            return Err(nothing(pair.key.start()));
+        }
+        self.map(&pair.value, "user")
+            .map_err(|error| error.context(format!("user {name:?}")))?;
+        Ok(User {
+            name,
+            entry,
+            value: &pair.value,
+            list,
+        })
+    }
+
+    /// How a user proves who they are. Keys merged in (`<<`) count too.
+    pub fn credentials<'n>(&'n self, user: &User<'n, 't>) -> Result<Credentials<'n, 't>, Error> {
+        let pairs = self.map(user.value, "user")?;
+        let found = |key| -> Result<Option<&'n Pair<'t>>, Error> {
+            let own = self.tree.pair(pairs, key)?;
+            let pair = match own {
+                Some(pair) => Some(pair),
+                None => self.merged(pairs, key)?,
+            };
+            Ok(pair.filter(|pair| !self.tree.resolve(&pair.value).is_null()))
+        };
+        match (found("auth-provider")?, found("exec")?) {
+            (Some(pair), None) => self.auth_provider(pair).map(Credentials::AuthProvider),
+            (None, Some(pair)) => self.exec(pair).map(Credentials::Exec),
+            (None, None) => Ok(Credentials::Others),
+            (Some(_), Some(exec)) => Err(self
+                .tree
+                .error(exec.key.start(), "there is an auth-provider and an exec")
+                .remedy("Remove one of the two; kubectl cannot use the user either.")),
+        }
+    }
+
+    /// The pair with this key in a map that is merged in.
+    fn merged<'n>(
+        &'n self,
+        pairs: &'n [Pair<'t>],
+        key: &str,
+    ) -> Result<Option<&'n Pair<'t>>, Error> {
+        let Some(merge) = self.tree.pair(pairs, "<<")? else {
+            return Ok(None);
+        };
+        let sources = match &self.tree.resolve(&merge.value).value {
+            Value::List(_, items) => &items[..],
+            _ => std::slice::from_ref(&merge.value),
+        };
+        for source in sources {
+            if let Value::Map(_, pairs) = &self.tree.resolve(source).value
+                && let Some(pair) = self.tree.pair(pairs, key)?
+            {
+                return Ok(Some(pair));
+            }
+        }
+        Ok(None)
+    }
+
+    fn auth_provider<'n>(&'n self, pair: &'n Pair<'t>) -> Result<AuthProvider<'n, 't>, Error> {
+        let pairs = self.map(&pair.value, "auth-provider")?;
+        let name = self.text_of(pairs, "name")?.unwrap_or_default();
+        let config = self.tree.pair(pairs, "config")?.map(|pair| &pair.value);
+        let config = match config.filter(|node| !self.tree.resolve(node).is_null()) {
+            Some(node) => self.map(node, "config")?,
+            None => &[],
+        };
+        Ok(AuthProvider { name, config, pair })
+    }
+
+    fn exec<'n>(&'n self, pair: &'n Pair<'t>) -> Result<Exec<'n, 't>, Error> {
+        let map = self.tree.resolve(&pair.value);
+        let pairs = self.map(map, "exec")?;
+        let hint = self.text_of(pairs, "installHint")?;
+        Ok(Exec {
+            command: self.text_of(pairs, "command")?.unwrap_or_default(),
+            api_version: self.text_of(pairs, "apiVersion")?,
+            has_install_hint: hint.is_some_and(|hint| !hint.is_empty()),
+            map,
+            pairs,
+        })
+    }
+
+    /// The arguments of an exec plugin. A number among them is an error, as it is to kubectl.
+    pub fn args<'n>(&'n self, exec: &Exec<'n, 't>) -> Result<Vec<&'n str>, Error> {
+        let list = self
+            .tree
+            .pair(exec.pairs, "args")?
+            .map(|pair| self.tree.resolve(&pair.value));
+        let Some(list) = list.filter(|list| !list.is_null()) else {
+            return Ok(Vec::new());
+        };
+        let text = |item: &'n Node<'t>| match &self.tree.resolve(item).value {
+            Value::Scalar(scalar) if scalar.is_text() && !item.is_null() => Ok(&*scalar.text),
+            Value::Scalar(scalar) => Err(self
+                .tree
+                .error(
+                    item.start(),
+                    format!("the argument {} is no text", scalar.text),
+                )
+                .remedy("Put it in quotes; kubectl cannot read the file either.")),
+            _ => Err(self
+                .tree
+                .error(item.start(), format!("an argument is {}", item.kind()))),
+        };
+        self.items(list, "args")?.iter().map(text).collect()
+    }
+
+    /// Our own comment above the arguments.
+    pub fn note(&self, exec: &Exec<'_, 't>) -> Option<&'t str> {
+        let pair = self.tree.pair(exec.pairs, "args").ok()??;
+        splice::note(&self.tree, pair)
+    }
+
+    /// The text of a key; `None` if it is not there or null. Numbers are taken as they are written.
+    pub fn text_of<'n>(
+        &'n self,
+        pairs: &'n [Pair<'t>],
+        key: &str,
+    ) -> Result<Option<&'n str>, Error> {
+        let Some(pair) = self.tree.pair(pairs, key)? else {
+            return Ok(None);
+        };
+        let value = self.tree.resolve(&pair.value);
+        match &value.value {
+            _ if value.is_null() => Ok(None),
+            Value::Scalar(scalar) => Ok(Some(&scalar.text)),
+            _ => Err(self.tree.error(
+                pair.value.start(),
+                format!("{key} must be text, it is {}", value.kind()),
+            )),
+        }
+    }
+
+    fn map<'n>(&'n self, node: &'n Node<'t>, what: &str) -> Result<&'n [Pair<'t>], Error> {
+        let target = self.tree.resolve(node);
+        match &target.value {
+            Value::Map(_, pairs) => Ok(pairs),
+            _ => Err(self.tree.error(
+                node.start(),
+                format!("{what} must be a map, it is {}", target.kind()),
+            )),
+        }
+    }
+
+    fn items<'n>(&'n self, node: &'n Node<'t>, what: &str) -> Result<&'n [Node<'t>], Error> {
+        let target = self.tree.resolve(node);
+        match &target.value {
+            Value::List(_, items) => Ok(items),
+            _ => Err(self.tree.error(
+                node.start(),
+                format!("{what} must be a list, it is {}", target.kind()),
+            )),
+        }
+    }
+
+    /// `FILE:LINE:COLUMN: what`, at a user.
+    pub fn error_at_user(&self, user: &User<'_, 't>, what: impl std::fmt::Display) -> Error {
+        self.tree
+            .error(user.entry.start(), format!("user {:?}: {what}", user.name))
+    }
+
+    /// `FILE:LINE:COLUMN: what`, at a context.
+    pub fn error_at_context(&self, context: &Context, what: impl std::fmt::Display) -> Error {
+        self.tree
+            .error(context.at, format!("context {:?} {what}", context.name))
+    }
+
+    pub fn tree(&self) -> &Tree<'t> {
+        &self.tree
+    }
+}
+
+impl<'t> Kubeconfig<'t> {
+    /// How the file indents, seen at its first user.
+    fn indentation(&self, users: &[User<'_, 't>]) -> Indentation {
+        let column = |at| tree::column(self.tree.text(), at);
+        let mut indentation = Indentation { map: 2, list: 0 };
+        let block = users
+            .iter()
+            .find(|user| is_block(user.value) && is_block(user.list));
+        let Some(user) = block else {
+            return indentation;
+        };
+        let document = self
+            .tree
+            .documents()
+            .iter()
+            .find(|document| document.range().contains(&user.list.start()));
+        if let Some(Node {
+            value: Value::Map(_, pairs),
+            ..
+        }) = document
+            && let Ok(Some(users)) = self.tree.pair(pairs, "users")
+        {
+            indentation.list = column(user.list.start()).saturating_sub(column(users.key.start()));
+        }
+        if let Value::Map(_, pairs) = &user.entry.value
+            && let Ok(Some(pair)) = self.tree.pair(pairs, "user")
+            && let Value::Map(_, inner) = &user.value.value
+            && let Some(first) = inner.first()
+        {
+            let step = column(first.key.start()).saturating_sub(column(pair.key.start()));
+            indentation.map = if step == 0 { 2 } else { step };
+        }
+        indentation
+    }
+}
+
+fn is_block(node: &Node) -> bool {
+    matches!(
+        node.value,
+        Value::Map(Style::Block, _) | Value::List(Style::Block, _)
+    )
+}

@@ -1,0 +1,255 @@
+//! Changes of users: what an exec plugin becomes, and the proof that nobody else is changed with it.
+
+use std::collections::HashMap;
+
+use super::splice::{self, Cut, Splice};
+use super::tree::{Node, Pair, Value};
+use super::write::New;
+use super::{AuthProvider, Exec, Kubeconfig, User, is_block};
+use crate::error::Error;
+
+/// What an exec plugin is to be: the keys that are written, the others stay.
+pub struct NewExec {
+    pub api_version: &'static str,
+    /// `None` keeps the one that is there.
+    pub command: Option<&'static str>,
+    pub args: Vec<String>,
+    /// A comment above the arguments, where the file can hold one.
+    pub note: Option<String>,
+    /// Variables to be set; others stay.
+    pub env: Vec<(&'static str, String)>,
+    /// For a user that has no hint yet.
+    pub install_hint: &'static str,
+}
+
+/// Users of one kubeconfig that are being changed.
+pub struct Edit<'n, 't> {
+    kubeconfig: &'n Kubeconfig<'t>,
+    splice: Splice<'n, 't>,
+    /// The anchors that aliases mean, in the order of the file.
+    used: Vec<UsedAnchor>,
+}
+
+struct UsedAnchor {
+    at: usize,
+    anchor: u32,
+    /// Where the first and the last of its aliases stand.
+    aliases: (usize, usize),
+}
+
+impl<'n, 't> Edit<'n, 't> {
+    pub fn new(kubeconfig: &'n Kubeconfig<'t>, users: &[User<'n, 't>]) -> Self {
+        let tree = &kubeconfig.tree;
+        let mut used: HashMap<u32, UsedAnchor> = HashMap::new();
+        for (anchor, alias) in tree.aliases() {
+            let at = tree.anchor_place(anchor).unwrap_or_default();
+            let anchor = used.entry(anchor).or_insert(UsedAnchor {
+                at,
+                anchor,
+                aliases: (alias, alias),
+            });
+            anchor.aliases.1 = alias;
+        }
+        let mut used: Vec<_> = used.into_values().collect();
+        used.sort_by_key(|anchor| anchor.at);
+        Self {
+            kubeconfig,
+            splice: Splice::new(tree, kubeconfig.indentation(users)),
+            used,
+        }
+    }
+
+    /// Puts an exec plugin in the place of an auth provider.
+    pub fn replace(
+        &mut self,
+        user: &User<'n, 't>,
+        old: &AuthProvider<'n, 't>,
+        new: &NewExec,
+    ) -> Result<(), Error> {
+        self.check_own(user, &old.pair.value, old.pair)?;
+        let mut env = New::Null;
+        if !new.env.is_empty() {
+            env = New::List {
+                note: None,
+                items: new.env.iter().map(variable).collect(),
+            };
+        }
+        let exec = New::Map(vec![
+            ("apiVersion", new.api_version.into()),
+            ("args", args(new)),
+            ("command", new.command.unwrap_or_default().into()),
+            ("env", env),
+            ("installHint", new.install_hint.into()),
+            ("provideClusterInfo", New::Bool(false)),
+        ]);
+        self.splice
+            .replace_pair(user.value, old.pair, "exec", &exec);
+        Ok(())
+    }
+
+    /// Changes the keys of an exec plugin that are not yet as wanted. True if there was one.
+    pub fn update(
+        &mut self,
+        user: &User<'n, 't>,
+        old: &Exec<'n, 't>,
+        new: &NewExec,
+    ) -> Result<bool, Error> {
+        let before = self.splice.len();
+        let tree = &self.kubeconfig.tree;
+        if old.api_version != Some(new.api_version) {
+            self.splice
+                .set(old.map, "apiVersion", &new.api_version.into())?;
+        }
+        let args_are_new = self.kubeconfig.args(old)? != new.args;
+        let can_note = tree
+            .pair(old.pairs, "args")?
+            .is_none_or(|_| is_block(old.map));
+        if args_are_new || can_note && self.kubeconfig.note(old) != new.note.as_deref() {
+            self.splice.set(old.map, "args", &args(new))?;
+        }
+        if let Some(command) = new.command.filter(|command| *command != old.command) {
+            self.splice.set(old.map, "command", &command.into())?;
+        }
+        for variable in &new.env {
+            self.set_variable(old, variable)?;
+        }
+        if !old.has_install_hint {
+            self.splice
+                .set(old.map, "installHint", &new.install_hint.into())?;
+        }
+        let changed = self.splice.len() > before;
+        if changed {
+            let pair = tree.pair(self.kubeconfig.map(user.value, "user")?, "exec")?;
+            let pair = pair.ok_or_else(|| {
+                tree.error(
+                    user.value.start(),
+                    "the exec plugin is merged in from elsewhere (<<)",
+                )
+                .remedy("Write it out at the user itself, then convert again.")
+            })?;
+            self.check_own(user, &pair.value, pair)?;
+            if let Some(merge) = tree.pair(old.pairs, "<<")? {
+                return Err(tree
+                    .error(
+                        merge.key.start(),
+                        "a part of the exec plugin is merged in from elsewhere (<<)",
+                    )
+                    .remedy("Write it out at the user itself, then convert again."));
+            }
+        }
+        Ok(changed)
+    }
+
+    fn set_variable(
+        &mut self,
+        old: &Exec<'n, 't>,
+        new: &(&'static str, String),
+    ) -> Result<(), Error> {
+        let kubeconfig = self.kubeconfig;
+        let list = kubeconfig
+            .tree
+            .pair(old.pairs, "env")?
+            .map(|pair| &pair.value)
+            .filter(|list| !list.is_null());
+        let items = list.map_or(Ok(&[][..]), |list| kubeconfig.items(list, "env"))?;
+        for item in items {
+            let pairs = kubeconfig.map(item, "a variable")?;
+            if kubeconfig.text_of(pairs, "name")? == Some(new.0) {
+                if kubeconfig.text_of(pairs, "value")? == Some(&new.1) {
+                    return Ok(());
+                }
+                return self.splice.set(item, "value", &new.1.as_str().into());
+            }
+        }
+        match (list, items.first()) {
+            (
+                Some(Node {
+                    value: Value::Alias(_),
+                    ..
+                }),
+                Some(item),
+            ) => Err(kubeconfig
+                .tree
+                .error(
+                    item.start(),
+                    "env is an alias: adding to it would change what it stands for",
+                )
+                .remedy("Write it out at the user itself, then convert again.")),
+            (Some(list), Some(first)) => {
+                self.splice.prepend(list, first, &variable(new));
+                Ok(())
+            }
+            _ => self.splice.set(
+                old.map,
+                "env",
+                &New::List {
+                    note: None,
+                    items: vec![variable(new)],
+                },
+            ),
+        }
+    }
+
+    /// An edit must change this user and no other: what is edited is written here, and nothing else refers to it.
+    fn check_own(
+        &self,
+        user: &User<'n, 't>,
+        value: &'n Node<'t>,
+        pair: &'n Pair<'t>,
+    ) -> Result<(), Error> {
+        let tree = &self.kubeconfig.tree;
+        for node in [user.entry, user.value, value] {
+            if matches!(node.value, Value::Alias(_)) {
+                return Err(tree
+                    .error(
+                        node.start(),
+                        "it is an alias: converting it would change what it stands for",
+                    )
+                    .remedy("Write it out at the user itself, then convert again."));
+            }
+        }
+        let block = user.block();
+        if !block.contains(&pair.key.start()) {
+            return Err(tree
+                .error(
+                    user.value.start(),
+                    "its login is merged in from elsewhere (<<)",
+                )
+                .remedy("Write it out at the user itself, then convert again."));
+        }
+        let inside = self.used.partition_point(|anchor| anchor.at < block.start)
+            ..self.used.partition_point(|anchor| anchor.at < block.end);
+        let around = [user.list, user.entry].map(Node::anchor);
+        let around = self
+            .used
+            .iter()
+            .filter(|used| around.contains(&used.anchor));
+        for used in self.used[inside].iter().chain(around) {
+            for alias in [used.aliases.0, used.aliases.1] {
+                if !block.contains(&alias) {
+                    return Err(splice::used_elsewhere(tree, used.at, alias));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The replacements.
+    pub fn finish(self) -> Result<Vec<Cut>, Error> {
+        self.splice.finish()
+    }
+}
+
+fn args(new: &NewExec) -> New {
+    New::List {
+        note: new.note.clone(),
+        items: new.args.iter().cloned().map(New::Text).collect(),
+    }
+}
+
+fn variable((name, value): &(&'static str, String)) -> New {
+    New::Map(vec![
+        ("name", (*name).into()),
+        ("value", value.as_str().into()),
+    ])
+}

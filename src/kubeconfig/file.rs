@@ -1,0 +1,356 @@
+//! Kubeconfig files on disk: which ones count, how they are read, locked and replaced.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::env::{self, Env};
+use crate::error::Error;
+use crate::system::System;
+
+/// The largest kubeconfig that is read, in bytes.
+const LARGEST_FILE: u64 = 64 * 1024 * 1024;
+/// How long kubectl's lock on a file is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+const NAP: Duration = Duration::from_millis(20);
+
+/// A kubeconfig as it was read.
+pub struct KubeconfigFile {
+    /// As the person or the environment named it.
+    pub path: PathBuf,
+    /// What the links end at.
+    real_path: PathBuf,
+    pub text: String,
+}
+
+#[cfg(test)]
+impl KubeconfigFile {
+    /// A file that is nowhere.
+    pub fn in_memory(path: &str, text: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            real_path: path.into(),
+            text: text.into(),
+        }
+    }
+}
+
+/// What may be where a kubeconfig is expected.
+pub enum Found {
+    File(KubeconfigFile),
+    Nothing(PathBuf),
+}
+
+/// The kubeconfigs, as kubectl finds them: the flag, else KUBECONFIG, else `~/.kube/config`. A file named twice counts once.
+pub fn paths(flag: Option<&str>, env: &Env) -> Result<Vec<PathBuf>, Error> {
+    if let Some(path) = flag {
+        return Ok(vec![path.into()]);
+    }
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for path in env.paths(env::KUBECONFIG) {
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
+    if !paths.is_empty() {
+        return Ok(paths);
+    }
+    let home = env.home().ok_or_else(|| {
+        Error::input("there is no home folder to find .kube/config in")
+            .remedy("Give --kubeconfig FILE, or set KUBECONFIG or HOME.")
+    })?;
+    Ok(vec![home.join(".kube").join("config")])
+}
+
+/// Reads a kubeconfig.
+pub fn read(path: &Path) -> Result<Found, Error> {
+    let failed = |error: io::Error| {
+        Error::input(format!("{} cannot be read: {error}", path.display()))
+            .remedy("Allow reading it, or name another: --kubeconfig FILE.")
+    };
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Found::Nothing(path.into()));
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    if metadata.is_dir() {
+        return Err(Error::input(format!("{} is a directory", path.display()))
+            .remedy("Name the kubeconfig itself, like DIRECTORY/config."));
+    }
+    if !metadata.is_file() {
+        return Err(Error::input(format!("{} is not a file", path.display()))
+            .remedy("A pipe or device cannot be changed: save it as a file first."));
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(LARGEST_FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(Error::input(format!(
+            "{} is larger than 64 MiB and was not read",
+            path.display()
+        ))
+        .remedy("That is hardly a kubeconfig; if it is, split it."));
+    }
+    let real_path = fs::canonicalize(path).map_err(failed)?;
+    let text = text(path, bytes)?;
+    Ok(Found::File(KubeconfigFile {
+        path: path.into(),
+        real_path,
+        text,
+    }))
+}
+
+/// The bytes as text, or where they stop being text.
+fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Error> {
+    let wrong = |at: usize, bytes: &[u8], what: &str| {
+        let before = String::from_utf8_lossy(&bytes[..at]);
+        let (line, column) = super::tree::line_and_column(&before, before.len());
+        Error::input(format!("{}:{line}:{column}: {what}", path.display()))
+            .remedy("A kubeconfig is YAML or JSON in UTF-8.")
+    };
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(wrong(0, &bytes, "the file is UTF-16: save it as UTF-8"));
+    }
+    if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
+        return Err(wrong(
+            at,
+            &bytes,
+            "the file is binary, there is a NUL byte in it",
+        ));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        wrong(at, error.as_bytes(), "the file is not UTF-8 text")
+    })
+}
+
+/// A file with its new content.
+pub struct Replacement<'a> {
+    pub file: &'a KubeconfigFile,
+    pub text: String,
+}
+
+/// What became of replacements.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Replaced,
+    /// Another program changed a file since it was read: nothing was written, and everything is to be done again.
+    Outdated,
+}
+
+/// Replaces all files or none, inside the locks that `kubectl config` takes. Links stay, and so do mode and owner.
+pub fn replace(replacements: &[Replacement], system: &dyn System) -> Result<Outcome, Error> {
+    for replacement in replacements {
+        check_writable(replacement.file)?;
+    }
+    let mut locks = Vec::new();
+    for (name, is_required) in lock_names(replacements) {
+        locks.extend(Lock::take(name, is_required, system)?);
+    }
+    for replacement in replacements {
+        let file = replacement.file;
+        let now = fs::read(&file.real_path);
+        if !now.is_ok_and(|bytes| bytes == file.text.as_bytes()) {
+            return Ok(Outcome::Outdated);
+        }
+    }
+    let mut drafts = Vec::new();
+    for replacement in replacements {
+        drafts.push(Draft::write(
+            &replacement.file.real_path,
+            &replacement.text,
+        )?);
+    }
+    put_in_place(drafts, replacements)?;
+    Ok(Outcome::Replaced)
+}
+
+/// The locks to take, and whether each is needed: the one beside the file itself is, the one beside a link to it is for
+/// those who know the file by that link. Always in the same order: two runs must not wait for each other.
+fn lock_names(replacements: &[Replacement]) -> BTreeMap<PathBuf, bool> {
+    let mut names = BTreeMap::new();
+    for file in replacements.iter().map(|replacement| replacement.file) {
+        names
+            .entry(with_suffix(&in_real_folder(&file.path), ".lock"))
+            .or_insert(false);
+        names.insert(with_suffix(&file.real_path, ".lock"), true);
+    }
+    names
+}
+
+/// Puts every draft in its place; if one fails, those before it are taken back.
+fn put_in_place(drafts: Vec<Draft>, replacements: &[Replacement]) -> Result<(), Error> {
+    for (number, draft) in drafts.into_iter().enumerate() {
+        if let Err(error) = draft.put_in_place() {
+            for done in &replacements[..number] {
+                Draft::write(&done.file.real_path, &done.file.text)?.put_in_place()?;
+            }
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// A person who takes the write permission away means it, even where the folder would allow a replacement.
+fn check_writable(file: &KubeconfigFile) -> Result<(), Error> {
+    let path = file.path.display();
+    let metadata = fs::metadata(&file.real_path)
+        .map_err(|error| Error::input(format!("{path} cannot be read: {error}")))?;
+    if metadata.permissions().readonly() {
+        return Err(Error::input(format!("{path} is read-only")).remedy(format!(
+            "Allow writing (chmod u+w {path}), or convert a copy: --kubeconfig COPY."
+        )));
+    }
+    Ok(())
+}
+
+/// The lock of `kubectl config`: a file beside the kubeconfig that is there while somebody changes it.
+struct Lock(PathBuf);
+
+impl Lock {
+    /// `None` if the file system has no place for a lock that is not required.
+    fn take(path: PathBuf, is_required: bool, system: &dyn System) -> Result<Option<Self>, Error> {
+        let began = system.elapsed();
+        loop {
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(_) => return Ok(Some(Self(path))),
+                Err(error)
+                    if error.kind() == io::ErrorKind::AlreadyExists || is_being_removed(&error) =>
+                {
+                    if system.elapsed() - began >= PATIENCE {
+                        return Err(held_by_another(&path));
+                    }
+                    system.sleep(NAP);
+                }
+                Err(_) if !is_required => return Ok(None),
+                Err(error) => {
+                    return Err(Error::input(format!("the lock {} cannot be made: {error}", path.display()))
+                        .remedy("The folder of the kubeconfig must be writable; or convert a copy: --kubeconfig COPY."));
+                }
+            }
+        }
+    }
+}
+
+/// On Windows a name is refused for a moment while its old file is being removed.
+fn is_being_removed(error: &io::Error) -> bool {
+    const ERROR_ACCESS_DENIED: i32 = 5;
+    cfg!(windows) && error.raw_os_error() == Some(ERROR_ACCESS_DENIED)
+}
+
+fn held_by_another(path: &Path) -> Error {
+    Error::input(format!(
+        "{} is there: another program is changing the kubeconfig, or died while it did",
+        path.display()
+    ))
+    .remedy("If no kubectl or kubelogin is running, remove that file and try again.")
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// A complete new version of a file, beside it and not yet in its place.
+struct Draft {
+    path: PathBuf,
+    target: PathBuf,
+}
+
+impl Draft {
+    fn write(target: &Path, text: &str) -> Result<Self, Error> {
+        let failed = |error: io::Error| {
+            Error::input(format!("{} cannot be replaced: {error}", target.display())).remedy(
+                "Nothing was changed. The folder must be writable and the disk must have room.",
+            )
+        };
+        let metadata = fs::metadata(target).map_err(failed)?;
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        // One name for all runs: under the lock there is one writer, and what a killed one left is overwritten.
+        let path = target.with_file_name(format!(".{name}.kubelogin-new"));
+        let draft = Self {
+            path,
+            target: target.into(),
+        };
+        match fs::remove_file(&draft.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let mut file = create_private(&draft.path).map_err(failed)?;
+        file.write_all(text.as_bytes()).map_err(failed)?;
+        keep_owner_and_mode(&file, &metadata).map_err(failed)?;
+        file.sync_all().map_err(failed)?;
+        Ok(draft)
+    }
+
+    fn put_in_place(self) -> Result<(), Error> {
+        fs::rename(&self.path, &self.target).map_err(|error| {
+            Error::input(format!("{} cannot be replaced: {error}", self.target.display()))
+                .remedy("Nothing was changed. If the file itself is a mount point, convert a copy: --kubeconfig COPY.")
+        })?;
+        // Windows cannot open a folder as a file; there the rename itself is durable enough.
+        if let Some(folder) = self.target.parent()
+            && cfg!(unix)
+        {
+            let _ = File::open(folder).and_then(|folder| folder.sync_all());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Draft {
+    /// After a rename there is nothing left to remove.
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// A new file that nobody else can read.
+fn create_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+#[cfg(unix)]
+fn keep_owner_and_mode(file: &File, old: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, fchown};
+    let new = file.metadata()?;
+    if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+        fchown(file, Some(old.uid()), Some(old.gid()))?;
+    }
+    file.set_permissions(old.permissions())
+}
+
+/// A file's access control list comes from its folder.
+#[cfg(not(unix))]
+fn keep_owner_and_mode(_file: &File, _old: &Metadata) -> io::Result<()> {
+    Ok(())
+}
+
+/// The path with its folder resolved and its last name kept: two names of one link are then one.
+fn in_real_folder(path: &Path) -> PathBuf {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    match (fs::canonicalize(folder), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path.into(),
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

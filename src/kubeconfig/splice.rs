@@ -1,0 +1,345 @@
+//! Replaces values of a parsed file and keeps every other byte of it.
+
+use std::ops::Range;
+
+use super::tree::{Node, Pair, Style, Tree, Value};
+use super::write::{BlockStyle, FlowStyle, Indentation, NOTE, New, Pretty, quoted, single};
+use crate::error::Error;
+
+/// One replacement: these bytes give way to this text.
+#[derive(Debug)]
+pub struct Cut {
+    pub range: Range<usize>,
+    pub text: String,
+}
+
+/// Replacements that are being collected.
+pub struct Splice<'a, 't> {
+    tree: &'a Tree<'t>,
+    indentation: Indentation,
+    /// The line end of a file that has no line feed.
+    old_eol: Option<&'static str>,
+    cuts: Vec<Cut>,
+}
+
+impl<'a, 't> Splice<'a, 't> {
+    pub fn new(tree: &'a Tree<'t>, indentation: Indentation) -> Self {
+        let text = tree.text();
+        let old_eol = if text.contains('\r') { "\r" } else { "\n" };
+        let old_eol = (!text.contains('\n')).then_some(old_eol);
+        Self {
+            tree,
+            indentation,
+            old_eol,
+            cuts: Vec::new(),
+        }
+    }
+
+    /// Gives a key of a map a value; a key that is not there yet is put where the alphabet wants it, as kubectl does.
+    pub fn set(&mut self, map: &Node<'t>, key: &str, new: &New) -> Result<(), Error> {
+        let Value::Map(style, pairs) = &map.value else {
+            return Err(self
+                .tree
+                .error(map.start(), format!("expected a map, found {}", map.kind())));
+        };
+        match self.tree.pair(pairs, key)? {
+            Some(pair) => self.replace(*style, pair, new),
+            None => {
+                let place = pairs
+                    .iter()
+                    .find(|pair| is_after(pair, key))
+                    .or(pairs.last());
+                let place =
+                    place.ok_or_else(|| self.tree.error(map.start(), "the map is empty"))?;
+                self.insert(*style, place, key, new)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a pair another key and another value.
+    pub fn replace_pair(&mut self, map: &Node<'t>, pair: &Pair<'t>, key: &str, new: &New) {
+        let style = match &map.value {
+            Value::Map(style, _) => *style,
+            _ => Style::Block,
+        };
+        let key = if style == Style::Flow {
+            quoted(key)
+        } else {
+            key.to_owned()
+        };
+        self.cut(pair.key.range(), key);
+        self.replace(style, pair, new);
+    }
+
+    fn replace(&mut self, style: Style, pair: &Pair<'t>, new: &New) {
+        let (key, value) = (&pair.key, &pair.value);
+        if style == Style::Flow {
+            let text = self.flow_style(key.start(), self.between(pair)).text(new);
+            let gap = if self.text()[..value.start()].ends_with(':') && value.range().is_empty() {
+                " "
+            } else {
+                ""
+            };
+            return self.cut(value.range(), format!("{gap}{text}"));
+        }
+        if let Some(text) = single(new) {
+            let gap = if value.range().is_empty() { " " } else { "" };
+            return self.cut(value.range(), format!("{gap}{text}"));
+        }
+        let is_block = matches!(
+            &value.value,
+            Value::Map(Style::Block, _) | Value::List(Style::Block, _)
+        );
+        if is_block && self.lead(value.start()).is_some() {
+            // In place: the file's own indentation, and whatever comment stands above, stay.
+            if let Some(line) = self.note_line(pair) {
+                self.cut(line, String::new());
+            }
+            let text = self
+                .block_style(value.start())
+                .text(new, self.column(value.start()));
+            return self.cut(value.range(), text);
+        }
+        let colon = self.text()[key.end()..]
+            .find(':')
+            .map_or(key.end(), |at| key.end() + at + 1);
+        let step = if matches!(new, New::List { .. }) {
+            self.indentation.list
+        } else {
+            self.indentation.map
+        };
+        let column = self.column(key.start()) + step;
+        let block = self.block_style(key.start());
+        let text = format!(
+            "{}{}{}",
+            block.eol,
+            " ".repeat(column),
+            block.text(new, column)
+        );
+        self.cut(colon..value.end().max(colon), text);
+    }
+
+    /// Puts a pair before another one.
+    fn insert(
+        &mut self,
+        style: Style,
+        place: &Pair<'t>,
+        key: &str,
+        new: &New,
+    ) -> Result<(), Error> {
+        let at = place.key.start();
+        let text = if style == Style::Flow {
+            let flow = self.flow_style(at, self.between(place));
+            format!(
+                "{}:{}{}{}",
+                quoted(key),
+                flow.gap,
+                flow.text(new),
+                flow.separator()
+            )
+        } else if self.text()[..at]
+            .trim_end_matches([' ', '\t'])
+            .ends_with('?')
+        {
+            return Err(self
+                .tree
+                .error(at, "a key with a question mark cannot be converted")
+                .remedy("Write it as KEY: VALUE, then convert again."));
+        } else {
+            let block = self.block_style(at);
+            let column = self.column(at);
+            let mut text = String::new();
+            block.pair(key, new, column, &mut text);
+            block.new_line(column, &mut text);
+            text
+        };
+        self.cut(at..at, text);
+        Ok(())
+    }
+
+    /// Puts an item before the first one of a list.
+    pub fn prepend(&mut self, list: &Node<'t>, first: &Node<'t>, new: &New) {
+        if matches!(list.value, Value::List(Style::Flow, _)) {
+            let flow = self.flow_style(first.start(), " ");
+            let text = format!("{}{}", flow.text(new), flow.separator());
+            return self.cut(first.start()..first.start(), text);
+        }
+        let dash = super::tree::dash_before(self.text(), first.start());
+        let column = self.column(dash);
+        let block = self.block_style(dash);
+        let mut text = format!("- {}", block.text(new, column + 2));
+        block.new_line(column, &mut text);
+        self.cut(dash..dash, text);
+    }
+
+    /// How many replacements there are by now.
+    pub fn len(&self) -> usize {
+        self.cuts.len()
+    }
+
+    fn cut(&mut self, range: Range<usize>, text: String) {
+        self.cuts.push(Cut { range, text });
+    }
+
+    /// The replacements, in the order of the file. An anchor that would vanish while an alias needs it is an error.
+    pub fn finish(mut self) -> Result<Vec<Cut>, Error> {
+        self.cuts
+            .sort_by_key(|cut| (cut.range.start, cut.range.end));
+        let is_cut = |at: usize| {
+            let after = self.cuts.partition_point(|cut| cut.range.start <= at);
+            self.cuts[..after]
+                .last()
+                .is_some_and(|cut| cut.range.contains(&at))
+        };
+        let vanishing: std::collections::HashMap<u32, usize> =
+            self.tree.anchors().filter(|(_, at)| is_cut(*at)).collect();
+        for (anchor, alias_at) in self.tree.aliases() {
+            if let Some(at) = vanishing.get(&anchor).filter(|_| !is_cut(alias_at)) {
+                return Err(used_elsewhere(self.tree, *at, alias_at));
+            }
+        }
+        Ok(self.cuts)
+    }
+
+    fn text(&self) -> &'t str {
+        self.tree.text()
+    }
+
+    /// The blanks before `at`, if there is nothing else before it in its line.
+    fn lead(&self, at: usize) -> Option<&'t str> {
+        lead(self.text(), at)
+    }
+
+    /// Columns before `at`, in characters.
+    fn column(&self, at: usize) -> usize {
+        super::tree::column(self.text(), at)
+    }
+
+    /// What the lines around `at` end with.
+    fn end_of_line(&self, at: usize) -> &'static str {
+        if let Some(eol) = self.old_eol {
+            return eol;
+        }
+        let text = self.text();
+        let newline = text[at..]
+            .find('\n')
+            .map(|after| at + after)
+            .or_else(|| text[..at].rfind('\n'));
+        if newline.is_some_and(|newline| text[..newline].ends_with('\r')) {
+            "\r\n"
+        } else {
+            "\n"
+        }
+    }
+
+    fn block_style(&self, at: usize) -> BlockStyle {
+        BlockStyle {
+            eol: self.end_of_line(at),
+            indentation: self.indentation,
+        }
+    }
+
+    /// The text between a key and its value.
+    fn between(&self, pair: &Pair) -> &'t str {
+        self.text()
+            .get(pair.key.end()..pair.value.start())
+            .unwrap_or_default()
+    }
+
+    /// The style around `at`, where a key or an item begins; `between` is what stands between a key and its value there.
+    fn flow_style(&self, at: usize, between: &str) -> FlowStyle<'t> {
+        let pretty = self.lead(at).map(|lead| Pretty {
+            lead,
+            unit: unit(self.text(), at, lead),
+            eol: self.end_of_line(at),
+        });
+        let gap = if pretty.is_some() || between.ends_with(' ') || between.is_empty() {
+            " "
+        } else {
+            ""
+        };
+        FlowStyle { gap, pretty }
+    }
+
+    /// The line of our comment between a key and its value.
+    fn note_line(&self, pair: &Pair) -> Option<Range<usize>> {
+        let at = note_at(self.text(), pair)?;
+        let start = at - self.lead(at)?.len();
+        // Up to the value, which begins its own line: that line's indentation stays with it.
+        let next_line = pair.value.start() - self.lead(pair.value.start())?.len();
+        let end = at + self.text()[at..next_line].find(['\n', '\r'])?;
+        let eol = if self.text()[end..].starts_with("\r\n") {
+            2
+        } else {
+            1
+        };
+        Some(start..end + eol)
+    }
+}
+
+/// The error for an anchor inside of what is to be converted.
+pub fn used_elsewhere(tree: &Tree, anchor_at: usize, alias_at: usize) -> Error {
+    let (line, _) = super::tree::line_and_column(tree.text(), alias_at);
+    tree.error(
+        anchor_at,
+        format!(
+            "the anchor is used outside, in line {line}: converting here would change that too"
+        ),
+    )
+    .remedy("Write the value out where the alias is, then convert again.")
+}
+
+/// The comment of ours that stands between a key and its value.
+pub fn note<'t>(tree: &Tree<'t>, pair: &Pair) -> Option<&'t str> {
+    let at = note_at(tree.text(), pair)? + NOTE.len();
+    tree.text()[at..]
+        .split(['\n', '\r'])
+        .next()
+        .map(str::trim_end)
+}
+
+fn note_at(text: &str, pair: &Pair) -> Option<usize> {
+    let between = text.get(pair.key.end()..pair.value.start())?;
+    between.find(NOTE).map(|at| pair.key.end() + at)
+}
+
+/// The text with its replacements made.
+pub fn apply(text: &str, cuts: &[Cut]) -> String {
+    let added: usize = cuts.iter().map(|cut| cut.text.len()).sum();
+    let mut result = String::with_capacity(text.len() + added);
+    let mut kept = 0;
+    for cut in cuts {
+        result.push_str(&text[kept..cut.range.start]);
+        result.push_str(&cut.text);
+        kept = cut.range.end;
+    }
+    result.push_str(&text[kept..]);
+    result
+}
+
+fn is_after(pair: &Pair, key: &str) -> bool {
+    matches!(&pair.key.value, Value::Scalar(scalar) if *scalar.text > *key)
+}
+
+fn lead(text: &str, at: usize) -> Option<&str> {
+    let before = &text[..at];
+    let blank = before.trim_end_matches([' ', '\t']).len();
+    let starts_line = blank == 0 || before[..blank].ends_with(['\n', '\r', '\u{feff}']);
+    starts_line.then(|| &before[blank..])
+}
+
+/// What one level of indentation is made of: the difference to the nearest line above that is less indented.
+fn unit<'t>(text: &'t str, at: usize, lead: &'t str) -> &'t str {
+    let above = &text[..at - lead.len()];
+    let outer = above.lines().rev().find_map(|line| {
+        let outer = &line[..line.len() - line.trim_start().len()];
+        (outer.len() < lead.len() && lead.starts_with(outer) && !line.trim().is_empty())
+            .then_some(outer)
+    });
+    match outer {
+        Some(outer) => &lead[outer.len()..],
+        None if lead.is_empty() => "  ",
+        None => lead,
+    }
+}

@@ -1,0 +1,97 @@
+//! `completion` in the shells themselves, as far as they are installed here: bash is everywhere.
+#![cfg(unix)]
+
+use std::process::Command;
+
+use crate::support::TempDir;
+
+/// What bash offers for a line, its cursor at the end.
+fn offered(line: &str, words: &[&str]) -> Vec<String> {
+    let room = TempDir::new();
+    room.folder(".kube");
+    room.file(
+        ".kube/config",
+        "contexts:\n- name: arn:aws:eks/one\n- name: arn:aws:eks/two\n- name: two words\n",
+    );
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_kubelogin"));
+    let script = r#"
+        source <(kubelogin completion bash)
+        COMP_LINE=$1; COMP_POINT=${#COMP_LINE}; shift
+        COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+        $(complete -p kubelogin | sed 's/.*-F \([^ ]*\).*/\1/')
+        printf '%s\n' "${COMPREPLY[@]}"
+    "#;
+    let path = format!(
+        "{}:/usr/bin:/bin",
+        program.parent().expect("a folder").display()
+    );
+    let output = Command::new("bash")
+        .args(["--norc", "-c", script, "bash", line])
+        .args(words)
+        .env_clear()
+        .env("PATH", path)
+        .env("HOME", room.path())
+        .output()
+        .expect("bash starts");
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{output:?}"
+    );
+    let text = String::from_utf8(output.stdout).expect("text");
+    text.lines()
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn bash_completes_commands_flags_values_and_contexts() {
+    assert_eq!(
+        offered("kubelogin get", &["kubelogin", "get"]),
+        ["get-token"]
+    );
+    assert_eq!(
+        offered(
+            "kubelogin get-token --server",
+            &["kubelogin", "get-token", "--server"]
+        ),
+        ["--server-id"]
+    );
+    assert_eq!(
+        offered(
+            "kubelogin get-token -l work",
+            &["kubelogin", "get-token", "-l", "work"]
+        ),
+        ["workloadidentity"]
+    );
+    assert_eq!(
+        offered(
+            "kubelogin get-token --login=sp",
+            &["kubelogin", "get-token", "--login", "=", "sp"]
+        ),
+        ["spn"],
+        "bash breaks words at ="
+    );
+    assert_eq!(
+        offered(
+            "kubelogin get-token --login=",
+            &["kubelogin", "get-token", "--login", "="]
+        )
+        .len(),
+        9
+    );
+    let convert = "kubelogin convert-kubeconfig --context ";
+    let words = ["kubelogin", "convert-kubeconfig", "--context"];
+    assert_eq!(
+        offered(
+            &format!("{convert}arn:aws:"),
+            &[&words[..], &["arn", ":", "aws", ":"]].concat()
+        ),
+        ["eks/one", "eks/two"],
+        "bash breaks words at :"
+    );
+    assert_eq!(
+        offered(&format!("{convert}two"), &[&words[..], &["two"]].concat()),
+        [r"two\ words"]
+    );
+}

@@ -1,0 +1,321 @@
+//! `convert-kubeconfig` with real files: which ones, what happens to them on disk, and to whom they belong.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::support::{Kubelogin, TempDir, legacy_kubeconfig};
+
+fn convert(mode: &str) -> Kubelogin {
+    Kubelogin::new().args(["convert-kubeconfig", "-l", mode])
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).expect("the kubeconfig is there")
+}
+
+/// The file, and what stderr said.
+#[track_caller]
+fn converted(kubelogin: &Kubelogin, path: &Path) -> (String, String) {
+    let output = kubelogin.run();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(output.stdout, "");
+    (read(path), output.stderr)
+}
+
+#[track_caller]
+fn refused(kubelogin: &Kubelogin, path: &Path) -> String {
+    let before = fs::read(path).ok();
+    let error = kubelogin.run().error();
+    assert_eq!(fs::read(path).ok(), before, "the file was changed");
+    error
+}
+
+#[cfg(unix)]
+fn names_beside(path: &Path) -> Vec<String> {
+    let names = fs::read_dir(path.parent().expect("a folder")).expect("its names");
+    let mut names: Vec<_> = names
+        .map(|entry| {
+            entry
+                .expect("a name")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+/// A home with a kubeconfig.
+fn at_home(kubelogin: &Kubelogin, text: &str) -> PathBuf {
+    let folder = kubelogin.home().join(".kube");
+    fs::create_dir_all(&folder).expect("a folder");
+    let path = folder.join("config");
+    fs::write(&path, text).expect("a kubeconfig");
+    path
+}
+
+#[test]
+fn the_kubeconfig_at_home_is_converted_and_a_second_run_does_not_write() {
+    let kubelogin = convert("azurecli");
+    let path = at_home(&kubelogin, &legacy_kubeconfig(1));
+    let (text, told) = converted(&kubelogin, &path);
+    assert!(text.contains("- azurecli"));
+    assert!(
+        told.contains("user \"clusterUser_rg_c0\" converted to azurecli"),
+        "{told}"
+    );
+    let written = fs::metadata(&path)
+        .expect("metadata")
+        .modified()
+        .expect("a time");
+    let (again, told) = converted(&kubelogin, &path);
+    assert_eq!(again, text);
+    assert!(told.starts_with("0 of 1 users converted: "), "{told}");
+    assert_eq!(
+        fs::metadata(&path)
+            .expect("metadata")
+            .modified()
+            .expect("a time"),
+        written
+    );
+}
+
+#[test]
+fn kubeconfig_names_the_files_and_its_flag_beats_it() {
+    let room = TempDir::new();
+    let one = room.file("one", legacy_kubeconfig(1));
+    let two = room.file("two", legacy_kubeconfig(2));
+    let list =
+        std::env::join_paths([&one, &room.path().join("missing"), &two, &one]).expect("a list");
+    let kubelogin = convert("spn").env("KUBECONFIG", &list);
+    let (_, told) = converted(&kubelogin, &two);
+    assert!(read(&one).contains("- spn"));
+    // The user of both files counts in the first.
+    assert_eq!(read(&two).matches("- spn").count(), 1);
+    assert!(
+        told.contains("missing is not there and was skipped"),
+        "{told}"
+    );
+    assert_eq!(told.matches("converted to spn").count(), 2);
+    let three = room.file("three", legacy_kubeconfig(1));
+    converted(
+        &convert("spn")
+            .env("KUBECONFIG", &list)
+            .arg("--kubeconfig")
+            .arg(&three),
+        &three,
+    );
+    assert!(read(&three).contains("- spn"));
+}
+
+#[test]
+fn what_is_no_file_to_convert_is_named_and_nothing_is_made() {
+    let room = TempDir::new();
+    let convert = |path: &Path| convert("spn").arg("--kubeconfig").arg(path);
+    let missing = room.path().join("folder").join("missing");
+    assert!(refused(&convert(&missing), &missing).contains("missing is not there"));
+    assert!(!missing.parent().expect("a folder").exists());
+    assert!(refused(&convert(room.path()), &missing).contains("is a directory"));
+    for (content, what) in [
+        (&b"\x7fELF\0\0"[..], ":1:5: the file is binary"),
+        (b"\xff\xfea\0", "UTF-16"),
+        (b"a: \xe9\n", ":1:4: the file is not UTF-8"),
+        (b"users:\n\t- a", ":2:2: is not YAML"),
+    ] {
+        let path = room.file("bad", content);
+        let error = refused(&convert(&path), &path);
+        assert!(error.contains(what), "{error}");
+    }
+    let path = room.file("huge", "");
+    let file = fs::File::options()
+        .write(true)
+        .open(&path)
+        .expect("the file");
+    file.set_len(100 * 1024 * 1024).expect("a sparse file");
+    assert!(convert(&path).run().error().contains("larger than 64 MiB"));
+    let empty = room.file("empty", "");
+    let (text, told) = converted(&convert(&empty), &empty);
+    assert_eq!(text, "");
+    assert!(told.contains("empty is empty"), "{told}");
+}
+
+#[test]
+fn an_error_in_one_file_leaves_all_of_them_alone() {
+    let room = TempDir::new();
+    let one = room.file("one", legacy_kubeconfig(1));
+    let bad = "users:\n- name: bad\n  user:\n    exec: {command: kubelogin}\n";
+    let two = room.file("two", bad);
+    let list = std::env::join_paths([&one, &two]).expect("a list");
+    let kubelogin = convert("spn").env("KUBECONFIG", &list);
+    let error = refused(&kubelogin, &one);
+    assert!(error.contains("two:2:3: user \"bad\""), "{error}");
+    fs::write(&two, legacy_kubeconfig(2)).expect("another file");
+    let mut permissions = fs::metadata(&two).expect("metadata").permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(&two, permissions).expect("a read-only file");
+    let error = refused(&kubelogin, &one);
+    assert!(error.contains("two is read-only"), "{error}");
+}
+
+#[test]
+#[cfg(unix)]
+fn links_stay_links_and_mode_and_owner_stay() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+    let room = TempDir::new();
+    let real = room.folder("real").join("config");
+    fs::write(&real, legacy_kubeconfig(1)).expect("a kubeconfig");
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).expect("a mode");
+    let _ = chown(&real, Some(1234), Some(4321)); // works for root only, who could get it wrong
+    let owner = fs::metadata(&real).expect("metadata");
+    symlink("real/config", room.path().join("inner")).expect("a link");
+    let outer = room.path().join("outer");
+    symlink("inner", &outer).expect("a link");
+    let (text, _) = converted(&convert("spn").arg("--kubeconfig").arg(&outer), &real);
+    assert!(text.contains("- spn"));
+    assert_eq!(fs::read_link(&outer).expect("a link"), Path::new("inner"));
+    let metadata = fs::symlink_metadata(&real).expect("metadata");
+    assert!(metadata.is_file());
+    assert_eq!(metadata.mode() & 0o7777, 0o640);
+    assert_eq!((metadata.uid(), metadata.gid()), (owner.uid(), owner.gid()));
+    assert_eq!(names_beside(&outer), ["inner", "outer", "real"]);
+    assert_eq!(names_beside(&real), ["config"]);
+}
+
+#[test]
+fn kubectl_s_lock_is_waited_for_and_a_stale_one_is_named() {
+    let room = TempDir::new();
+    let path = room.file("config", legacy_kubeconfig(1));
+    let lock = room.file("config.lock", "");
+    let kubelogin = convert("spn").arg("--kubeconfig").arg(&path);
+    let error = refused(&kubelogin, &path);
+    assert!(
+        error.contains("config.lock is there") && error.contains("remove that file"),
+        "{error}"
+    );
+    assert!(lock.exists(), "the lock of another was removed");
+    let running = kubelogin.spawn();
+    fs::remove_file(&lock).expect("the lock");
+    assert!(running.wait().status.success());
+    assert!(read(&path).contains("- spn"));
+    fs::write(&lock, "").expect("a lock");
+    let (_, told) = converted(&kubelogin, &path);
+    assert!(
+        told.starts_with("0 of 1"),
+        "nothing to do needs no lock: {told}"
+    );
+}
+
+#[test]
+fn several_conversions_at_once_all_take_effect() {
+    const USERS: usize = 12;
+    let room = TempDir::new();
+    let path = room.file("config", legacy_kubeconfig(USERS));
+    let conversions: Vec<_> = (0..USERS)
+        .map(|number| {
+            convert("azurecli")
+                .arg("--kubeconfig")
+                .arg(&path)
+                .args(["--context", &format!("c{number}")])
+        })
+        .collect();
+    let running: Vec<_> = conversions.iter().map(Kubelogin::spawn).collect();
+    for running in running {
+        let output = running.wait();
+        assert!(output.status.success(), "{output:?}");
+    }
+    assert_eq!(read(&path).matches("- azurecli").count(), USERS);
+}
+
+#[test]
+fn a_killed_conversion_leaves_the_old_file_or_the_new_one() {
+    const KILLS: u32 = 200;
+    let room = TempDir::new();
+    let old = legacy_kubeconfig(100);
+    let path = room.file("config", &old);
+    let kubelogin = convert("spn").arg("--kubeconfig").arg(&path);
+    let began = Instant::now();
+    let (new, _) = converted(&kubelogin, &path);
+    let whole = began.elapsed();
+    let mut killed = 0;
+    for round in 0..KILLS {
+        fs::write(&path, &old).expect("the old file");
+        let mut running = kubelogin.spawn();
+        // Not to win a race but to lose it at another moment each time.
+        std::thread::sleep(whole * round / KILLS + Duration::from_micros(u64::from(round % 7)));
+        running.kill();
+        killed += u32::from(!running.wait().status.success());
+        let text = read(&path);
+        assert!(
+            text == old || text == new,
+            "round {round} left a third thing"
+        );
+        let _ = fs::remove_file(room.path().join("config.lock"));
+    }
+    assert!(killed > KILLS / 4, "only {killed} runs were killed in time");
+    converted(&kubelogin, &path);
+    let mut names: Vec<_> = fs::read_dir(room.path())
+        .expect("names")
+        .map(|entry| entry.expect("a name").file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["config"], "what a killed run left is cleaned up");
+}
+
+#[test]
+fn a_dry_run_prints_a_diff_without_secrets_and_writes_nothing() {
+    let room = TempDir::new();
+    let text = "users:\n- name: a\n  user:\n    auth-provider:\n      config:\n        access-token: hunter1\n        apiserver-id: s\n        client-id: c\n        tenant-id: t\n      name: azure\n- name: b\n  user:\n    token: hunter2\n";
+    let path = room.file("config", text);
+    let kubelogin = convert("spn").arg("--kubeconfig").arg(&path).args([
+        "--client-secret",
+        "hunter3",
+        "--dry-run",
+    ]);
+    let output = kubelogin.run();
+    assert!(output.status.success(), "{output:?}");
+    output.hides(&["hunter1", "hunter2", "hunter3"]);
+    assert_eq!(read(&path), text);
+    let diff = output.stdout;
+    assert!(
+        diff.contains("\n-    auth-provider:\n") && diff.contains("\n+      - [secret]\n"),
+        "{diff}"
+    );
+    assert!(diff.contains("\n     token: [secret]\n"), "{diff}");
+    assert!(diff.contains("@@ -1,13 +1,"), "{diff}");
+    assert!(
+        output.stderr.contains("would be converted"),
+        "{}",
+        output.stderr
+    );
+}
+
+#[test]
+#[cfg(unix)]
+fn a_full_disk_leaves_the_file_as_it_was() {
+    let room = TempDir::new();
+    let old = legacy_kubeconfig(10);
+    let path = room.file("config", &old);
+    // A limit on the size of files fails the write in the middle, as a full disk does.
+    let output = std::process::Command::new("sh")
+        .args([
+            "-c",
+            "trap '' XFSZ; ulimit -f 2; exec \"$@\"",
+            "sh",
+            env!("CARGO_BIN_EXE_kubelogin"),
+        ])
+        .args(["convert-kubeconfig", "-l", "spn", "--kubeconfig"])
+        .arg(&path)
+        .env_clear()
+        .output()
+        .expect("sh starts");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        error.contains("cannot be replaced") && error.contains("Nothing was changed"),
+        "{error}"
+    );
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(read(&path), old);
+    assert_eq!(names_beside(&path), ["config"]);
+}
