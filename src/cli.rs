@@ -123,24 +123,30 @@ fn program() -> ClapCommand {
                 .help("Print the version"),
         )
         .args(global_args())
+        // The flags of a subcommand are made when it is called: most calls are get-token's.
         .subcommand(
             ClapCommand::new(GET_TOKEN)
                 .about("Sign in and print an ExecCredential for kubectl")
-                .after_help(format!("Login modes: {}", LoginMode::words()))
-                .args_override_self(true)
-                .args(login_args()),
+                .defer(|command| with_modes(command).args(login_args())),
         )
         .subcommand(remove_command(REMOVE_CACHE_DIR))
         .subcommand(remove_command(OLD_REMOVE_CACHE_DIR).hide(true))
         .subcommand(
             ClapCommand::new(CONVERT_KUBECONFIG)
                 .about("Turn the Azure users of a kubeconfig to a login mode")
-                .after_help(format!("Login modes: {}", LoginMode::words()))
-                .args_override_self(true)
-                .args(own_convert_args())
-                .args(login_args()),
+                .defer(|command| {
+                    with_modes(command)
+                        .args(own_convert_args())
+                        .args(login_args())
+                }),
         )
         .subcommands(completion_commands())
+}
+
+fn with_modes(command: ClapCommand) -> ClapCommand {
+    command
+        .after_help(format!("Login modes: {}", LoginMode::words()))
+        .args_override_self(true)
 }
 
 fn completion_commands() -> [ClapCommand; 2] {
