@@ -73,6 +73,7 @@ impl Cli {
             Err(error) if error.kind() == ErrorKind::DisplayHelp => {
                 return Ok(Self::print(error.to_string()));
             }
+            Err(error) if error.kind() == ErrorKind::InvalidUtf8 => return Err(not_utf8(&args)),
             Err(error) => return Err(usage_error(&error)),
         };
         if matches.get_flag(VERSION) {
@@ -507,15 +508,32 @@ fn usage_error(error: &clap::Error) -> Error {
                 None => see_help.to_owned(),
             })
         }
-        ErrorKind::InvalidUtf8 => Error::input("a value on the command line is not UTF-8 text"),
         ErrorKind::InvalidValue | ErrorKind::NoEquals if context(ContextKind::InvalidValue).is_none_or(|v| v.is_empty()) => {
             Error::input(format!("{name} needs a value")).remedy(see_help)
         }
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
             Error::input(format!("the value of {name} is not valid: it takes {}", kind_of_value(&name)))
         }
+        ErrorKind::TooManyValues => Error::input(format!("{name} takes no value")).remedy(see_help),
         _ => Error::input(error.kind().to_string()).remedy(see_help),
     }
+}
+
+/// The error for text that clap cannot read. It names the flag: `--flag=value` itself, or the word before the value.
+fn not_utf8(args: &[OsString]) -> Error {
+    let at = args.iter().position(|arg| arg.to_str().is_none());
+    let around = at.map_or(&[][..], |at| &args[at.saturating_sub(1)..=at]);
+    let flag = around
+        .iter()
+        .rev()
+        .map(|arg| arg.to_string_lossy())
+        .find(|arg| arg.starts_with('-'));
+    let name = flag.as_deref().and_then(|flag| flag.split('=').next());
+    Error::input(format!(
+        "the value of {} is not UTF-8 text",
+        name.unwrap_or("an argument")
+    ))
+    .remedy("Type it in a terminal or file that is set to UTF-8.")
 }
 
 fn kind_of_value(name: &str) -> &'static str {
@@ -633,8 +651,39 @@ mod tests {
             assert!(!text.contains("hunter2"), "{text}");
             assert!(text.lines().count() <= 3, "{text}");
         }
+        assert!(failure(&["--version=hunter2"]).starts_with("--version takes no value"));
         assert!(failure(&["get-token", "--oidc-issuer-url=x"]).contains("int128"));
         assert!(failure(&["get-token", "--tenant-id"]).contains("--tenant-id needs a value"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_value_that_is_no_text_is_named_by_its_flag() {
+        use std::os::unix::ffi::OsStringExt;
+        let odd = |text: &str| OsString::from_vec([text.as_bytes(), b"\xff"].concat());
+        for (args, name) in [
+            (vec!["--tenant-id".into(), odd("x")], "--tenant-id"),
+            (vec![odd("--tenant-id=")], "--tenant-id"),
+            (vec!["-t".into(), odd("")], "-t"),
+            (
+                vec![
+                    "--client-secret=hunter2".into(),
+                    "-t".into(),
+                    odd("hunter2"),
+                ],
+                "-t",
+            ),
+        ] {
+            let args = ["kubelogin".into(), "get-token".into()]
+                .into_iter()
+                .chain(args);
+            let text = Cli::parse(args).err().expect("refused").to_string();
+            assert!(
+                text.starts_with(&format!("the value of {name} is not")),
+                "{text}"
+            );
+            assert!(!text.contains("hunter2"), "{text}");
+        }
     }
 
     #[test]

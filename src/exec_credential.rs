@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::env::{self, Env};
@@ -11,6 +11,9 @@ use crate::token::Token;
 
 const V1: &str = "client.authentication.k8s.io/v1";
 const V1BETA1: &str = "client.authentication.k8s.io/v1beta1";
+
+/// The last moment that RFC 3339 can write, 9999-12-31T23:59:59Z: clients take no year of five digits.
+const LAST_MOMENT: DateTime<Utc> = DateTime::from_timestamp(253_402_300_799, 0).unwrap();
 
 /// What the client that runs us said about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +94,10 @@ impl ExecInfo {
             api_version: self.api_version,
             spec: Spec { interactive: false },
             status: Status {
-                expiration_timestamp: token.expires_on.to_rfc3339_opts(SecondsFormat::Secs, true),
+                expiration_timestamp: token
+                    .expires_on
+                    .min(LAST_MOMENT)
+                    .to_rfc3339_opts(SecondsFormat::Secs, true),
                 token: token.access_token.expose(),
             },
         };
@@ -102,8 +108,6 @@ impl ExecInfo {
 #[cfg(test)]
 mod tests {
     use std::io;
-
-    use chrono::DateTime;
 
     use super::*;
     use crate::secret::Secret;
@@ -133,6 +137,16 @@ mod tests {
             );
             assert_eq!(String::from_utf8(out).expect("text"), expected);
         }
+    }
+
+    #[test]
+    fn a_token_without_an_end_is_written_with_the_last_one_that_can_be_read() {
+        let endless = Token {
+            expires_on: DateTime::from_timestamp(1_000_000_000_000, 0).expect("time"),
+            ..token()
+        };
+        let line = read("{}").expect("read").line(&endless);
+        assert!(line.contains(r#""9999-12-31T23:59:59Z""#), "{line}");
     }
 
     /// Azure/kubelogin#150: a missing or empty variable broke pipelines; a cluster with `config` broke every login.

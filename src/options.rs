@@ -406,8 +406,12 @@ pub fn missing(flag: Flag, login: LoginMode) -> Error {
             When::Always | When::AzureNames | When::ArmNames => true,
             When::Mode(mode) | When::Fills(mode) => *mode == login,
         };
-        if *set == flag && is_of_mode && !ways.iter().any(|way| way == name) {
-            ways.push((*name).into());
+        let way = match when {
+            When::ArmNames => format!("{name} with {}", Flag::UseAzurermEnvVars.typed()),
+            _ => (*name).to_owned(),
+        };
+        if *set == flag && is_of_mode && !ways.contains(&way) {
+            ways.push(way);
         }
     }
     Error::input(format!(
@@ -752,6 +756,10 @@ mod tests {
         let text = |flag, login| missing(flag, login).to_string();
         let client = text(Flag::ClientId, LoginMode::WorkloadIdentity);
         assert_eq!(client.matches("AZURE_CLIENT_ID").count(), 1, "{client}");
+        assert!(
+            client.contains("ARM_CLIENT_ID with --use-azurerm-env-vars"),
+            "{client}"
+        );
         assert!(client.contains("webhook") && !client.contains("AZURESUBSCRIPTION"));
         let connection = text(
             Flag::AzurePipelinesServiceConnectionId,

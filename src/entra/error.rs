@@ -3,26 +3,35 @@
 //! The AADSTS codes are for advice only: Microsoft changes them. What the program does next rests on the OAuth `error`
 //! (RFC 6749 section 5.2, RFC 8628 section 3.5).
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 
 use crate::error::Error;
 
-/// An error answer (RFC 6749 section 5.2) with Entra's additions.
+/// An error answer (RFC 6749 section 5.2) with Entra's additions, which are for people only.
 #[derive(Debug, Deserialize)]
 struct ErrorAnswer {
     error: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_absent")]
     error_description: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_absent")]
     error_codes: Vec<u32>,
+    #[serde(default, deserialize_with = "or_absent")]
     correlation_id: Option<String>,
+}
+
+/// A member that is not what it should be is as good as absent: it must not hide `error`, which decides.
+fn or_absent<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
 /// Reads an error answer; `None` if the body is none.
 pub fn read(body: &[u8]) -> Option<Error> {
-    serde_json::from_slice(body)
-        .ok()
-        .map(|answer: ErrorAnswer| explain(&answer))
+    let answer: ErrorAnswer = serde_json::from_slice(body).ok()?;
+    (!answer.error.is_empty()).then(|| explain(&answer))
 }
 
 /// The error in a text that quotes Entra's description, as az prints it; `None` if it quotes none.
@@ -131,7 +140,10 @@ pub fn advice(oauth_error: &str, code: Option<u32>) -> &'static str {
     by_error
         .map(|(_, advice)| *advice)
         .or_else(|| by_code().map(|(_, advice)| *advice))
-        .unwrap_or("Entra ID gives the reason above; the link below explains the code.")
+        .unwrap_or(match code {
+            Some(_) => "Entra ID gives the reason above; the link below explains the code.",
+            None => "Entra ID gives no more than the reason above: check the flags and variables of this login.",
+        })
 }
 
 /// Advice by OAuth error, where it is plain without a code.
@@ -325,9 +337,35 @@ mod tests {
             error.starts_with("Entra ID refused: invalid_scope"),
             "{error}"
         );
-        for body in ["", "<html>", "null", "[]", r#"{"message":"x"}"#] {
+        assert!(!error.contains("below"), "there is no link: {error}");
+        for body in [
+            "",
+            "<html>",
+            "null",
+            "[]",
+            r#"{"message":"x"}"#,
+            r#"{"error":""}"#,
+            r#"{"error":{"code":"x"}}"#,
+        ] {
             assert!(read(body.as_bytes()).is_none(), "{body}");
         }
+    }
+
+    /// What a person waits for at a device code must not end because of a member that nobody needs.
+    #[test]
+    fn members_that_are_odd_do_not_hide_the_oauth_error() {
+        for rest in [
+            r#""error_description":null,"error_codes":null,"correlation_id":null"#,
+            r#""error_description":7,"error_codes":["70016"],"correlation_id":{}"#,
+            r#""error_codes":[-1],"correlation_id":[]"#,
+        ] {
+            let body = format!(r#"{{"error":"authorization_pending",{rest}}}"#);
+            let error = read(body.as_bytes()).expect(rest);
+            assert!(error.is_refused_with("authorization_pending"), "{rest}");
+        }
+        let quoted = r#"{"error":"invalid_client","error_description":"AADSTS7000215: Bad.","error_codes":["7000215"]}"#;
+        let error = read(quoted.as_bytes()).expect("an error").to_string();
+        assert!(error.contains("AZURE_CLIENT_SECRET"), "{error}");
     }
 
     #[test]

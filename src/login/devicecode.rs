@@ -12,6 +12,9 @@ use crate::system::System;
 use crate::token::{Scope, Token};
 use crate::token_cache::CacheKey;
 
+/// The shortest wait between two polls: an answer that says 0 must not make us ask without a pause.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+
 /// What `slow_down` adds to the interval (RFC 8628 section 3.5).
 const SLOW_DOWN: Duration = Duration::from_secs(5);
 
@@ -60,7 +63,7 @@ impl Login for DeviceCode {
         };
         let end = Deadline::after(system, patience);
         let device_code = Secret::new(code.device_code().secret().as_str());
-        let mut interval = code.interval();
+        let mut interval = code.interval().max(SHORTEST_INTERVAL);
         while interval < end.remaining(system) {
             system.sleep(interval);
             let poll = Deadline::after(system, timeout.duration.min(end.remaining(system)));
@@ -260,6 +263,18 @@ mod tests {
             assert!(error.contains(&format!("{end} seconds")), "{error}");
             assert_eq!(system.elapsed().as_secs(), end);
         }
+    }
+
+    #[test]
+    fn an_interval_of_nothing_is_a_second() {
+        let code = CODE.replace(r#""interval":5"#, r#""interval":0"#);
+        let system = FakeSystem::new([
+            FakeSystem::json(200, code),
+            FakeSystem::json(400, PENDING),
+            FakeSystem::json(200, TOKEN),
+        ]);
+        login(&system, None).expect("token");
+        assert_eq!(seconds(&system.naps()), [1, 1]);
     }
 
     #[test]

@@ -78,12 +78,9 @@ impl<'a> Vault<'a> {
         }
     }
 
-    /// Forgets every key of this folder, wherever it is.
+    /// Forgets the key of this folder that is in the keyring. One on disk is a file of the folder.
     pub fn forget(&self, folder: &Folder) -> Result<(), String> {
-        let keyring = self.keyring(folder).forget();
-        let disk = folder.remove(KEY_FILE);
-        disk.map_err(|error| format!("{KEY_FILE}: {error}"))?;
-        keyring
+        self.keyring(folder).forget()
     }
 
     fn keyring_key(&self, folder: &Folder) -> Result<(Place, SealingKey), String> {

@@ -607,6 +607,28 @@ mod unix {
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
+    /// Whoever runs the tests as root sees a stranger log out here, everybody else themselves.
+    #[test]
+    fn logging_out_leaves_the_folder_of_another_user_alone() {
+        let entra = FakeEntra::start();
+        let place = TempDir::new();
+        let kubelogin = spn(&entra).arg("--cache-dir").arg(place.path());
+        kubelogin.run().token();
+        // Everybody may remove files here: only the owner counts.
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let before = names(place.path());
+        let log_out = Kubelogin::new().arg("remove-cache-dir");
+        let output = run_without_rights(&log_out.arg("--cache-dir").arg(place.path()));
+        // SAFETY: it has no preconditions.
+        if unsafe { libc::geteuid() } == 0 {
+            assert!(output.error().contains("another user"), "{output:?}");
+            assert_eq!(names(place.path()), before);
+        } else {
+            assert_eq!(output.status.code(), Some(0), "{output:?}");
+            assert!(!place.path().exists());
+        }
+    }
+
     #[test]
     fn nothing_is_kept_in_a_folder_that_belongs_to_another_user() {
         let entra = FakeEntra::start();
