@@ -65,7 +65,7 @@ pub type LineReceiver = Box<dyn FnMut(String) + Send>;
 /// The way to a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Via {
-    /// Through the proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY (or the operating system) name for it.
+    /// Through the proxy that HTTPS_PROXY, ALL_PROXY and NO_PROXY (or the operating system) name for it.
     EnvironmentProxy,
     /// Straight, whatever the environment says: managed identity endpoints never answer through a proxy. They are on
     /// this machine or one hop away, so that a connection comes about at once or not at all.

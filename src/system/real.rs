@@ -30,7 +30,7 @@ impl RealSystem {
         Self {
             began: Instant::now(),
             verbosity: 0,
-            http: HttpClient::new(env),
+            http: HttpClient::new(),
             programs: Programs::new(env),
             browser: Browser::new(env),
         }
