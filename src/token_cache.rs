@@ -126,16 +126,20 @@ impl<'a> TokenCache<'a> {
     /// stays, and with it the folder. A folder that is not there is fine.
     pub fn clear(&self) -> Result<(), Error> {
         let place = self.folder.path().display();
-        let failed = |why: String| {
-            Error::input(format!(
-                "the token cache in {place} could not be removed: {why}"
-            ))
-            .remedy("Check the permissions of the folder, and run the command as its owner.")
-        };
         let files = self.folder.clear(is_ours);
         let key = self.vault.forget(&self.folder);
-        files.map_err(|error| failed(error.to_string()))?;
-        key.map_err(failed)
+        files.map_err(|error| {
+            Error::input(format!(
+                "the token cache in {place} could not be removed: {error}"
+            ))
+            .remedy("Check the permissions of the folder, and run the command as its owner.")
+        })?;
+        key.map_err(|why| {
+            Error::outside(format!(
+                "the key of the token cache in {place} could not be removed: {why}"
+            ))
+            .remedy("The tokens are gone all the same. Unlock the keyring, and run the command again to remove the key too.")
+        })
     }
 
     /// Says why the cache cannot do its part: once a run, whatever else fails for the same reason.

@@ -737,6 +737,25 @@ mod keyring {
     }
 
     /// Azure/kubelogin#642, #711, #734: a kernel without keyring was an error, a panic, and then a prompt on every call.
+    /// A bus that takes the connection and says nothing.
+    #[test]
+    fn logging_out_says_that_the_keyring_did_not_answer() {
+        let place = TempDir::new();
+        let socket = place.path().join("bus");
+        let _bus = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let address = format!("unix:path={}", socket.display());
+        let log_out = Kubelogin::new().args(["remove-cache-dir", "--cache-dir"]);
+        let log_out = log_out.arg(place.path().join("cache"));
+        let error = log_out
+            .env("DBUS_SESSION_BUS_ADDRESS", address)
+            .run()
+            .error();
+        assert!(
+            error.contains("Secret Service") && error.contains("Unlock the keyring"),
+            "{error}"
+        );
+    }
+
     #[test]
     fn a_refused_keyring_is_said_once_and_the_disk_takes_over() {
         let entra = FakeEntra::start();
