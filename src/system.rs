@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 mod browser;
 #[cfg(test)]
@@ -31,6 +32,8 @@ pub const LARGEST_BODY: u64 = 1024 * 1024;
 pub trait System {
     /// The wall clock.
     fn now(&self) -> DateTime<Utc>;
+    /// The time on the clock that nobody sets; `None` where there is none to read.
+    fn uptime(&self) -> Option<Uptime>;
     /// Time since the program began; unlike [`System::now`] it never jumps.
     fn elapsed(&self) -> Duration;
     fn sleep(&self, duration: Duration);
@@ -57,6 +60,14 @@ pub trait System {
     /// From now on hands each line that the person types to `receive`, from a thread of its own.
     /// False if nobody can type here: then it does nothing.
     fn receive_typed_lines(&self, receive: LineReceiver) -> bool;
+}
+
+/// For how long a machine has been on, awake or asleep.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uptime {
+    /// Its name: a home folder can be shared by many.
+    pub machine: String,
+    pub seconds: i64,
 }
 
 /// Takes a line that the person typed, without its end.
