@@ -666,33 +666,46 @@ mod keyring {
             .count()
     }
 
-    /// Makes the kernel refuse its keyring with `errno` from now on, as Docker's default seccomp profile does.
-    fn refuse_keyring(errno: libc::c_int) -> io::Result<()> {
+    /// The system calls of the kernel's keyring.
+    const KEYRING: &[libc::c_long] = &[libc::SYS_add_key, libc::SYS_keyctl, libc::SYS_request_key];
+
+    /// Runs it with these system calls answered by `action`, as Docker's default seccomp profile does with many.
+    fn run_without(calls: &[libc::c_long], action: u32, kubelogin: &Kubelogin) -> Output {
+        let mut filter = filter(calls, action);
+        let mut command = kubelogin.command();
+        // SAFETY: the filter is made before, and setting it takes two system calls.
+        unsafe { command.pre_exec(move || set_filter(&mut filter)) };
+        kubelogin.start(&mut command).wait()
+    }
+
+    fn filter(calls: &[libc::c_long], action: u32) -> Vec<libc::sock_filter> {
         use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W};
-        let code = |code: u32| u16::try_from(code).expect("small");
-        let step = |operation, k, jt, jf| libc::sock_filter {
-            code: code(operation),
+        let step = |operation: u32, k, jt| libc::sock_filter {
+            code: operation.try_into().expect("small"),
             jt,
-            jf,
+            jf: 0,
             k,
         };
-        let number = |call: libc::c_long| u32::try_from(call).expect("small");
-        let errno = u32::try_from(errno).expect("small");
-        let mut filter = [
-            step(BPF_LD | BPF_W | BPF_ABS, 0, 0, 0),
-            step(BPF_JMP | BPF_JEQ | BPF_K, number(libc::SYS_add_key), 3, 0),
-            step(BPF_JMP | BPF_JEQ | BPF_K, number(libc::SYS_keyctl), 2, 0),
-            step(
-                BPF_JMP | BPF_JEQ | BPF_K,
-                number(libc::SYS_request_key),
-                1,
-                0,
-            ),
-            step(BPF_RET | BPF_K, libc::SECCOMP_RET_ALLOW, 0, 0),
-            step(BPF_RET | BPF_K, libc::SECCOMP_RET_ERRNO | errno, 0, 0),
-        ];
+        let load = step(BPF_LD | BPF_W | BPF_ABS, 0, 0);
+        let compare = calls
+            .iter()
+            .zip((1..=calls.len()).rev())
+            .map(|(call, rest)| {
+                let number = u32::try_from(*call).expect("small");
+                let to_the_end = rest.try_into().expect("small");
+                step(BPF_JMP | BPF_JEQ | BPF_K, number, to_the_end)
+            });
+        let allow = step(BPF_RET | BPF_K, libc::SECCOMP_RET_ALLOW, 0);
+        let act = step(BPF_RET | BPF_K, action, 0);
+        std::iter::once(load)
+            .chain(compare)
+            .chain([allow, act])
+            .collect()
+    }
+
+    fn set_filter(filter: &mut [libc::sock_filter]) -> io::Result<()> {
         let program = libc::sock_fprog {
-            len: 6,
+            len: filter.len().try_into().expect("small"),
             filter: filter.as_mut_ptr(),
         };
         // SAFETY: `program` and the filter it points to outlive the calls.
@@ -711,10 +724,74 @@ mod keyring {
     }
 
     fn run_refused(kubelogin: &Kubelogin, errno: libc::c_int) -> Output {
-        let mut command = kubelogin.command();
-        // SAFETY: the filter is made of plain values and two system calls.
-        unsafe { command.pre_exec(move || refuse_keyring(errno)) };
-        kubelogin.start(&mut command).wait()
+        let errno = u32::try_from(errno).expect("small");
+        run_without(KEYRING, libc::SECCOMP_RET_ERRNO | errno, kubelogin)
+    }
+
+    /// Names the files in these folders that are opened, made or removed from now on.
+    struct Watch(std::fs::File);
+
+    impl Watch {
+        fn new(folders: &[&Path]) -> Self {
+            use std::ffi::CString;
+            use std::os::fd::FromRawFd;
+            use std::os::unix::ffi::OsStrExt;
+            let events = libc::IN_OPEN | libc::IN_CREATE | libc::IN_DELETE | libc::IN_MOVED_TO;
+            // SAFETY: the paths end in NUL, and nobody else has the descriptor.
+            unsafe {
+                let watch = libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC);
+                for folder in folders {
+                    let path = CString::new(folder.as_os_str().as_bytes()).unwrap();
+                    assert!(libc::inotify_add_watch(watch, path.as_ptr(), events) >= 0);
+                }
+                Self(std::fs::File::from_raw_fd(watch))
+            }
+        }
+
+        fn names(mut self) -> Vec<String> {
+            use std::io::Read;
+            let mut buffer = [0; 64 * 1024];
+            let length = self.0.read(&mut buffer).unwrap_or(0);
+            let (mut rest, mut names) = (&buffer[..length], Vec::new());
+            // inotify(7): four numbers, the last of them the length of the name that follows.
+            while let Some((head, tail)) = rest.split_at_checked(16) {
+                let length = u32::from_ne_bytes(head[12..].try_into().unwrap());
+                let (name, next) = tail.split_at(length as usize);
+                let name = String::from_utf8_lossy(name);
+                names.push(name.trim_end_matches('\0').to_owned());
+                rest = next;
+            }
+            names.retain(|name| !name.is_empty()); // the test itself looks into the folders
+            names
+        }
+    }
+
+    /// Whoever makes the warm path do more finds it here.
+    #[test]
+    fn a_token_at_hand_costs_one_file_and_no_thread_no_socket_no_lock() {
+        let entra = FakeEntra::start();
+        let forbidden = [
+            libc::SYS_clone,
+            libc::SYS_clone3,
+            libc::SYS_socket,
+            libc::SYS_flock,
+            libc::SYS_getdents64, // a folder of ten thousand entries is as fast as one
+        ];
+        for (storage, key) in [("keyring", None), ("disk", Some("kubelogin.key"))] {
+            let kubelogin = spn(&entra).env("KUBELOGIN_TOKEN_CACHE_STORAGE", storage);
+            let token = kubelogin.run().token();
+            let folder = cache_of(&kubelogin);
+            let trust_store = entra.ca_file();
+            let watch = Watch::new(&[&folder, &kubelogin.home(), trust_store.parent().unwrap()]);
+            let again = run_without(&forbidden, libc::SECCOMP_RET_KILL_PROCESS, &kubelogin);
+            assert_eq!((again.token(), again.stderr.as_str()), (token, ""));
+            let entry = entry_in(&folder);
+            let entry = entry.file_name().unwrap().to_str();
+            let expected: Vec<_> = entry.into_iter().chain(key).collect();
+            assert_eq!(watch.names(), expected, "{storage}");
+            let log_out = Kubelogin::new().args(["remove-cache-dir", "--cache-dir"]);
+            log_out.arg(&folder).run();
+        }
     }
 
     #[test]
