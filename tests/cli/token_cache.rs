@@ -74,6 +74,16 @@ fn a_client_that_is_not_interactive_is_served_from_the_cache() {
     assert_eq!(entra.prompts(), 1);
 }
 
+/// Azure/kubelogin#150, lens#6586: Lens and kubectl before 1.22 say so, and people sit before them all the same.
+#[test]
+fn a_client_that_forbids_prompts_gets_the_prompt_all_the_same() {
+    let entra = FakeEntra::start();
+    let info = EXEC_INFO.replace("true", "false");
+    let output = devicecode(&entra).env("KUBERNETES_EXEC_INFO", info).run();
+    output.token();
+    assert_eq!((entra.prompts(), output.stderr.lines().count()), (1, 1));
+}
+
 /// Azure/kubelogin#63: the refresh token was lost when a refresh brought no new one.
 #[test]
 fn a_refresh_token_that_is_not_renewed_is_kept() {
@@ -580,9 +590,10 @@ mod unix {
         assert_eq!(left, [""; 0]);
     }
 
+    const NOBODY: libc::uid_t = 65534;
+
     /// As a user without rights, who is made one if the tests run as root.
     fn run_without_rights(kubelogin: &Kubelogin) -> Output {
-        const NOBODY: libc::uid_t = 65534;
         run_after(kubelogin, || {
             // SAFETY: none of these has preconditions.
             unsafe {
@@ -604,6 +615,27 @@ mod unix {
         output.token();
         assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
         assert_eq!(names(place.path()), [""; 0]);
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Azure/kubelogin#760.
+    #[test]
+    fn logging_out_of_a_folder_that_cannot_be_written_is_an_error() {
+        let entra = FakeEntra::start();
+        let place = TempDir::new();
+        // SAFETY: it has no preconditions.
+        if unsafe { libc::geteuid() } == 0 {
+            std::os::unix::fs::chown(place.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        let kubelogin = spn(&entra).arg("--cache-dir").arg(place.path());
+        run_without_rights(&kubelogin).token();
+        let before = names(place.path());
+        assert!(!before.is_empty());
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o555)).unwrap();
+        let log_out = Kubelogin::new().args(["remove-cache-dir", "--cache-dir"]);
+        let error = run_without_rights(&log_out.arg(place.path())).error();
+        assert!(error.contains("could not be removed"), "{error}");
+        assert_eq!(names(place.path()), before);
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
@@ -850,6 +882,42 @@ mod keyring {
             assert_eq!(second.stderr, "");
         }
         assert_eq!(entra.prompts(), 2);
+    }
+
+    /// Azure/kubelogin#642, #711, #734: the keyring of a container broke modes that had no need of it, and a
+    /// proof-of-possession token without one was a crash.
+    #[test]
+    fn a_refused_keyring_keeps_back_no_token_of_any_mode() {
+        let pop = |kubelogin: Kubelogin| kubelogin.args(["--pop-enabled", "--pop-claims", "u=/c"]);
+        let ropc = |entra: &FakeEntra| {
+            Kubelogin::get_token("ropc")
+                .args(["--client-id", PUBLIC_CLIENT_ID, "--username", USER_NAME])
+                .env("AZURE_PASSWORD", USER_PASSWORD)
+                .through_proxy(entra)
+        };
+        let az = r#"echo '{"accessToken": "at", "expires_on": 4102444800, "tokenType": "Bearer"}'"#;
+        let azurecli = || {
+            let kubelogin = Kubelogin::new().args(["get-token", "-l", "azurecli"]);
+            kubelogin.args(["--server-id", SERVER_ID]).program("az", az)
+        };
+        let entra = FakeEntra::start();
+        for storage in ["auto", "keyring"] {
+            for (kubelogin, lines) in [
+                (spn(&entra), 1),
+                (spn(&entra).arg("--legacy"), 1),
+                (pop(spn(&entra)), 1),
+                (ropc(&entra), 1),
+                (pop(ropc(&entra)), 1),
+                (devicecode(&entra), 2),
+                (azurecli(), 1),
+            ] {
+                let kubelogin = kubelogin.env("KUBELOGIN_TOKEN_CACHE_STORAGE", storage);
+                let output = run_refused(&kubelogin, libc::EPERM);
+                output.token();
+                let stderr = &output.stderr;
+                assert_eq!(stderr.lines().count(), lines, "{storage}: {stderr}");
+            }
+        }
     }
 
     #[test]
