@@ -125,6 +125,7 @@ pub struct NetworkError {
     pub kind: NetworkErrorKind,
 }
 
+/// What went wrong on the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NetworkErrorKind {
     /// TLS failed because of the host's certificate, and why. Trying again never helps.

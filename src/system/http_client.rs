@@ -33,6 +33,7 @@ impl HttpClient {
         }
     }
 
+    /// Sends one request and reads the whole answer within `timeout`.
     pub fn send(
         &self,
         request: &HttpRequest,

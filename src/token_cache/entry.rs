@@ -24,6 +24,7 @@ pub struct Moment {
 }
 
 impl Moment {
+    /// This moment.
     pub fn now(system: &dyn System) -> Self {
         Self {
             time: system.now(),
