@@ -176,6 +176,7 @@ pub enum Shell {
 impl Shell {
     pub const ALL: &[Self] = &[Self::Bash, Self::Zsh, Self::Fish, Self::Powershell];
 
+    /// Its name, as it is typed.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Bash => "bash",
@@ -241,6 +242,7 @@ pub fn commands() -> Vec<Candidate> {
         .collect()
 }
 
+/// True for the name of a subcommand, hidden ones too.
 pub fn is_command(word: &str) -> bool {
     program().find_subcommand(word).is_some()
 }

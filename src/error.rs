@@ -84,6 +84,7 @@ impl Error {
         (&self.what, self.remedy.as_deref().unwrap_or_default())
     }
 
+    /// What a caller may do about it.
     pub fn kind(&self) -> &ErrorKind {
         &self.kind
     }

@@ -101,6 +101,7 @@ impl Flag {
         row(Self::AzurePipelinesServiceConnectionId, "azure-pipelines-service-connection-id", None, Takes::Value("ID"), FEDERATED, "Service connection of Azure Pipelines"),
     ];
 
+    /// Its row.
     pub fn definition(self) -> &'static Definition {
         &Self::ALL[self as usize]
     }

@@ -332,14 +332,7 @@ impl Options {
             username: text(Flag::Username),
             password: values.secret(Flag::Password),
             federated_token_file: text(Flag::FederatedTokenFile).map(PathBuf::from),
-            github_actions: match typed.is_given(Flag::FederatedTokenFile) {
-                true => OidcVariables::default(),
-                false => OidcVariables::read(
-                    env,
-                    env::ACTIONS_ID_TOKEN_REQUEST_URL,
-                    env::ACTIONS_ID_TOKEN_REQUEST_TOKEN,
-                ),
-            },
+            github_actions: github_actions(typed, env),
             service_connection_id: text(Flag::AzurePipelinesServiceConnectionId),
             azure_pipelines: OidcVariables::read(
                 env,
@@ -368,6 +361,18 @@ impl Options {
             );
         }
         Ok((options, notices))
+    }
+}
+
+/// What a GitHub Actions job has for federated tokens; a typed `--federated-token-file` goes before it.
+fn github_actions(typed: &FlagValues, env: &Env) -> OidcVariables {
+    match typed.is_given(Flag::FederatedTokenFile) {
+        true => OidcVariables::default(),
+        false => OidcVariables::read(
+            env,
+            env::ACTIONS_ID_TOKEN_REQUEST_URL,
+            env::ACTIONS_ID_TOKEN_REQUEST_TOKEN,
+        ),
     }
 }
 

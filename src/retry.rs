@@ -25,6 +25,7 @@ impl Deadline {
         }
     }
 
+    /// What is left of the time; nothing once it is over.
     pub fn remaining(self, system: &dyn System) -> Duration {
         self.end.saturating_sub(system.elapsed())
     }
@@ -112,6 +113,7 @@ pub fn retry_after(answer: &HttpResponse, now: DateTime<Utc>) -> Option<Duration
     text.parse().ok().map(Duration::from_secs).or_else(date)
 }
 
+/// What one try came to, for the error of a later one.
 pub fn describe(outcome: &Result<HttpResponse, NetworkError>) -> String {
     match outcome {
         Ok(answer) => format!("it answered {}", answer.status()),
@@ -119,6 +121,7 @@ pub fn describe(outcome: &Result<HttpResponse, NetworkError>) -> String {
     }
 }
 
+/// The error for a last try without an answer, with `remaining` left until the `deadline`, and the way out.
 pub fn network_error(
     error: &NetworkError,
     earlier: Earlier,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 mod browser;
 #[cfg(test)]
@@ -31,6 +32,8 @@ pub const LARGEST_BODY: u64 = 1024 * 1024;
 pub trait System {
     /// The wall clock.
     fn now(&self) -> DateTime<Utc>;
+    /// The time on the clock that nobody sets; `None` where there is none to read.
+    fn uptime(&self) -> Option<Uptime>;
     /// Time since the program began; unlike [`System::now`] it never jumps.
     fn elapsed(&self) -> Duration;
     fn sleep(&self, duration: Duration);
@@ -59,13 +62,21 @@ pub trait System {
     fn receive_typed_lines(&self, receive: LineReceiver) -> bool;
 }
 
+/// For how long a machine has been on, awake or asleep.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uptime {
+    /// Its name: a home folder can be shared by many.
+    pub machine: String,
+    pub seconds: i64,
+}
+
 /// Takes a line that the person typed, without its end.
 pub type LineReceiver = Box<dyn FnMut(String) + Send>;
 
 /// The way to a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Via {
-    /// Through the proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY (or the operating system) name for it.
+    /// Through the proxy that HTTPS_PROXY, ALL_PROXY and NO_PROXY (or the operating system) name for it.
     EnvironmentProxy,
     /// Straight, whatever the environment says: managed identity endpoints never answer through a proxy. They are on
     /// this machine or one hop away, so that a connection comes about at once or not at all.
@@ -114,6 +125,7 @@ pub struct NetworkError {
     pub kind: NetworkErrorKind,
 }
 
+/// What went wrong on the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NetworkErrorKind {
     /// TLS failed because of the host's certificate, and why. Trying again never helps.

@@ -28,7 +28,7 @@ use crate::options::{CacheSettings, Storage};
 use crate::system::System;
 use crate::token::Token;
 use entry::SealedEntry;
-pub use entry::{Entry, Renewal};
+pub use entry::{Entry, Moment, Renewal};
 use failure::SealedFailure;
 use flight::Lock;
 use folder::Folder;
@@ -126,16 +126,20 @@ impl<'a> TokenCache<'a> {
     /// stays, and with it the folder. A folder that is not there is fine.
     pub fn clear(&self) -> Result<(), Error> {
         let place = self.folder.path().display();
-        let failed = |why: String| {
-            Error::input(format!(
-                "the token cache in {place} could not be removed: {why}"
-            ))
-            .remedy("Check the permissions of the folder, and run the command as its owner.")
-        };
         let files = self.folder.clear(is_ours);
         let key = self.vault.forget(&self.folder);
-        files.map_err(|error| failed(error.to_string()))?;
-        key.map_err(failed)
+        files.map_err(|error| {
+            Error::input(format!(
+                "the token cache in {place} could not be removed: {error}"
+            ))
+            .remedy("Check the permissions of the folder, and run the command as its owner.")
+        })?;
+        key.map_err(|why| {
+            Error::outside(format!(
+                "the key of the token cache in {place} could not be removed: {why}"
+            ))
+            .remedy("The tokens are gone all the same. Unlock the keyring, and run the command again to remove the key too.")
+        })
     }
 
     /// Says why the cache cannot do its part: once a run, whatever else fails for the same reason.
@@ -191,8 +195,7 @@ impl Slot<'_> {
 
     /// Keeps a token that was just obtained.
     pub fn save(&self, token: &Token, turn: &Turn) {
-        let obtained_on = self.cache.system.now();
-        self.save_entry(token, obtained_on, turn);
+        self.save_entry(token, &Moment::now(self.cache.system), turn);
         if turn.may_write() {
             let _ = self.cache.folder.remove(&self.file(FAILURE));
         }
@@ -201,11 +204,11 @@ impl Slot<'_> {
     /// Keeps an entry without its refresh token, which has ended.
     pub fn drop_refresh_token(&self, entry: &mut Entry, turn: &Turn) {
         entry.token.refresh_token = None;
-        self.save_entry(&entry.token, entry.obtained_on, turn);
+        self.save_entry(&entry.token, &entry.obtained, turn);
     }
 
-    fn save_entry(&self, token: &Token, obtained_on: DateTime<Utc>, turn: &Turn) {
-        let sealed = SealedEntry::new(token, obtained_on, &self.fingerprint);
+    fn save_entry(&self, token: &Token, obtained: &Moment, turn: &Turn) {
+        let sealed = SealedEntry::new(token, obtained, &self.fingerprint);
         if turn.may_write()
             && let Err(why) = self.write(TOKEN, &sealed)
         {
@@ -285,6 +288,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use crate::secret::Secret;
+    use crate::system::Uptime;
     use crate::system::fake::FakeSystem;
     use crate::token::Scope;
 
@@ -388,11 +392,32 @@ mod tests {
         let slot = cache.slot(&key("app"), no_secret());
         save(&slot);
         let mut entry = slot.load().expect("an entry");
+        let obtained = entry.obtained.clone();
         system.sleep(Duration::from_secs(60));
         slot.drop_refresh_token(&mut entry, &slot.wait_for_turn(Duration::ZERO));
         let left = slot.load().expect("an entry");
-        assert_eq!(left.obtained_on, FakeSystem::EPOCH);
+        assert_eq!(left.obtained, obtained);
         assert_eq!(left.token.refresh_token, None);
+    }
+
+    #[test]
+    fn an_entry_knows_that_the_clock_was_set_back_since() {
+        let (scratch, system) = (Scratch::new(), FakeSystem::new([]));
+        let cache = cache(&scratch, &system);
+        let slot = cache.slot(&key("app"), no_secret());
+        let up = |seconds| {
+            let machine = "here".to_owned();
+            system.set_uptime(Some(Uptime { machine, seconds }));
+        };
+        up(1000);
+        save(&slot);
+        let entry = slot.load().expect("an entry");
+        let is_fresh = || entry.is_fresh(&Moment::now(&system), Renewal::Silent);
+        system.sleep(Duration::from_secs(600));
+        up(1600);
+        assert!(is_fresh());
+        up(3000);
+        assert!(!is_fresh(), "40 minutes have passed, the clock says 10");
     }
 
     #[test]

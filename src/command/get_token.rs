@@ -15,7 +15,7 @@ use crate::retry::Deadline;
 use crate::secret::Secret;
 use crate::system::System;
 use crate::token::{Scope, Token};
-use crate::token_cache::{Entry, Renewal, Slot, TokenCache, Turn};
+use crate::token_cache::{Entry, Moment, Renewal, Slot, TokenCache, Turn};
 
 /// Own options and files are checked first, the network comes after, stdout is written once at the end.
 pub fn run(
@@ -110,7 +110,7 @@ impl Request<'_> {
             true => Renewal::ByPerson,
             false => Renewal::Silent,
         };
-        entry.is_fresh(self.system.now(), renewal)
+        entry.is_fresh(&Moment::now(self.system), renewal)
     }
 
     fn patience(&self) -> Duration {
@@ -147,7 +147,7 @@ impl Request<'_> {
                 slot.drop_refresh_token(entry, turn);
                 self.new_token()
             }
-            Err(error) if error.is_refused() && !entry.is_alive(self.system.now()) => {
+            Err(error) if error.is_refused() && !entry.is_alive(&Moment::now(self.system)) => {
                 self.new_token()
             }
             other => other,
@@ -172,8 +172,8 @@ impl Request<'_> {
 
     /// The old token, if it lives and it is not the server's last word that there is no new one.
     fn old_token(&self, entry: Option<Entry>, error: Error) -> Result<Token, Error> {
-        let now = self.system.now();
-        match entry.filter(|entry| entry.is_alive(now)) {
+        let now = Moment::now(self.system);
+        match entry.filter(|entry| entry.is_alive(&now)) {
             Some(entry) if !error.is_refused() || entry.token.refresh_token.is_some() => {
                 self.system.tell(&format!(
                     "The token could not be renewed; the old one is used until {}: {}",

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     HttpRequest, HttpResponse, LineReceiver, NetworkError, Output, Program, ProgramError, System,
-    Via,
+    Uptime, Via,
 };
 
 /// What one request is answered with.
@@ -26,6 +26,7 @@ pub struct FakeSystem {
     outputs: RefCell<VecDeque<Result<Output, ProgramError>>>,
     programs: RefCell<Vec<Program>>,
     elapsed: Cell<Duration>,
+    uptime: RefCell<Option<Uptime>>,
     naps: RefCell<Vec<Duration>>,
     told: RefCell<Vec<String>>,
     prompts: RefCell<Vec<String>>,
@@ -47,6 +48,7 @@ impl FakeSystem {
             outputs: RefCell::default(),
             programs: RefCell::default(),
             elapsed: Cell::default(),
+            uptime: RefCell::default(),
             naps: RefCell::default(),
             told: RefCell::default(),
             prompts: RefCell::default(),
@@ -80,6 +82,11 @@ impl FakeSystem {
             stdout: Vec::new(),
             stderr: stderr.into(),
         })
+    }
+
+    /// Sets the clock that nobody sets.
+    pub fn set_uptime(&self, uptime: Option<Uptime>) {
+        self.uptime.replace(uptime);
     }
 
     /// Puts a browser here: it is called with each address that is opened, and must not block.
@@ -151,6 +158,10 @@ impl FakeSystem {
 impl System for FakeSystem {
     fn now(&self) -> DateTime<Utc> {
         Self::EPOCH + self.elapsed.get()
+    }
+
+    fn uptime(&self) -> Option<Uptime> {
+        self.uptime.borrow().clone()
     }
 
     fn elapsed(&self) -> Duration {

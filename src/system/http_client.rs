@@ -5,54 +5,35 @@ use std::io::{self, Read};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use oauth2::url::Url;
+use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::blocking::{Client, ClientBuilder};
 use reqwest::redirect::Policy;
 use rustls::CertificateError;
 
 use super::{HttpRequest, HttpResponse, LARGEST_BODY, NetworkError, NetworkErrorKind, Via, pinned};
-use crate::env::Env;
 
 /// How long making one connection may take, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same for a host that is near or not there: one lost packet is sent again after a second.
 const NEAR_CONNECT_TIMEOUT: Duration = Duration::from_millis(2500);
 const USER_AGENT: &str = concat!("kubelogin/", env!("CARGO_PKG_VERSION"));
-/// The variables that can name a proxy for https, in the order they count.
-const PROXY_VARIABLES: &[&str] = &[
-    "HTTPS_PROXY",
-    "https_proxy",
-    "ALL_PROXY",
-    "all_proxy",
-    "HTTP_PROXY",
-    "http_proxy",
-];
-
 /// One client per way to a host.
 pub struct HttpClient {
     proxied: OnceLock<Result<Client, String>>,
     direct: OnceLock<Result<Client, String>>,
     pinned: OnceLock<Result<Client, String>>,
-    /// `proxy.corp:8080 (HTTPS_PROXY)`, for messages.
-    proxy: Option<String>,
 }
 
 impl HttpClient {
-    pub fn new(env: &Env) -> Self {
-        let proxy = PROXY_VARIABLES.iter().find_map(|name| {
-            let url = Url::parse(env.get(name)?).ok()?;
-            // Host and port only: the URL can hold a password.
-            let port = url.port_or_known_default()?;
-            Some(format!("{}:{port} ({name})", url.host_str()?))
-        });
+    pub fn new() -> Self {
         Self {
             proxied: OnceLock::new(),
             direct: OnceLock::new(),
             pinned: OnceLock::new(),
-            proxy,
         }
     }
 
+    /// Sends one request and reads the whole answer within `timeout`.
     pub fn send(
         &self,
         request: &HttpRequest,
@@ -80,17 +61,16 @@ impl HttpClient {
         let client = client
             .as_ref()
             .map_err(|why| fail(NetworkErrorKind::Certificate(why.clone())))?;
-        let proxy = self
-            .proxy
-            .as_deref()
-            .filter(|_| via == Via::EnvironmentProxy);
         let answer = client
             .request(request.method().clone(), request.uri().to_string())
             .headers(request.headers().clone())
             .body(request.body().clone())
             .timeout(timeout)
             .send()
-            .map_err(|error| fail(why(&error, proxy)))?;
+            .map_err(|error| match via {
+                Via::EnvironmentProxy => fail(why(&error, proxy_of(request.uri()).as_deref())),
+                Via::Direct | Via::Pinned(_) => fail(why(&error, None)),
+            })?;
         read(answer).map_err(fail)
     }
 }
@@ -138,6 +118,13 @@ fn body_error(error: &io::Error) -> NetworkErrorKind {
     } else {
         NetworkErrorKind::Broken(innermost(error))
     }
+}
+
+/// The proxy on the way to `uri`, for messages: host and port only, as its address can hold a password. `reqwest` asks
+/// the same matcher.
+fn proxy_of(uri: &http::Uri) -> Option<String> {
+    let proxy = Matcher::from_system().intercept(uri)?;
+    proxy.uri().authority().map(ToString::to_string)
 }
 
 fn why(error: &reqwest::Error, proxy: Option<&str>) -> NetworkErrorKind {

@@ -10,7 +10,7 @@ use super::http_client::HttpClient;
 use super::process::Programs;
 use super::{
     HttpRequest, HttpResponse, LineReceiver, NetworkError, Output, Program, ProgramError, System,
-    Via,
+    Uptime, Via,
 };
 use crate::env::Env;
 use crate::error::one_line;
@@ -30,7 +30,7 @@ impl RealSystem {
         Self {
             began: Instant::now(),
             verbosity: 0,
-            http: HttpClient::new(env),
+            http: HttpClient::new(),
             programs: Programs::new(env),
             browser: Browser::new(env),
         }
@@ -45,6 +45,10 @@ impl System for RealSystem {
     #[expect(clippy::disallowed_methods, reason = "the one clock")]
     fn now(&self) -> DateTime<Utc> {
         SystemTime::now().into()
+    }
+
+    fn uptime(&self) -> Option<Uptime> {
+        uptime()
     }
 
     fn elapsed(&self) -> Duration {
@@ -141,6 +145,28 @@ fn is_in_foreground() -> bool {
 #[cfg(not(unix))]
 fn is_in_foreground() -> bool {
     true
+}
+
+/// The clocks that go on while the machine sleeps.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+fn uptime() -> Option<Uptime> {
+    use rustix::time::{ClockId, clock_gettime};
+    #[cfg(target_os = "linux")]
+    const CLOCK: ClockId = ClockId::Boottime;
+    #[cfg(target_os = "macos")]
+    const CLOCK: ClockId = ClockId::Monotonic;
+    Some(Uptime {
+        machine: rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned(),
+        seconds: clock_gettime(CLOCK).tv_sec,
+    })
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn uptime() -> Option<Uptime> {
+    None
 }
 
 /// The parent's process ID and, as those are used again, when it started (proc_pid_stat(5), field 22).

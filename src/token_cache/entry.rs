@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::key::Fingerprint;
 use crate::secret::Secret;
+use crate::system::{System, Uptime};
 use crate::token::Token;
 
 /// How a token can be had when this one ends.
@@ -15,12 +16,42 @@ pub enum Renewal {
     ByPerson,
 }
 
+/// A moment by our clock, which can be set, and by the one that cannot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment {
+    time: DateTime<Utc>,
+    uptime: Option<Uptime>,
+}
+
+impl Moment {
+    /// This moment.
+    pub fn now(system: &dyn System) -> Self {
+        Self {
+            time: system.now(),
+            uptime: system.uptime(),
+        }
+    }
+
+    /// True if the clock was set back between this moment and `now`: it is before, or more time has passed than it says.
+    /// After a restart less has passed since it than the clock says, which proves nothing.
+    fn is_past_a_jump_back(&self, now: &Self) -> bool {
+        let by_clock = now.time - self.time;
+        let passed = match (&self.uptime, &now.uptime) {
+            (Some(then), Some(now)) if then.machine == now.machine => {
+                TimeDelta::try_seconds(now.seconds.saturating_sub(then.seconds))
+            }
+            _ => None,
+        };
+        passed.unwrap_or_default().max(TimeDelta::zero()) > by_clock + MARGIN
+    }
+}
+
 /// A token as the cache holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub token: Token,
-    /// When the token was obtained, by our clock.
-    pub obtained_on: DateTime<Utc>,
+    /// When the token was obtained.
+    pub obtained: Moment,
 }
 
 /// A token is served while it lives longer than this. It is also how far the clock may have jumped back unnoticed: a
@@ -30,23 +61,23 @@ const MARGIN: TimeDelta = TimeDelta::minutes(5);
 impl Entry {
     /// True if the token can be given away: it lives for five minutes more. Where a person would have to sign in again
     /// a short-lived token is used up to the last fifth of its life.
-    pub fn is_fresh(&self, now: DateTime<Utc>, renewal: Renewal) -> bool {
-        let life = self.token.expires_on - self.obtained_on;
+    pub fn is_fresh(&self, now: &Moment, renewal: Renewal) -> bool {
+        let life = self.token.expires_on - self.obtained.time;
         let margin = match renewal {
             Renewal::Silent => MARGIN,
             Renewal::ByPerson => MARGIN.min(life / 5),
         };
-        self.is_of_this_time(now) && now + margin < self.token.expires_on
+        self.lives_longer_than(margin, now)
     }
 
     /// True if the token has not ended: good enough when no other can be had.
-    pub fn is_alive(&self, now: DateTime<Utc>) -> bool {
-        self.is_of_this_time(now) && now < self.token.expires_on
+    pub fn is_alive(&self, now: &Moment) -> bool {
+        self.lives_longer_than(TimeDelta::zero(), now)
     }
 
-    /// False if the entry comes from the future: the clock has been set back, and we do not know when the token ends.
-    fn is_of_this_time(&self, now: DateTime<Utc>) -> bool {
-        self.obtained_on <= now + MARGIN
+    /// False too where we do not know when the token ends, as the clock has been set back since.
+    fn lives_longer_than(&self, margin: TimeDelta, now: &Moment) -> bool {
+        !self.obtained.is_past_a_jump_back(now) && now.time + margin < self.token.expires_on
     }
 }
 
@@ -61,16 +92,19 @@ pub struct SealedEntry {
     expires_on: i64,
     /// Unix seconds.
     obtained_on: i64,
+    /// The same moment on the clock that cannot be set.
+    obtained_at: Option<Uptime>,
     fingerprint: Fingerprint,
 }
 
 impl SealedEntry {
-    pub fn new(token: &Token, obtained_on: DateTime<Utc>, fingerprint: &Fingerprint) -> Self {
+    pub fn new(token: &Token, obtained: &Moment, fingerprint: &Fingerprint) -> Self {
         Self {
             access_token: token.access_token.clone(),
             refresh_token: token.refresh_token.clone().unwrap_or_else(Secret::empty),
             expires_on: token.expires_on.timestamp(),
-            obtained_on: obtained_on.timestamp(),
+            obtained_on: obtained.time.timestamp(),
+            obtained_at: obtained.uptime.clone(),
             fingerprint: fingerprint.clone(),
         }
     }
@@ -84,7 +118,10 @@ impl SealedEntry {
                 expires_on: DateTime::from_timestamp(self.expires_on, 0)?,
                 refresh_token: Some(self.refresh_token).filter(|token| !token.is_empty()),
             },
-            obtained_on: DateTime::from_timestamp(self.obtained_on, 0)?,
+            obtained: Moment {
+                time: DateTime::from_timestamp(self.obtained_on, 0)?,
+                uptime: self.obtained_at,
+            },
         })
     }
 }
@@ -121,19 +158,60 @@ mod tests {
             // It was set forth.
             (3600, 90000, Silent, false),
         ] {
-            let entry = Entry {
-                token: Token {
-                    expires_on: FakeSystem::EPOCH + TimeDelta::seconds(life),
-                    access_token: Secret::new("at"),
-                    refresh_token: None,
-                },
-                obtained_on: FakeSystem::EPOCH,
-            };
-            let now = FakeSystem::EPOCH + TimeDelta::seconds(age);
-            let is_fresh = entry.is_fresh(now, renewal);
+            let entry = entry(life, None);
+            let now = moment(age, None);
+            let is_fresh = entry.is_fresh(&now, renewal);
             assert_eq!(is_fresh, is_served, "{life} {age} {renewal:?}");
             let lives = (-300..life).contains(&age);
-            assert_eq!(entry.is_alive(now), lives, "{life} {age}");
+            assert_eq!(entry.is_alive(&now), lives, "{life} {age}");
+        }
+    }
+
+    /// Of a token of an hour: seconds since it was obtained by the clock and in truth, where, and whether it is served.
+    #[test]
+    fn a_clock_that_was_set_back_is_noticed_by_the_one_that_cannot_be_set() {
+        let here = |seconds| uptime("here", seconds);
+        for (age, now, is_served) in [
+            (3000, here(4000), true),
+            // It was set back by five minutes, and by more.
+            (3000, here(4300), true),
+            (3000, here(4301), false),
+            (60, here(4000), false),
+            // It was set right, an hour back, just before the token's time by the wrong one.
+            (-240, here(1100), false),
+            // The machine was off in between, or it is another.
+            (3000, here(10), true),
+            (3000, uptime("there", 400_000), true),
+            (3000, None, true),
+        ] {
+            let entry = entry(3600, here(1000));
+            let text = format!("{age} {now:?}");
+            let now = moment(age, now);
+            assert_eq!(entry.is_fresh(&now, Renewal::Silent), is_served, "{text}");
+            assert_eq!(entry.is_alive(&now), is_served, "{text}");
+        }
+    }
+
+    fn uptime(machine: &str, seconds: i64) -> Option<Uptime> {
+        let machine = machine.to_owned();
+        Some(Uptime { machine, seconds })
+    }
+
+    fn moment(age: i64, uptime: Option<Uptime>) -> Moment {
+        Moment {
+            time: FakeSystem::EPOCH + TimeDelta::seconds(age),
+            uptime,
+        }
+    }
+
+    fn entry(life: i64, obtained_at: Option<Uptime>) -> Entry {
+        Entry {
+            token: Token {
+                expires_on: FakeSystem::EPOCH + TimeDelta::seconds(life),
+                access_token: Secret::new("at"),
+                refresh_token: None,
+            },
+            obtained: moment(0, obtained_at),
         }
     }
 }

@@ -28,6 +28,7 @@ impl CacheKey {
         self
     }
 
+    /// What names the entry's file and binds its seal.
     pub fn digest(&self) -> [u8; 32] {
         let parts = self.0.iter().flat_map(|(name, value)| [*name, value]);
         digest_of(parts.map(str::as_bytes))

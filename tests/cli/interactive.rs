@@ -121,6 +121,21 @@ fn a_person_without_a_browser_here_opens_the_printed_address_and_one_request_bri
     );
 }
 
+/// Azure/kubelogin#311, #499: the refresh token was lost, and the browser came back every hour.
+#[test]
+fn an_expired_token_is_renewed_without_a_browser() {
+    let entra = FakeEntra::start_with(|rules| rules.token_lifetime = 60);
+    let kubelogin = interactive(&entra);
+    let mut running = kubelogin.spawn();
+    let address = address(&mut running);
+    post(&address, &sign_in(&entra, &address));
+    let first = running.wait().token();
+    let again = kubelogin.run();
+    assert_ne!(again.token(), first);
+    assert_eq!(again.stderr, "");
+    assert_eq!((entra.logins(), entra.refreshes()), (1, 1));
+}
+
 #[test]
 fn an_unknown_authority_costs_one_discovery_more() {
     let entra = FakeEntra::start();

@@ -60,6 +60,44 @@ fn a_proxy_that_refuses_is_named_without_its_password() {
     }
 }
 
+/// As curl takes it, without a scheme; and never a proxy that is not on the way.
+#[test]
+fn the_proxy_is_named_where_it_is_on_the_way_and_nowhere_else() {
+    let entra = FakeEntra::start();
+    let refused = |variables: &[(&str, &str)]| {
+        let mut kubelogin = spn(&entra)
+            .env_remove("HTTPS_PROXY")
+            .args(["--authority-host", "https://127.0.0.1:2/"])
+            .args(["--timeout", "1s"]);
+        for (name, value) in variables {
+            kubelogin = kubelogin.env(name, value);
+        }
+        kubelogin.run().error()
+    };
+    for variables in [
+        &[("HTTPS_PROXY", "127.0.0.1:1")][..],
+        &[("HTTPS_PROXY", "http://127.0.0.1:1/")],
+        &[("ALL_PROXY", "127.0.0.1:1")],
+    ] {
+        let error = refused(variables);
+        assert!(
+            error.contains("through the proxy 127.0.0.1:1\n"),
+            "{variables:?}: {error}"
+        );
+    }
+    for variables in [
+        &[][..],
+        &[("HTTP_PROXY", "http://127.0.0.1:1")],
+        &[
+            ("HTTPS_PROXY", "http://127.0.0.1:1"),
+            ("NO_PROXY", "127.0.0.1"),
+        ],
+    ] {
+        let error = refused(variables);
+        assert!(!error.contains("proxy"), "{variables:?}: {error}");
+    }
+}
+
 #[test]
 fn no_proxy_goes_before_the_proxy() {
     let entra = FakeEntra::start();

@@ -74,6 +74,16 @@ fn a_client_that_is_not_interactive_is_served_from_the_cache() {
     assert_eq!(entra.prompts(), 1);
 }
 
+/// Azure/kubelogin#150, lens#6586: Lens and kubectl before 1.22 say so, and people sit before them all the same.
+#[test]
+fn a_client_that_forbids_prompts_gets_the_prompt_all_the_same() {
+    let entra = FakeEntra::start();
+    let info = EXEC_INFO.replace("true", "false");
+    let output = devicecode(&entra).env("KUBERNETES_EXEC_INFO", info).run();
+    output.token();
+    assert_eq!((entra.prompts(), output.stderr.lines().count()), (1, 1));
+}
+
 /// Azure/kubelogin#63: the refresh token was lost when a refresh brought no new one.
 #[test]
 fn a_refresh_token_that_is_not_renewed_is_kept() {
@@ -580,9 +590,10 @@ mod unix {
         assert_eq!(left, [""; 0]);
     }
 
+    const NOBODY: libc::uid_t = 65534;
+
     /// As a user without rights, who is made one if the tests run as root.
     fn run_without_rights(kubelogin: &Kubelogin) -> Output {
-        const NOBODY: libc::uid_t = 65534;
         run_after(kubelogin, || {
             // SAFETY: none of these has preconditions.
             unsafe {
@@ -604,6 +615,27 @@ mod unix {
         output.token();
         assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
         assert_eq!(names(place.path()), [""; 0]);
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Azure/kubelogin#760.
+    #[test]
+    fn logging_out_of_a_folder_that_cannot_be_written_is_an_error() {
+        let entra = FakeEntra::start();
+        let place = TempDir::new();
+        // SAFETY: it has no preconditions.
+        if unsafe { libc::geteuid() } == 0 {
+            std::os::unix::fs::chown(place.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        let kubelogin = spn(&entra).arg("--cache-dir").arg(place.path());
+        run_without_rights(&kubelogin).token();
+        let before = names(place.path());
+        assert!(!before.is_empty());
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o555)).unwrap();
+        let log_out = Kubelogin::new().args(["remove-cache-dir", "--cache-dir"]);
+        let error = run_without_rights(&log_out.arg(place.path())).error();
+        assert!(error.contains("could not be removed"), "{error}");
+        assert_eq!(names(place.path()), before);
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
@@ -666,33 +698,46 @@ mod keyring {
             .count()
     }
 
-    /// Makes the kernel refuse its keyring with `errno` from now on, as Docker's default seccomp profile does.
-    fn refuse_keyring(errno: libc::c_int) -> io::Result<()> {
+    /// The system calls of the kernel's keyring.
+    const KEYRING: &[libc::c_long] = &[libc::SYS_add_key, libc::SYS_keyctl, libc::SYS_request_key];
+
+    /// Runs it with these system calls answered by `action`, as Docker's default seccomp profile does with many.
+    fn run_without(calls: &[libc::c_long], action: u32, kubelogin: &Kubelogin) -> Output {
+        let mut filter = filter(calls, action);
+        let mut command = kubelogin.command();
+        // SAFETY: the filter is made before, and setting it takes two system calls.
+        unsafe { command.pre_exec(move || set_filter(&mut filter)) };
+        kubelogin.start(&mut command).wait()
+    }
+
+    fn filter(calls: &[libc::c_long], action: u32) -> Vec<libc::sock_filter> {
         use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W};
-        let code = |code: u32| u16::try_from(code).expect("small");
-        let step = |operation, k, jt, jf| libc::sock_filter {
-            code: code(operation),
+        let step = |operation: u32, k, jt| libc::sock_filter {
+            code: operation.try_into().expect("small"),
             jt,
-            jf,
+            jf: 0,
             k,
         };
-        let number = |call: libc::c_long| u32::try_from(call).expect("small");
-        let errno = u32::try_from(errno).expect("small");
-        let mut filter = [
-            step(BPF_LD | BPF_W | BPF_ABS, 0, 0, 0),
-            step(BPF_JMP | BPF_JEQ | BPF_K, number(libc::SYS_add_key), 3, 0),
-            step(BPF_JMP | BPF_JEQ | BPF_K, number(libc::SYS_keyctl), 2, 0),
-            step(
-                BPF_JMP | BPF_JEQ | BPF_K,
-                number(libc::SYS_request_key),
-                1,
-                0,
-            ),
-            step(BPF_RET | BPF_K, libc::SECCOMP_RET_ALLOW, 0, 0),
-            step(BPF_RET | BPF_K, libc::SECCOMP_RET_ERRNO | errno, 0, 0),
-        ];
+        let load = step(BPF_LD | BPF_W | BPF_ABS, 0, 0);
+        let compare = calls
+            .iter()
+            .zip((1..=calls.len()).rev())
+            .map(|(call, rest)| {
+                let number = u32::try_from(*call).expect("small");
+                let to_the_end = rest.try_into().expect("small");
+                step(BPF_JMP | BPF_JEQ | BPF_K, number, to_the_end)
+            });
+        let allow = step(BPF_RET | BPF_K, libc::SECCOMP_RET_ALLOW, 0);
+        let act = step(BPF_RET | BPF_K, action, 0);
+        std::iter::once(load)
+            .chain(compare)
+            .chain([allow, act])
+            .collect()
+    }
+
+    fn set_filter(filter: &mut [libc::sock_filter]) -> io::Result<()> {
         let program = libc::sock_fprog {
-            len: 6,
+            len: filter.len().try_into().expect("small"),
             filter: filter.as_mut_ptr(),
         };
         // SAFETY: `program` and the filter it points to outlive the calls.
@@ -711,10 +756,74 @@ mod keyring {
     }
 
     fn run_refused(kubelogin: &Kubelogin, errno: libc::c_int) -> Output {
-        let mut command = kubelogin.command();
-        // SAFETY: the filter is made of plain values and two system calls.
-        unsafe { command.pre_exec(move || refuse_keyring(errno)) };
-        kubelogin.start(&mut command).wait()
+        let errno = u32::try_from(errno).expect("small");
+        run_without(KEYRING, libc::SECCOMP_RET_ERRNO | errno, kubelogin)
+    }
+
+    /// Names the files in these folders that are opened, made or removed from now on.
+    struct Watch(std::fs::File);
+
+    impl Watch {
+        fn new(folders: &[&Path]) -> Self {
+            use std::ffi::CString;
+            use std::os::fd::FromRawFd;
+            use std::os::unix::ffi::OsStrExt;
+            let events = libc::IN_OPEN | libc::IN_CREATE | libc::IN_DELETE | libc::IN_MOVED_TO;
+            // SAFETY: the paths end in NUL, and nobody else has the descriptor.
+            unsafe {
+                let watch = libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC);
+                for folder in folders {
+                    let path = CString::new(folder.as_os_str().as_bytes()).unwrap();
+                    assert!(libc::inotify_add_watch(watch, path.as_ptr(), events) >= 0);
+                }
+                Self(std::fs::File::from_raw_fd(watch))
+            }
+        }
+
+        fn names(mut self) -> Vec<String> {
+            use std::io::Read;
+            let mut buffer = [0; 64 * 1024];
+            let length = self.0.read(&mut buffer).unwrap_or(0);
+            let (mut rest, mut names) = (&buffer[..length], Vec::new());
+            // inotify(7): four numbers, the last of them the length of the name that follows.
+            while let Some((head, tail)) = rest.split_at_checked(16) {
+                let length = u32::from_ne_bytes(head[12..].try_into().unwrap());
+                let (name, next) = tail.split_at(length as usize);
+                let name = String::from_utf8_lossy(name);
+                names.push(name.trim_end_matches('\0').to_owned());
+                rest = next;
+            }
+            names.retain(|name| !name.is_empty()); // the test itself looks into the folders
+            names
+        }
+    }
+
+    /// Whoever makes the warm path do more finds it here.
+    #[test]
+    fn a_token_at_hand_costs_one_file_and_no_thread_no_socket_no_lock() {
+        let entra = FakeEntra::start();
+        let forbidden = [
+            libc::SYS_clone,
+            libc::SYS_clone3,
+            libc::SYS_socket,
+            libc::SYS_flock,
+            libc::SYS_getdents64, // a folder of ten thousand entries is as fast as one
+        ];
+        for (storage, key) in [("keyring", None), ("disk", Some("kubelogin.key"))] {
+            let kubelogin = spn(&entra).env("KUBELOGIN_TOKEN_CACHE_STORAGE", storage);
+            let token = kubelogin.run().token();
+            let folder = cache_of(&kubelogin);
+            let trust_store = entra.ca_file();
+            let watch = Watch::new(&[&folder, &kubelogin.home(), trust_store.parent().unwrap()]);
+            let again = run_without(&forbidden, libc::SECCOMP_RET_KILL_PROCESS, &kubelogin);
+            assert_eq!((again.token(), again.stderr.as_str()), (token, ""));
+            let entry = entry_in(&folder);
+            let entry = entry.file_name().unwrap().to_str();
+            let expected: Vec<_> = entry.into_iter().chain(key).collect();
+            assert_eq!(watch.names(), expected, "{storage}");
+            let log_out = Kubelogin::new().args(["remove-cache-dir", "--cache-dir"]);
+            log_out.arg(&folder).run();
+        }
     }
 
     #[test]
@@ -737,6 +846,25 @@ mod keyring {
     }
 
     /// Azure/kubelogin#642, #711, #734: a kernel without keyring was an error, a panic, and then a prompt on every call.
+    /// A bus that takes the connection and says nothing.
+    #[test]
+    fn logging_out_says_that_the_keyring_did_not_answer() {
+        let place = TempDir::new();
+        let socket = place.path().join("bus");
+        let _bus = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let address = format!("unix:path={}", socket.display());
+        let log_out = Kubelogin::new().args(["remove-cache-dir", "--cache-dir"]);
+        let log_out = log_out.arg(place.path().join("cache"));
+        let error = log_out
+            .env("DBUS_SESSION_BUS_ADDRESS", address)
+            .run()
+            .error();
+        assert!(
+            error.contains("Secret Service") && error.contains("Unlock the keyring"),
+            "{error}"
+        );
+    }
+
     #[test]
     fn a_refused_keyring_is_said_once_and_the_disk_takes_over() {
         let entra = FakeEntra::start();
@@ -754,6 +882,42 @@ mod keyring {
             assert_eq!(second.stderr, "");
         }
         assert_eq!(entra.prompts(), 2);
+    }
+
+    /// Azure/kubelogin#642, #711, #734: the keyring of a container broke modes that had no need of it, and a
+    /// proof-of-possession token without one was a crash.
+    #[test]
+    fn a_refused_keyring_keeps_back_no_token_of_any_mode() {
+        let pop = |kubelogin: Kubelogin| kubelogin.args(["--pop-enabled", "--pop-claims", "u=/c"]);
+        let ropc = |entra: &FakeEntra| {
+            Kubelogin::get_token("ropc")
+                .args(["--client-id", PUBLIC_CLIENT_ID, "--username", USER_NAME])
+                .env("AZURE_PASSWORD", USER_PASSWORD)
+                .through_proxy(entra)
+        };
+        let az = r#"echo '{"accessToken": "at", "expires_on": 4102444800, "tokenType": "Bearer"}'"#;
+        let azurecli = || {
+            let kubelogin = Kubelogin::new().args(["get-token", "-l", "azurecli"]);
+            kubelogin.args(["--server-id", SERVER_ID]).program("az", az)
+        };
+        let entra = FakeEntra::start();
+        for storage in ["auto", "keyring"] {
+            for (kubelogin, lines) in [
+                (spn(&entra), 1),
+                (spn(&entra).arg("--legacy"), 1),
+                (pop(spn(&entra)), 1),
+                (ropc(&entra), 1),
+                (pop(ropc(&entra)), 1),
+                (devicecode(&entra), 2),
+                (azurecli(), 1),
+            ] {
+                let kubelogin = kubelogin.env("KUBELOGIN_TOKEN_CACHE_STORAGE", storage);
+                let output = run_refused(&kubelogin, libc::EPERM);
+                output.token();
+                let stderr = &output.stderr;
+                assert_eq!(stderr.lines().count(), lines, "{storage}: {stderr}");
+            }
+        }
     }
 
     #[test]
