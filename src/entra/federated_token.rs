@@ -5,6 +5,9 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use http::StatusCode;
@@ -102,7 +105,10 @@ impl Source {
     ) -> Result<FederatedToken, Error> {
         let origin = Origin(self);
         let text = match self {
-            Self::File(path) => read_file(path).map_err(|why| origin.error(&why.to_string()))?,
+            Self::File(path) => {
+                let patience = deadline.remaining(system);
+                read_within(path, patience).map_err(|why| origin.error(&why.to_string()))?
+            }
             Self::GitHubActions(endpoint) => {
                 let url = endpoint.url_with(&[("audience", audience)]);
                 let request = http::Request::get(url.as_str())
@@ -127,6 +133,17 @@ impl Source {
         };
         FederatedToken::check(&text, &origin, system.now())
     }
+}
+
+/// A volume that hangs, or a pipe that nobody writes into, is not waited for longer than for a server.
+fn read_within(path: &Path, patience: Duration) -> io::Result<Secret> {
+    let (sender, receiver) = mpsc::channel();
+    let path = path.to_owned();
+    thread::Builder::new().spawn(move || sender.send(read_file(&path)))?;
+    receiver.recv_timeout(patience).unwrap_or_else(|_| {
+        let why = format!("it could not be read within {patience:?}");
+        Err(io::Error::other(why))
+    })
 }
 
 fn read_file(path: &Path) -> io::Result<Secret> {
@@ -298,8 +315,6 @@ impl FederatedToken {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use serde_json::json;

@@ -60,12 +60,12 @@ impl Identity {
 impl ManagedIdentity {
     /// The client ID beats the resource ID, as with the original.
     pub fn new(options: &Options) -> Result<Self, Error> {
+        let host = Host::detect(&options.identity_host)?;
         let identity = match (&options.client_id, &options.identity_resource_id) {
             (Some(id), _) => Identity::ClientId(id.clone()),
             (None, Some(id)) => Identity::ResourceId(id.clone()),
-            (None, None) => Identity::System,
+            (None, None) => host.default_identity(),
         };
-        let host = Host::detect(&options.identity_host)?;
         host.check(&identity)?;
         Ok(Self {
             host,
@@ -86,13 +86,17 @@ impl Login for ManagedIdentity {
         }
     }
 
-    /// The machine: the same home may be on several, each with an identity of its own. On Windows no two share a cache.
+    /// The machine and the app on it: the same home may be on several, each with an identity of its own, and their
+    /// endpoints look alike. On Windows no two machines share a cache.
     fn fingerprint(&self) -> Option<Fingerprint> {
-        let mut machine = OutsideState::default();
+        let mut place = OutsideState::default();
         for file in ["/etc/machine-id", "/proc/sys/kernel/hostname"] {
-            machine.add_file(Path::new(file)).ok()?;
+            place.add_file(Path::new(file)).ok()?;
         }
-        Some(machine.fingerprint())
+        if let Some(secret) = self.host.secret() {
+            place.add(secret.expose());
+        }
+        Some(place.fingerprint())
     }
 
     fn acquire(

@@ -44,6 +44,8 @@ impl HttpClient {
             .uri()
             .authority()
             .map_or("", |authority| authority.as_str());
+        // What stands before an @ can be a password.
+        let host = host.rsplit('@').next().unwrap_or_default();
         let fail = |kind| NetworkError {
             host: host.to_owned(),
             kind,

@@ -276,7 +276,8 @@ impl Group {
     }
 }
 
-/// Ctrl-C reaches the terminal's foreground group, which the program is no part of: whoever stops us stops it.
+/// Ctrl-C, Ctrl-\ and a closed terminal reach its foreground group, which the program is no part of: whoever stops us
+/// stops it.
 #[cfg(unix)]
 mod interrupt {
     use std::io;
@@ -284,7 +285,7 @@ mod interrupt {
     use std::sync::{Mutex, MutexGuard, Once, PoisonError};
     use std::thread;
 
-    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
     use signal_hook::iterator::Signals;
     use signal_hook::low_level::emulate_default_handler;
 
@@ -307,7 +308,7 @@ mod interrupt {
     }
 
     fn listen() {
-        let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else {
+        let Ok(mut signals) = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM]) else {
             return;
         };
         thread::spawn(move || {

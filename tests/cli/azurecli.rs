@@ -166,6 +166,19 @@ fn what_az_does_wrong_is_said_with_the_way_out_and_without_its_output() {
     }
 }
 
+/// kubectl runs a failing plugin up to five times.
+#[test]
+fn an_az_that_fails_is_run_once_for_a_client_that_tries_again() {
+    let info =
+        r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{}}"#;
+    let world = World::new("echo run >> \"$LOG\"\necho 'ERROR: hunter3' >&2\nexit 1")
+        .with(|az| az.env("KUBERNETES_EXEC_INFO", info));
+    for _ in 0..5 {
+        assert!(world.error().contains("hunter3"));
+    }
+    assert_eq!(world.runs().len(), 1);
+}
+
 #[test]
 fn an_az_that_cannot_start_is_named_with_its_path() {
     let world = World::new("");
@@ -248,16 +261,19 @@ fn a_hanging_az_is_stopped_at_the_timeout_with_all_that_it_started() {
 }
 
 #[test]
-fn ctrl_c_stops_az_too() {
+fn whatever_stops_us_stops_az_too() {
+    use rustix::process::Signal;
     use std::os::unix::process::ExitStatusExt as _;
-    let world = World::new(HANGING);
-    let lifeline = Lifeline::new(world.room.path());
-    let world = world.with(|az| az.env("LIFELINE", &lifeline.0));
-    let running = world.kubelogin.spawn();
-    lifeline.expect("az was started");
-    running.interrupt();
-    assert_eq!(running.wait().status.signal(), Some(2));
-    lifeline.expect("az and its child are gone");
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let world = World::new(HANGING);
+        let lifeline = Lifeline::new(world.room.path());
+        let world = world.with(|az| az.env("LIFELINE", &lifeline.0));
+        let running = world.kubelogin.spawn();
+        lifeline.expect("az was started");
+        running.signal(signal);
+        assert_eq!(running.wait().status.signal(), Some(signal.as_raw()));
+        lifeline.expect("az and its child are gone");
+    }
 }
 
 #[test]

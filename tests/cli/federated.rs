@@ -193,6 +193,20 @@ fn a_token_file_that_is_no_good_is_told_before_any_request() {
     assert_eq!(entra.connections(), 0);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_token_file_that_never_ends_is_not_waited_for() {
+    let (entra, folder) = (FakeEntra::start(), TempDir::new());
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("mkfifo starts").success());
+    let output = workloadidentity(&entra)
+        .env("AZURE_FEDERATED_TOKEN_FILE", &pipe)
+        .args(["--timeout", "1s"])
+        .run();
+    assert!(output.error().contains("could not be read"), "{output:?}");
+}
+
 #[test]
 fn what_is_not_set_is_named() {
     let entra = FakeEntra::start();
@@ -266,18 +280,35 @@ fn a_ci_system_that_is_busy_is_asked_again() {
 #[test]
 fn a_ci_system_out_of_order_is_named_when_time_runs_out() {
     let entra = FakeEntra::start();
-    let ci = FakeHttp::start(|_| Reply::html(500, "hunter2"));
-    for kubelogin in [
-        on_github(workloadidentity(&entra), &ci),
-        in_pipelines(&entra, &ci),
+    for (reply, why) in [
+        (Reply::html(500, "hunter2"), "127.0.0.1 answered 500"),
+        (Reply::Hang, "did not answer within 1s"),
     ] {
-        let output = kubelogin.args(["--timeout", "1s"]).run();
-        assert!(
-            output.error().contains("127.0.0.1 answered 500"),
-            "{output:?}"
-        );
-        output.hides(&["hunter2"]);
+        let ci = FakeHttp::start(move |_| reply.clone());
+        for kubelogin in [
+            on_github(workloadidentity(&entra), &ci),
+            in_pipelines(&entra, &ci),
+        ] {
+            let output = kubelogin.args(["--timeout", "1s"]).run();
+            assert!(output.error().contains(why), "{output:?}");
+            output.hides(&["hunter2"]);
+        }
     }
+}
+
+#[test]
+fn a_password_in_the_address_of_a_ci_system_is_not_shown() {
+    let entra = FakeEntra::start();
+    let output = workloadidentity(&entra)
+        .env(
+            "ACTIONS_ID_TOKEN_REQUEST_URL",
+            "http://user:hunter2@127.0.0.1:1/?sig=hunter2",
+        )
+        .env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", BEARER)
+        .args(["--timeout", "100ms", "-v", "9"])
+        .run();
+    assert!(output.error().contains("127.0.0.1:1"), "{output:?}");
+    output.hides(&["hunter2", BEARER]);
 }
 
 #[test]

@@ -138,6 +138,31 @@ fn azure_ml_and_cloud_shell_are_told_apart_by_the_secret() {
     assert_eq!(requests[1].parameter("clientid"), Some("default"));
 }
 
+/// All apps of a plan can share a home, and have their endpoint at the same port.
+#[test]
+fn another_app_or_default_identity_in_the_same_home_gets_a_token_of_its_own() {
+    let host = FakeHttp::start(|request| {
+        let header = request.header("x-identity-header");
+        let whose = header.or(request.parameter("clientid")).expect("someone");
+        let answer = json!({"access_token": format!("for {whose}"), "expires_in": "3600"});
+        Reply::json(200, &answer)
+    });
+    let mut kubelogin = app_service(&host);
+    for header in ["one", "one", "another"] {
+        kubelogin = kubelogin.env("IDENTITY_HEADER", header);
+        assert_eq!(kubelogin.run().token(), format!("for {header}"));
+    }
+    assert_eq!(host.requests().len(), 2);
+    let mut ml = msi()
+        .env("MSI_ENDPOINT", host.url())
+        .env("MSI_SECRET", HEADER);
+    for default in ["one", "one", "another", ""] {
+        ml = ml.env("DEFAULT_IDENTITY_CLIENT_ID", default);
+        assert_eq!(ml.run().token(), format!("for {default}"));
+    }
+    assert_eq!(host.requests().len(), 5);
+}
+
 #[test]
 fn service_fabric_is_known_by_its_thumbprint() {
     let (host, thumbprint) = FakeHttp::start_self_signed(token);

@@ -218,12 +218,12 @@ impl Running {
         panic!("it ended without a word of {text:?}: {}", self.shown);
     }
 
-    /// As Ctrl-C does for a process that runs alone at its terminal.
+    /// Sends a signal to the program alone, as Ctrl-C does if nothing else runs at its terminal.
     #[cfg(unix)]
-    pub fn interrupt(&self) {
-        use rustix::process::{Pid, Signal, kill_process};
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        use rustix::process::{Pid, kill_process};
         let id = Pid::from_child(&self.process.0);
-        kill_process(id, Signal::INT).expect("the program still runs");
+        kill_process(id, signal).expect("the program still runs");
     }
 
     /// As `kill -9` does.

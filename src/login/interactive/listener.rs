@@ -1,13 +1,14 @@
 //! Listens on loopback for the answer that the browser brings, as little HTTP/1.1 (RFC 9112) as that takes.
 //!
-//! Anyone on this machine, and any web page that the browser shows, can connect here. So every connection has a thread,
-//! a time and a size of its own, and none can end the login: what looks like an answer is handed over, with the browser
-//! waiting for its page; the rest is answered at once.
+//! Anyone on this machine, and any web page that the browser shows, can connect here. So every connection has a thread
+//! and a size of its own, the oldest makes room for the newest, and none can end the login: what looks like an answer is
+//! handed over, with the browser waiting for its page; the rest is answered at once.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::error::Error;
 
 /// How long a connection may be silent.
 const LONGEST_SILENCE: Duration = Duration::from_secs(5);
-/// How many connections are served at once: browsers open a few, some of them for nothing.
+/// How many connections are served at once on each socket: browsers open a few, some of them for nothing.
 const MOST_CONNECTIONS: usize = 64;
 /// The largest head of a request, in bytes; cookies of every other program on localhost come along.
 const LARGEST_HEAD: usize = 64 * 1024;
@@ -55,11 +56,9 @@ impl Listener {
 
     /// Hands every answer over, from threads that live until the process ends.
     pub fn serve(self, answers: &Sender<Answer>) -> Result<(), Error> {
-        let connections = Arc::new(());
         for socket in self.sockets {
-            let (answers, connections) = (answers.clone(), Arc::clone(&connections));
-            let thread =
-                thread::Builder::new().spawn(move || accept(&socket, &answers, &connections));
+            let answers = answers.clone();
+            let thread = thread::Builder::new().spawn(move || accept(&socket, &answers));
             thread.map_err(|error| Error::outside(format!("no thread can be started: {error}")))?;
         }
         Ok(())
@@ -99,18 +98,22 @@ fn cannot_listen(redirect_url: &RedirectUrl, error: &io::Error) -> Error {
         .remedy("Give --redirect-url another port, or none for any free one; --login devicecode needs no port.")
 }
 
-fn accept(socket: &TcpListener, answers: &Sender<Answer>, connections: &Arc<()>) {
+fn accept(socket: &TcpListener, answers: &Sender<Answer>) {
+    let mut open: VecDeque<Weak<TcpStream>> = VecDeque::new();
     for stream in socket.incoming().filter_map(Result::ok) {
-        if Arc::strong_count(connections) > MOST_CONNECTIONS {
-            continue;
+        open.retain(|connection| connection.strong_count() > 0);
+        if open.len() >= MOST_CONNECTIONS
+            && let Some(oldest) = open.pop_front().and_then(|connection| connection.upgrade())
+        {
+            // Its thread notices, and ends. A browser is done at once; only who has no request to send grows old.
+            let _ = oldest.shutdown(Shutdown::Both);
         }
-        let (answers, connection) = (answers.clone(), Arc::clone(connections));
-        // Where no thread can be had, the connection is dropped: the browser tries again.
-        let _ = thread::Builder::new().spawn(move || {
-            // The other side may be gone or silly: that is its own concern.
-            let _ = serve(stream, &answers);
-            drop(connection);
-        });
+        let stream = Arc::new(stream);
+        open.push_back(Arc::downgrade(&stream));
+        let answers = answers.clone();
+        // Where no thread can be had, the connection is dropped: the browser tries again. The other side may be gone or
+        // silly: that is its own concern.
+        let _ = thread::Builder::new().spawn(move || serve(stream, &answers));
     }
 }
 
@@ -118,7 +121,7 @@ fn accept(socket: &TcpListener, answers: &Sender<Answer>, connections: &Arc<()>)
 pub struct Answer {
     parameters: Vec<(String, String)>,
     /// Who brought it and waits for a page; `None` if a person typed it.
-    browser: Option<TcpStream>,
+    browser: Option<Arc<TcpStream>>,
 }
 
 impl Answer {
@@ -146,7 +149,7 @@ impl Answer {
 
     /// Shows a page to the browser, if it still waits.
     pub fn show(&self, page: &Page) {
-        if let Some(mut browser) = self.browser.as_ref() {
+        if let Some(mut browser) = self.browser.as_deref() {
             let _ = browser.write_all(page.response().as_bytes());
         }
     }
@@ -179,21 +182,22 @@ impl From<io::Error> for Unread {
     }
 }
 
-fn serve(mut stream: TcpStream, answers: &Sender<Answer>) -> io::Result<()> {
+fn serve(connection: Arc<TcpStream>, answers: &Sender<Answer>) -> io::Result<()> {
+    let mut stream = &*connection;
     stream.set_read_timeout(Some(LONGEST_SILENCE))?;
     stream.set_write_timeout(Some(LONGEST_SILENCE))?;
     let request = match read(&mut stream) {
         Ok(request) => request,
         Err(Unread::Gone) => return Ok(()),
-        Err(Unread::Refused(status)) => return refuse(&mut stream, status),
+        Err(Unread::Refused(status)) => return refuse(stream, status),
     };
     if request.is_prefetch {
-        return refuse(&mut stream, "503 Service Unavailable");
+        return refuse(stream, "503 Service Unavailable");
     }
     let parameters = match request.method.as_str() {
         "GET" => parse(request.query.as_bytes()),
         "POST" => parse(&request.form),
-        _ => return refuse(&mut stream, "405 Method Not Allowed\r\nAllow: GET, POST"),
+        _ => return refuse(stream, "405 Method Not Allowed\r\nAllow: GET, POST"),
     };
     let answers_something =
         |(name, _): &(String, String)| matches!(name.as_str(), "code" | "error" | "state");
@@ -203,12 +207,12 @@ fn serve(mut stream: TcpStream, answers: &Sender<Answer>) -> io::Result<()> {
     // Nobody waits any more: then the browser gets no page.
     let _ = answers.send(Answer {
         parameters,
-        browser: Some(stream),
+        browser: Some(connection),
     });
     Ok(())
 }
 
-fn refuse(stream: &mut TcpStream, status: &str) -> io::Result<()> {
+fn refuse(mut stream: &TcpStream, status: &str) -> io::Result<()> {
     write!(
         stream,
         "HTTP/1.1 {status}\r\nContent-Length: 0\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"

@@ -325,21 +325,12 @@ fn connections_that_say_nothing_or_half_of_it_hold_up_nobody() {
 }
 
 #[test]
-fn more_connections_than_are_served_do_not_end_the_login() {
+fn more_connections_than_are_served_lock_nobody_out() {
     let outcome = sign_in(&[], &[(200, TOKEN)], |visit| {
-        let silent: Vec<_> = (0..100).map(|_| visit.connect(V4)).collect();
+        let silent: Vec<_> = (0..200).map(|_| visit.connect(V4)).collect();
+        let page = visit.succeed();
         drop(silent);
-        // The listener notices in its own time that they are gone.
-        let tries = std::iter::repeat_with(|| {
-            let mut stream = visit.connect(V4);
-            let mut page = String::new();
-            let request = post(&[("code", "c0de"), ("state", visit.state())]);
-            let sent = stream
-                .write_all(request.as_bytes())
-                .and_then(|()| stream.read_to_string(&mut page));
-            sent.is_ok_and(|count| count > 0).then_some(page)
-        });
-        vec![tries.flatten().next().expect("an answer in the end")]
+        vec![page]
     });
     assert_eq!(
         (outcome.result.is_ok(), status(&outcome.pages[0])),

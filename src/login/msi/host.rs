@@ -123,6 +123,26 @@ impl Host {
         .remedy(remedy))
     }
 
+    /// The identity that it gives if none is named.
+    pub fn default_identity(&self) -> Identity {
+        match self {
+            Self::AzureMl {
+                default_client_id: Some(id),
+                ..
+            } => Identity::ClientId(id.clone()),
+            _ => Identity::System,
+        }
+    }
+
+    /// What proves to it that we may ask, where something does.
+    pub fn secret(&self) -> Option<&Secret> {
+        match self {
+            Self::AppService { header, .. } | Self::ServiceFabric { header, .. } => Some(header),
+            Self::AzureMl { secret, .. } => Some(secret),
+            Self::Imds | Self::CloudShell { .. } | Self::Arc { .. } => None,
+        }
+    }
+
     /// Where it is, for the cache key.
     pub fn place(&self) -> String {
         match self {
@@ -168,13 +188,12 @@ impl Host {
                 .header("secret", sensitive(header)?)
                 .header(ACCEPT, "application/json"),
             Self::AzureMl {
-                endpoint,
-                secret,
-                default_client_id,
+                endpoint, secret, ..
             } => {
+                // Always there, empty for the machine's own.
                 let client_id = match identity {
                     Identity::ClientId(id) => id,
-                    _ => default_client_id.as_deref().unwrap_or_default(),
+                    _ => "",
                 };
                 get(
                     endpoint,
