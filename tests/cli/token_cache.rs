@@ -212,19 +212,7 @@ fn another_client_gets_another_try() {
     let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Decline]);
     let kubelogin = devicecode(&entra).env("KUBERNETES_EXEC_INFO", EXEC_INFO);
     for _ in 0..2 {
-        let command = kubelogin.command();
-        let mut shell = std::process::Command::new("/bin/sh");
-        shell
-            .args(["-c", "\"$0\" \"$@\"; exit $?"])
-            .arg(command.get_program())
-            .args(command.get_args())
-            .env_clear()
-            .envs(
-                command
-                    .get_envs()
-                    .filter_map(|(name, value)| Some((name, value?))),
-            )
-            .current_dir(kubelogin.work());
+        let mut shell = kubelogin.command_under("/bin/sh", &["-c", "\"$0\" \"$@\"; exit $?"]);
         kubelogin.start(&mut shell).wait().error();
     }
     assert_eq!(entra.prompts(), 2);
