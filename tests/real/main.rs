@@ -5,10 +5,9 @@
 #[path = "../support/support.rs"]
 mod support;
 
-mod browser; // signs in as a person would, and takes pictures of what the person sees
-// The account that a real az is signed in with.
 #[cfg(unix)]
-mod az;
+mod az; // the account that a real az is signed in with
+mod browser; // signs in as a person would, and takes pictures of what the person sees
 mod cluster; // a cluster, asked by its real clients
 mod completion; // zsh and fish complete with our scripts
 mod convert; // kubeconfigs that az wrote, before and after
