@@ -1,240 +1,370 @@
-//! `cargo bench`: what a call costs, measured against /bin/true in the same run. Prints a table and judges nothing.
+//! `cargo bench`: what a call costs, measured against /bin/true in the same run. Prints tables and judges nothing.
 //!
 //! Every row is a program that is started as kubectl starts it (posix_spawn, stdin closed, stdout a pipe). The rows of a
 //! table are interleaved: one start of each in turn, so that a noisy machine is noisy for all of them.
-#![cfg(unix)]
 #![allow(clippy::disallowed_methods)]
 
 #[path = "support/support.rs"]
 mod support;
 
-use std::ffi::OsString;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+use support::az::RealAz;
 use support::{
-    CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID, FakeEntra, PUBLIC_CLIENT_ID, SERVER_ID, TENANT_ID,
-    TempDir,
+    CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID, FakeEntra, FakeHttp, Kubelogin, PUBLIC_CLIENT_ID, Reply,
+    Request, TempDir, USER_NAME, USER_PASSWORD, legacy_kubeconfig,
 };
 
 const KUBELOGIN: &str = env!("CARGO_BIN_EXE_kubelogin");
+const STORAGE: &str = "KUBELOGIN_TOKEN_CACHE_STORAGE";
+/// Where `.ci/run` puts it.
+const AZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/real/az-venv/bin/az");
 
 fn main() {
-    let size = std::fs::metadata(KUBELOGIN)
-        .expect("the binary is built")
-        .len();
-    println!("binary: {:.2} MB\n", size as f64 / 1e6);
+    let binary = std::fs::metadata(KUBELOGIN).expect("the binary is built");
+    println!("binary: {:.2} MB\n", binary.len() as f64 / 1e6);
+    start();
+    let world = World::new();
+    cold(&world);
+    warm(&world);
+    convert();
+}
 
-    let bench = Bench::new();
-    race(300, &[of_nothing(), version()]);
-    race(
-        60,
-        &[
-            of_nothing(),
-            bench
-                .login("spn, cold", "spn")
-                .env("KUBELOGIN_TOKEN_CACHE_STORAGE", "none"),
-        ],
-    );
+fn start() {
+    let version = Kubelogin::new().arg("--version");
+    let version = Row::new("kubelogin --version", version);
+    race(300, 1, &mut [of_nothing(), version]);
+}
 
-    let modes = ["spn", "devicecode", "azurecli"];
-    let mut warm: Vec<Row> = vec![of_nothing()];
-    warm.extend(modes.map(|mode| bench.login(mode, mode)));
-    warm.push(
-        bench
-            .login("spn, key on disk", "spn")
-            .env("KUBELOGIN_TOKEN_CACHE_STORAGE", "disk"),
-    );
-    let crowded = bench.room.folder("crowded");
-    for number in 0..10_000 {
-        std::fs::write(
-            crowded.join(format!("kubelogin-{number:064x}.token")),
-            [1; 2500],
-        )
-        .expect("an entry");
-    }
-    warm.push(
-        bench
-            .login("spn, 10,000 entries", "spn")
-            .env("KUBECACHEDIR", &crowded),
-    );
-    for row in &warm[1..] {
-        row.run(); // signs in
-    }
+fn cold(world: &World) {
+    println!("with a token to be obtained, in one HTTPS request:");
+    let spn = world.spn().env(STORAGE, "none");
+    race(60, 1, &mut [of_nothing(), Row::new("spn", spn)]);
+}
+
+fn warm(world: &World) {
     println!("with a token in the cache:");
-    race(300, &warm);
-    for folder in [bench.room.folder("cache"), crowded] {
-        let mut logout = Command::new(KUBELOGIN);
-        logout
-            .args(["remove-cache-dir", "--cache-dir"])
-            .arg(folder)
-            .env_clear();
-        assert!(logout.status().expect("it starts").success());
+    let mut rows = vec![of_nothing()];
+    for (name, kubelogin) in world.logins() {
+        world.sign_in(name, &kubelogin);
+        rows.push(Row::new(name, kubelogin));
+    }
+    race(300, 2, &mut rows);
+    world.log_out();
+}
+
+/// Legacy kubeconfigs of growing size.
+fn convert() {
+    const USERS: [usize; 4] = [10, 100, 1_000, 10_000];
+    println!("convert-kubeconfig -l azurecli, every user being a legacy one:");
+    let room = TempDir::new();
+    let mut rows = vec![of_nothing()];
+    for users in USERS {
+        let name = format!("{users} users");
+        let (legacy, path) = (legacy_kubeconfig(users), room.path().join(&name));
+        let convert = Kubelogin::new()
+            .args(["convert-kubeconfig", "-l", "azurecli", "--kubeconfig"])
+            .arg(&path);
+        let row = Row::new(&name, convert);
+        rows.push(row.after(move || std::fs::write(&path, &legacy).expect("a kubeconfig")));
+    }
+    let seconds = &race(20, 1, &mut rows)[1..];
+    // Time as a power of the number of users: 1 is proportional, 2 is quadratic.
+    for at in 1..USERS.len() {
+        let (fewer, more) = (USERS[at - 1], USERS[at]);
+        let growth = (seconds[at] / seconds[at - 1]).ln() / (more as f64 / fewer as f64).ln();
+        println!("from {fewer} to {more} users it grows with the power of {growth:.2}");
     }
 }
 
 /// The floor: what starting and ending any program costs.
 fn of_nothing() -> Row {
-    Row::new("/bin/true", "/bin/true")
+    let (program, args) = match std::env::consts::OS {
+        "windows" => ("cmd", &["/c", "exit"][..]),
+        "macos" => ("/usr/bin/true", &[][..]),
+        _ => ("/bin/true", &[][..]),
+    };
+    let mut command = Command::new(program);
+    command.args(args).env_clear();
+    Row::of(program, command)
 }
 
-fn version() -> Row {
-    Row::new("kubelogin --version", KUBELOGIN).arg("--version")
-}
-
-/// A world for the logins: the stand-in for Entra ID, a home, and an `az` on PATH that answers at once.
-struct Bench {
+/// A world for the logins: the stand-in for Entra ID, and hosts that know who asks: App Service and Azure Pipelines.
+struct World {
     entra: FakeEntra,
+    host: FakeHttp,
+    real_az: Option<RealAz>,
     room: TempDir,
 }
 
-impl Bench {
+impl World {
     fn new() -> Self {
-        let (entra, room) = (FakeEntra::start(), TempDir::new());
-        let az = room.folder("bin").join("az");
-        let answer = r#"{"accessToken":"from-az","expires_on":4102444800}"#;
-        std::fs::write(&az, format!("#!/bin/sh\necho '{answer}'\n")).expect("a script");
-        std::fs::set_permissions(&az, std::fs::Permissions::from_mode(0o755)).expect("its mode");
-        Self { entra, room }
-    }
-
-    /// `get-token` at a known cloud: cold it is one HTTPS request of a service principal.
-    fn login(&self, name: &'static str, mode: &str) -> Row {
-        let client_id = if mode == "devicecode" {
-            PUBLIC_CLIENT_ID
-        } else {
-            CONFIDENTIAL_CLIENT_ID
-        };
-        Row::new(name, KUBELOGIN)
-            .args(["get-token", "--login", mode, "--server-id", SERVER_ID])
-            .args(["--tenant-id", TENANT_ID, "--client-id", client_id])
-            .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
-            .env("SSL_CERT_FILE", self.entra.ca_file())
-            .env("HTTPS_PROXY", self.entra.proxy_url())
-            .env("HOME", self.room.path())
-            .env("PATH", self.room.folder("bin"))
-            .env("KUBECACHEDIR", self.room.folder("cache"))
-    }
-}
-
-/// One program of a table, started with nothing of this process's environment.
-struct Row {
-    name: &'static str,
-    program: &'static str,
-    args: Vec<OsString>,
-    environment: Vec<(&'static str, OsString)>,
-}
-
-impl Row {
-    fn new(name: &'static str, program: &'static str) -> Self {
+        let entra = FakeEntra::start();
+        let federated_token = entra.federated_token();
+        let host = FakeHttp::start(move |request: &Request| match request.path.as_str() {
+            "/msi" => Reply::json(
+                200,
+                &json!({"access_token": "of-msi", "expires_in": "86400"}),
+            ),
+            _ => Reply::json(200, &json!({"oidcToken": federated_token})),
+        });
         Self {
-            name,
-            program,
-            args: Vec::new(),
-            environment: Vec::new(),
+            entra,
+            host,
+            real_az: Path::new(AZ).exists().then(|| RealAz::new(AZ.into())),
+            room: TempDir::new(),
         }
     }
 
-    fn arg(self, arg: &str) -> Self {
-        self.args([arg])
+    /// The token cache as it is by default, but in a folder of ours.
+    fn cached(&self, kubelogin: Kubelogin) -> Kubelogin {
+        kubelogin
+            .env(STORAGE, "auto")
+            .env("KUBECACHEDIR", self.room.folder("cache"))
     }
 
-    fn args<const N: usize>(mut self, args: [&str; N]) -> Self {
-        self.args.extend(args.map(OsString::from));
-        self
+    /// `get-token` at a known cloud.
+    fn login(&self, mode: &str) -> Kubelogin {
+        self.cached(Kubelogin::get_token(mode).through_proxy(&self.entra))
     }
 
-    fn env(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
-        self.environment.push((name, value.into()));
-        self
+    fn of_client(&self, mode: &str) -> Kubelogin {
+        self.login(mode)
+            .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
     }
 
-    /// Starts the program and waits for its end.
-    #[expect(
-        clippy::zombie_processes,
-        reason = "wait4 reaps it and tells its peak memory"
-    )]
-    fn run(&self) -> Run {
-        let mut command = Command::new(self.program);
-        command
-            .args(&self.args)
-            .env_clear()
-            .envs(self.environment.iter().cloned());
+    fn of_person(&self, mode: &str) -> Kubelogin {
+        self.login(mode).args(["--client-id", PUBLIC_CLIENT_ID])
+    }
+
+    fn spn(&self) -> Kubelogin {
+        self.of_client("spn")
+            .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
+    }
+
+    /// Each login mode, and what else could matter to a call that has its token.
+    fn logins(&self) -> Vec<(&'static str, Kubelogin)> {
+        let az = r#"echo '{"accessToken":"of-az","expires_on":4102444800}'"#;
+        let azd = r#"echo '{"token":"of-azd","expiresOn":"2100-01-01T00:00:00Z"}'"#;
+        let token_file = self
+            .room
+            .file("federated-token", self.entra.federated_token());
+        let (msi, oidc) = (self.host.url() + "/msi", self.host.url() + "/oidc");
+        let mut logins = vec![
+            ("spn", self.spn()),
+            (
+                "spn, key on disk",
+                self.spn()
+                    .env(STORAGE, "disk")
+                    .env("KUBECACHEDIR", self.room.folder("disk")),
+            ),
+            (
+                "spn, 10,000 entries",
+                self.spn().env("KUBECACHEDIR", self.crowded_cache()),
+            ),
+            ("spn --legacy", self.spn().arg("--legacy")),
+            (
+                "spn --pop-enabled",
+                self.spn()
+                    .args(["--pop-enabled", "--pop-claims", "u=cluster"]),
+            ),
+            ("devicecode", self.of_person("devicecode")),
+            ("interactive", self.of_person("interactive")),
+            (
+                "ropc",
+                self.of_person("ropc")
+                    .args(["--username", USER_NAME])
+                    .env("AZURE_PASSWORD", USER_PASSWORD),
+            ),
+            (
+                "msi",
+                self.login("msi")
+                    .env("IDENTITY_ENDPOINT", msi)
+                    .env("IDENTITY_HEADER", "secret"),
+            ),
+            ("azurecli", self.login("azurecli").program("az", az)),
+            ("azd", self.login("azd").program("azd", azd)),
+            (
+                "workloadidentity",
+                self.of_client("workloadidentity")
+                    .env("AZURE_FEDERATED_TOKEN_FILE", token_file),
+            ),
+            (
+                "azurepipelines",
+                self.of_client("azurepipelines")
+                    .args(["--azure-pipelines-service-connection-id", "connection"])
+                    .env("SYSTEM_ACCESSTOKEN", "secret")
+                    .env("SYSTEM_OIDCREQUESTURI", oidc),
+            ),
+        ];
+        match &self.real_az {
+            Some(az) => logins.push(("azurecli, real az", self.cached(az.kubelogin()))),
+            None => println!("(without a real az: .ci/run installs one as {AZ})"),
+        }
+        logins
+    }
+
+    /// Fills the cache, as the browser too if it takes one.
+    fn sign_in(&self, mode: &str, kubelogin: &Kubelogin) {
+        let mut running = kubelogin.spawn();
+        if mode == "interactive" {
+            let address = running.shows("/oauth2/v2.0/authorize");
+            self.entra.browse(address.trim());
+        }
+        running.wait().token();
+    }
+
+    /// A cache with 10,000 entries of others in it.
+    fn crowded_cache(&self) -> PathBuf {
+        let folder = self.room.folder("crowded");
+        for number in 0..10_000 {
+            let name = format!("kubelogin-{number:064x}.token");
+            std::fs::write(folder.join(name), [1; 2500]).expect("an entry");
+        }
+        folder
+    }
+
+    /// Takes the keys of our caches out of the keyring.
+    fn log_out(&self) {
+        for folder in ["cache", "crowded"].map(|name| self.room.folder(name)) {
+            let log_out = Kubelogin::new()
+                .args(["remove-cache-dir", "--cache-dir"])
+                .arg(folder);
+            assert!(log_out.run().status.success());
+        }
+    }
+}
+
+/// One program of a table.
+struct Row {
+    name: String,
+    command: Command,
+    /// What it runs in.
+    _room: Option<Kubelogin>,
+    before: Option<Box<dyn Fn()>>,
+}
+
+impl Row {
+    fn new(name: &str, kubelogin: Kubelogin) -> Self {
+        let row = Self::of(name, kubelogin.command());
+        Self {
+            _room: Some(kubelogin),
+            ..row
+        }
+    }
+
+    fn of(name: &str, mut command: Command) -> Self {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
+        Self {
+            name: name.into(),
+            command,
+            _room: None,
+            before: None,
+        }
+    }
+
+    /// Does this before each start, which is not measured.
+    fn after(self, before: impl Fn() + 'static) -> Self {
+        Self {
+            before: Some(Box::new(before)),
+            ..self
+        }
+    }
+
+    /// Starts the program and waits for its end.
+    fn run(&mut self) -> Run {
+        if let Some(before) = &self.before {
+            before();
+        }
         let began = Instant::now();
-        let mut child = command.spawn().expect("the program starts");
+        let mut child = self.command.spawn().expect("the program starts");
         let mut output = Vec::new();
-        child
-            .stdout
-            .take()
+        let stdout = child.stdout.take();
+        stdout
             .expect("a pipe")
             .read_to_end(&mut output)
             .expect("its output");
-        let (succeeded, peak_kib) = wait(&child);
+        let (succeeded, peak_mib) = wait(child);
         let took = began.elapsed();
         assert!(succeeded, "{} failed", self.name);
-        Run { took, peak_kib }
+        Run { took, peak_mib }
     }
 }
 
 struct Run {
     took: Duration,
-    peak_kib: i64,
+    /// Resident memory, 0 if unknown.
+    peak_mib: f64,
 }
 
-/// Runs the rows in turn and prints their medians, as multiples of the first row's too.
-fn race(rounds: usize, rows: &[Row]) {
+/// Runs the rows in turn, prints their medians, also as multiples of each of the first `bases` rows, and gives them out in
+/// seconds. A child's peak memory counts from before it became another program, when it was this one: so much is the floor.
+fn race(rounds: usize, bases: usize, rows: &mut [Row]) -> Vec<f64> {
     let mut runs: Vec<Vec<Run>> = rows.iter().map(|_| Vec::new()).collect();
     for _ in 0..rounds {
-        for (row, runs) in rows.iter().zip(&mut runs) {
+        for (row, runs) in rows.iter_mut().zip(&mut runs) {
             runs.push(row.run());
         }
     }
-    println!(
-        "{rounds} interleaved starts     median       10 % .. 90 %        x first   peak memory"
+    let mut header = format!(
+        "{:<24}     median        10 % .. 90 %        peak  ",
+        format!("{rounds} interleaved starts")
     );
-    let mut first = None;
+    for base in &rows[..bases] {
+        header += &format!(" {:>12}", format!("x {}", base.name));
+    }
+    println!("{header}");
+    let (mut medians, mut floor) = (Vec::new(), None);
     for (row, runs) in rows.iter().zip(&mut runs) {
         runs.sort_by_key(|run| run.took);
-        let at = |part: usize| runs[(runs.len() - 1) * part / 100].took.as_secs_f64() * 1e3;
-        let (low, median, high) = (at(10), at(50), at(90));
-        let peak = runs
-            .iter()
-            .map(|run| run.peak_kib)
-            .max()
-            .unwrap_or_default() as f64
-            / 1024.0;
-        let times = median / *first.get_or_insert(median);
-        println!(
-            "{:<24} {median:8.3} ms {low:8.3} .. {high:7.3} ms {times:9.2}   {peak:7.1} MiB",
+        let at = |part: usize| runs[(runs.len() - 1) * part / 100].took.as_secs_f64();
+        let peak = runs.iter().map(|run| run.peak_mib).fold(0.0, f64::max);
+        let floor = *floor.get_or_insert(peak);
+        let bound = if peak > floor { ' ' } else { '<' };
+        medians.push(at(50));
+        let [low, median, high] = [10, 50, 90].map(|part| at(part) * 1e3);
+        print!(
+            "{:<24} {median:8.3} ms {low:8.3} .. {high:8.3} ms {bound}{peak:6.1} MiB",
             row.name
         );
+        for base in medians.iter().take(bases) {
+            print!(" {:12.2}", at(50) / base);
+        }
+        println!();
     }
     println!();
+    medians
 }
 
 /// Waits for a child and asks the kernel for its peak resident memory.
-fn wait(child: &std::process::Child) -> (bool, i64) {
+#[cfg(unix)]
+fn wait(child: Child) -> (bool, f64) {
     let mut status = 0;
     // SAFETY: an all-zero rusage is a valid one, and both pointers are to live values.
     let usage = unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();
-        libc::wait4(
-            child.id() as libc::pid_t,
-            &raw mut status,
-            0,
-            &raw mut usage,
-        );
+        let id = child.id() as libc::pid_t;
+        libc::wait4(id, &raw mut status, 0, &raw mut usage);
         usage
     };
-    let unit = if cfg!(target_os = "macos") { 1024 } else { 1 };
-    (
-        libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0,
-        usage.ru_maxrss / unit,
-    )
+    let unit = if cfg!(target_os = "macos") {
+        1024.0 * 1024.0
+    } else {
+        1024.0
+    };
+    let succeeded = libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0;
+    (succeeded, usage.ru_maxrss as f64 / unit)
+}
+
+#[cfg(not(unix))]
+fn wait(mut child: Child) -> (bool, f64) {
+    let status = child.wait().expect("it can be waited for");
+    (status.success(), 0.0)
 }

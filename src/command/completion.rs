@@ -63,7 +63,7 @@ function __kubelogin_complete
     if test (count $found) -gt 0
         string join \n -- $found
     else
-        __fish_complete_path (commandline -ct)
+        complete -C "'' "(commandline -ct)
     end
 end
 complete -c kubelogin -f -k -a '(__kubelogin_complete)'

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use crate::support::{Kubelogin, TempDir, legacy_kubeconfig};
 
@@ -226,41 +225,6 @@ fn several_conversions_at_once_all_take_effect() {
         assert!(output.status.success(), "{output:?}");
     }
     assert_eq!(read(&path).matches("- azurecli").count(), USERS);
-}
-
-#[test]
-fn a_killed_conversion_leaves_the_old_file_or_the_new_one() {
-    const KILLS: u32 = 200;
-    let room = TempDir::new();
-    let old = legacy_kubeconfig(100);
-    let path = room.file("config", &old);
-    let kubelogin = convert("spn").arg("--kubeconfig").arg(&path);
-    let began = Instant::now();
-    let (new, _) = converted(&kubelogin, &path);
-    let whole = began.elapsed();
-    let mut killed = 0;
-    for round in 0..KILLS {
-        fs::write(&path, &old).expect("the old file");
-        let mut running = kubelogin.spawn();
-        // Not to win a race but to lose it at another moment each time.
-        std::thread::sleep(whole * round / KILLS + Duration::from_micros(u64::from(round % 7)));
-        running.kill();
-        killed += u32::from(!running.wait().status.success());
-        let text = read(&path);
-        assert!(
-            text == old || text == new,
-            "round {round} left a third thing"
-        );
-        let _ = fs::remove_file(room.path().join("config.lock"));
-    }
-    assert!(killed > KILLS / 4, "only {killed} runs were killed in time");
-    converted(&kubelogin, &path);
-    let mut names: Vec<_> = fs::read_dir(room.path())
-        .expect("names")
-        .map(|entry| entry.expect("a name").file_name())
-        .collect();
-    names.sort();
-    assert_eq!(names, ["config"], "what a killed run left is cleaned up");
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod network; // bad networks, bad certificates, odd answers
 mod pop; // --pop-enabled: proof-of-possession tokens
 mod ropc; // a user name and a password
 mod stand_in; // the stand-ins themselves: what they serve, and what they refuse
+mod sudden_death; // kill -9 at any moment of a sign-in, a refresh and a conversion
 // A person at a terminal.
 #[cfg(unix)]
 mod terminal;

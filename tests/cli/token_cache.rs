@@ -222,19 +222,7 @@ fn another_client_gets_another_try() {
     let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Decline]);
     let kubelogin = devicecode(&entra).env("KUBERNETES_EXEC_INFO", EXEC_INFO);
     for _ in 0..2 {
-        let command = kubelogin.command();
-        let mut shell = std::process::Command::new("/bin/sh");
-        shell
-            .args(["-c", "\"$0\" \"$@\"; exit $?"])
-            .arg(command.get_program())
-            .args(command.get_args())
-            .env_clear()
-            .envs(
-                command
-                    .get_envs()
-                    .filter_map(|(name, value)| Some((name, value?))),
-            )
-            .current_dir(kubelogin.work());
+        let mut shell = kubelogin.command_under("/bin/sh", &["-c", "\"$0\" \"$@\"; exit $?"]);
         kubelogin.start(&mut shell).wait().error();
     }
     assert_eq!(entra.prompts(), 2);
@@ -457,35 +445,6 @@ fn logging_out_says_what_could_not_be_removed() {
         .run();
     assert!(output.error().contains("could not be removed"));
     assert!(file.exists());
-}
-
-/// Sudden deaths at every moment of a refresh: the next one finds a sound cache and no lock.
-#[test]
-fn two_hundred_kills_leave_no_damage() {
-    let entra = FakeEntra::start_with(|rules| rules.token_lifetime = SHORT_LIFE);
-    let kubelogin = devicecode(&entra);
-    kubelogin.run().token();
-    let began = std::time::Instant::now();
-    let mut last = kubelogin.run().token();
-    let took = began.elapsed();
-    let mut random = 0x2545_f491_4f6c_dd1d_u64;
-    for round in 0..200 {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        let mut running = kubelogin.spawn();
-        std::thread::sleep(took * u32::try_from(random % 110).unwrap() / 100);
-        running.kill();
-        running.wait();
-        if round % 20 == 19 {
-            let token = kubelogin.run().token();
-            assert_ne!(token, last, "a refresh, and no lock in its way");
-            last = token;
-        }
-    }
-    assert_eq!(entra.prompts(), 1, "the refresh token was never lost");
-    let left = names(&cache_of(&kubelogin));
-    assert!(left.iter().all(|name| !name.ends_with(".tmp")), "{left:?}");
 }
 
 /// Runs the program, and ends it if it waits for something that never comes.

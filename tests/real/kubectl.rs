@@ -1,14 +1,11 @@
 //! kubectl, the oldest and the newest, lists nodes with a token that it lets kubelogin obtain.
 
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::{Value, json};
 
-use crate::installed;
-use crate::support::{
-    CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID, FakeApiServer, FakeEntra, PUBLIC_CLIENT_ID, SERVER_ID,
-    TENANT_ID, TempDir,
-};
+use crate::cluster::{Cluster, NODES};
+use crate::support::{CONFIDENTIAL_CLIENT_ID, PUBLIC_CLIENT_ID, SERVER_ID, TENANT_ID};
 
 /// The versions and the API versions of the exec protocol that each speaks.
 const CLIENTS: &[(&str, &[&str])] = &[
@@ -16,39 +13,11 @@ const CLIENTS: &[(&str, &[&str])] = &[
     ("kubectl-1.37", &["v1beta1", "v1"]),
 ];
 
-struct Cluster {
-    entra: FakeEntra,
-    api_server: FakeApiServer,
-    room: TempDir,
-}
-
-impl Cluster {
-    fn start() -> Self {
-        let entra = FakeEntra::start();
-        let api_server = FakeApiServer::start(&entra);
-        Self {
-            entra,
-            api_server,
-            room: TempDir::new(),
-        }
-    }
-
-    fn get_nodes(&self, kubectl: &str, exec: &Value) -> Output {
-        let kubeconfig = self.api_server.kubeconfig(&json!({ "exec": exec }));
-        Command::new(installed(kubectl))
-            .args(["get", "nodes", "--kubeconfig"])
-            .arg(self.room.file("config", kubeconfig))
-            .env_clear()
-            .env("HOME", self.room.path())
-            .env("PATH", "/usr/bin:/bin")
-            .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
-            .env("SSL_CERT_FILE", self.entra.ca_file())
-            .env("HTTPS_PROXY", self.entra.proxy_url())
-            .env("NO_PROXY", "127.0.0.1")
-            .env("KUBELOGIN_TOKEN_CACHE_STORAGE", "disk")
-            .output()
-            .expect("kubectl starts")
-    }
+/// Lists nodes as a user whose login is `exec`.
+fn get_nodes(cluster: &Cluster, kubectl: &str, exec: &Value) -> Output {
+    let kubeconfig = cluster.api_server.kubeconfig(&json!({ "exec": exec }));
+    let kubeconfig = cluster.room.file("config", kubeconfig);
+    cluster.run(kubectl, NODES.0, kubeconfig)
 }
 
 fn exec(api_version: &str, login: &str, client_id: &str, provide_cluster_info: bool) -> Value {
@@ -75,7 +44,7 @@ fn lists_nodes_with_a_service_principal_in_every_version_of_the_protocol() {
                     CONFIDENTIAL_CLIENT_ID,
                     provide_cluster_info,
                 );
-                let output = cluster.get_nodes(kubectl, &exec);
+                let output = get_nodes(&cluster, kubectl, &exec);
                 assert!(
                     String::from_utf8_lossy(&output.stdout).contains("fake-node"),
                     "{case}: {output:?}"
@@ -92,7 +61,7 @@ fn lists_nodes_with_a_device_code_and_shows_the_prompt() {
     for (kubectl, api_versions) in CLIENTS {
         let cluster = Cluster::start();
         let exec = exec(api_versions[0], "devicecode", PUBLIC_CLIENT_ID, false);
-        let output = cluster.get_nodes(kubectl, &exec);
+        let output = get_nodes(&cluster, kubectl, &exec);
         assert!(
             String::from_utf8_lossy(&output.stdout).contains("fake-node"),
             "{kubectl}: {output:?}"
@@ -114,7 +83,7 @@ fn an_error_reaches_the_person_through_kubectl() {
         "99999999-0000-4000-8000-000000000000",
         false,
     );
-    let output = cluster.get_nodes("kubectl-1.37", &exec);
+    let output = get_nodes(&cluster, "kubectl-1.37", &exec);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
     assert!(

@@ -5,12 +5,16 @@
 #[path = "../support/support.rs"]
 mod support;
 
-mod browser; // signs in as a person would, and takes pictures of what the person sees
-// The account that a real az is signed in with.
 #[cfg(unix)]
-mod az;
+mod az; // the account that a real az is signed in with
+mod browser; // signs in as a person would, and takes pictures of what the person sees
+mod cluster; // a cluster, asked by its real clients
+mod completion; // zsh and fish complete with our scripts
+mod convert; // kubeconfigs that az wrote, before and after
 mod kubectl; // runs kubelogin from a kubeconfig's exec stanza
 mod secret_service; // a desktop: the sealing key outlives a reboot
+#[cfg(target_os = "linux")]
+mod warm_path; // what a run with a token in the cache asks of the kernel
 
 use std::path::PathBuf;
 

@@ -34,27 +34,15 @@ fn cache_of(kubelogin: &Kubelogin) -> PathBuf {
 
 /// Runs `kubelogin` in a D-Bus session whose keyring lies in `home`, after `before`.
 fn in_session(kubelogin: &Kubelogin, home: &Path, before: &str) -> Output {
-    let program = kubelogin.command();
     let room = home.join(".kube"); // where the runner does not mind files
     std::fs::create_dir_all(&room).unwrap();
     let script =
         format!("{before}\n\"$0\" \"$@\"; status=$?; kill -KILL $daemon 2>/dev/null; exit $status");
-    let mut session = Command::new("dbus-run-session");
+    let mut session = kubelogin.command_under("dbus-run-session", &["--", "sh", "-c", &script]);
     session
-        .args(["--", "sh", "-c", &script])
-        .arg(program.get_program())
-        .args(program.get_args())
-        .env_clear()
-        .envs(
-            program
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        )
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("XDG_DATA_HOME", room.join("data"))
         .env("XDG_CACHE_HOME", room.join("other"))
-        .env("XDG_RUNTIME_DIR", &room)
-        .current_dir(kubelogin.work());
+        .env("XDG_RUNTIME_DIR", &room);
     kubelogin.start(&mut session).wait()
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use super::entra::{FakeEntra, SERVER_ID};
-use super::http1::{Reply, Request};
+use super::http1::{Reply, Request, gzip};
 use super::jwt::{Claims, Jwt};
 use super::server::{Door, Server, lock};
 
@@ -132,7 +132,7 @@ fn resource(request: &Request, claims: &Claims) -> Reply {
         ("GET", "/api/v1/nodes") if wants_table => node_table(),
         ("GET", "/api/v1/nodes") => list("NodeList", &[node()]),
         ("GET", "/api/v1/namespaces/default/pods") => list("PodList", &[]),
-        ("GET", "/api/v1/namespaces/default/secrets") => list("SecretList", &[]),
+        ("GET", "/api/v1/namespaces/default/secrets") => list("SecretList", &[helm_release()]),
         ("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews") => json!({
             "kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1",
             "status": {"userInfo": {"username": claims.get("upn").unwrap_or(&claims["appid"])}},
@@ -167,6 +167,24 @@ fn list(kind: &str, items: &[Value]) -> Value {
 
 fn node() -> Value {
     json!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": "fake-node", "creationTimestamp": "2026-01-01T00:00:00Z"}})
+}
+
+/// A release as helm stores it: gzipped JSON in base64, in a secret, whose values are base64 themselves.
+fn helm_release() -> Value {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    let release = json!({
+        "name": "fake-release", "namespace": "default", "version": 1,
+        "info": {"status": "deployed", "last_deployed": "2026-01-01T00:00:00Z"},
+        "chart": {"metadata": {"name": "fake-chart", "version": "1.0.0", "apiVersion": "v2"}},
+    });
+    let stored = STANDARD.encode(gzip(release.to_string().as_bytes()));
+    json!({
+        "kind": "Secret", "apiVersion": "v1", "type": "helm.sh/release.v1",
+        "metadata": {"name": "sh.helm.release.v1.fake-release.v1", "namespace": "default",
+            "labels": {"owner": "helm", "name": "fake-release", "status": "deployed", "version": "1"}},
+        "data": {"release": STANDARD.encode(stored)},
+    })
 }
 
 fn node_table() -> Value {

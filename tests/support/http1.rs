@@ -144,10 +144,7 @@ impl Reply {
     /// Compresses the body, whether or not the client asked for it.
     pub fn gzip(self) -> Self {
         self.header("Content-Encoding", "gzip").change(|answer| {
-            let mut encoder =
-                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            encoder.write_all(&answer.body).expect("writing to memory");
-            answer.body = encoder.finish().expect("writing to memory");
+            answer.body = gzip(&answer.body);
         })
     }
 
@@ -163,6 +160,12 @@ impl Reply {
         }
         self
     }
+}
+
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).expect("writing to memory");
+    encoder.finish().expect("writing to memory")
 }
 
 /// One client's connection.

@@ -156,6 +156,21 @@ impl Kubelogin {
         command
     }
 
+    /// Another program that is to start this one with its arguments and environment: those are its last arguments. It is
+    /// looked for on this process's PATH, which this one then has, too.
+    pub fn command_under(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command
+            .args(args)
+            .arg(env!("CARGO_BIN_EXE_kubelogin"))
+            .args(&self.args)
+            .env_clear()
+            .envs(self.environment.iter().cloned())
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .current_dir(self.work());
+        command
+    }
+
     /// Starts what [`Kubelogin::command`] made.
     pub fn start(&self, command: &mut Command) -> Running {
         let stdin = if self.stdin.is_empty() {

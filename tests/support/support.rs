@@ -25,6 +25,7 @@
 )]
 
 mod api_server; // a Kubernetes API server: kubectl and helm can talk to it
+pub mod az; // the real az, for those who have it
 mod browser; // a person's browser without a screen
 mod entra; // the fake Entra: who is registered, what was asked, what was wrong with it
 mod http1; // HTTP/1.1 messages, read and written

@@ -1,0 +1,141 @@
+//! `kill -9` at any moment: what is left by a run that could not clean up.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::support::*;
+
+const KILLS: u32 = 200;
+
+/// Runs `kubelogin` to its end, and tells how long that took.
+fn timed(kubelogin: &Kubelogin) -> (Output, Duration) {
+    let began = Instant::now();
+    (kubelogin.run(), began.elapsed())
+}
+
+/// Moments of a run that takes as long as `whole`: not to win a race, but to lose it at another moment each time.
+fn moments(whole: Duration) -> impl Iterator<Item = Duration> {
+    (0..KILLS).map(move |number| whole * number / KILLS)
+}
+
+/// Starts `kubelogin` and kills it after a moment. True if it had not ended by then.
+fn dies_after(moment: Duration, kubelogin: &Kubelogin) -> bool {
+    let mut running = kubelogin.spawn();
+    std::thread::sleep(moment);
+    running.kill();
+    !running.wait().status.success()
+}
+
+fn names(folder: &Path) -> BTreeSet<String> {
+    let files = fs::read_dir(folder).into_iter().flatten();
+    files
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+fn cache_of(kubelogin: &Kubelogin) -> PathBuf {
+    kubelogin.home().join(".kube/cache/kubelogin")
+}
+
+fn has_entry(cache: &Path) -> bool {
+    names(cache).iter().any(|name| name.ends_with(".token"))
+}
+
+fn spn(entra: &FakeEntra) -> Kubelogin {
+    Kubelogin::get_token("spn")
+        .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
+        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
+        .through_proxy(entra)
+}
+
+fn devicecode(entra: &FakeEntra) -> Kubelogin {
+    Kubelogin::get_token("devicecode")
+        .args(["--client-id", PUBLIC_CLIENT_ID])
+        .through_proxy(entra)
+}
+
+/// An entry that is there is whole, and one that is not costs the sign-in that was in flight. Nobody waits for the dead.
+#[test]
+fn a_killed_sign_in_costs_itself_alone() {
+    let entra = FakeEntra::start();
+    let kubelogin = spn(&entra);
+    let cache = cache_of(&kubelogin);
+    let (_, whole) = timed(&kubelogin);
+    let mut died_without_entry = 0;
+    for moment in moments(whole) {
+        fs::remove_dir_all(&cache).unwrap();
+        let before = entra.logins();
+        dies_after(moment, &kubelogin);
+        let is_kept = has_entry(&cache);
+        died_without_entry += u32::from(!is_kept);
+
+        let next = kubelogin.run();
+        let token = next.token();
+        assert_eq!(next.stderr, "", "{moment:?}");
+        let allowed = if is_kept { 1 } else { 2 };
+        assert!(entra.logins() <= before + allowed, "{moment:?}");
+        assert_eq!(kubelogin.run().token(), token, "{moment:?}");
+    }
+    assert!(died_without_entry > KILLS / 4, "{died_without_entry}");
+}
+
+/// Who has a refresh token keeps it, whenever its renewal is cut off.
+#[test]
+fn a_killed_refresh_loses_no_sign_in() {
+    /// Seconds: less than the five minutes that a token in the cache must have left.
+    const SHORT_LIFE: u64 = 240;
+    let entra = FakeEntra::start_with(|rules| rules.token_lifetime = SHORT_LIFE);
+    let kubelogin = devicecode(&entra);
+    kubelogin.run().token();
+    let (first, whole) = timed(&kubelogin);
+    let mut last = first.token();
+    let mut died = 0;
+    for (round, moment) in moments(whole).enumerate() {
+        died += u32::from(dies_after(moment, &kubelogin));
+        if round % 20 == 19 {
+            let token = kubelogin.run().token();
+            assert_ne!(token, last, "a refresh, and no lock in its way");
+            last = token;
+        }
+    }
+    assert!(died > KILLS / 4, "{died}");
+    assert_eq!(entra.prompts(), 1, "the refresh token was never lost");
+    let left = names(&cache_of(&kubelogin));
+    assert!(left.iter().all(|name| !name.ends_with(".tmp")), "{left:?}");
+}
+
+/// KILLED_USERS says how many users the kubeconfig has: the more, the more of it could be half written.
+#[test]
+fn a_killed_conversion_leaves_the_old_file_or_the_new_one() {
+    let users = std::env::var("KILLED_USERS").ok();
+    let users = users.map_or(100, |users| {
+        users.parse().expect("KILLED_USERS is a number")
+    });
+    let room = TempDir::new();
+    let old = legacy_kubeconfig(users);
+    let path = room.file("config", &old);
+    let kubelogin = Kubelogin::new()
+        .args(["convert-kubeconfig", "-l", "spn", "--kubeconfig"])
+        .arg(&path);
+    let (output, whole) = timed(&kubelogin);
+    assert!(output.status.success(), "{output:?}");
+    let new = fs::read_to_string(&path).unwrap();
+    let mut died = 0;
+    for moment in moments(whole) {
+        fs::write(&path, &old).unwrap();
+        died += u32::from(dies_after(moment, &kubelogin));
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text == old || text == new, "a third thing after {moment:?}");
+        let _ = fs::remove_file(room.path().join("config.lock")); // as kubectl, it leaves that to the person
+    }
+    assert!(died > KILLS / 4, "{died}");
+    assert!(kubelogin.run().status.success());
+    let names = names(room.path());
+    assert_eq!(
+        Vec::from_iter(names),
+        ["config"],
+        "what a killed run left is cleaned up"
+    );
+}

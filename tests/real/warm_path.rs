@@ -1,0 +1,108 @@
+//! What a run with a token in the cache asks of the kernel, as `strace` saw it.
+
+use std::path::{Path, PathBuf};
+
+use crate::support::*;
+
+const THREADS: &[&str] = &["clone", "fork", "vfork"];
+const SOCKETS: &[&str] = &["socket", "connect", "bind"];
+
+/// Reads of the loader and of Rust's own start, which no program avoids.
+fn is_of_every_program(path: &str) -> bool {
+    path == "/etc/ld.so.cache" || path.contains(".so.") || path == "/proc/self/maps"
+}
+
+/// System calls as strace writes them, `openat(AT_FDCWD, "/etc/passwd", O_RDONLY) = 3`.
+struct Trace(String);
+
+impl Trace {
+    fn of(kubelogin: &Kubelogin) -> Self {
+        let room = TempDir::new();
+        let log = room.path().join("log");
+        let log_argument = log.to_str().expect("a path in UTF-8");
+        let mut strace = kubelogin.command_under("strace", &["-f", "-o", log_argument]);
+        kubelogin.start(&mut strace).wait().token();
+        Self(std::fs::read_to_string(&log).expect("strace wrote"))
+    }
+
+    /// The calls whose names begin with one of these.
+    fn calls_of(&self, names: &[&str]) -> Vec<&str> {
+        let process_id = |c: char| c.is_ascii_digit() || c == ' ';
+        let calls = self
+            .0
+            .lines()
+            .map(|line| line.trim_start_matches(process_id));
+        calls
+            .filter(|call| names.iter().any(|name| call.starts_with(name)))
+            .collect()
+    }
+
+    /// The files that it opened, or tried to, but for those of every program.
+    fn opened(&self) -> Vec<&str> {
+        let opens = self.calls_of(&["open"]).into_iter();
+        opens
+            .map(|call| call.split('"').nth(1).expect("a path"))
+            .filter(|path| !is_of_every_program(path))
+            .collect()
+    }
+}
+
+fn spn(entra: &FakeEntra, storage: &str) -> Kubelogin {
+    Kubelogin::get_token("spn")
+        .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
+        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
+        .env("KUBELOGIN_TOKEN_CACHE_STORAGE", storage)
+        .through_proxy(entra)
+}
+
+fn cache_of(kubelogin: &Kubelogin) -> PathBuf {
+    kubelogin.home().join(".kube/cache/kubelogin")
+}
+
+/// Checks what `kubelogin` does with a token in its cache: it opens the files of its cache that end so, and nothing else.
+#[track_caller]
+fn opens_only(kubelogin: &Kubelogin, ends: &[&str]) {
+    kubelogin.run().token();
+    let trace = Trace::of(kubelogin);
+    let folder = cache_of(kubelogin);
+    let in_cache = |path: &&str| Path::new(path).parent() == Some(&folder);
+    let opened = trace.opened();
+    assert!(opened.iter().all(in_cache), "{opened:?}");
+    let names: Vec<_> = opened
+        .iter()
+        .filter_map(|path| path.rsplit('.').next())
+        .collect();
+    assert_eq!(names, ends, "{opened:?}");
+    assert_eq!(trace.calls_of(THREADS), [""; 0]);
+    assert_eq!(trace.calls_of(SOCKETS), [""; 0]);
+}
+
+#[test]
+fn a_warm_call_opens_its_entry_alone() {
+    let entra = FakeEntra::start();
+    let kubelogin = spn(&entra, "keyring");
+    opens_only(&kubelogin, &["token"]);
+    let folder = kubelogin.home().join(".kube/cache/kubelogin");
+    let log_out = Kubelogin::new()
+        .args(["remove-cache-dir", "--cache-dir"])
+        .arg(folder);
+    assert!(log_out.run().status.success());
+}
+
+#[test]
+fn a_warm_call_with_its_key_on_disk_opens_that_too() {
+    let entra = FakeEntra::start();
+    opens_only(&spn(&entra, "disk"), &["token", "key"]);
+}
+
+/// A cold call does all of what a warm one must not: the trace would show it.
+#[test]
+fn a_cold_call_is_seen_to_open_certificates_and_sockets_and_to_start_threads() {
+    let entra = FakeEntra::start();
+    let trace = Trace::of(&spn(&entra, "none"));
+    let ca_file = entra.ca_file();
+    let ca_file = ca_file.to_str().expect("a path in UTF-8");
+    assert!(trace.opened().contains(&ca_file), "{:?}", trace.opened());
+    assert!(!trace.calls_of(SOCKETS).is_empty());
+    assert!(!trace.calls_of(THREADS).is_empty());
+}
