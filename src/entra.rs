@@ -171,12 +171,30 @@ impl Client {
     }
 }
 
+impl Grant<'_> {
+    /// What of it must not be shown.
+    fn secrets(&self) -> Vec<&Secret> {
+        match self {
+            Self::AuthorizationCode {
+                code,
+                code_verifier,
+                ..
+            } => vec![code, code_verifier],
+            Self::ClientCredentials => vec![],
+            Self::DeviceCode(device_code) => vec![device_code],
+            Self::Password { password, .. } => vec![password],
+            Self::RefreshToken(refresh_token) => vec![refresh_token],
+        }
+    }
+}
+
 impl Exchange<'_> {
     /// Gives a grant to the token endpoint.
     pub fn token(&self, grant: &Grant, scope: &Scope, deadline: Deadline) -> Result<Token, Error> {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("client_id", &self.client.client_id);
-        for (name, value) in self.proof_fields()? {
+        let proof = self.proof_fields()?;
+        for (name, value) in &proof {
             form.append_pair(name, value.expose());
         }
         match grant {
@@ -224,9 +242,14 @@ impl Exchange<'_> {
         // A token's life counts from before the request, so that it never ends later than we say.
         let now = self.system.now();
         let answer = retry::send(self.system, &request, Via::EnvironmentProxy, deadline)?;
-        read_token(&request, &answer, now).map_err(|error| match &self.proof {
-            Proof::Federated(token) => token.explain(error),
-            _ => error,
+        read_token(&request, &answer, now).map_err(|error| {
+            let error = match &self.proof {
+                Proof::Federated(token) => token.explain(error),
+                _ => error,
+            };
+            // Whoever answered has seen what was sent, and may quote it.
+            let sent = proof.iter().map(|(_, secret)| secret);
+            error.hiding(sent.chain(grant.secrets()))
         })
     }
 
@@ -599,6 +622,19 @@ mod tests {
             );
             assert!(error.lines().count() <= 3);
         }
+    }
+
+    #[test]
+    fn a_secret_that_the_answer_quotes_is_not_shown() {
+        let quoted = r#"{"error":"invalid_client","error_description":"AADSTS7000215: s3cr&t =+ is wrong."}"#;
+        let system = FakeSystem::new([FakeSystem::json(401, quoted)]);
+        let error = token_at("https://login.microsoftonline.com/", &system)
+            .expect_err("refused")
+            .to_string();
+        assert!(
+            error.starts_with("AADSTS7000215: [redacted] is wrong."),
+            "{error}"
+        );
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::secret::Secret;
+
 /// What a caller may do about an [`Error`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ErrorKind {
@@ -82,6 +84,22 @@ impl Error {
     /// What failed and the way out, to be told with another place.
     pub fn parts(&self) -> (&str, &str) {
         (&self.what, self.remedy.as_deref().unwrap_or_default())
+    }
+
+    /// Takes secrets out of text that others wrote.
+    #[must_use]
+    pub fn hiding<'a>(mut self, secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
+        for secret in secrets.into_iter().filter(|secret| !secret.is_empty()) {
+            let texts = [
+                Some(&mut self.what),
+                self.remedy.as_mut(),
+                self.reference.as_mut(),
+            ];
+            for text in texts.into_iter().flatten() {
+                *text = text.replace(secret.expose(), "[redacted]");
+            }
+        }
+        self
     }
 
     /// What a caller may do about it.

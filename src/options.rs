@@ -318,7 +318,8 @@ impl Options {
         let cloud = values
             .text(Flag::Environment)
             .map_or(Ok(Cloud::Public), Cloud::from_name)?;
-        let server_id = text(Flag::ServerId).ok_or_else(|| missing(Flag::ServerId, login))?;
+        let server_id = text(Flag::ServerId).filter(|id| !id.trim_matches(['/', ' ']).is_empty());
+        let server_id = server_id.ok_or_else(|| missing(Flag::ServerId, login))?;
         let options = Self {
             login,
             server_id,
@@ -874,6 +875,7 @@ mod tests {
         }
         let no_server = Options::resolve(&FlagValues::new(), &Env::of(&[])).expect_err("refused");
         assert!(no_server.to_string().contains("--server-id"));
+        assert!(failure(&[(Flag::ServerId, " /")], &[]).contains("--server-id"));
         for timeout in [
             "0", "0s", "-5s", "30", "", "s", "1x", "1h30", "1..2s", "forever",
         ] {

@@ -111,7 +111,7 @@ fn next_wait(error: &Error, interval: Duration) -> Option<Duration> {
 fn unanswered(patience: Duration, timeout: Timeout) -> Error {
     let what = format!(
         "the device code was not entered within {} seconds",
-        patience.as_secs()
+        patience.as_secs_f64().round()
     );
     Error::refused("expired_token", what).remedy(match timeout.is_given {
         true => "Run the command again; a longer --timeout (or none: then the code's own life counts) gives more time.",

@@ -205,7 +205,7 @@ fn code(answer: &Answer) -> Result<Secret, Error> {
 fn unanswered(patience: Duration, timeout: Timeout) -> Error {
     let what = format!(
         "nobody signed in with the browser within {} seconds",
-        patience.as_secs()
+        patience.as_secs_f64().round()
     );
     Error::refused("", what).remedy(match timeout.is_given {
         true => {
