@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 use std::time::Duration;
 
-use super::{Output, Program, ProgramError};
+use super::{Output, Program, ProgramError, interrupt};
 use crate::env::{self, Env};
 
 /// The most that a program may write to one of its streams, in bytes: az writes a few KiB.
@@ -243,15 +243,15 @@ fn collect(
 
 /// A program and all that it started and that did not leave its group.
 #[derive(Clone, Copy)]
-struct Group(u32);
+pub struct Group(u32);
 
 impl Group {
-    fn of(leader: &Child) -> Self {
+    pub fn of(leader: &Child) -> Self {
         Self(leader.id())
     }
 
     #[cfg(unix)]
-    fn kill(self) {
+    pub fn kill(self) {
         use rustix::process::{Pid, Signal, kill_process_group};
         let leader = i32::try_from(self.0).ok().and_then(Pid::from_raw);
         if let Some(leader) = leader {
@@ -273,74 +273,5 @@ impl Group {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status();
-    }
-}
-
-/// Ctrl-C, Ctrl-\ and a closed terminal reach its foreground group, which the program is no part of: whoever stops us
-/// stops it.
-#[cfg(unix)]
-mod interrupt {
-    use std::io;
-    use std::process::Child;
-    use std::sync::{Mutex, MutexGuard, Once, PoisonError};
-    use std::thread;
-
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-    use signal_hook::iterator::Signals;
-    use signal_hook::low_level::emulate_default_handler;
-
-    use super::Group;
-
-    static RUNNING: Mutex<Option<Group>> = Mutex::new(None);
-    /// The thread stays when the program has ended: the signals do what they did before only through it.
-    static LISTENER: Once = Once::new();
-
-    /// While it lives, what stops us stops the program too.
-    pub struct Watch;
-
-    /// Starts a program and watches over it from its first moment: until its group is known, a signal waits.
-    pub fn watch(start: impl FnOnce() -> io::Result<Child>) -> io::Result<(Child, Watch)> {
-        LISTENER.call_once(listen);
-        let mut running = lock();
-        let child = start()?;
-        *running = Some(Group::of(&child));
-        Ok((child, Watch))
-    }
-
-    fn listen() {
-        let Ok(mut signals) = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM]) else {
-            return;
-        };
-        thread::spawn(move || {
-            for signal in signals.forever() {
-                if let Some(group) = lock().take() {
-                    group.kill();
-                }
-                let _ = emulate_default_handler(signal);
-            }
-        });
-    }
-
-    impl Drop for Watch {
-        fn drop(&mut self) {
-            *lock() = None;
-        }
-    }
-
-    fn lock() -> MutexGuard<'static, Option<Group>> {
-        RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// On Windows Ctrl-C reaches every program of the console.
-#[cfg(windows)]
-mod interrupt {
-    use std::io;
-    use std::process::Child;
-
-    pub struct Watch;
-
-    pub fn watch(start: impl FnOnce() -> io::Result<Child>) -> io::Result<(Child, Watch)> {
-        Ok((start()?, Watch))
     }
 }
