@@ -131,7 +131,10 @@ pub fn advice(oauth_error: &str, code: Option<u32>) -> &'static str {
     by_error
         .map(|(_, advice)| *advice)
         .or_else(|| by_code().map(|(_, advice)| *advice))
-        .unwrap_or("Entra ID gives the reason above; the link below explains the code.")
+        .unwrap_or(match code {
+            Some(_) => "Entra ID gives the reason above; the link below explains the code.",
+            None => "Entra ID gives no other reason: check --client-id, --tenant-id and --server-id, then try again.",
+        })
 }
 
 /// Advice by OAuth error, where it is plain without a code.
@@ -322,7 +325,7 @@ mod tests {
             .expect("an error")
             .to_string();
         assert!(
-            error.starts_with("Entra ID refused: invalid_scope"),
+            error.starts_with("Entra ID refused: invalid_scope\n") && !error.contains("link"),
             "{error}"
         );
         for body in ["", "<html>", "null", "[]", r#"{"message":"x"}"#] {
