@@ -224,21 +224,15 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::env::Env;
-    use crate::flag::FlagValues;
+    use crate::login::tests;
     use crate::system::ProgramError;
     use crate::system::fake::FakeSystem;
 
     const SCOPE: &str = "6dae42f8-4368-4678-94ff-3960e28e3630/.default";
 
     fn options(flags: &[(Flag, &str)], env: &[(&str, &str)]) -> Options {
-        let mut typed = FlagValues::new();
-        typed.set(Flag::Login, "azurecli");
-        typed.set(Flag::ServerId, "6dae42f8-4368-4678-94ff-3960e28e3630");
-        for (flag, value) in flags {
-            typed.set(*flag, *value);
-        }
-        Options::resolve(&typed, &Env::of(env)).expect("options").0
+        let server = (Flag::ServerId, "6dae42f8-4368-4678-94ff-3960e28e3630");
+        tests::options("azurecli", &[&[server], flags].concat(), env)
     }
 
     fn login_with(flags: &[(Flag, &str)], system: &FakeSystem) -> Result<Token, Error> {

@@ -266,8 +266,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::env::Env;
-    use crate::flag::{Flag, FlagValues};
+    use crate::flag::Flag;
+    use crate::login::tests::options;
     use crate::system::fake::FakeSystem;
     use crate::system::{NetworkError, NetworkErrorKind, Via};
 
@@ -305,12 +305,7 @@ mod tests {
     const RESOURCE_ID: (Flag, &str) = (Flag::IdentityResourceId, "/subscriptions/s/x");
 
     fn login(flags: &[(Flag, &str)], env: &[(&str, &str)]) -> Result<ManagedIdentity, Error> {
-        let mut typed = FlagValues::new();
-        for (flag, value) in [&[(Flag::Login, "msi"), (Flag::ServerId, "srv")], flags].concat() {
-            typed.set(flag, value);
-        }
-        let (options, _) = Options::resolve(&typed, &Env::of(env)).expect("options");
-        ManagedIdentity::new(&options)
+        ManagedIdentity::new(&options("msi", flags, env))
     }
 
     fn acquire_on(

@@ -12,8 +12,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oauth2::url::form_urlencoded;
 
 use super::*;
-use crate::env::Env;
-use crate::flag::{Flag, FlagValues};
+use crate::flag::Flag;
+use crate::login::tests::{CLIENT, options};
 use crate::system::fake::FakeSystem;
 
 const TOKEN: &str =
@@ -21,18 +21,7 @@ const TOKEN: &str =
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn interactive(flags: &[(Flag, &str)]) -> Result<Interactive, Error> {
-    let mut typed = FlagValues::new();
-    let needed = [
-        (Flag::Login, "interactive"),
-        (Flag::ServerId, "srv"),
-        (Flag::ClientId, "app"),
-        (Flag::TenantId, "ten"),
-    ];
-    for (flag, value) in needed.iter().chain(flags) {
-        typed.set(*flag, *value);
-    }
-    let (options, _) = Options::resolve(&typed, &Env::of(&[])).expect("options");
-    Interactive::new(&options)
+    Interactive::new(&options("interactive", &[&CLIENT, flags].concat(), &[]))
 }
 
 const UNBOUNDED: Timeout = Timeout {
