@@ -64,7 +64,8 @@ mod unix {
         let Ok(mut signals) = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM]) else {
             return;
         };
-        thread::spawn(move || {
+        // Without it a signal ends us as ever, and nothing is undone.
+        let _ = thread::Builder::new().spawn(move || {
             for signal in signals.forever() {
                 let mut undo = lock();
                 if let Some(group) = undo.program.take() {

@@ -1,6 +1,6 @@
 //! Runs other programs: found on PATH without a shell, bounded in time and output, stopped with all that they started.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -73,10 +73,14 @@ impl Programs {
         elapsed: impl Fn() -> Duration,
     ) -> Result<Output, ProgramError> {
         let path = self.find(program.name)?;
-        let (child, _stop_with_us) = interrupt::watch(|| self.start(&path, program))
-            .map_err(|error| ProgramError::NotStarted(format!("{}: {error}", path.display())))?;
+        let not_started = |error| ProgramError::NotStarted(format!("{}: {error}", path.display()));
+        let (child, _stop_with_us) =
+            interrupt::watch(|| self.start(&path, program)).map_err(not_started)?;
         let group = Group::of(&child);
-        let outcome = collect(&listen(child), timeout, elapsed);
+        let outcome = match listen(child) {
+            Ok(events) => collect(&events, timeout, elapsed),
+            Err(error) => Err(not_started(error)),
+        };
         if outcome.is_err() {
             group.kill();
         }
@@ -102,7 +106,7 @@ impl Programs {
         clippy::disallowed_methods,
         reason = "the one place that starts programs"
     )]
-    fn start(&self, path: &Path, program: &Program) -> std::io::Result<Child> {
+    fn start(&self, path: &Path, program: &Program) -> io::Result<Child> {
         let mut command = Command::new(path);
         command
             .args(&program.args)
@@ -172,21 +176,21 @@ enum Event {
 }
 
 /// Threads that read both pipes at once, so that neither can fill up, and wait for the end.
-fn listen(mut child: Child) -> Receiver<Event> {
+fn listen(mut child: Child) -> io::Result<Receiver<Event>> {
     let (sender, events) = mpsc::sync_channel(16);
     if let Some(pipe) = child.stdout.take() {
         let sender = sender.clone();
-        thread::spawn(move || read(pipe, Stream::Stdout, &sender));
+        thread::Builder::new().spawn(move || read(pipe, Stream::Stdout, &sender))?;
     }
     if let Some(pipe) = child.stderr.take() {
         let sender = sender.clone();
-        thread::spawn(move || read(pipe, Stream::Stderr, &sender));
+        thread::Builder::new().spawn(move || read(pipe, Stream::Stderr, &sender))?;
     }
-    thread::spawn(move || {
+    thread::Builder::new().spawn(move || {
         let code = child.wait().ok().and_then(|status| status.code());
         let _ = sender.send(Event::Ended(code));
-    });
-    events
+    })?;
+    Ok(events)
 }
 
 fn read(mut pipe: impl Read, stream: Stream, sender: &SyncSender<Event>) {
