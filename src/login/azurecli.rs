@@ -16,7 +16,7 @@ use crate::login::Login;
 use crate::options::{Options, Timeout};
 use crate::secret::Secret;
 use crate::system::{Program, System};
-use crate::token::{Scope, Token};
+use crate::token::{Scope, Token, seconds};
 use crate::token_cache::{CacheKey, Fingerprint};
 
 const AZ: &str = "az";
@@ -158,12 +158,7 @@ impl AzureCli {
 }
 
 fn unix_time(value: &Value) -> Option<DateTime<Utc>> {
-    let seconds = match value {
-        Value::Number(number) => number.as_i64()?,
-        Value::String(text) => text.trim().parse().ok()?,
-        _ => return None,
-    };
-    DateTime::from_timestamp(seconds, 0).filter(|_| seconds > 0)
+    DateTime::from_timestamp(seconds(value)?, 0)
 }
 
 /// `2026-11-22 01:50:41.000000`; of two moments the earlier.

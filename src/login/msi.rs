@@ -18,7 +18,7 @@ use crate::options::{Options, Timeout};
 use crate::retry::{self, Deadline};
 use crate::secret::Secret;
 use crate::system::{HttpResponse, System};
-use crate::token::{Scope, Token, UNKNOWN_LIFE, expiry_claim};
+use crate::token::{Scope, Token, UNKNOWN_LIFE, expiry_claim, seconds};
 use crate::token_cache::{CacheKey, Fingerprint};
 use host::Host;
 
@@ -166,16 +166,6 @@ fn read(
         expires_on,
         refresh_token: None,
     })
-}
-
-/// A positive number, quoted or not.
-fn seconds(value: &Value) -> Option<i64> {
-    let seconds = match value {
-        Value::Number(number) => number.as_i64()?,
-        Value::String(text) => text.trim().parse().ok()?,
-        _ => return None,
-    };
-    (seconds > 0).then_some(seconds)
 }
 
 /// Unix seconds, a date of RFC 3339, or one of the interface of 2017, in which some hosts put `PM` behind an hour of 24.
