@@ -97,6 +97,10 @@ mod tests {
                 vec![("ACTIONS_ID_TOKEN_REQUEST_URL", "nonsense?t=hush"), BEARER],
                 ["ACTIONS_ID_TOKEN_REQUEST_URL is not a URL", "CI"],
             ),
+            (
+                vec![("ACTIONS_ID_TOKEN_REQUEST_URL", "ftp://ci/?t=hush"), BEARER],
+                ["ACTIONS_ID_TOKEN_REQUEST_URL is not a URL", "CI"],
+            ),
         ] {
             let error = login(&[], &env).expect_err("refused").to_string();
             assert!(names.iter().all(|name| error.contains(name)), "{error}");
