@@ -1,7 +1,7 @@
 //! `--login azurecli`: the account that az is signed in with.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Local, NaiveDateTime, TimeZone as _, Utc};
 use serde::Deserialize;
@@ -188,7 +188,11 @@ impl State {
     pub fn collect(&self, state: &mut OutsideState) -> io::Result<()> {
         let folder = self.folder.as_ref().ok_or(io::ErrorKind::NotFound)?;
         state.add(folder.as_os_str().as_encoded_bytes());
-        state.add_file(&folder.join("azureProfile.json"))?;
+        let profile = folder.join("azureProfile.json");
+        state.add_file(&profile)?;
+        if is_of_machine(&profile)? {
+            state.add_machine()?;
+        }
         // Custom clouds, and the active subscription of each cloud.
         state.add_file(&folder.join("clouds.config"))?;
         let config = read(&folder.join("config"))?.unwrap_or_default();
@@ -197,6 +201,13 @@ impl State {
         state.add(cloud.unwrap_or("AzureCloud").as_bytes());
         Ok(())
     }
+}
+
+/// True if az is signed in with a managed identity (`az login --identity`): whose token it gives depends on where it runs.
+fn is_of_machine(profile: &Path) -> io::Result<bool> {
+    let profile = read(profile)?.unwrap_or_default();
+    // `systemAssignedIdentity` or `userAssignedIdentity` in place of a user name.
+    Ok(String::from_utf8_lossy(&profile).contains("AssignedIdentity"))
 }
 
 /// `name` of the section `[cloud]` (Python's configparser format).
@@ -214,7 +225,6 @@ fn configured_cloud(config: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
 
     use chrono::TimeDelta;
 
@@ -489,6 +499,18 @@ mod tests {
             last
         );
         assert_ne!(state(&folder, &[("AZURE_CLOUD_NAME", "AzureCloud")]), last);
+        let _ = fs::remove_dir_all(folder);
+    }
+
+    #[test]
+    fn a_managed_identity_of_az_is_one_of_this_machine() {
+        let folder = crate::login::outside_state::test_folder("az-identity");
+        let profile = folder.join("azureProfile.json");
+        for (user, expected) in [("systemAssignedIdentity", true), ("alice", false)] {
+            let user = format!(r#"{{"subscriptions":[{{"user":{{"name":"{user}"}}}}]}}"#);
+            fs::write(&profile, user).expect("written");
+            assert_eq!(is_of_machine(&profile).expect("read"), expected);
+        }
         let _ = fs::remove_dir_all(folder);
     }
 

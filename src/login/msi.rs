@@ -4,8 +4,6 @@ mod arc;
 mod host;
 mod imds;
 
-use std::path::Path;
-
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use http::StatusCode;
 use serde::Deserialize;
@@ -86,13 +84,10 @@ impl Login for ManagedIdentity {
         }
     }
 
-    /// The machine and the app on it: the same home may be on several, each with an identity of its own, and their
-    /// endpoints look alike. On Windows no two machines share a cache.
+    /// The machine and the app on it: each has an identity of its own, and their endpoints look alike.
     fn fingerprint(&self) -> Option<Fingerprint> {
         let mut place = OutsideState::default();
-        for file in ["/etc/machine-id", "/proc/sys/kernel/hostname"] {
-            place.add_file(Path::new(file)).ok()?;
-        }
+        place.add_machine().ok()?;
         if let Some(secret) = self.host.secret() {
             place.add(secret.expose());
         }
