@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::retry::{self, Deadline};
 use crate::secret::Secret;
 use crate::system::{HttpRequest, HttpResponse, System, Via};
-use crate::token::{Scope, Token, UNKNOWN_LIFE, expiry_claim};
+use crate::token::{Scope, Token, UNKNOWN_LIFE, expiry_claim, seconds};
 use assertion::JWT_BEARER;
 use authority::{Authority, Endpoints, Version};
 use certificate::{Certificate, CertificateFile};
@@ -394,19 +394,7 @@ struct TokenAnswer {
 /// Seconds as a number, a fraction or text: the v1 endpoint and proxies of others quote them. Anything else is as good
 /// as absent, as the member is only recommended.
 fn whole_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-    let value = serde_json::Value::deserialize(deserializer)?;
-    let number = match &value {
-        serde_json::Value::Number(number) => number.as_f64(),
-        serde_json::Value::String(text) => text.trim().parse().ok(),
-        _ => None,
-    };
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "saturates; the range is checked after"
-    )]
-    Ok(number
-        .filter(|n| n.is_finite() && *n > 0.0)
-        .map(|n| n as i64))
+    serde_json::Value::deserialize(deserializer).map(|value| seconds(&value))
 }
 
 /// Reads the answer of the token endpoint. No byte of a body is shown: it may hold a token.

@@ -139,25 +139,29 @@ fn client(options: &Options, auth: ClientAuth) -> Result<Client, Error> {
     })
 }
 
+/// Their builders serve the tests of all modes.
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::env::Env;
     use crate::flag::FlagValues;
 
-    fn key(given: &[(Flag, &str)]) -> CacheKey {
+    /// The flags that say which application signs in.
+    pub const CLIENT: [(Flag, &str); 2] = [(Flag::ClientId, "app"), (Flag::TenantId, "ten")];
+
+    /// What `--login mode --server-id srv` asks for with these flags and variables; the last of two flags counts.
+    pub fn options(mode: &str, flags: &[(Flag, &str)], env: &[(&str, &str)]) -> Options {
         let mut typed = FlagValues::new();
-        let basic = [
-            (Flag::Login, "spn"),
-            (Flag::ServerId, "srv"),
-            (Flag::ClientId, "app"),
-            (Flag::TenantId, "ten"),
-            (Flag::ClientSecret, "secret"),
-        ];
-        for (flag, value) in basic.iter().chain(given) {
+        let basic = [(Flag::Login, mode), (Flag::ServerId, "srv")];
+        for (flag, value) in basic.iter().chain(flags) {
             typed.set(*flag, *value);
         }
-        let (options, _) = Options::resolve(&typed, &Env::of(&[])).expect("options");
+        Options::resolve(&typed, &Env::of(env)).expect("options").0
+    }
+
+    fn key(given: &[(Flag, &str)]) -> CacheKey {
+        let secret = [(Flag::ClientSecret, "secret")];
+        let options = options("spn", &[&CLIENT[..], &secret, given].concat(), &[]);
         let scope = Scope::of_server(&options.server_id);
         let login = new(&options).expect("login");
         cache_key(options.login, &*login, &scope)

@@ -14,9 +14,11 @@ mod browser;
 #[cfg(test)]
 pub mod fake;
 mod http_client;
+mod interrupt;
 mod pinned;
 mod process;
 mod real;
+mod terminal;
 
 pub use real::RealSystem;
 

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::secret::Secret;
 
@@ -66,6 +67,22 @@ pub struct Token {
 /// The life of a token that does not say its own: shorter than any that Entra gives.
 pub const UNKNOWN_LIFE: TimeDelta = TimeDelta::minutes(5);
 
+/// A positive number of seconds, whole or not, quoted or not: servers and programs write them either way.
+pub fn seconds(value: &Value) -> Option<i64> {
+    let number = match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "saturates; whoever makes a time of it checks the range"
+    )]
+    number
+        .filter(|number| number.is_finite() && *number > 0.0)
+        .map(|number| number as i64)
+}
+
 /// The `exp` claim of an access token, if it is a JWT.
 pub fn expiry_claim(access_token: &Secret) -> Option<DateTime<Utc>> {
     #[derive(Deserialize)]
@@ -98,6 +115,25 @@ mod tests {
             Scope::of_server("api://aks-server").resource(),
             "api://aks-server"
         );
+    }
+
+    #[test]
+    fn seconds_are_read_however_they_are_written() {
+        for (written, read) in [
+            ("3600", Some(3600)),
+            ("\" 3600 \"", Some(3600)),
+            ("3600.9", Some(3600)),
+            ("1e300", Some(i64::MAX)),
+            ("0", None),
+            ("-1", None),
+            ("\"NaN\"", None),
+            ("\"soon\"", None),
+            ("null", None),
+            ("[1]", None),
+        ] {
+            let value: Value = serde_json::from_str(written).expect("JSON");
+            assert_eq!(seconds(&value), read, "{written}");
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::retry::{self, Deadline};
 use crate::secret::Secret;
 use crate::system::{HttpRequest, HttpResponse, LARGEST_BODY, System, Via};
-use crate::token::unverified_claims;
+use crate::token::{seconds, unverified_claims};
 
 /// Where federated tokens come from.
 #[derive(Debug)]
@@ -49,7 +49,8 @@ pub struct Endpoint {
 impl Endpoint {
     /// `variable` is the one that holds `url`, for the error. The URL is not shown: it can hold a signature.
     pub fn parse(variable: &str, url: &str, bearer: &Secret) -> Result<Self, Error> {
-        let url = Url::parse(url.trim()).ok().filter(Url::has_host);
+        let is_endpoint = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+        let url = Url::parse(url.trim()).ok().filter(is_endpoint);
         let url = url.ok_or_else(|| {
             Error::input(format!("{variable} is not a URL"))
                 .remedy("The CI system sets it for each job: hand it on to this step as it is.")
@@ -81,6 +82,7 @@ impl Endpoint {
             Error::input(
                 "the CI system's access token for federated tokens is not one line of plain text",
             )
+            .remedy("Hand ACTIONS_ID_TOKEN_REQUEST_TOKEN or SYSTEM_ACCESSTOKEN on to this step as it is.")
         };
         let mut authorization =
             HeaderValue::from_str(self.authorization.expose()).map_err(|_| unusable())?;
@@ -175,7 +177,8 @@ impl Origin<'_> {
             #[serde(alias = "oidcToken")]
             value: Option<Secret>,
         }
-        let answer = retry::send(system, request, Via::EnvironmentProxy, deadline)?;
+        let answer = retry::send(system, request, Via::EnvironmentProxy, deadline)
+            .map_err(|error| error.context(self))?;
         if answer.status() != StatusCode::OK {
             return Err(self.refusal(request, &answer));
         }
@@ -260,11 +263,7 @@ struct Claims {
 
 impl Claims {
     fn expires_on(&self) -> Option<DateTime<Utc>> {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "saturates; the range is checked after"
-        )]
-        DateTime::from_timestamp(self.exp.as_f64()? as i64, 0)
+        DateTime::from_timestamp(seconds(&self.exp)?, 0)
     }
 }
 

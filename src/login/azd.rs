@@ -135,17 +135,13 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::env::Env;
-    use crate::flag::{Flag, FlagValues};
+    use crate::flag::Flag;
     use crate::login::outside_state::test_folder;
+    use crate::login::tests::options;
     use crate::system::fake::FakeSystem;
 
     fn login(flags: &[(Flag, &str)], env: &[(&str, &str)]) -> (Azd, Timeout) {
-        let mut typed = FlagValues::new();
-        for (flag, value) in [&[(Flag::Login, "azd"), (Flag::ServerId, "srv")], flags].concat() {
-            typed.set(flag, value);
-        }
-        let (options, _) = Options::resolve(&typed, &Env::of(env)).expect("options");
+        let options = options("azd", flags, env);
         (Azd::new(&options).expect("login"), options.timeout)
     }
 

@@ -1,7 +1,7 @@
 //! `--login azurecli`: the account that az is signed in with.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Local, NaiveDateTime, TimeZone as _, Utc};
 use serde::Deserialize;
@@ -16,7 +16,7 @@ use crate::login::Login;
 use crate::options::{Options, Timeout};
 use crate::secret::Secret;
 use crate::system::{Program, System};
-use crate::token::{Scope, Token};
+use crate::token::{Scope, Token, seconds};
 use crate::token_cache::{CacheKey, Fingerprint};
 
 const AZ: &str = "az";
@@ -158,12 +158,7 @@ impl AzureCli {
 }
 
 fn unix_time(value: &Value) -> Option<DateTime<Utc>> {
-    let seconds = match value {
-        Value::Number(number) => number.as_i64()?,
-        Value::String(text) => text.trim().parse().ok()?,
-        _ => return None,
-    };
-    DateTime::from_timestamp(seconds, 0).filter(|_| seconds > 0)
+    DateTime::from_timestamp(seconds(value)?, 0)
 }
 
 /// `2026-11-22 01:50:41.000000`; of two moments the earlier.
@@ -193,7 +188,11 @@ impl State {
     pub fn collect(&self, state: &mut OutsideState) -> io::Result<()> {
         let folder = self.folder.as_ref().ok_or(io::ErrorKind::NotFound)?;
         state.add(folder.as_os_str().as_encoded_bytes());
-        state.add_file(&folder.join("azureProfile.json"))?;
+        let profile = folder.join("azureProfile.json");
+        state.add_file(&profile)?;
+        if is_of_machine(&profile)? {
+            state.add_machine()?;
+        }
         // Custom clouds, and the active subscription of each cloud.
         state.add_file(&folder.join("clouds.config"))?;
         let config = read(&folder.join("config"))?.unwrap_or_default();
@@ -202,6 +201,13 @@ impl State {
         state.add(cloud.unwrap_or("AzureCloud").as_bytes());
         Ok(())
     }
+}
+
+/// True if az is signed in with a managed identity (`az login --identity`): whose token it gives depends on where it runs.
+fn is_of_machine(profile: &Path) -> io::Result<bool> {
+    let profile = read(profile)?.unwrap_or_default();
+    // `systemAssignedIdentity` or `userAssignedIdentity` in place of a user name.
+    Ok(String::from_utf8_lossy(&profile).contains("AssignedIdentity"))
 }
 
 /// `name` of the section `[cloud]` (Python's configparser format).
@@ -219,26 +225,19 @@ fn configured_cloud(config: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
 
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::env::Env;
-    use crate::flag::FlagValues;
+    use crate::login::tests;
     use crate::system::ProgramError;
     use crate::system::fake::FakeSystem;
 
     const SCOPE: &str = "6dae42f8-4368-4678-94ff-3960e28e3630/.default";
 
     fn options(flags: &[(Flag, &str)], env: &[(&str, &str)]) -> Options {
-        let mut typed = FlagValues::new();
-        typed.set(Flag::Login, "azurecli");
-        typed.set(Flag::ServerId, "6dae42f8-4368-4678-94ff-3960e28e3630");
-        for (flag, value) in flags {
-            typed.set(*flag, *value);
-        }
-        Options::resolve(&typed, &Env::of(env)).expect("options").0
+        let server = (Flag::ServerId, "6dae42f8-4368-4678-94ff-3960e28e3630");
+        tests::options("azurecli", &[&[server], flags].concat(), env)
     }
 
     fn login_with(flags: &[(Flag, &str)], system: &FakeSystem) -> Result<Token, Error> {
@@ -500,6 +499,18 @@ mod tests {
             last
         );
         assert_ne!(state(&folder, &[("AZURE_CLOUD_NAME", "AzureCloud")]), last);
+        let _ = fs::remove_dir_all(folder);
+    }
+
+    #[test]
+    fn a_managed_identity_of_az_is_one_of_this_machine() {
+        let folder = crate::login::outside_state::test_folder("az-identity");
+        let profile = folder.join("azureProfile.json");
+        for (user, expected) in [("systemAssignedIdentity", true), ("alice", false)] {
+            let user = format!(r#"{{"subscriptions":[{{"user":{{"name":"{user}"}}}}]}}"#);
+            fs::write(&profile, user).expect("written");
+            assert_eq!(is_of_machine(&profile).expect("read"), expected);
+        }
         let _ = fs::remove_dir_all(folder);
     }
 

@@ -37,8 +37,7 @@ pub fn client(options: &Options) -> Result<Client, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::Env;
-    use crate::flag::FlagValues;
+    use crate::login::tests::options;
 
     const VARIABLES: [(&str, &str); 5] = [
         (env::AZURESUBSCRIPTION_CLIENT_ID, "app"),
@@ -49,10 +48,7 @@ mod tests {
     ];
 
     fn login(env: &[(&str, &str)]) -> Result<Client, Error> {
-        let mut typed = FlagValues::new();
-        typed.set(Flag::Login, "azurepipelines");
-        typed.set(Flag::ServerId, "srv");
-        super::client(&Options::resolve(&typed, &Env::of(env)).expect("options").0)
+        super::client(&options("azurepipelines", &[], env))
     }
 
     /// Azure/kubelogin#697: the task sets all of it.

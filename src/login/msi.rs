@@ -4,8 +4,6 @@ mod arc;
 mod host;
 mod imds;
 
-use std::path::Path;
-
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use http::StatusCode;
 use serde::Deserialize;
@@ -18,7 +16,7 @@ use crate::options::{Options, Timeout};
 use crate::retry::{self, Deadline};
 use crate::secret::Secret;
 use crate::system::{HttpResponse, System};
-use crate::token::{Scope, Token, UNKNOWN_LIFE, expiry_claim};
+use crate::token::{Scope, Token, UNKNOWN_LIFE, expiry_claim, seconds};
 use crate::token_cache::{CacheKey, Fingerprint};
 use host::Host;
 
@@ -86,13 +84,10 @@ impl Login for ManagedIdentity {
         }
     }
 
-    /// The machine and the app on it: the same home may be on several, each with an identity of its own, and their
-    /// endpoints look alike. On Windows no two machines share a cache.
+    /// The machine and the app on it: each has an identity of its own, and their endpoints look alike.
     fn fingerprint(&self) -> Option<Fingerprint> {
         let mut place = OutsideState::default();
-        for file in ["/etc/machine-id", "/proc/sys/kernel/hostname"] {
-            place.add_file(Path::new(file)).ok()?;
-        }
+        place.add_machine().ok()?;
         if let Some(secret) = self.host.secret() {
             place.add(secret.expose());
         }
@@ -166,16 +161,6 @@ fn read(
         expires_on,
         refresh_token: None,
     })
-}
-
-/// A positive number, quoted or not.
-fn seconds(value: &Value) -> Option<i64> {
-    let seconds = match value {
-        Value::Number(number) => number.as_i64()?,
-        Value::String(text) => text.trim().parse().ok()?,
-        _ => return None,
-    };
-    (seconds > 0).then_some(seconds)
 }
 
 /// Unix seconds, a date of RFC 3339, or one of the interface of 2017, in which some hosts put `PM` behind an hour of 24.
@@ -266,8 +251,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::env::Env;
-    use crate::flag::{Flag, FlagValues};
+    use crate::flag::Flag;
+    use crate::login::tests::options;
     use crate::system::fake::FakeSystem;
     use crate::system::{NetworkError, NetworkErrorKind, Via};
 
@@ -305,12 +290,7 @@ mod tests {
     const RESOURCE_ID: (Flag, &str) = (Flag::IdentityResourceId, "/subscriptions/s/x");
 
     fn login(flags: &[(Flag, &str)], env: &[(&str, &str)]) -> Result<ManagedIdentity, Error> {
-        let mut typed = FlagValues::new();
-        for (flag, value) in [&[(Flag::Login, "msi"), (Flag::ServerId, "srv")], flags].concat() {
-            typed.set(flag, value);
-        }
-        let (options, _) = Options::resolve(&typed, &Env::of(env)).expect("options");
-        ManagedIdentity::new(&options)
+        ManagedIdentity::new(&options("msi", flags, env))
     }
 
     fn acquire_on(

@@ -1,4 +1,4 @@
-//! What a token of az or azd depends on besides our options: who is signed in there, and with which account.
+//! What a token depends on besides our options: who is signed in to az or azd, with which account, on which machine.
 //!
 //! The original once cached az's tokens without this, and served the last person's token to the next
 //! (Azure/kubelogin#137).
@@ -31,6 +31,12 @@ impl OutsideState {
             None => self.add("absent"),
         }
         Ok(())
+    }
+
+    /// Adds which machine this is: the same home may be on several. On Windows no two share a cache.
+    pub fn add_machine(&mut self) -> io::Result<()> {
+        self.add_file(Path::new("/etc/machine-id"))?;
+        self.add_file(Path::new("/proc/sys/kernel/hostname"))
     }
 
     pub fn fingerprint(&self) -> Fingerprint {

@@ -67,26 +67,13 @@ impl Login for Ropc {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::Env;
-    use crate::flag::FlagValues;
+    use crate::login::tests::{self, CLIENT};
     use crate::system::fake::FakeSystem;
 
     const TOKEN: &str = r#"{"access_token":"at","expires_in":3600,"refresh_token":"rt"}"#;
 
     fn options(given: &[(Flag, &str)]) -> Options {
-        let mut typed = FlagValues::new();
-        for (flag, value) in [
-            (Flag::Login, "ropc"),
-            (Flag::ServerId, "srv"),
-            (Flag::ClientId, "app"),
-            (Flag::TenantId, "ten"),
-        ] {
-            typed.set(flag, value);
-        }
-        for (flag, value) in given {
-            typed.set(*flag, *value);
-        }
-        Options::resolve(&typed, &Env::of(&[])).expect("options").0
+        tests::options("ropc", &[&CLIENT, given].concat(), &[])
     }
 
     fn login(given: &[(Flag, &str)], system: &FakeSystem) -> Result<Token, Error> {

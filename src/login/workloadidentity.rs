@@ -41,23 +41,11 @@ fn missing_in_github(variable: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::Env;
-    use crate::flag::FlagValues;
+    use crate::login::tests::{CLIENT, options};
 
     fn login(given: &[(Flag, &str)], env: &[(&str, &str)]) -> Result<Client, Error> {
-        let mut typed = FlagValues::new();
-        for (flag, value) in [
-            (Flag::Login, "workloadidentity"),
-            (Flag::ServerId, "srv"),
-            (Flag::ClientId, "app"),
-            (Flag::TenantId, "ten"),
-        ] {
-            typed.set(flag, value);
-        }
-        for (flag, value) in given {
-            typed.set(*flag, *value);
-        }
-        super::client(&Options::resolve(&typed, &Env::of(env)).expect("options").0)
+        let flags = [&CLIENT, given].concat();
+        super::client(&options("workloadidentity", &flags, env))
     }
 
     const URL: (&str, &str) = (env::ACTIONS_ID_TOKEN_REQUEST_URL, "https://github.example/");
@@ -107,6 +95,10 @@ mod tests {
             ),
             (
                 vec![("ACTIONS_ID_TOKEN_REQUEST_URL", "nonsense?t=hush"), BEARER],
+                ["ACTIONS_ID_TOKEN_REQUEST_URL is not a URL", "CI"],
+            ),
+            (
+                vec![("ACTIONS_ID_TOKEN_REQUEST_URL", "ftp://ci/?t=hush"), BEARER],
                 ["ACTIONS_ID_TOKEN_REQUEST_URL is not a URL", "CI"],
             ),
         ] {

@@ -95,23 +95,36 @@ fn of_variable(list: &str, url: &str) -> Vec<CommandLine> {
         .split(separator)
         .map(str::trim)
         .filter(|entry| !entry.is_empty());
-    entries.flat_map(|entry| of_entry(entry, url)).collect()
+    entries.map(|entry| of_entry(entry, url)).collect()
 }
 
-/// An entry is a program with its arguments; where it holds spaces, it may as well be the path of a program.
-fn of_entry(entry: &str, url: &str) -> Vec<CommandLine> {
-    let mut words: CommandLine = entry
-        .split_whitespace()
+/// An entry is a program with its arguments, or the path of a program, whatever signs that holds.
+fn of_entry(entry: &str, url: &str) -> CommandLine {
+    if Path::new(entry).is_file() {
+        return vec![entry.to_owned(), url.to_owned()];
+    }
+    let mut words: CommandLine = words(entry)
         .map(|word| word.replace(PLACE_OF_URL, url))
         .collect();
     if !entry.contains(PLACE_OF_URL) {
         words.push(url.to_owned());
     }
-    let has_arguments = entry.contains(char::is_whitespace);
-    if has_arguments && Path::new(entry).is_file() {
-        return vec![vec![entry.to_owned(), url.to_owned()]];
-    }
-    vec![words]
+    words
+}
+
+/// The words of an entry: blanks separate them, unless they stand in quotes.
+fn words(entry: &str) -> impl Iterator<Item = String> {
+    let mut quote = None;
+    let is_separator = move |character: char| {
+        match quote {
+            Some(end) if end == character => quote = None,
+            None if matches!(character, '"' | '\'') => quote = Some(character),
+            _ => {}
+        }
+        quote.is_none() && character.is_whitespace()
+    };
+    let words = entry.split(is_separator).filter(|word| !word.is_empty());
+    words.map(|word| word.replace(['"', '\''], ""))
 }
 
 /// The openers of the operating system. Each gets the address as an argument, never through a shell.
@@ -165,6 +178,7 @@ mod tests {
             [vec!["firefox", URL], vec!["/opt/b", &app, "--new"]]
         );
         assert_eq!(of_variable(" : ", URL), [[""; 0]; 0]);
+        assert_eq!(of_variable("'/my b' --app=\"%s\"", URL), [["/my b", &*app]]);
     }
 
     #[cfg(target_os = "linux")]

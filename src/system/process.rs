@@ -1,13 +1,13 @@
 //! Runs other programs: found on PATH without a shell, bounded in time and output, stopped with all that they started.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 use std::time::Duration;
 
-use super::{Output, Program, ProgramError};
+use super::{Output, Program, ProgramError, interrupt};
 use crate::env::{self, Env};
 
 /// The most that a program may write to one of its streams, in bytes: az writes a few KiB.
@@ -73,10 +73,14 @@ impl Programs {
         elapsed: impl Fn() -> Duration,
     ) -> Result<Output, ProgramError> {
         let path = self.find(program.name)?;
-        let (child, _stop_with_us) = interrupt::watch(|| self.start(&path, program))
-            .map_err(|error| ProgramError::NotStarted(format!("{}: {error}", path.display())))?;
+        let not_started = |error| ProgramError::NotStarted(format!("{}: {error}", path.display()));
+        let (child, _stop_with_us) =
+            interrupt::watch(|| self.start(&path, program)).map_err(not_started)?;
         let group = Group::of(&child);
-        let outcome = collect(&listen(child), timeout, elapsed);
+        let outcome = match listen(child) {
+            Ok(events) => collect(&events, timeout, elapsed),
+            Err(error) => Err(not_started(error)),
+        };
         if outcome.is_err() {
             group.kill();
         }
@@ -102,7 +106,7 @@ impl Programs {
         clippy::disallowed_methods,
         reason = "the one place that starts programs"
     )]
-    fn start(&self, path: &Path, program: &Program) -> std::io::Result<Child> {
+    fn start(&self, path: &Path, program: &Program) -> io::Result<Child> {
         let mut command = Command::new(path);
         command
             .args(&program.args)
@@ -172,21 +176,21 @@ enum Event {
 }
 
 /// Threads that read both pipes at once, so that neither can fill up, and wait for the end.
-fn listen(mut child: Child) -> Receiver<Event> {
+fn listen(mut child: Child) -> io::Result<Receiver<Event>> {
     let (sender, events) = mpsc::sync_channel(16);
     if let Some(pipe) = child.stdout.take() {
         let sender = sender.clone();
-        thread::spawn(move || read(pipe, Stream::Stdout, &sender));
+        thread::Builder::new().spawn(move || read(pipe, Stream::Stdout, &sender))?;
     }
     if let Some(pipe) = child.stderr.take() {
         let sender = sender.clone();
-        thread::spawn(move || read(pipe, Stream::Stderr, &sender));
+        thread::Builder::new().spawn(move || read(pipe, Stream::Stderr, &sender))?;
     }
-    thread::spawn(move || {
+    thread::Builder::new().spawn(move || {
         let code = child.wait().ok().and_then(|status| status.code());
         let _ = sender.send(Event::Ended(code));
-    });
-    events
+    })?;
+    Ok(events)
 }
 
 fn read(mut pipe: impl Read, stream: Stream, sender: &SyncSender<Event>) {
@@ -243,15 +247,15 @@ fn collect(
 
 /// A program and all that it started and that did not leave its group.
 #[derive(Clone, Copy)]
-struct Group(u32);
+pub struct Group(u32);
 
 impl Group {
-    fn of(leader: &Child) -> Self {
+    pub fn of(leader: &Child) -> Self {
         Self(leader.id())
     }
 
     #[cfg(unix)]
-    fn kill(self) {
+    pub fn kill(self) {
         use rustix::process::{Pid, Signal, kill_process_group};
         let leader = i32::try_from(self.0).ok().and_then(Pid::from_raw);
         if let Some(leader) = leader {
@@ -273,74 +277,5 @@ impl Group {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status();
-    }
-}
-
-/// Ctrl-C, Ctrl-\ and a closed terminal reach its foreground group, which the program is no part of: whoever stops us
-/// stops it.
-#[cfg(unix)]
-mod interrupt {
-    use std::io;
-    use std::process::Child;
-    use std::sync::{Mutex, MutexGuard, Once, PoisonError};
-    use std::thread;
-
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-    use signal_hook::iterator::Signals;
-    use signal_hook::low_level::emulate_default_handler;
-
-    use super::Group;
-
-    static RUNNING: Mutex<Option<Group>> = Mutex::new(None);
-    /// The thread stays when the program has ended: the signals do what they did before only through it.
-    static LISTENER: Once = Once::new();
-
-    /// While it lives, what stops us stops the program too.
-    pub struct Watch;
-
-    /// Starts a program and watches over it from its first moment: until its group is known, a signal waits.
-    pub fn watch(start: impl FnOnce() -> io::Result<Child>) -> io::Result<(Child, Watch)> {
-        LISTENER.call_once(listen);
-        let mut running = lock();
-        let child = start()?;
-        *running = Some(Group::of(&child));
-        Ok((child, Watch))
-    }
-
-    fn listen() {
-        let Ok(mut signals) = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM]) else {
-            return;
-        };
-        thread::spawn(move || {
-            for signal in signals.forever() {
-                if let Some(group) = lock().take() {
-                    group.kill();
-                }
-                let _ = emulate_default_handler(signal);
-            }
-        });
-    }
-
-    impl Drop for Watch {
-        fn drop(&mut self) {
-            *lock() = None;
-        }
-    }
-
-    fn lock() -> MutexGuard<'static, Option<Group>> {
-        RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// On Windows Ctrl-C reaches every program of the console.
-#[cfg(windows)]
-mod interrupt {
-    use std::io;
-    use std::process::Child;
-
-    pub struct Watch;
-
-    pub fn watch(start: impl FnOnce() -> io::Result<Child>) -> io::Result<(Child, Watch)> {
-        Ok((start()?, Watch))
     }
 }

@@ -1,5 +1,6 @@
 //! The real world.
 
+use std::cell::OnceCell;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,6 +9,7 @@ use chrono::{DateTime, Utc};
 use super::browser::Browser;
 use super::http_client::HttpClient;
 use super::process::Programs;
+use super::terminal::{self, Typing};
 use super::{
     HttpRequest, HttpResponse, LineReceiver, NetworkError, Output, Program, ProgramError, System,
     Uptime, Via,
@@ -22,6 +24,7 @@ pub struct RealSystem {
     http: HttpClient,
     programs: Programs,
     browser: Browser,
+    typing: OnceCell<Typing>,
 }
 
 impl RealSystem {
@@ -33,6 +36,7 @@ impl RealSystem {
             http: HttpClient::new(),
             programs: Programs::new(env),
             browser: Browser::new(env),
+            typing: OnceCell::new(),
         }
     }
 
@@ -108,7 +112,7 @@ impl System for RealSystem {
         let _ = io::stderr().flush();
         if !io::stderr().is_terminal() {
             // Graphical and wrapped clients swallow stderr (Azure/kubelogin#641): the person may still have a terminal.
-            let _ = controlling_terminal().and_then(|mut terminal| writeln!(terminal, "{text}"));
+            let _ = terminal::controlling().and_then(|mut terminal| writeln!(terminal, "{text}"));
         }
     }
 
@@ -116,35 +120,18 @@ impl System for RealSystem {
         self.browser.open(url, write_line);
     }
 
-    fn receive_typed_lines(&self, mut receive: LineReceiver) -> bool {
-        let can_type = io::stdin().is_terminal() && is_in_foreground();
-        can_type
-            && std::thread::Builder::new()
-                .spawn(move || {
-                    io::stdin()
-                        .lines()
-                        .map_while(Result::ok)
-                        .for_each(&mut receive)
-                })
-                .is_ok()
+    fn receive_typed_lines(&self, receive: LineReceiver) -> bool {
+        match Typing::begin(receive) {
+            // Until the end: only then is the terminal as it was.
+            Some(typing) => self.typing.set(typing).is_ok(),
+            None => false,
+        }
     }
 }
 
 /// A line on stderr. A closed stderr is no reason to fail: there is nobody left to tell.
 fn write_line(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
-}
-
-/// False if reading the terminal would stop this process and all of its job (SIGTTIN), as after `kubectl ... &`.
-#[cfg(unix)]
-fn is_in_foreground() -> bool {
-    rustix::termios::tcgetpgrp(io::stdin())
-        .is_ok_and(|foreground| foreground == rustix::process::getpgrp())
-}
-
-#[cfg(not(unix))]
-fn is_in_foreground() -> bool {
-    true
 }
 
 /// The clocks that go on while the machine sleeps.
@@ -183,13 +170,4 @@ fn caller() -> Option<String> {
 #[cfg(not(unix))]
 fn caller() -> Option<String> {
     None
-}
-
-/// The terminal that this process belongs to, whatever its standard streams are.
-fn controlling_terminal() -> io::Result<std::fs::File> {
-    let path = if cfg!(windows) { "CONOUT$" } else { "/dev/tty" };
-    std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(path)
 }

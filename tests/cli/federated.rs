@@ -290,8 +290,11 @@ fn a_ci_system_out_of_order_is_named_when_time_runs_out() {
             in_pipelines(&entra, &ci),
         ] {
             let output = kubelogin.args(["--timeout", "1s"]).run();
-            assert!(output.error().contains(why), "{output:?}");
-            output.hides(&["hunter2"]);
+            let error = output.hides(&["hunter2"]).error();
+            assert!(
+                error.contains(why) && error.contains("federated token of"),
+                "{error}"
+            );
         }
     }
 }

@@ -4,13 +4,13 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 
 use oauth2::url::{Url, form_urlencoded};
-use reqwest::blocking::Client;
+use reqwest::blocking::{Client, Response};
 use reqwest::redirect::Policy;
 use serde_json::json;
 
 use crate::support::*;
 
-fn interactive(entra: &FakeEntra) -> Kubelogin {
+pub fn interactive(entra: &FakeEntra) -> Kubelogin {
     Kubelogin::get_token("interactive")
         .args(["--client-id", PUBLIC_CLIENT_ID])
         .through_proxy(entra)
@@ -33,8 +33,8 @@ fn parameter(url: &Url, name: &str) -> String {
         .into_owned()
 }
 
-/// Goes to the fake Entra as a browser does: the answer is the pairs of the form that its page would post.
-fn sign_in(entra: &FakeEntra, address: &Url) -> Vec<(String, String)> {
+/// Goes to the fake Entra as a browser does.
+pub fn visit(entra: &FakeEntra, address: &str) -> Response {
     let ca = reqwest::Certificate::from_pem(entra.ca_pem().as_bytes()).expect("a certificate");
     let proxy = reqwest::Proxy::https(entra.proxy_url()).expect("a proxy");
     let _ = rustls::crypto::ring::default_provider().install_default(); // the second test finds it installed
@@ -43,13 +43,13 @@ fn sign_in(entra: &FakeEntra, address: &Url) -> Vec<(String, String)> {
         .proxy(proxy)
         .redirect(Policy::none())
         .build();
-    let page = browser
-        .expect("a browser")
-        .get(address.as_str())
-        .send()
-        .expect("a page")
-        .text()
-        .expect("text");
+    let browser = browser.expect("a browser");
+    browser.get(address).send().expect("a page")
+}
+
+/// Signs in at the fake Entra: the answer is the pairs of the form that its page would post.
+fn sign_in(entra: &FakeEntra, address: &Url) -> Vec<(String, String)> {
+    let page = visit(entra, address.as_str()).text().expect("text");
     let inputs = page.split("name=\"").skip(1);
     let pairs = inputs.map(|input| {
         let (name, rest) = input.split_once("\" value=\"").expect("a value");

@@ -1,11 +1,14 @@
 //! A person at a terminal whose client swallows stderr (Azure/kubelogin#641, lensapp/lens#6586).
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, Stdio};
 
+use rustix::termios::{LocalModes, tcgetattr};
+
+use crate::interactive::{interactive, visit};
 use crate::support::*;
 
 #[test]
@@ -26,20 +29,8 @@ fn a_prompt_reaches_the_controlling_terminal_too_when_stderr_is_none() {
         .env("SSL_CERT_FILE", entra.ca_file())
         .env("HTTPS_PROXY", entra.proxy_url())
         .env("KUBELOGIN_TOKEN_CACHE_STORAGE", "none")
-        .stdin(program_side)
-        .stdout(Stdio::piped())
         .stderr(Stdio::null());
-    // SAFETY: both calls are async-signal-safe; they make the terminal at stdin the child's own.
-    unsafe {
-        command.pre_exec(|| {
-            if libc::setsid() == -1 || libc::ioctl(0, libc::TIOCSCTTY, 0) == -1 {
-                return Err(std::io::Error::last_os_error());
-            }
-            Ok(())
-        });
-    }
-    let child = command.spawn().expect("it starts");
-    drop(command); // with the child's end of the terminal, so that reading ends
+    let child = start_at(program_side, command);
     let output = child.wait_with_output().expect("it ends");
     let mut shown = Vec::new();
     let _ = terminal.read_to_end(&mut shown); // ends with EIO on Linux: the last writer is gone
@@ -53,6 +44,72 @@ fn a_prompt_reaches_the_controlling_terminal_too_when_stderr_is_none() {
         stdout.contains("ExecCredential") && !stdout.contains("devicelogin"),
         "{stdout}"
     );
+}
+
+/// A terminal's own line editor takes 4,095 bytes on Linux and 1,024 on macOS, fewer than some authorization codes have.
+#[test]
+fn a_long_address_can_be_pasted_and_the_terminal_is_left_as_it_was() {
+    let entra = FakeEntra::start();
+    let (mut terminal, program_side) = open_terminal();
+    let kept_open = program_side.try_clone().expect("a copy"); // else its state goes with the program
+    let before = modes_of(&kept_open);
+    let kubelogin = interactive(&entra);
+    let mut command = kubelogin.command();
+    command.stderr(Stdio::piped());
+    let mut child = start_at(program_side, command);
+    let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut lines = stderr.lines().map(|line| line.expect("UTF-8"));
+    let address = lines.find(|line| line.contains("/oauth2/v2.0/authorize"));
+    let prompt = lines.next().expect("what to paste");
+    assert!(prompt.contains("paste the address"), "{prompt}");
+    assert_ne!(modes_of(&kept_open), before);
+    let landed = visit(&entra, &address.expect("an address"));
+    let landed = landed.headers()["location"].to_str().expect("text");
+    let padding = "x".repeat(5000);
+    let typo = "oops\u{15}"; // Ctrl-U
+    writeln!(terminal, "{typo}{landed}&padding={padding}\u{7f}").expect("pasted");
+    let output = child.wait_with_output().expect("it ends");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(stdout.contains("ExecCredential"), "{stdout}");
+    assert_eq!(modes_of(&kept_open), before);
+}
+
+#[test]
+fn ctrl_c_leaves_the_terminal_as_it_was() {
+    let entra = FakeEntra::start();
+    let (mut terminal, program_side) = open_terminal();
+    let kept_open = program_side.try_clone().expect("a copy");
+    let before = modes_of(&kept_open);
+    let kubelogin = interactive(&entra);
+    let mut command = kubelogin.command();
+    command.stderr(Stdio::piped());
+    let mut child = start_at(program_side, command);
+    let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut lines = stderr.lines().map(|line| line.expect("UTF-8"));
+    lines.find(|line| line.contains("paste the address"));
+    terminal.write_all(b"\x03").expect("typed");
+    assert_eq!(child.wait().expect("it ends").signal(), Some(libc::SIGINT));
+    assert_eq!(modes_of(&kept_open), before);
+}
+
+fn modes_of(terminal: &OwnedFd) -> LocalModes {
+    tcgetattr(terminal).expect("a terminal").local_modes
+}
+
+/// Starts a program with this terminal as its own.
+fn start_at(terminal: OwnedFd, mut command: Command) -> Child {
+    command.stdin(terminal).stdout(Stdio::piped());
+    // SAFETY: both calls are async-signal-safe; they make the terminal at stdin the child's own.
+    unsafe {
+        command.pre_exec(|| {
+            if libc::setsid() == -1 || libc::ioctl(0, libc::TIOCSCTTY, 0) == -1 {
+                return Err(std::io::Error::last_os_error());
+            }
+            Ok(())
+        });
+    }
+    // The command goes, and with it our copy of the child's end, so that reading ends.
+    command.spawn().expect("it starts")
 }
 
 /// The two ends of a pseudo terminal: the person's and the program's.

@@ -12,8 +12,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oauth2::url::form_urlencoded;
 
 use super::*;
-use crate::env::Env;
-use crate::flag::{Flag, FlagValues};
+use crate::flag::Flag;
+use crate::login::tests::{CLIENT, options};
 use crate::system::fake::FakeSystem;
 
 const TOKEN: &str =
@@ -21,18 +21,7 @@ const TOKEN: &str =
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn interactive(flags: &[(Flag, &str)]) -> Result<Interactive, Error> {
-    let mut typed = FlagValues::new();
-    let needed = [
-        (Flag::Login, "interactive"),
-        (Flag::ServerId, "srv"),
-        (Flag::ClientId, "app"),
-        (Flag::TenantId, "ten"),
-    ];
-    for (flag, value) in needed.iter().chain(flags) {
-        typed.set(*flag, *value);
-    }
-    let (options, _) = Options::resolve(&typed, &Env::of(&[])).expect("options");
-    Interactive::new(&options)
+    Interactive::new(&options("interactive", &[&CLIENT, flags].concat(), &[]))
 }
 
 const UNBOUNDED: Timeout = Timeout {
@@ -519,13 +508,10 @@ fn nobody_coming_is_an_error_after_the_given_time() {
     let error = login
         .acquire(&Scope::of_server("srv"), timeout, &FakeSystem::new([]))
         .expect_err("nobody came");
-    assert!(error.to_string().contains("nobody signed in"), "{error}");
+    let says = "nobody signed in with the browser within 20ms";
+    assert!(error.to_string().contains(says), "{error}");
     assert!(error.to_string().contains("--timeout"), "{error}");
-    assert!(
-        unanswered(PATIENCE, UNBOUNDED)
-            .to_string()
-            .contains("300 seconds")
-    );
+    assert!(unanswered(PATIENCE, UNBOUNDED).to_string().contains("300s"));
 }
 
 #[test]
