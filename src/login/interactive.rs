@@ -93,11 +93,10 @@ impl Login for Interactive {
             system,
         )?;
 
-        let patience = match timeout.is_given {
-            true => network.remaining(system),
-            false => PATIENCE,
+        let (end, patience) = match timeout.is_given {
+            true => (network, timeout.duration),
+            false => (Deadline::after(system, PATIENCE), PATIENCE),
         };
-        let end = Deadline::after(system, patience);
         let answer = first_of_ours(&answers, &state, end, system)
             .ok_or_else(|| unanswered(patience, timeout))?;
         let result = code(&answer).and_then(|code| {
@@ -203,10 +202,7 @@ fn code(answer: &Answer) -> Result<Secret, Error> {
 }
 
 fn unanswered(patience: Duration, timeout: Timeout) -> Error {
-    let what = format!(
-        "nobody signed in with the browser within {} seconds",
-        patience.as_secs_f64().round()
-    );
+    let what = format!("nobody signed in with the browser within {patience:?}");
     Error::refused("", what).remedy(match timeout.is_given {
         true => {
             "Run the command again; a longer --timeout (or none: then 5 minutes) gives more time."
