@@ -172,6 +172,45 @@ impl Client {
 }
 
 impl Grant<'_> {
+    /// Adds the form fields that give it.
+    fn add_to(&self, form: &mut form_urlencoded::Serializer<String>, version: Version) {
+        match self {
+            Self::AuthorizationCode {
+                code,
+                code_verifier,
+                redirect_uri,
+            } => {
+                form.append_pair("grant_type", "authorization_code");
+                form.append_pair("code", code.expose());
+                form.append_pair("code_verifier", code_verifier.expose());
+                form.append_pair("redirect_uri", redirect_uri);
+            }
+            Self::ClientCredentials => {
+                form.append_pair("grant_type", "client_credentials");
+            }
+            Self::DeviceCode(device_code) => {
+                let (grant_type, field) = match version {
+                    Version::V1 => ("device_code", "code"),
+                    Version::V2 => (
+                        "urn:ietf:params:oauth:grant-type:device_code",
+                        "device_code",
+                    ),
+                };
+                form.append_pair("grant_type", grant_type);
+                form.append_pair(field, device_code.expose());
+            }
+            Self::Password { username, password } => {
+                form.append_pair("grant_type", "password");
+                form.append_pair("username", username);
+                form.append_pair("password", password.expose());
+            }
+            Self::RefreshToken(refresh_token) => {
+                form.append_pair("grant_type", "refresh_token");
+                form.append_pair("refresh_token", refresh_token.expose());
+            }
+        }
+    }
+
     /// What of it must not be shown.
     fn secrets(&self) -> Vec<&Secret> {
         match self {
@@ -197,41 +236,7 @@ impl Exchange<'_> {
         for (name, value) in &proof {
             form.append_pair(name, value.expose());
         }
-        match grant {
-            Grant::AuthorizationCode {
-                code,
-                code_verifier,
-                redirect_uri,
-            } => {
-                form.append_pair("grant_type", "authorization_code");
-                form.append_pair("code", code.expose());
-                form.append_pair("code_verifier", code_verifier.expose());
-                form.append_pair("redirect_uri", redirect_uri);
-            }
-            Grant::ClientCredentials => {
-                form.append_pair("grant_type", "client_credentials");
-            }
-            Grant::DeviceCode(device_code) => {
-                let (grant_type, field) = match self.client.version {
-                    Version::V1 => ("device_code", "code"),
-                    Version::V2 => (
-                        "urn:ietf:params:oauth:grant-type:device_code",
-                        "device_code",
-                    ),
-                };
-                form.append_pair("grant_type", grant_type);
-                form.append_pair(field, device_code.expose());
-            }
-            Grant::Password { username, password } => {
-                form.append_pair("grant_type", "password");
-                form.append_pair("username", username);
-                form.append_pair("password", password.expose());
-            }
-            Grant::RefreshToken(refresh_token) => {
-                form.append_pair("grant_type", "refresh_token");
-                form.append_pair("refresh_token", refresh_token.expose());
-            }
-        }
+        grant.add_to(&mut form, self.client.version);
         let (name, value) = self.asked(scope);
         form.append_pair(name, &value);
         if let Some(confirmation) = scope.confirmation() {

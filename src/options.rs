@@ -318,8 +318,7 @@ impl Options {
         let cloud = values
             .text(Flag::Environment)
             .map_or(Ok(Cloud::Public), Cloud::from_name)?;
-        let server_id = text(Flag::ServerId).filter(|id| !id.trim_matches(['/', ' ']).is_empty());
-        let server_id = server_id.ok_or_else(|| missing(Flag::ServerId, login))?;
+        let server_id = server_id(&values, login)?;
         let options = Self {
             login,
             server_id,
@@ -510,6 +509,14 @@ fn pop_claims(values: &FlagValues, login: LoginMode) -> Result<Option<pop::Claim
         );
     }
     Ok(Some(claims))
+}
+
+/// The server application; slashes alone name none.
+fn server_id(values: &FlagValues, login: LoginMode) -> Result<String, Error> {
+    let id = values.text(Flag::ServerId);
+    let id = id.filter(|id| !id.trim_matches(['/', ' ']).is_empty());
+    id.map(str::to_owned)
+        .ok_or_else(|| missing(Flag::ServerId, login))
 }
 
 /// How long a login may take by `values`.
