@@ -301,10 +301,8 @@ pub fn merge_environment(typed: &FlagValues, env: &Env) -> Merged {
 impl Options {
     /// Merges and checks; the checks stand in the original's order.
     pub fn resolve(typed: &FlagValues, env: &Env) -> Result<(Self, Vec<String>), Error> {
-        let Merged {
-            values,
-            mut notices,
-        } = merge_environment(typed, env);
+        let merged = merge_environment(typed, env);
+        let (values, mut notices) = (merged.values, merged.notices);
         let text = |flag: Flag| values.text(flag).map(str::to_owned);
 
         let login = login_mode(&values)?;
