@@ -207,7 +207,8 @@ fn azure_arc_s_answer_cannot_make_us_send_another_file() {
         .env("IMDS_ENDPOINT", host.url());
     let error = arc.run().error();
     assert!(
-        error.contains("is not in /var/opt/azcmagent/tokens"),
+        error.contains("Azure Arc: it names the key file")
+            && error.contains("is not in /var/opt/azcmagent/tokens"),
         "{error}"
     );
     assert_eq!(host.requests().len(), 1);

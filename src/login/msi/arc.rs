@@ -34,7 +34,7 @@ pub fn send(
     let path = path.ok_or_else(|| {
         Error::refused(
             "",
-            "Azure Arc answered 401 without naming the file that proves who we are",
+            "it answered 401 without naming the file that proves who we are",
         )
         .remedy("Check the agent with azcmagent check, and update it.")
     })?;
@@ -49,7 +49,7 @@ pub fn send(
 /// Whoever answers in the agent's place must not get any other file of ours.
 fn read_key(path: &Path, folder: &Path) -> Result<Secret, Error> {
     let wrong = |why: &str| {
-        Error::refused("", format!("Azure Arc names the key file {path:?}, which {why}")).remedy(
+        Error::refused("", format!("it names the key file {path:?}, which {why}")).remedy(
             "Something else than Azure Arc's agent may have answered: check IDENTITY_ENDPOINT and azcmagent check.",
         )
     };
@@ -79,7 +79,7 @@ fn read_key(path: &Path, folder: &Path) -> Result<Secret, Error> {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
-    Error::input(format!("Azure Arc's key file {} cannot be read: {error}", path.display())).remedy(
+    Error::input(format!("its key file {} cannot be read: {error}", path.display())).remedy(
         "Only members of the group himds (on Windows: Hybrid agent extension applications, or administrators) may have the machine's tokens: join it.",
     )
 }
