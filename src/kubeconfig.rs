@@ -37,6 +37,11 @@ impl User<'_, '_> {
     pub fn block(&self) -> Range<usize> {
         self.value.range()
     }
+
+    /// True if it is written in brackets, as JSON is.
+    pub fn is_flow(&self) -> bool {
+        !is_block(self.value)
+    }
 }
 
 /// How a user proves who they are.
@@ -62,6 +67,13 @@ pub struct Exec<'n, 't> {
     pub has_install_hint: bool,
     map: &'n Node<'t>,
     pairs: &'n [Pair<'t>],
+}
+
+impl Exec<'_, '_> {
+    /// True if it is written in brackets, as JSON is.
+    pub fn is_flow(&self) -> bool {
+        !is_block(self.map)
+    }
 }
 
 /// A context: its name and its user's, if it has one.

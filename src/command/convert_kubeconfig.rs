@@ -229,6 +229,13 @@ impl<'a> Conversion<'a> {
                 kubeconfig.error_at_user(user, what).remedy(remedy)
             })?;
             self.warn(&new, plan);
+            let is_flow = match credentials {
+                AzureCredentials::AuthProvider(_) => user.is_flow(),
+                AzureCredentials::Exec(exec) => exec.is_flow(),
+            };
+            if is_flow && new.note.is_some() {
+                plan.warn(format!("Warning: JSON has no comments to keep the flags in that --login {} has no place for: type them again for another login mode", self.wanted.mode));
+            }
             let changed = match credentials {
                 AzureCredentials::AuthProvider(provider) => {
                     edit.replace(user, provider, &new).map(|()| true)
@@ -329,11 +336,6 @@ impl<'a> Conversion<'a> {
         plan: &Plan,
         out: &mut dyn Write,
     ) -> Result<(), Error> {
-        let is_secret_flag = |word: &str| {
-            Flag::ALL.iter().any(|definition| {
-                matches!(definition.takes, Takes::Secret(_)) && word == definition.flag.typed()
-            })
-        };
         for change in &plan.changes {
             let file = &files[change.file];
             let name = file.path.display().to_string();
@@ -341,7 +343,7 @@ impl<'a> Conversion<'a> {
                 Kubeconfig::parse(&name, &file.text)?,
                 Kubeconfig::parse(&name, &change.text)?,
             );
-            let diff = diff::unified(&name, &old, &new, &change.cuts, &is_secret_flag);
+            let diff = diff::unified(&name, &old, &new, &change.cuts);
             out.write_all(diff.as_bytes())
                 .map_err(|error| Error::outside(format!("stdout could not be written: {error}")))?;
         }

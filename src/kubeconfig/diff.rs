@@ -10,18 +10,9 @@ use super::tree::{Node, Pair, Tree, Value};
 /// Lines shown around a change.
 const CONTEXT: usize = 3;
 
-/// The diff of `cuts` made in `old`, which gave `new`. `is_secret_flag` knows the arguments that a secret follows.
-pub fn unified(
-    file: &str,
-    old: &Kubeconfig,
-    new: &Kubeconfig,
-    cuts: &[Cut],
-    is_secret_flag: &dyn Fn(&str) -> bool,
-) -> String {
-    let (old, new) = (
-        Lines::of(old, is_secret_flag),
-        Lines::of(new, is_secret_flag),
-    );
+/// The diff of `cuts` made in `old`, which gave `new`.
+pub fn unified(file: &str, old: &Kubeconfig, new: &Kubeconfig, cuts: &[Cut]) -> String {
+    let (old, new) = (Lines::of(old), Lines::of(new));
     let mut out = format!("--- {file}\n+++ {file}\n");
     for hunk in hunks(&changes(&old, &new, cuts), old.count()) {
         hunk.print(&old, &new, &mut out);
@@ -38,7 +29,7 @@ struct Lines<'t> {
 }
 
 impl<'t> Lines<'t> {
-    fn of(kubeconfig: &Kubeconfig<'t>, is_secret_flag: &dyn Fn(&str) -> bool) -> Self {
+    fn of(kubeconfig: &Kubeconfig<'t>) -> Self {
         let tree = kubeconfig.tree();
         let text = tree.text();
         let mut starts: Vec<usize> = std::iter::once(0)
@@ -50,7 +41,7 @@ impl<'t> Lines<'t> {
         Self {
             text,
             starts,
-            secrets: secrets(tree, is_secret_flag),
+            secrets: secrets(tree),
         }
     }
 
@@ -207,8 +198,11 @@ const SECRET_KEYS: &[&str] = &[
 /// Parts of the names of variables that hold secrets.
 const SECRET_NAMES: &[&str] = &["SECRET", "PASSWORD", "TOKEN", "KEY"];
 
-/// The bytes that must not be shown, in order. `is_secret_flag` knows the arguments that a secret follows.
-fn secrets(tree: &Tree, is_secret_flag: &dyn Fn(&str) -> bool) -> Vec<Range<usize>> {
+/// What the flags end in that a secret follows, ours and those of other tools.
+const SECRET_FLAGS: &[&str] = &["secret", "password", "token", "key"];
+
+/// The bytes that must not be shown, in order.
+fn secrets(tree: &Tree) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut to_visit: Vec<&Node> = tree.documents().iter().collect();
     while let Some(node) = to_visit.pop() {
@@ -217,24 +211,25 @@ fn secrets(tree: &Tree, is_secret_flag: &dyn Fn(&str) -> bool) -> Vec<Range<usiz
                 found.extend(
                     pairs
                         .iter()
-                        .filter(|pair| is_secret(pair, pairs))
-                        .map(|pair| pair.value.range()),
+                        .filter(|pair| is_secret(tree, pair, pairs))
+                        .map(|pair| tree.resolve(&pair.value).range()),
                 );
                 to_visit.extend(pairs.iter().map(|pair| &pair.value));
             }
             Value::List(_, items) => {
-                found.extend(secret_arguments(items, is_secret_flag));
+                found.extend(secret_arguments(tree, items));
                 to_visit.extend(items);
             }
             Value::Scalar(_) | Value::Alias(_) => {}
         }
     }
     found.sort_by_key(|range| range.start);
+    found.dedup();
     found
 }
 
-fn is_secret(pair: &Pair, pairs: &[Pair]) -> bool {
-    let text = |node: &Node| match &node.value {
+fn is_secret(tree: &Tree, pair: &Pair, pairs: &[Pair]) -> bool {
+    let text = |node: &Node| match &tree.resolve(node).value {
         Value::Scalar(scalar) => Some(scalar.text.to_ascii_uppercase()),
         _ => None,
     };
@@ -252,10 +247,15 @@ fn is_secret(pair: &Pair, pairs: &[Pair]) -> bool {
                 .any(|secret| key.eq_ignore_ascii_case(secret)))
 }
 
-fn secret_arguments(items: &[Node], is_secret_flag: &dyn Fn(&str) -> bool) -> Vec<Range<usize>> {
+fn is_secret_flag(word: &str) -> bool {
+    word.starts_with("--") && SECRET_FLAGS.iter().any(|end| word.ends_with(end))
+}
+
+fn secret_arguments(tree: &Tree, items: &[Node]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut follows = false;
     for item in items {
+        let item = tree.resolve(item);
         let Value::Scalar(scalar) = &item.value else {
             continue;
         };

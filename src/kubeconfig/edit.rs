@@ -67,6 +67,13 @@ impl<'n, 't> Edit<'n, 't> {
         new: &NewExec,
     ) -> Result<(), Error> {
         self.check_own(user, &old.pair.value, old.pair)?;
+        let tree = &self.kubeconfig.tree;
+        let null = tree.pair(self.kubeconfig.map(user.value, "user")?, "exec")?;
+        if let Some(pair) = null {
+            return Err(tree
+                .error(pair.key.start(), "there is an exec already, which is null")
+                .remedy("Remove that line, then convert again."));
+        }
         let mut env = New::Null;
         if !new.env.is_empty() {
             env = New::List {

@@ -57,6 +57,10 @@ pub fn paths(flag: Option<&str>, env: &Env) -> Result<Vec<PathBuf>, Error> {
     if !paths.is_empty() {
         return Ok(paths);
     }
+    if env.get(env::KUBECONFIG).is_some() {
+        return Err(Error::input("KUBECONFIG names no file, only separators")
+            .remedy("Name one in it, give --kubeconfig FILE, or unset it."));
+    }
     let home = env.home().ok_or_else(|| {
         Error::input("there is no home folder to find .kube/config in")
             .remedy("Give --kubeconfig FILE, or set KUBECONFIG or HOME.")
@@ -268,7 +272,7 @@ impl Draft {
     fn write(target: &Path, text: &str) -> Result<Self, Error> {
         let failed = |error: io::Error| {
             Error::input(format!("{} cannot be replaced: {error}", target.display())).remedy(
-                "Nothing was changed. The folder must be writable and the disk must have room.",
+                "Nothing was changed. The file must be yours, its folder writable, and the disk must have room.",
             )
         };
         let metadata = fs::metadata(target).map_err(failed)?;

@@ -17,20 +17,14 @@ pub struct Cut {
 pub struct Splice<'a, 't> {
     tree: &'a Tree<'t>,
     indentation: Indentation,
-    /// The line end of a file that has no line feed.
-    old_eol: Option<&'static str>,
     cuts: Vec<Cut>,
 }
 
 impl<'a, 't> Splice<'a, 't> {
     pub fn new(tree: &'a Tree<'t>, indentation: Indentation) -> Self {
-        let text = tree.text();
-        let old_eol = if text.contains('\r') { "\r" } else { "\n" };
-        let old_eol = (!text.contains('\n')).then_some(old_eol);
         Self {
             tree,
             indentation,
-            old_eol,
             cuts: Vec::new(),
         }
     }
@@ -216,20 +210,16 @@ impl<'a, 't> Splice<'a, 't> {
         super::tree::column(self.text(), at)
     }
 
-    /// What the lines around `at` end with.
+    /// What the line of `at` ends with; the last line takes it from the one above.
     fn end_of_line(&self, at: usize) -> &'static str {
-        if let Some(eol) = self.old_eol {
-            return eol;
-        }
         let text = self.text();
-        let newline = text[at..]
-            .find('\n')
-            .map(|after| at + after)
-            .or_else(|| text[..at].rfind('\n'));
-        if newline.is_some_and(|newline| text[..newline].ends_with('\r')) {
-            "\r\n"
-        } else {
-            "\n"
+        let end = text[at..].find(['\n', '\r']).map(|after| at + after);
+        let end = end.or_else(|| text[..at].rfind(['\n', '\r']));
+        match end.map(|end| (&text[..end], &text[end..])) {
+            Some((_, rest)) if rest.starts_with("\r\n") => "\r\n",
+            Some((line, rest)) if rest.starts_with('\n') && line.ends_with('\r') => "\r\n",
+            Some((_, rest)) if rest.starts_with('\r') => "\r",
+            _ => "\n",
         }
     }
 
@@ -290,7 +280,7 @@ pub fn used_elsewhere(tree: &Tree, anchor_at: usize, alias_at: usize) -> Error {
     .remedy("Write the value out where the alias is, then convert again.")
 }
 
-/// The comment of ours that stands between a key and its value.
+/// The comment of ours that stands between a key and its value, in a line of its own.
 pub fn note<'t>(tree: &Tree<'t>, pair: &Pair) -> Option<&'t str> {
     let at = note_at(tree.text(), pair)? + NOTE.len();
     tree.text()[at..]
@@ -301,7 +291,10 @@ pub fn note<'t>(tree: &Tree<'t>, pair: &Pair) -> Option<&'t str> {
 
 fn note_at(text: &str, pair: &Pair) -> Option<usize> {
     let between = text.get(pair.key.end()..pair.value.start())?;
-    between.find(NOTE).map(|at| pair.key.end() + at)
+    let mut places = between
+        .match_indices(NOTE)
+        .map(|(at, _)| pair.key.end() + at);
+    places.find(|at| lead(text, *at).is_some())
 }
 
 /// The text with its replacements made.
@@ -331,15 +324,18 @@ fn lead(text: &str, at: usize) -> Option<&str> {
 
 /// What one level of indentation is made of: the difference to the nearest line above that is less indented.
 fn unit<'t>(text: &'t str, at: usize, lead: &'t str) -> &'t str {
+    // Nothing is less indented than that; to look for it in a big file takes its time.
+    if lead.is_empty() {
+        return "  ";
+    }
     let above = &text[..at - lead.len()];
-    let outer = above.lines().rev().find_map(|line| {
+    let outer = above.rsplit(['\n', '\r']).find_map(|line| {
         let outer = &line[..line.len() - line.trim_start().len()];
         (outer.len() < lead.len() && lead.starts_with(outer) && !line.trim().is_empty())
             .then_some(outer)
     });
     match outer {
         Some(outer) => &lead[outer.len()..],
-        None if lead.is_empty() => "  ",
         None => lead,
     }
 }

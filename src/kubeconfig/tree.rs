@@ -237,10 +237,13 @@ impl<'t> Tree<'t> {
 
 /// Line and column of a byte, both counted from 1, the column in characters.
 pub fn line_and_column(text: &str, at: usize) -> (usize, usize) {
-    let lines = text.as_bytes()[..at]
-        .iter()
-        .filter(|byte| **byte == b'\n')
-        .count();
+    let bytes = text.as_bytes();
+    let ends_line = |(index, byte): &(usize, &u8)| match byte {
+        b'\n' => true,
+        b'\r' => bytes.get(index + 1) != Some(&b'\n'),
+        _ => false,
+    };
+    let lines = bytes[..at].iter().enumerate().filter(ends_line).count();
     (lines + 1, column(text, at) + 1)
 }
 
@@ -546,5 +549,6 @@ mod tests {
     fn columns_are_counted_in_characters_without_the_byte_order_mark() {
         assert_eq!(line_and_column("\u{feff}é: b", "\u{feff}é: ".len()), (1, 4));
         assert_eq!(line_and_column("a\r\nbc", 4), (2, 2));
+        assert_eq!(line_and_column("a\rb\rc", 4), (3, 1));
     }
 }

@@ -134,6 +134,24 @@ fn what_is_no_file_to_convert_is_named_and_nothing_is_made() {
         .expect("the file");
     file.set_len(100 * 1024 * 1024).expect("a sparse file");
     assert!(convert(&path).run().error().contains("larger than 64 MiB"));
+    #[cfg(unix)]
+    {
+        // Unreadable for everybody, root too.
+        let around = room.path().join("around");
+        std::os::unix::fs::symlink("around", &around).expect("a link");
+        assert!(
+            convert(&around)
+                .run()
+                .error()
+                .contains("around cannot be read")
+        );
+    }
+    let separators = Kubelogin::new().args(["convert-kubeconfig"]).env(
+        "KUBECONFIG",
+        std::env::join_paths(["", ""]).expect("a list"),
+    );
+    let path = at_home(&separators, &legacy_kubeconfig(1));
+    assert!(refused(&separators, &path).contains("KUBECONFIG names no file"));
     let empty = room.file("empty", "");
     let (text, told) = converted(&convert(&empty), &empty);
     assert_eq!(text, "");

@@ -624,6 +624,7 @@ fn what_cannot_be_edited_alone_is_refused() {
             "users:\n- name: a\n  user:\n    exec: {{command: kubelogin, args: &args {AZ_EXEC}}}\nx: *args\n"
         ),
         format!("users:\n- &a\n  name: a\n  user:\n    exec: {login}\nx: *a\n"),
+        "users:\n- name: a\n  user:\n    auth-provider: {name: azure, config: {apiserver-id: s, client-id: c, tenant-id: t}}\n    exec: null\n".into(),
         format!("users: &all\n- name: a\n  user:\n    exec: {login}\nx: *all\n"),
         format!(
             "users:\n- name: a\n  user:\n    exec: {{command: kubelogin, args: {AZ_EXEC}, args: []}}\n"
@@ -637,6 +638,87 @@ fn what_cannot_be_edited_alone_is_refused() {
             "the way out is missing: {text}: {error}"
         );
     }
+}
+
+#[test]
+fn ids_that_json_has_no_comment_for_are_warned_of() {
+    let json = format!(
+        "{{\"users\": [{{\"name\": \"a\", \"user\": {{\"exec\": {{\"command\": \"kubelogin\", \"args\": {}}}}}}}]}}",
+        serde_json::json!([
+            "get-token",
+            "--server-id",
+            "s",
+            "--client-id",
+            "c",
+            "-t",
+            "t"
+        ])
+    );
+    let (texts, plan) = convert_files(&[&json], &["-l", "azurecli"]).expect("converted");
+    assert!(
+        plan.warnings[0].contains("type them again"),
+        "{:?}",
+        plan.warnings
+    );
+    let (_, again) = convert_files(&[&texts[0]], &["-l", "azurecli"]).expect("converted");
+    assert_eq!(again.changes.len() + again.warnings.len(), 0);
+    let (_, block) = convert_files(&[&exec_user(AZ_EXEC)], &["-l", "azurecli"]).expect("converted");
+    assert_eq!(block.warnings, [""; 0]);
+}
+
+#[test]
+fn a_comment_of_ours_that_somebody_moved_does_not_count() {
+    let moved = "exec:\n      command: kubelogin\n      args: # kubelogin keeps for other login modes: [\"--login\", \"spn\", \"--client-id\", \"x\"]\n      - get-token\n      - --server-id\n      - s\n      - --client-id\n      - c\n      - -t\n      - t\n";
+    let azurecli = convert(&format!("{HEAD}    {moved}"), &["-l", "azurecli"]);
+    let spn = convert(&azurecli, &["-l", "spn"]);
+    let expected = "get-token --login spn --server-id s --client-id c --tenant-id t";
+    assert_eq!(args_of(&spn)[0].join(" "), expected, "{azurecli}");
+}
+
+#[test]
+fn lines_end_as_those_around_them() {
+    for eol in ["\n", "\r\n", "\r"] {
+        // One other line end, above or below, does not count.
+        for (before, after) in [("#\n", ""), ("#\r\n", ""), ("#\r", ""), ("", "#\n")] {
+            let text = format!("{before}{}{after}", exec_user(AZ_EXEC).replace('\n', eol));
+            let converted = convert(&text, &["-l", "spn"]);
+            let ours = &converted[before.len()..converted.len() - after.len()];
+            let others = ours.replace(eol, "");
+            assert!(!others.contains(['\n', '\r']), "{text:?} => {converted:?}");
+        }
+    }
+}
+
+#[test]
+fn json_without_indentation_is_converted() {
+    let text = "{\n\"users\": [\n{\n\"name\": \"a\",\n\"user\": {\n\"exec\": {\n\"command\": \"kubelogin\",\n\"args\": [\"get-token\", \"--server-id\", \"s\"]\n}\n}\n}\n]\n}\n";
+    let converted = convert(text, &["-l", "azurecli"]);
+    let value: serde_json::Value = serde_json::from_str(&converted).expect("JSON");
+    assert_eq!(value["users"][0]["user"]["exec"]["args"][2], "azurecli");
+}
+
+#[test]
+fn a_diff_shows_no_secret_of_ours_or_of_another_tool() {
+    let secret_flags = Flag::ALL
+        .iter()
+        .filter(|definition| matches!(definition.takes, Takes::Secret(_)));
+    let mut args = vec!["get-token".to_owned(), "--server-id".into(), "s".into()];
+    for definition in secret_flags {
+        args.extend([definition.flag.typed(), "hunter2".into()]);
+        args.push(format!("{}=hunter2", definition.flag.typed()));
+    }
+    let args = serde_json::Value::from(args);
+    let text = format!(
+        "x: &x hunter2\nusers:\n- name: a\n  user:\n    token: *x\n    exec: {{command: kubelogin, args: {args}}}\n- name: b\n  user:\n    exec:\n      args:\n      - --oidc-client-secret=hunter2\n      - --token\n      - hunter2\n"
+    );
+    let (texts, plan) = convert_files(&[&text], &["-l", "azurecli"]).expect("converted");
+    let parsed = |text| Kubeconfig::parse("config", text).expect("parsed");
+    let cuts = &plan.changes[0].cuts;
+    let diff = diff::unified("config", &parsed(&text), &parsed(&texts[0]), cuts);
+    assert!(
+        diff.contains("[secret]") && !diff.contains("hunter2"),
+        "{diff}"
+    );
 }
 
 #[test]
