@@ -367,14 +367,15 @@ impl OldArgs {
 
     /// The flags and `-v`, if it is there. A word or flag that is not known is an error: it must not get lost.
     pub fn parse(&mut self, args: &[&str]) -> Result<(FlagValues, Option<i64>), Error> {
-        // convert-kubeconfig in a kubeconfig is a mistake that this very command cures.
-        let flags = args
-            .strip_prefix(&[GET_TOKEN])
-            .or(args.strip_prefix(&[CONVERT_KUBECONFIG]))
-            .unwrap_or(args);
+        // convert-kubeconfig in a kubeconfig is a mistake that this very command cures. Flags may stand before either.
+        let command = args
+            .iter()
+            .position(|arg| [GET_TOKEN, CONVERT_KUBECONFIG].contains(arg));
+        let flags = args.iter().enumerate();
+        let flags = flags.filter(|(at, _)| Some(*at) != command);
         let matches = self
             .0
-            .try_get_matches_from_mut(flags)
+            .try_get_matches_from_mut(flags.map(|(_, arg)| arg))
             .map_err(|error| usage_error(&error))?;
         Ok((flag_values(&matches), matches.get_one(VERBOSITY).copied()))
     }

@@ -24,13 +24,16 @@ pub fn script(shell: Shell) -> &'static str {
 const BASH: &str = r#"# source <(kubelogin completion bash)
 _kubelogin() {
     local line=${COMP_LINE:0:COMP_POINT} cur=${COMP_WORDS[COMP_CWORD]} candidate
-    local word=${line##*[[:space:]]}
     # Bash sees words within a word: it breaks them at = and :
     case $cur in [=:]) cur= ;; esac
-    local before=${word%"$cur"}
+    local before=${line%"$cur"}
+    before=${before##*[[:space:]]}
     COMPREPLY=()
     while IFS=$'\t' read -r candidate _; do
-        COMPREPLY+=("$(printf %q "${candidate#"$before"}")")
+        candidate=${candidate#"$before"}
+        # Within quotes that are open bash takes the word as it is, and closes them.
+        [[ $cur == [\"\']* ]] || candidate=$(printf %q "$candidate")
+        COMPREPLY+=("$candidate")
     done < <(kubelogin __complete "$line" 2>/dev/null)
 }
 complete -o default -F _kubelogin kubelogin
@@ -94,12 +97,9 @@ pub fn complete(line: &str, env: &Env, out: &mut dyn Write) -> Result<(), Error>
 }
 
 fn candidates(line: &str, env: &Env) -> Vec<Candidate> {
-    let mut words: Vec<&str> = line.split_whitespace().skip(1).collect();
-    let last = if line.ends_with(char::is_whitespace) {
-        ""
-    } else {
-        words.pop().unwrap_or_default()
-    };
+    let words = shell_words(line);
+    let mut words: Vec<&str> = words.iter().map(String::as_str).skip(1).collect();
+    let last = words.pop().unwrap_or_default();
     let command = words.iter().find(|word| cli::is_command(word)).copied();
     // A value: behind its flag, or joined to it.
     if let Some((flag, _)) = last.split_once('=').filter(|_| last.starts_with('-')) {
@@ -124,6 +124,32 @@ fn candidates(line: &str, env: &Env) -> Vec<Candidate> {
         Some(_) if last.is_empty() => fitting(cli::flags(command), last),
         Some(_) => Vec::new(),
     }
+}
+
+/// The words of a line without their quotes and backslashes, the one that is being typed last; it may be empty.
+fn shell_words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut quote = None;
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (Some(open), _) if c == open => quote = None,
+            (None, '"' | '\'') => quote = Some(c),
+            // Before a letter it is no escape but part of a path on Windows.
+            (None | Some('"'), '\\') => {
+                word.push(chars.next_if(|c| !c.is_alphanumeric()).unwrap_or(c));
+            }
+            (None, _) if c.is_whitespace() => {
+                if !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+            }
+            _ => word.push(c),
+        }
+    }
+    words.push(word);
+    words
 }
 
 fn fitting(candidates: impl IntoIterator<Item = Candidate>, start: &str) -> Vec<Candidate> {
@@ -212,6 +238,21 @@ mod tests {
         // File names are left to the shell.
         assert_eq!(words("kubelogin get-token --client-certificate "), [""; 0]);
         assert_eq!(words("kubelogin get-token x"), [""; 0]);
+    }
+
+    #[test]
+    fn words_are_what_the_shell_makes_of_them() {
+        for (line, words) in [
+            ("a  b", &["a", "b"][..]),
+            ("a b ", &["a", "b", ""]),
+            (r#"a "b c" 'd"e' f\ g"#, &["a", "b c", "d\"e", "f g"]),
+            (r#"a "b c"#, &["a", "b c"]),
+            ("a 'b ", &["a", "b "]),
+            (r"a it\'s \(", &["a", "it's", "("]),
+            (r"a C:\b", &["a", r"C:\b"]),
+        ] {
+            assert_eq!(shell_words(line), words, "{line}");
+        }
     }
 
     #[test]

@@ -271,10 +271,10 @@ impl<'a> Conversion<'a> {
             .position(|arg| *arg == Flag::Environment.typed());
         let environment = environment.and_then(|at| new.args.get(at + 1));
         if let Some(Err(error)) = environment.map(|name| Cloud::from_name(name)) {
-            plan.warn(format!(
-                "Warning: get-token will fail: {}",
-                one_line(&error.to_string())
-            ));
+            let (what, remedy) = error.parts();
+            plan.warn(one_line(&format!(
+                "Warning: get-token will fail: {what}. {remedy}"
+            )));
         }
     }
 

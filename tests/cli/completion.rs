@@ -94,4 +94,12 @@ fn bash_completes_commands_flags_values_and_contexts() {
         offered(&format!("{convert}two"), &[&words[..], &["two"]].concat()),
         [r"two\ words"]
     );
+    for (typed, offer) in [
+        ("'two w", "two words"),
+        ("\"two w", "two words"),
+        (r"two\ w", r"two\ words"),
+    ] {
+        let words = [&words[..], &[typed]].concat();
+        assert_eq!(offered(&format!("{convert}{typed}"), &words), [offer]);
+    }
 }

@@ -16,8 +16,6 @@ enum Keep {
     Carry,
     /// Typed, else what was typed for this same login mode before.
     Given,
-    /// As [`Keep::Given`], and it takes the place of the row above, or gives way to it.
-    ElseGiven,
 }
 
 /// The flags of a converted user, in the original's order. `--login`, `--server-id` and `--cache-dir` stand before
@@ -25,7 +23,7 @@ enum Keep {
 #[rustfmt::skip]
 fn plan(mode: LoginMode) -> &'static [(Keep, Flag)] {
     use Flag::*;
-    use Keep::{Carry, ElseGiven, Given, Require};
+    use Keep::{Carry, Given, Require};
     match mode {
         LoginMode::DeviceCode => &[(Require, ClientId), (Require, TenantId), (Carry, Environment), (Carry, Legacy)],
         LoginMode::Interactive => &[
@@ -41,13 +39,28 @@ fn plan(mode: LoginMode) -> &'static [(Keep, Flag)] {
             (Require, ClientId), (Require, TenantId), (Carry, Environment), (Given, Username), (Given, Password),
             (Carry, Legacy), (Carry, PopEnabled), (Carry, PopClaims),
         ],
-        LoginMode::Msi => &[(Given, ClientId), (ElseGiven, IdentityResourceId)],
+        LoginMode::Msi => &[(Given, ClientId), (Given, IdentityResourceId)],
         LoginMode::AzureCli => &[(Given, TenantId), (Given, Subscription)],
         LoginMode::Azd => &[(Given, TenantId)],
         LoginMode::WorkloadIdentity => &[
             (Given, ClientId), (Given, TenantId), (Given, AuthorityHost), (Given, FederatedTokenFile),
         ],
         LoginMode::AzurePipelines => &[(Require, TenantId), (Given, AzurePipelinesServiceConnectionId)],
+    }
+}
+
+/// What, once typed, makes the value that a user has for this flag void: of two ways to sign in the new one counts, and a
+/// password is of its own certificate.
+fn replaced_by(mode: LoginMode, flag: Flag) -> &'static [Flag] {
+    match (mode, flag) {
+        (LoginMode::Msi, Flag::ClientId) => &[Flag::IdentityResourceId],
+        (LoginMode::Msi, Flag::IdentityResourceId) => &[Flag::ClientId],
+        (LoginMode::Spn, Flag::ClientSecret) => &[Flag::ClientCertificate],
+        (LoginMode::Spn, Flag::ClientCertificate) => &[Flag::ClientSecret],
+        (LoginMode::Spn, Flag::ClientCertificatePassword) => {
+            &[Flag::ClientSecret, Flag::ClientCertificate]
+        }
+        _ => &[],
     }
 }
 
@@ -208,7 +221,7 @@ impl Wanted<'_> {
             if typed.is_given(flag) {
                 values.copy(flag, typed);
             } else if let Some(source) = self.source(before, flag, keep)
-                && !self.is_replaced(flag)
+                && !self.is_replaced(flag, source)
             {
                 values.copy(flag, source);
             }
@@ -239,16 +252,13 @@ impl Wanted<'_> {
     }
 
     /// True if another flag that was typed makes what the user has for this one void.
-    fn is_replaced(&self, flag: Flag) -> bool {
+    fn is_replaced(&self, flag: Flag, old: &FlagValues) -> bool {
         let typed = self.typed;
         if flag == Flag::PopClaims && typed.agrees_with(Flag::PopEnabled, "false") {
             return true;
         }
-        plan(self.mode).windows(2).any(|rows| {
-            let ((_, one), (keep, other)) = (rows[0], rows[1]);
-            keep == Keep::ElseGiven
-                && (flag == one && typed.is_given(other) || flag == other && typed.is_given(one))
-        })
+        let mut others = replaced_by(self.mode, flag).iter();
+        others.any(|other| typed.is_given(*other) && !typed.is_same(*other, old))
     }
 
     /// What the new arguments have no place for and another login mode will want again. Never a secret.
@@ -275,10 +285,7 @@ impl Wanted<'_> {
         let general = words.len();
         // A value that counts for the former mode only is not to be found in the new arguments, even if it is there.
         let former_mode = LoginMode::from_word(&before.login);
-        let is_own = |flag| {
-            former_mode
-                .is_some_and(|mode| matches!(keep(mode, flag), Keep::Given | Keep::ElseGiven))
-        };
+        let is_own = |flag| former_mode.is_some_and(|mode| keep(mode, flag) == Keep::Given);
         for flag in
             worth_keeping().filter(|flag| is_own(*flag) || !new.is_same(*flag, &before.values))
         {

@@ -228,6 +228,10 @@ fn every_spelling_of_old_arguments_is_understood_and_the_last_one_counts() {
             " -v 5",
         ),
         (
+            "[-v, '5', --server-id, s, get-token, -t=t, --client-id, c]",
+            " -v 5",
+        ),
+        (
             "[convert-kubeconfig, --server-id, s, -t=t, --client-id, c, -e, AzureChinaCloud]",
             " --environment AzureChinaCloud",
         ),
@@ -336,6 +340,56 @@ fn a_secret_is_written_only_if_its_flag_was_typed_and_with_a_warning() {
         !gone.contains("pass word"),
         "it does not go with another mode, not even in a comment:\n{gone}"
     );
+}
+
+#[test]
+fn a_typed_secret_and_a_typed_certificate_take_each_other_s_place() {
+    let converted = |args: &str, typed: &[&str]| {
+        let text = exec_user(&format!(
+            "[get-token, --login, spn, --server-id, s, --client-id, c, -t, t, {args}]"
+        ));
+        let typed = [&["-l", "spn"], typed].concat();
+        args_of(&convert(&text, &typed))[0][9..].join(" ")
+    };
+    let (secret, certificate) = ("--client-secret, x", "--client-certificate, /p");
+    let with_password = format!("{certificate}, --client-certificate-password, p");
+    assert_eq!(
+        converted(secret, &["--client-certificate", "/new"]),
+        "--client-certificate /new"
+    );
+    for old in [secret, certificate, &with_password] {
+        let typed = ["--client-secret", "new"];
+        assert_eq!(converted(old, &typed), "--client-secret new", "{old}");
+    }
+    let new = "--client-certificate /new";
+    assert_eq!(
+        converted(&with_password, &["--client-certificate", "/new"]),
+        new
+    );
+    for typed in [
+        &["--client-certificate-password", "p"][..],
+        &["--client-certificate", "/p"],
+        &[],
+    ] {
+        assert_eq!(
+            converted(&with_password, typed),
+            "--client-certificate /p --client-certificate-password p",
+            "{typed:?}"
+        );
+    }
+}
+
+#[test]
+fn an_unknown_mode_is_refused_with_the_known_ones() {
+    for (args, env) in [(&["-l", "spm"][..], ""), (&[], "spm")] {
+        let env = Env::of(&[(env::AAD_LOGIN_METHOD, env)]);
+        let error = convert_with(&[&exec_user(AZ_EXEC)], args, &env).err();
+        let error = error.expect("refused").to_string();
+        assert!(
+            error.contains("\"spm\"") && error.contains("azurepipelines"),
+            "{error}"
+        );
+    }
 }
 
 #[test]
