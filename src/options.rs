@@ -98,6 +98,11 @@ impl Storage {
         ("none", Self::None),
     ];
 
+    /// The words of `--token-cache-storage`.
+    pub fn words() -> impl Iterator<Item = &'static str> {
+        Self::WORDS.iter().map(|(word, _)| *word)
+    }
+
     fn from_word(word: &str) -> Result<Self, Error> {
         let known = Self::WORDS.iter().find(|(known, _)| *known == word);
         known.map(|(_, storage)| *storage).ok_or_else(|| {

@@ -10,6 +10,7 @@ use crate::flag::Flag;
 use crate::kubeconfig::Kubeconfig;
 use crate::kubeconfig::file::{self, Found};
 use crate::login_mode::LoginMode;
+use crate::options::Storage;
 
 /// The script for a shell. Without candidates, each completes file names.
 pub fn script(shell: Shell) -> &'static str {
@@ -161,16 +162,16 @@ fn fitting(candidates: impl IntoIterator<Item = Candidate>, start: &str) -> Vec<
 
 /// The values that a flag can have, as far as they can be listed.
 fn values(flag: &str, words: &[&str], env: &Env) -> Vec<String> {
-    let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    let is = |flag: Flag, name| flag.definition().name == name;
     match cli::long_name(flag) {
-        Some(name) if name == Flag::Login.definition().name => LoginMode::ALL
+        Some(name) if is(Flag::Login, name) => LoginMode::ALL
             .iter()
             .map(|mode| mode.word().to_owned())
             .collect(),
-        Some(name) if name == Flag::Environment.definition().name => {
-            Cloud::names().map(str::to_owned).collect()
+        Some(name) if is(Flag::Environment, name) => Cloud::names().map(str::to_owned).collect(),
+        Some(name) if is(Flag::TokenCacheStorage, name) => {
+            Storage::words().map(str::to_owned).collect()
         }
-        Some("token-cache-storage") => owned(&["auto", "keyring", "disk", "none"]),
         Some(cli::CONTEXT) => contexts(words, env),
         _ => Vec::new(),
     }
@@ -184,8 +185,9 @@ fn contexts(words: &[&str], env: &Env) -> Vec<String> {
     let joined = words
         .iter()
         .find_map(|word| word.strip_prefix(&flag)?.strip_prefix('='));
+    let typed = typed.or(joined).map(|path| at_home(path, env));
     let mut names = Vec::new();
-    for path in file::paths(typed.or(joined), env).unwrap_or_default() {
+    for path in file::paths(typed.as_deref(), env).unwrap_or_default() {
         if let Ok(Found::File(file)) = file::read(&path)
             && let Ok(kubeconfig) = Kubeconfig::parse("", &file.text)
             && let Ok(contexts) = kubeconfig.contexts()
@@ -201,8 +203,18 @@ fn contexts(words: &[&str], env: &Env) -> Vec<String> {
     names
 }
 
+/// The path with `~` written out, which the shell has not done yet.
+fn at_home(path: &str, env: &Env) -> String {
+    match (path.strip_prefix("~/"), env.home()) {
+        (Some(rest), Some(home)) => home.join(rest).display().to_string(),
+        _ => path.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn words(line: &str) -> Vec<String> {
@@ -253,6 +265,16 @@ mod tests {
         ] {
             assert_eq!(shell_words(line), words, "{line}");
         }
+    }
+
+    #[test]
+    fn a_kubeconfig_at_home_is_found() {
+        let env = Env::of(&[("HOME", "/home/me")]);
+        assert_eq!(
+            Path::new(&at_home("~/a", &env)),
+            Path::new("/home/me").join("a")
+        );
+        assert_eq!(at_home("~other/a", &env), "~other/a");
     }
 
     #[test]

@@ -423,13 +423,11 @@ fn selected<'n, 't>(
     let mut selected = Vec::new();
     for kubeconfig in kubeconfigs {
         let users = kubeconfig.users()?;
-        let mut new: HashSet<&str> = HashSet::new();
         let counts = |user: &User<'n, 't>| {
             only.is_none_or(|only| user.name == only) && !seen.contains(user.name)
         };
         let users: Vec<_> = users.into_iter().filter(counts).collect();
-        new.extend(users.iter().map(|user| user.name));
-        seen.extend(new);
+        seen.extend(users.iter().map(|user| user.name));
         selected.push(users);
     }
     Ok(selected)

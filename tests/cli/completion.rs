@@ -94,6 +94,14 @@ fn bash_completes_commands_flags_values_and_contexts() {
         offered(&format!("{convert}two"), &[&words[..], &["two"]].concat()),
         [r"two\ words"]
     );
+    assert_eq!(
+        offered(
+            "kubelogin convert-kubeconfig --kubeconfig ~/.kube/config --context two",
+            &["kubelogin", "two"]
+        ),
+        [r"two\ words"],
+        "the shell has not expanded ~ yet"
+    );
     for (typed, offer) in [
         ("'two w", "two words"),
         ("\"two w", "two words"),
