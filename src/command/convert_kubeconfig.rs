@@ -54,7 +54,7 @@ pub fn run(
             .iter()
             .map(|change| Replacement {
                 file: &files[change.file],
-                text: change.text.clone(),
+                text: &change.text,
             })
             .collect();
         if replacements.is_empty() || file::replace(&replacements, system)? == Outcome::Replaced {

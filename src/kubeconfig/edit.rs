@@ -32,7 +32,6 @@ pub struct Edit<'n, 't> {
 
 struct UsedAnchor {
     at: usize,
-    anchor: u32,
     /// Where the first and the last of its aliases stand.
     aliases: (usize, usize),
 }
@@ -45,7 +44,6 @@ impl<'n, 't> Edit<'n, 't> {
             let at = tree.anchor_place(anchor).unwrap_or_default();
             let anchor = used.entry(anchor).or_insert(UsedAnchor {
                 at,
-                anchor,
                 aliases: (alias, alias),
             });
             anchor.aliases.1 = alias;
@@ -227,10 +225,11 @@ impl<'n, 't> Edit<'n, 't> {
         let inside = self.used.partition_point(|anchor| anchor.at < block.start)
             ..self.used.partition_point(|anchor| anchor.at < block.end);
         let around = [user.list, user.entry].map(Node::anchor);
-        let around = self
-            .used
-            .iter()
-            .filter(|used| around.contains(&used.anchor));
+        let around = around.into_iter().filter_map(|anchor| {
+            let at = tree.anchor_place(anchor)?;
+            let index = self.used.binary_search_by_key(&at, |used| used.at).ok()?;
+            self.used.get(index)
+        });
         for used in self.used[inside].iter().chain(around) {
             for alias in [used.aliases.0, used.aliases.1] {
                 if !block.contains(&alias) {

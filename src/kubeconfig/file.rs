@@ -137,7 +137,7 @@ fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Error> {
 /// A file with its new content.
 pub struct Replacement<'a> {
     pub file: &'a KubeconfigFile,
-    pub text: String,
+    pub text: &'a str,
 }
 
 /// What became of replacements.
@@ -166,10 +166,7 @@ pub fn replace(replacements: &[Replacement], system: &dyn System) -> Result<Outc
     }
     let mut drafts = Vec::new();
     for replacement in replacements {
-        drafts.push(Draft::write(
-            &replacement.file.real_path,
-            &replacement.text,
-        )?);
+        drafts.push(Draft::write(&replacement.file.real_path, replacement.text)?);
     }
     put_in_place(drafts, replacements)?;
     Ok(Outcome::Replaced)
