@@ -1,24 +1,12 @@
 //! `--legacy`: the v1 endpoints.
 
+use crate::get_token::{devicecode, spn};
 use crate::support::*;
-
-fn spn(entra: &FakeEntra) -> Kubelogin {
-    Kubelogin::get_token("spn")
-        .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
-        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
-        .through_proxy(entra)
-}
 
 fn spn_with_certificate(entra: &FakeEntra) -> Kubelogin {
     spn(entra)
         .env_remove("AZURE_CLIENT_SECRET")
         .args(["--client-certificate", CLIENT_CERTIFICATE])
-}
-
-fn devicecode(entra: &FakeEntra) -> Kubelogin {
-    Kubelogin::get_token("devicecode")
-        .args(["--client-id", PUBLIC_CLIENT_ID])
-        .through_proxy(entra)
 }
 
 fn ropc(entra: &FakeEntra) -> Kubelogin {

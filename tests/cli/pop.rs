@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use serde_json::Value;
 
+use crate::get_token::spn;
 use crate::support::*;
 
 const CLUSTER: &str =
@@ -14,13 +15,6 @@ const CLUSTER: &str =
 
 fn pop(kubelogin: Kubelogin) -> Kubelogin {
     kubelogin.args(["--pop-enabled", "--pop-claims", &format!("u={CLUSTER}")])
-}
-
-fn spn(entra: &FakeEntra) -> Kubelogin {
-    Kubelogin::get_token("spn")
-        .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
-        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
-        .through_proxy(entra)
 }
 
 fn ropc(entra: &FakeEntra) -> Kubelogin {

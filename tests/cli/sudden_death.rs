@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::get_token::{devicecode, spn};
 use crate::support::*;
+use crate::token_cache::cache_of;
 
 const KILLS: u32 = 200;
 
@@ -35,25 +37,8 @@ fn names(folder: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-fn cache_of(kubelogin: &Kubelogin) -> PathBuf {
-    kubelogin.home().join(".kube/cache/kubelogin")
-}
-
 fn has_entry(cache: &Path) -> bool {
     names(cache).iter().any(|name| name.ends_with(".token"))
-}
-
-fn spn(entra: &FakeEntra) -> Kubelogin {
-    Kubelogin::get_token("spn")
-        .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
-        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
-        .through_proxy(entra)
-}
-
-fn devicecode(entra: &FakeEntra) -> Kubelogin {
-    Kubelogin::get_token("devicecode")
-        .args(["--client-id", PUBLIC_CLIENT_ID])
-        .through_proxy(entra)
 }
 
 /// An entry that is there is whole, and one that is not costs the sign-in that was in flight. Nobody waits for the dead.

@@ -5,26 +5,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::get_token::{devicecode, spn};
 use crate::support::*;
 
 const EXEC_INFO: &str = r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1beta1","spec":{"interactive":true}}"#;
 /// Seconds: less than the five minutes that a token in the cache must have left.
 const SHORT_LIFE: u64 = 240;
 
-fn spn(entra: &FakeEntra) -> Kubelogin {
-    Kubelogin::get_token("spn")
-        .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
-        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
-        .through_proxy(entra)
-}
-
-fn devicecode(entra: &FakeEntra) -> Kubelogin {
-    Kubelogin::get_token("devicecode")
-        .args(["--client-id", PUBLIC_CLIENT_ID])
-        .through_proxy(entra)
-}
-
-fn cache_of(kubelogin: &Kubelogin) -> PathBuf {
+pub fn cache_of(kubelogin: &Kubelogin) -> PathBuf {
     kubelogin.home().join(".kube/cache/kubelogin")
 }
 
