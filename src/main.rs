@@ -6,7 +6,7 @@
 //! argv + env -> Cli, Env -> Options -> Login -> (cache | refresh | acquire) -> Token -> ExecCredential on stdout
 //! ```
 //!
-//! - [`cli`] and [`flag`]: what can be typed; [`env`]: what can be set; [`options`]: both merged, once
+//! - [`start`]: before all that; [`cli`] and [`flag`]: what can be typed; [`env`]: what can be set; [`options`]: both merged, once
 //! - [`login`]: a login mode with all it needs; `login/<mode>.rs` is the value of `--login`
 //! - [`entra`]: OAuth and Entra ID: authority, grants, assertions, errors; [`jwt`]: signing
 //! - [`pop`]: proof-of-possession tokens: claims, key, signed envelope
@@ -15,6 +15,9 @@
 //! - [`kubeconfig`]: the files of kubectl, edited without losing a byte
 //! - [`system`]: the outside world, one trait; [`retry`]: asking a host again, within a bound
 //! - [`command`]: what each subcommand does with these
+
+#![deny(unsafe_code)]
+#![cfg_attr(all(target_os = "linux", target_env = "gnu", not(test)), no_main)]
 
 mod cli;
 mod command;
@@ -31,6 +34,7 @@ mod options;
 mod pop;
 mod retry;
 mod secret;
+mod start;
 mod system;
 mod token;
 mod token_cache;
@@ -43,7 +47,17 @@ use env::Env;
 use error::Error;
 use system::{RealSystem, System};
 
+/// A program in Rust starts here; where it is C's `main` that starts us, [`start`] says why.
+#[cfg_attr(
+    all(target_os = "linux", target_env = "gnu", not(test)),
+    expect(dead_code)
+)]
 fn main() -> ExitCode {
+    run_here().into()
+}
+
+/// Runs in this process and gives its exit code.
+fn run_here() -> u8 {
     let env = Env::of_this_process();
     let mut system = RealSystem::new(&env);
     let result = Cli::parse(std::env::args_os()).and_then(|cli| {
@@ -51,10 +65,10 @@ fn main() -> ExitCode {
         run(cli, &env, &system, &mut io::stdout().lock())
     });
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             system.tell(&format!("Error: {error}"));
-            ExitCode::FAILURE
+            1
         }
     }
 }

@@ -316,6 +316,30 @@ fn a_closed_stdout_is_an_error_and_no_panic() {
     );
 }
 
+/// The next file that is opened would get its number, and messages would be written into it.
+#[test]
+#[cfg(unix)]
+fn a_message_for_a_closed_stderr_gets_into_no_file() {
+    let entra = FakeEntra::start();
+    let kubelogin = devicecode(&entra).env("KUBELOGIN_TOKEN_CACHE_STORAGE", "disk");
+    let mut shell = kubelogin.command_under("sh", &["-c", r#"exec "$@" 2>&-"#, "sh"]);
+    kubelogin.start(&mut shell).wait().token();
+    assert_eq!(entra.prompts(), 1);
+    let cache = kubelogin.home().join(".kube/cache/kubelogin");
+    let files = std::fs::read_dir(cache).expect("a cache");
+    let files: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
+    assert!(
+        files
+            .iter()
+            .any(|file| file.extension() == Some("lock".as_ref()))
+    );
+    for file in files {
+        let content = std::fs::read(&file).expect("it can be read");
+        let text = String::from_utf8_lossy(&content);
+        assert!(!text.contains("sign in"), "{}: {text}", file.display());
+    }
+}
+
 /// Azure/kubelogin#79, #136: the cluster says Unauthorized, and nothing says why.
 #[test]
 fn a_token_that_a_cluster_may_refuse_is_told_in_one_line_when_advice_is_wanted() {

@@ -7,9 +7,9 @@ use crate::support::*;
 const THREADS: &[&str] = &["clone", "fork", "vfork"];
 const SOCKETS: &[&str] = &["socket", "connect", "bind"];
 
-/// Reads of the loader and of Rust's own start, which no program avoids.
+/// Reads of the loader, which no program avoids.
 fn is_of_every_program(path: &str) -> bool {
-    path == "/etc/ld.so.cache" || path.contains(".so.") || path == "/proc/self/maps"
+    path == "/etc/ld.so.cache" || path.contains(".so.")
 }
 
 /// System calls as strace writes them, `openat(AT_FDCWD, "/etc/passwd", O_RDONLY) = 3`.
