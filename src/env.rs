@@ -3,7 +3,6 @@
 //! The environment is read once, in [`Env::of_this_process`]. A variable that is set but empty counts as unset: an
 //! empty CI secret must not blank a flag.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 
 /// The login mode, as `--login`.
@@ -121,7 +120,7 @@ const HOME: &str = "HOME";
 /// The environment as it was when the program began.
 #[derive(Debug, Clone, Default)]
 pub struct Env {
-    variables: HashMap<String, String>,
+    variables: Vec<(String, String)>,
     home: Option<PathBuf>,
 }
 
@@ -157,9 +156,9 @@ impl Env {
 
     /// The value of a variable; `None` if it is unset or empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.variables
-            .get(name)
-            .map(String::as_str)
+        let variable = self.variables.iter().find(|(other, _)| other == name);
+        variable
+            .map(|(_, value)| value.as_str())
             .filter(|value| !value.is_empty())
     }
 
@@ -178,11 +177,14 @@ impl Env {
     /// An environment with just these variables, for tests.
     #[cfg(test)]
     pub fn of(variables: &[(&str, &str)]) -> Self {
-        let variables: HashMap<_, _> = variables
+        let variables = variables
             .iter()
-            .map(|(name, value)| ((*name).into(), (*value).into()))
-            .collect();
-        let home = variables.get(HOME).map(PathBuf::from);
-        Self { variables, home }
+            .map(|(name, value)| ((*name).into(), (*value).into()));
+        let mut env = Self {
+            variables: variables.collect(),
+            home: None,
+        };
+        env.home = env.get(HOME).map(PathBuf::from);
+        env
     }
 }
