@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command as ClapCommand};
 
 use crate::error::Error;
-use crate::flag::{Flag, FlagValues, Takes};
+use crate::flag::{Definition, Flag, FlagValues, Takes};
 use crate::login_mode::LoginMode;
 
 /// A parsed command line.
@@ -67,13 +67,23 @@ impl Cli {
     /// Parses the arguments, the program's name first.
     pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, Error> {
         let args: Vec<OsString> = args.into_iter().collect();
+        match named_flags(&args) {
+            Some(matches) => {
+                let command = Command::GetToken(flag_values(&matches));
+                Ok(Self::new(&args, &matches, command))
+            }
+            None => Self::parse_in_full(&args),
+        }
+    }
+
+    fn parse_in_full(args: &[OsString]) -> Result<Self, Error> {
         let mut root = program();
-        let matches = match root.try_get_matches_from_mut(&args) {
+        let matches = match root.try_get_matches_from_mut(args) {
             Ok(matches) => matches,
             Err(error) if error.kind() == ErrorKind::DisplayHelp => {
                 return Ok(Self::print(error.to_string()));
             }
-            Err(error) if error.kind() == ErrorKind::InvalidUtf8 => return Err(not_utf8(&args)),
+            Err(error) if error.kind() == ErrorKind::InvalidUtf8 => return Err(not_utf8(args)),
             Err(error) => return Err(usage_error(&error)),
         };
         if matches.get_flag(VERSION) {
@@ -93,13 +103,17 @@ impl Cli {
             }
             _ => Command::Print(root.render_help().to_string()),
         };
-        let verbosity = matches.get_one::<i64>(VERBOSITY).copied().unwrap_or(0);
-        let verbosity = u8::try_from(verbosity.clamp(0, u8::MAX.into())).unwrap_or(u8::MAX);
-        Ok(Self {
-            verbosity,
-            notices: deprecations(&args, matches.subcommand_name()),
+        Ok(Self::new(args, &matches, command))
+    }
+
+    fn new(args: &[OsString], matches: &ArgMatches, command: Command) -> Self {
+        let level = matches.get_one::<i64>(VERBOSITY).copied().unwrap_or(0);
+        let level = level.clamp(0, u8::MAX.into());
+        Self {
+            verbosity: u8::try_from(level).unwrap_or(u8::MAX),
+            notices: deprecations(args, matches.subcommand_name()),
             command,
-        })
+        }
     }
 
     fn print(text: String) -> Self {
@@ -109,6 +123,38 @@ impl Cli {
             command: Command::Print(text),
         }
     }
+}
+
+/// A call of `get-token` as programs make it, read with those flags only that it names: to make all of them takes longer
+/// than to read and open the token. `None` if that does not do: then it is read in full, which says what is wrong.
+fn named_flags(args: &[OsString]) -> Option<ArgMatches> {
+    let (command, words) = args.get(1..)?.split_first()?;
+    if command != GET_TOKEN {
+        return None;
+    }
+    let words: Vec<&str> = words
+        .iter()
+        .map(|word| word.to_str())
+        .collect::<Option<_>>()?;
+    // Flags in one word, like -lspn, are not taken apart here.
+    let has_short = words
+        .iter()
+        .any(|word| word.starts_with('-') && !word.starts_with("--"));
+    let is_named = |flag: &Definition| {
+        has_short && flag.short.is_some() || words.iter().any(|word| word.contains(flag.name))
+    };
+    flags_alone(is_named).try_get_matches_from(&words).ok()
+}
+
+/// The flags of `get-token`, if they are wanted, without the program around them.
+fn flags_alone(is_wanted: impl Fn(&Definition) -> bool) -> ClapCommand {
+    let wanted = Flag::ALL.iter().filter(|flag| is_wanted(flag));
+    ClapCommand::new(GET_TOKEN)
+        .no_binary_name(true)
+        .disable_help_flag(true)
+        .args_override_self(true)
+        .args(global_args())
+        .args(wanted.map(|definition| flag_arg(definition.flag)))
 }
 
 /// The whole command line, as clap sees it.
@@ -354,15 +400,7 @@ pub struct OldArgs(ClapCommand);
 
 impl OldArgs {
     pub fn new() -> Self {
-        let command = ClapCommand::new(GET_TOKEN)
-            .no_binary_name(true)
-            .disable_help_flag(true);
-        Self(
-            command
-                .args_override_self(true)
-                .args(global_args())
-                .args(login_args()),
-        )
+        Self(flags_alone(|_| true))
     }
 
     /// The flags and `-v`, if it is there. A word or flag that is not known is an error: it must not get lost.
@@ -572,6 +610,8 @@ fn go_name(rust_name: &'static str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parse(args: &[&str]) -> Result<Cli, Error> {
@@ -709,6 +749,77 @@ mod tests {
             values(&["--token-cache-dir", "/x"]).text(Flag::CacheDir),
             Some("/x")
         );
+    }
+
+    fn words() -> impl Strategy<Value = Vec<String>> {
+        let flag = (
+            0..Flag::ALL.len(),
+            prop::bool::ANY,
+            "(=|=true|=x|=--legacy)?",
+        );
+        let flag = flag.prop_map(|(number, is_short, value)| match &Flag::ALL[number] {
+            Definition {
+                short: Some(letter),
+                ..
+            } if is_short => format!("-{letter}{value}"),
+            Definition { name, .. } => format!("--{name}{value}"),
+        });
+        let other = prop::sample::select(&[
+            "--",
+            "-",
+            "-v",
+            "-v=1",
+            "--v",
+            "-lspn",
+            "-tl",
+            "-slx",
+            "--token-cache-dir",
+            "--logtostderr",
+            "--client",
+            "--client-idx",
+            "--help",
+            "-h",
+            "help",
+            "get-token",
+            "spn",
+            "1",
+            "true",
+            "",
+            "--x",
+            "x--legacy",
+        ]);
+        prop::collection::vec(prop_oneof![flag, other.prop_map(str::to_owned)], 0..6)
+    }
+
+    proptest! {
+        #[test]
+        fn a_call_that_is_read_by_its_named_flags_means_the_same_in_full(words in words()) {
+            let args: Vec<OsString> = ["kubelogin", "get-token"].map(str::to_owned).into_iter().chain(words).map(Into::into).collect();
+            if named_flags(&args).is_some() {
+                let (quick, full) = (Cli::parse(args.clone()).expect("read"), Cli::parse_in_full(&args));
+                let full = full.map_err(|error| error.to_string()).expect("read in full too");
+                let (Command::GetToken(quick_values), Command::GetToken(full_values)) = (quick.command, full.command) else {
+                    panic!("another command");
+                };
+                prop_assert!(Flag::ALL.iter().all(|flag| quick_values.is_same(flag.flag, &full_values)));
+                prop_assert_eq!((quick.verbosity, quick.notices), (full.verbosity, full.notices));
+            }
+        }
+    }
+
+    #[test]
+    fn a_call_as_kubectl_makes_it_is_read_by_its_named_flags() {
+        let args = [
+            "kubelogin",
+            "get-token",
+            "--login",
+            "spn",
+            "--server-id=s",
+            "-t",
+            "x",
+            "--legacy",
+        ];
+        assert!(named_flags(&args.map(OsString::from)).is_some());
     }
 
     #[test]
