@@ -1,4 +1,4 @@
-//! Build script: the values that `kubelogin --version` shows, true from a source build too, and one library less.
+//! Build script: the values that `kubelogin --version` shows, true from a source build too, and how a release is linked.
 #![expect(
     clippy::disallowed_methods,
     reason = "the rules are for the program, not its build"
@@ -36,16 +36,35 @@ fn main() -> std::io::Result<()> {
         .unwrap_or_else(Utc::now)
         .to_rfc3339_opts(SecondsFormat::Secs, true);
     println!("cargo::rustc-env=KUBELOGIN_BUILD_TIME={time}");
-    link_unwinder_statically()
+    if env("CARGO_CFG_TARGET_OS") == "linux" && env("PROFILE") == "release" {
+        link_warm_path_together();
+        link_unwinder_statically()?;
+    }
+    Ok(())
+}
+
+/// Has the functions of a call with a token at hand laid out side by side, which saves a sixth of its time. GNU's linker
+/// and LLVM's can; one that somebody chose, like mold, may not.
+fn link_warm_path_together() {
+    const SCRIPT: &str = "src/warm_path.ld";
+    println!("cargo::rerun-if-changed={SCRIPT}");
+    let flags = env("CARGO_ENCODED_RUSTFLAGS");
+    let is_chosen = ["fuse-ld", "linker", "link-self-contained"]
+        .iter()
+        .any(|flag| flags.contains(flag));
+    if env("RUSTC_LINKER").is_empty() && !is_chosen {
+        println!("cargo::rustc-link-arg-bins=-T");
+        println!(
+            "cargo::rustc-link-arg-bins={}/{SCRIPT}",
+            env("CARGO_MANIFEST_DIR")
+        );
+    }
 }
 
 /// Has a release for glibc unwind with gcc's static library. Loading the shared one, which only a backtrace needs, is a
 /// tenth of the time that a call with a token at hand takes.
 fn link_unwinder_statically() -> std::io::Result<()> {
-    let is_wanted = env("CARGO_CFG_TARGET_OS") == "linux"
-        && env("CARGO_CFG_TARGET_ENV") == "gnu"
-        && env("PROFILE") == "release"
-        && env("HOST") == env("TARGET");
+    let is_wanted = env("CARGO_CFG_TARGET_ENV") == "gnu" && env("HOST") == env("TARGET");
     let library = first_line("cc", &["-print-file-name=libgcc_eh.a"]);
     if is_wanted && library.is_some_and(|path| Path::new(&path).is_file()) {
         // std asks the linker for gcc_s. In this folder that is a linker script that names the other.

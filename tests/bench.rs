@@ -291,17 +291,25 @@ impl Row {
             .expect("a pipe")
             .read_to_end(&mut output)
             .expect("its output");
-        let (succeeded, peak_mib) = wait(child);
+        let (succeeded, usage) = wait(child);
         let took = began.elapsed();
         assert!(succeeded, "{} failed", self.name);
-        Run { took, peak_mib }
+        Run { took, usage }
     }
 }
 
 struct Run {
     took: Duration,
-    /// Resident memory, 0 if unknown.
+    usage: Usage,
+}
+
+/// What the kernel counted, 0 where that is not known.
+#[derive(Default)]
+struct Usage {
+    /// Resident memory.
     peak_mib: f64,
+    /// How often a page was touched that was not mapped yet: most of what a short program costs.
+    page_faults: u32,
 }
 
 /// Runs the rows in turn, prints their medians, also as multiples of each of the first `bases` rows, and gives them out in
@@ -314,7 +322,7 @@ fn race(rounds: usize, bases: usize, rows: &mut [Row]) -> Vec<f64> {
         }
     }
     let mut header = format!(
-        "{:<24}     median        10 % .. 90 %        peak  ",
+        "{:<24}     median        10 % .. 90 %        peak    faults",
         format!("{rounds} interleaved starts")
     );
     for base in &rows[..bases] {
@@ -323,15 +331,20 @@ fn race(rounds: usize, bases: usize, rows: &mut [Row]) -> Vec<f64> {
     println!("{header}");
     let (mut medians, mut floor) = (Vec::new(), None);
     for (row, runs) in rows.iter().zip(&mut runs) {
+        runs.sort_by_key(|run| run.usage.page_faults);
+        let page_faults = runs[runs.len() / 2].usage.page_faults;
         runs.sort_by_key(|run| run.took);
         let at = |part: usize| runs[(runs.len() - 1) * part / 100].took.as_secs_f64();
-        let peak = runs.iter().map(|run| run.peak_mib).fold(0.0, f64::max);
+        let peak = runs
+            .iter()
+            .map(|run| run.usage.peak_mib)
+            .fold(0.0, f64::max);
         let floor = *floor.get_or_insert(peak);
         let bound = if peak > floor { ' ' } else { '<' };
         medians.push(at(50));
         let [low, median, high] = [10, 50, 90].map(|part| at(part) * 1e3);
         print!(
-            "{:<24} {median:8.3} ms {low:8.3} .. {high:8.3} ms {bound}{peak:6.1} MiB",
+            "{:<24} {median:8.3} ms {low:8.3} .. {high:8.3} ms {bound}{peak:6.1} MiB {page_faults:6}",
             row.name
         );
         for base in medians.iter().take(bases) {
@@ -343,9 +356,9 @@ fn race(rounds: usize, bases: usize, rows: &mut [Row]) -> Vec<f64> {
     medians
 }
 
-/// Waits for a child and asks the kernel for its peak resident memory.
+/// Waits for a child, and says whether it succeeded.
 #[cfg(unix)]
-fn wait(child: Child) -> (bool, f64) {
+fn wait(child: Child) -> (bool, Usage) {
     let mut status = 0;
     // SAFETY: an all-zero rusage is a valid one, and both pointers are to live values.
     let usage = unsafe {
@@ -360,11 +373,15 @@ fn wait(child: Child) -> (bool, f64) {
         1024.0
     };
     let succeeded = libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0;
-    (succeeded, usage.ru_maxrss as f64 / unit)
+    let usage = Usage {
+        peak_mib: usage.ru_maxrss as f64 / unit,
+        page_faults: usage.ru_minflt as u32,
+    };
+    (succeeded, usage)
 }
 
 #[cfg(not(unix))]
-fn wait(mut child: Child) -> (bool, f64) {
+fn wait(mut child: Child) -> (bool, Usage) {
     let status = child.wait().expect("it can be waited for");
-    (status.success(), 0.0)
+    (status.success(), Usage::default())
 }
