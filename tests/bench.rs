@@ -250,7 +250,7 @@ struct Row {
 
 impl Row {
     fn new(name: &str, kubelogin: Kubelogin) -> Self {
-        let row = Self::of(name, kubelogin.command());
+        let row = Self::of(name, kubelogin.command_here());
         Self {
             _room: Some(kubelogin),
             ..row

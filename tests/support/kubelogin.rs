@@ -147,12 +147,18 @@ impl Kubelogin {
 
     /// The program as it would be started, for a test that changes more about the process than arguments and environment.
     pub fn command(&self) -> Command {
+        let mut command = self.command_here();
+        command.current_dir(self.work());
+        command
+    }
+
+    /// The same in the current directory: from a static build, std changes to another only by the slower fork.
+    pub fn command_here(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kubelogin"));
         command
             .args(&self.args)
             .env_clear()
-            .envs(self.environment.iter().cloned())
-            .current_dir(self.work());
+            .envs(self.environment.iter().cloned());
         command
     }
 
