@@ -114,8 +114,14 @@ pub const KUBERNETES_EXEC_INFO: &str = "KUBERNETES_EXEC_INFO";
 pub const BROWSER: &str = "BROWSER";
 /// Set by the Windows Subsystem for Linux.
 pub const WSL_DISTRO_NAME: &str = "WSL_DISTRO_NAME";
-/// The person's home folder; looked at only to know that there is one.
+/// A file with CA certificates, in PEM, as OpenSSL and Go name it. On Linux they count instead of the system's.
+pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
+/// The person's home folder.
 const HOME: &str = "HOME";
+/// The same on Windows, by the names that it has there.
+const USER_PROFILE: &str = "USERPROFILE";
+const HOME_DRIVE: &str = "HOMEDRIVE";
+const HOME_PATH: &str = "HOMEPATH";
 
 /// The environment as it was when the program began.
 #[derive(Debug, Clone, Default)]
@@ -147,10 +153,12 @@ impl Env {
             variables,
             home: None,
         };
-        // As kubectl does: without HOME a unix process has no home, whatever the user database says.
-        if !cfg!(unix) || env.get(HOME).is_some() {
-            env.home = dirs::home_dir();
-        }
+        env.home = if cfg!(windows) {
+            env.windows_home().or_else(dirs::home_dir)
+        } else {
+            // As kubectl does: without HOME a unix process has no home, whatever the user database says.
+            env.get(HOME).and_then(|_| dirs::home_dir())
+        };
         env
     }
 
@@ -169,9 +177,36 @@ impl Env {
         paths.filter(|path| !path.as_os_str().is_empty()).collect()
     }
 
-    /// The home folder of the person, if there is one.
+    /// The home folder of the person as kubectl has it, if there is one.
     pub fn home(&self) -> Option<&PathBuf> {
         self.home.as_ref()
+    }
+
+    /// The same as az and azd have it: Python's `expanduser` and Go's `os.UserHomeDir`.
+    pub fn user_home(&self) -> Option<PathBuf> {
+        let profile = self.get(USER_PROFILE).filter(|_| cfg!(windows));
+        profile.map(PathBuf::from).or_else(|| self.home.clone())
+    }
+
+    /// Of the folders that are a home on Windows, the first with a kubeconfig; if none has one, the first that is there
+    /// (client-go, `homedir.HomeDir`).
+    fn windows_home(&self) -> Option<PathBuf> {
+        let of = |name| self.get(name).map(PathBuf::from);
+        let (home, profile) = (of(HOME), of(USER_PROFILE));
+        let drive_and_path = self.get(HOME_DRIVE).zip(self.get(HOME_PATH));
+        let drive_and_path =
+            drive_and_path.map(|(drive, path)| PathBuf::from(format!("{drive}{path}")));
+        let find = |folders: [&Option<PathBuf>; 3], is_it: fn(&PathBuf) -> bool| {
+            folders
+                .into_iter()
+                .flatten()
+                .find(|folder| is_it(folder))
+                .cloned()
+        };
+        find([&home, &drive_and_path, &profile], |folder| {
+            folder.join(".kube").join("config").exists()
+        })
+        .or_else(|| find([&home, &profile, &drive_and_path], |folder| folder.is_dir()))
     }
 
     /// An environment with just these variables, for tests.
@@ -186,5 +221,48 @@ impl Env {
         };
         env.home = env.get(HOME).map(PathBuf::from);
         env
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token_cache::Scratch;
+
+    /// Which of HOME, USERPROFILE and HOMEDRIVE with HOMEPATH are there and have a kubeconfig, and which of them is home.
+    #[test]
+    fn home_on_windows_is_where_kubectl_finds_its_configuration() {
+        for (there, with_config, home) in [
+            (&["h", "u", "d"][..], &[][..], Some("h")),
+            (&["u", "d"], &[], Some("u")),
+            (&["d"], &[], Some("d")),
+            (&[], &[], None),
+            (&["h", "u", "d"], &["u"], Some("u")),
+            (&["h", "u", "d"], &["d", "u"], Some("d")),
+            (&["h", "u", "d"], &["h", "d", "u"], Some("h")),
+        ] {
+            let scratch = Scratch::new();
+            for name in there {
+                std::fs::create_dir(scratch.path().join(name)).expect("a folder");
+            }
+            for name in with_config {
+                let folder = scratch.path().join(name).join(".kube");
+                std::fs::create_dir(&folder).expect("a folder");
+                std::fs::write(folder.join("config"), "").expect("a kubeconfig");
+            }
+            let [h, u, drive] =
+                ["h", "u", ""].map(|name| scratch.path().join(name).display().to_string());
+            let env = Env::of(&[
+                (HOME, &h),
+                (USER_PROFILE, &u),
+                (HOME_DRIVE, &drive),
+                (HOME_PATH, "d"),
+            ]);
+            assert_eq!(
+                env.windows_home(),
+                home.map(|name| scratch.path().join(name)),
+                "{there:?} {with_config:?}"
+            );
+        }
     }
 }

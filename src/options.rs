@@ -160,7 +160,7 @@ impl AzureClis {
     fn of(env: &Env) -> Self {
         let folder = |variable, name| match env.get(variable) {
             Some(folder) => std::path::absolute(folder).ok(),
-            None => Some(env.home()?.join(name)),
+            None => Some(env.user_home()?.join(name)),
         };
         Self {
             az_folder: folder(env::AZURE_CONFIG_DIR, ".azure"),
