@@ -2,31 +2,42 @@
 
 use std::error::Error as StdError;
 use std::io::{self, Read};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::Certificate;
 use reqwest::blocking::{Client, ClientBuilder};
 use reqwest::redirect::Policy;
 use rustls::CertificateError;
 
 use super::{HttpRequest, HttpResponse, LARGEST_BODY, NetworkError, NetworkErrorKind, Via, pinned};
+use crate::env::{self, Env};
 
 /// How long making one connection may take, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same for a host that is near or not there: one lost packet is sent again after a second.
 const NEAR_CONNECT_TIMEOUT: Duration = Duration::from_millis(2500);
 const USER_AGENT: &str = concat!("kubelogin/", env!("CARGO_PKG_VERSION"));
+
 /// One client per way to a host.
 pub struct HttpClient {
+    /// The file with CA certificates that count besides the operating system's.
+    more_roots: Option<PathBuf>,
     proxied: OnceLock<Result<Client, String>>,
     direct: OnceLock<Result<Client, String>>,
     pinned: OnceLock<Result<Client, String>>,
 }
 
 impl HttpClient {
-    pub fn new() -> Self {
+    pub fn new(env: &Env) -> Self {
+        // On Linux rustls-native-certs reads it, instead of the system's.
+        let more_roots = env
+            .get(env::SSL_CERT_FILE)
+            .filter(|_| !cfg!(target_os = "linux"));
         Self {
+            more_roots: more_roots.map(PathBuf::from),
             proxied: OnceLock::new(),
             direct: OnceLock::new(),
             pinned: OnceLock::new(),
@@ -51,8 +62,8 @@ impl HttpClient {
             kind,
         };
         let client = match via {
-            Via::EnvironmentProxy => self.proxied.get_or_init(|| build(far())),
-            Via::Direct => self.direct.get_or_init(|| build(near())),
+            Via::EnvironmentProxy => self.proxied.get_or_init(|| self.build(far())),
+            Via::Direct => self.direct.get_or_init(|| self.build(near())),
             // One program run knows one certificate.
             Via::Pinned(thumbprint) => self.pinned.get_or_init(|| {
                 let config = pinned::client_config(thumbprint);
@@ -74,6 +85,17 @@ impl HttpClient {
                 Via::Direct | Via::Pinned(_) => fail(why(&error, None)),
             })?;
         read(answer).map_err(fail)
+    }
+
+    /// A client that trusts what this machine trusts.
+    fn build(&self, builder: ClientBuilder) -> Result<Client, String> {
+        // A file that is not there, or holds none, is no reason to fail: the variable is other programs' too.
+        let roots = self
+            .more_roots
+            .as_ref()
+            .and_then(|path| std::fs::read(path).ok());
+        let roots = roots.and_then(|pem| Certificate::from_pem_bundle(&pem).ok());
+        build(builder.tls_certs_merge(roots.unwrap_or_default()))
     }
 }
 

@@ -33,7 +33,7 @@ impl RealSystem {
         Self {
             began: Instant::now(),
             verbosity: 0,
-            http: HttpClient::new(),
+            http: HttpClient::new(env),
             programs: Programs::new(env),
             browser: Browser::new(env),
             typing: OnceCell::new(),
