@@ -53,6 +53,8 @@ use system::{RealSystem, System};
     expect(dead_code)
 )]
 fn main() -> ExitCode {
+    #[cfg(windows)]
+    start::keep_streams_private();
     run_here().into()
 }
 

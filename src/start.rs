@@ -44,3 +44,23 @@ mod glibc {
         abort();
     }
 }
+
+/// Keeps the pipes to our client from the programs that we start, which would get them along with their own streams: a
+/// browser would hold them open until it is closed, and kubectl would wait for that.
+#[cfg(windows)]
+#[expect(unsafe_code, reason = "std has no way to say it")]
+pub fn keep_streams_private() {
+    use std::io;
+    use std::os::windows::io::AsRawHandle;
+
+    use windows_sys::Win32::Foundation::{HANDLE_FLAG_INHERIT, SetHandleInformation};
+
+    for stream in [
+        io::stdin().as_raw_handle(),
+        io::stdout().as_raw_handle(),
+        io::stderr().as_raw_handle(),
+    ] {
+        // SAFETY: the handle is one of this process, or none, which is an error that changes nothing.
+        unsafe { SetHandleInformation(stream, HANDLE_FLAG_INHERIT, 0) };
+    }
+}
