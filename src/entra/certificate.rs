@@ -443,7 +443,8 @@ pub mod tests {
             let error = open(file, password)
                 .err()
                 .unwrap_or_else(|| panic!("{file} opened"));
-            let expected = format!("client certificate {FIXTURES}/{file}: {what}\n{remedy}");
+            let path = Path::new(FIXTURES).join(file);
+            let expected = format!("client certificate {}: {what}\n{remedy}", path.display());
             assert_eq!(error.to_string(), expected);
         }
     }

@@ -190,6 +190,13 @@ mod tests {
         assert!(of_desktop(true, URL).contains(&vec!["xdg-open".into(), URL.into()]));
     }
 
+    #[cfg(windows)]
+    #[test]
+    fn no_command_interpreter_sees_the_address() {
+        let opener = ["rundll32.exe", "url.dll,FileProtocolHandler", URL];
+        assert_eq!(of_desktop(false, URL), [opener]);
+    }
+
     #[test]
     fn wsl_is_known_by_its_kernel() {
         let path = std::env::temp_dir().join(format!("kubelogin-wsl-{}", std::process::id()));

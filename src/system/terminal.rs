@@ -6,7 +6,9 @@ use std::thread;
 use super::LineReceiver;
 
 /// While it lives, lines are received.
-pub struct Typing(#[expect(dead_code, reason = "undone when it is dropped")] LongLines);
+pub struct Typing {
+    _long_lines: LongLines,
+}
 
 impl Typing {
     /// Hands each line that is typed to `receive`, from a thread of its own; `None` if nobody can type here.
@@ -20,7 +22,9 @@ impl Typing {
             lines.map(|line| edited(&line)).for_each(&mut receive);
         };
         thread::Builder::new().spawn(lines).ok()?;
-        Some(Self(long_lines))
+        Some(Self {
+            _long_lines: long_lines,
+        })
     }
 }
 

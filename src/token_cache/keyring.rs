@@ -28,7 +28,6 @@ pub enum Memory {
     /// As long as that keyring does.
     Lasting,
     /// Not as long as it should: a part of it hangs.
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "Linux only"))]
     UntilReboot,
 }
 

@@ -1,6 +1,6 @@
 //! What a caller of `get-token` meets: requests, prompts, stdout, errors.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde_json::json;
 
@@ -282,25 +282,11 @@ fn neither_home_nor_stdin_is_needed() {
 }
 
 #[test]
-#[cfg(unix)]
 fn a_closed_stdout_is_an_error_and_no_panic() {
     let entra = FakeEntra::start();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_kubelogin"))
-        .args([
-            "get-token",
-            "--login",
-            "spn",
-            "--server-id",
-            SERVER_ID,
-            "--tenant-id",
-            TENANT_ID,
-        ])
-        .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
-        .env_clear()
-        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
-        .env("SSL_CERT_FILE", entra.ca_file())
-        .env("HTTPS_PROXY", entra.proxy_url())
-        .env("KUBELOGIN_TOKEN_CACHE_STORAGE", "none")
+    let kubelogin = spn(&entra);
+    let mut child = kubelogin
+        .command()
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
