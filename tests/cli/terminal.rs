@@ -102,7 +102,7 @@ fn start_at(terminal: OwnedFd, mut command: Command) -> Child {
     // SAFETY: both calls are async-signal-safe; they make the terminal at stdin the child's own.
     unsafe {
         command.pre_exec(|| {
-            if libc::setsid() == -1 || libc::ioctl(0, libc::TIOCSCTTY, 0) == -1 {
+            if libc::setsid() == -1 || libc::ioctl(0, libc::TIOCSCTTY as _, 0) == -1 {
                 return Err(std::io::Error::last_os_error());
             }
             Ok(())

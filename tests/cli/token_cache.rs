@@ -168,9 +168,13 @@ fn fifty_at_once_refresh_once() {
 
 #[test]
 fn those_who_waited_for_a_sign_in_that_failed_get_its_error() {
-    let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Decline]);
+    let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Pending]);
     let kubelogin = devicecode(&entra);
-    let running: Vec<Running> = (0..10).map(|_| kubelogin.spawn()).collect();
+    let mut running: Vec<Running> = (0..10).map(|_| kubelogin.spawn()).collect();
+    for one in &mut running {
+        one.shows("sign"); // "To sign in, ...", or "Waiting for another kubelogin that is signing in ..."
+    }
+    entra.change(|rules| rules.device_code.polls = vec![Poll::Decline]);
     let errors: Vec<String> = running.into_iter().map(|one| one.wait().error()).collect();
     assert!(errors.iter().all(|error| *error == errors[0]), "{errors:?}");
     assert_eq!(entra.prompts(), 1);
