@@ -7,6 +7,8 @@ pub mod certificate;
 pub mod error;
 pub mod federated_token;
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use http::StatusCode;
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -129,6 +131,19 @@ enum Proof<'a> {
 }
 
 impl Client {
+    /// Gives a grant to the token endpoint, all that it takes `within` this time.
+    pub fn token(
+        &self,
+        grant: &Grant,
+        scope: &Scope,
+        within: Duration,
+        system: &dyn System,
+    ) -> Result<Token, Error> {
+        let deadline = Deadline::after(system, within);
+        self.exchange(system, deadline)?
+            .token(grant, scope, deadline)
+    }
+
     /// Opens the certificate or gets the federated token, if that is the client's proof, before anything is sent to
     /// Entra. Then finds the endpoints: from the table for a known cloud, by one request for any other host.
     pub fn exchange<'a>(
@@ -468,7 +483,6 @@ fn without_bom(body: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use super::*;
     use crate::entra::authority::AuthorityHost;
@@ -487,13 +501,12 @@ mod tests {
     }
 
     fn token_at(host: &str, system: &FakeSystem) -> Result<Token, Error> {
-        let deadline = Deadline::after(system, Duration::from_secs(60));
-        let client = spn(host);
-        let exchange = client.exchange(system, deadline)?;
-        exchange.token(
+        let scope = Scope::of_server("srv");
+        spn(host).token(
             &Grant::ClientCredentials,
-            &Scope::of_server("srv"),
-            deadline,
+            &scope,
+            Duration::from_secs(60),
+            system,
         )
     }
 

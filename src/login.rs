@@ -23,7 +23,6 @@ use crate::error::Error;
 use crate::flag::Flag;
 use crate::login_mode::LoginMode;
 use crate::options::{Options, Timeout, missing};
-use crate::retry::Deadline;
 use crate::system::System;
 use crate::token::{Scope, Token};
 use crate::token_cache::{CacheKey, Fingerprint};
@@ -106,9 +105,8 @@ impl Login for Application {
         timeout: Timeout,
         system: &dyn System,
     ) -> Result<Token, Error> {
-        let deadline = Deadline::after(system, timeout.duration);
-        let exchange = self.0.exchange(system, deadline)?;
-        exchange.token(&Grant::ClientCredentials, scope, deadline)
+        let grant = Grant::ClientCredentials;
+        self.0.token(&grant, scope, timeout.duration, system)
     }
 }
 

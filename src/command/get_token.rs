@@ -11,7 +11,6 @@ use crate::flag::FlagValues;
 use crate::login::{self, Login};
 use crate::options::{Options, Timeout};
 use crate::pop;
-use crate::retry::Deadline;
 use crate::secret::Secret;
 use crate::system::System;
 use crate::token::{Scope, Token};
@@ -155,10 +154,8 @@ impl Request<'_> {
     }
 
     fn redeem(&self, client: &Client, refresh_token: &Secret) -> Result<Token, Error> {
-        let deadline = Deadline::after(self.system, self.timeout.duration);
-        let exchange = client.exchange(self.system, deadline)?;
         let grant = Grant::RefreshToken(refresh_token);
-        let token = exchange.token(&grant, &self.scope, deadline)?;
+        let token = client.token(&grant, &self.scope, self.timeout.duration, self.system)?;
         Ok(Token {
             // An answer without one means that the old one goes on (RFC 6749 section 6).
             refresh_token: token.refresh_token.or_else(|| Some(refresh_token.clone())),

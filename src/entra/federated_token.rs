@@ -379,12 +379,12 @@ mod tests {
             client_id: "app".into(),
             auth: ClientAuth::Federated(source),
         };
-        let deadline = Deadline::after(system, Duration::from_secs(60));
-        let exchange = client.exchange(system, deadline)?;
-        exchange.token(
+        let scope = Scope::of_server("srv");
+        client.token(
             &Grant::ClientCredentials,
-            &Scope::of_server("srv"),
-            deadline,
+            &scope,
+            Duration::from_secs(60),
+            system,
         )
     }
 

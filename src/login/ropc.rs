@@ -5,7 +5,6 @@ use crate::error::Error;
 use crate::flag::Flag;
 use crate::login::Login;
 use crate::options::{Options, Timeout, missing};
-use crate::retry::Deadline;
 use crate::secret::Secret;
 use crate::system::System;
 use crate::token::{Scope, Token};
@@ -54,13 +53,11 @@ impl Login for Ropc {
         timeout: Timeout,
         system: &dyn System,
     ) -> Result<Token, Error> {
-        let deadline = Deadline::after(system, timeout.duration);
         let grant = Grant::Password {
             username: &self.username,
             password: &self.password,
         };
-        let exchange = self.client.exchange(system, deadline)?;
-        exchange.token(&grant, scope, deadline)
+        self.client.token(&grant, scope, timeout.duration, system)
     }
 }
 
