@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::termios::{LocalModes, tcgetattr};
 
+use crate::get_token::devicecode;
 use crate::interactive::{interactive, visit};
 use crate::support::*;
 
@@ -15,21 +16,9 @@ use crate::support::*;
 fn a_prompt_reaches_the_controlling_terminal_too_when_stderr_is_none() {
     let entra = FakeEntra::start();
     let (mut terminal, program_side) = open_terminal();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kubelogin"));
-    command
-        .args([
-            "get-token",
-            "--server-id",
-            SERVER_ID,
-            "--tenant-id",
-            TENANT_ID,
-        ])
-        .args(["--client-id", PUBLIC_CLIENT_ID])
-        .env_clear()
-        .env("SSL_CERT_FILE", entra.ca_file())
-        .env("HTTPS_PROXY", entra.proxy_url())
-        .env("KUBELOGIN_TOKEN_CACHE_STORAGE", "none")
-        .stderr(Stdio::null());
+    let kubelogin = devicecode(&entra);
+    let mut command = kubelogin.command();
+    command.stderr(Stdio::null());
     let child = start_at(program_side, command);
     let output = child.wait_with_output().expect("it ends");
     let mut shown = Vec::new();
@@ -50,15 +39,14 @@ fn a_prompt_reaches_the_controlling_terminal_too_when_stderr_is_none() {
 #[test]
 fn a_long_address_can_be_pasted_and_the_terminal_is_left_as_it_was() {
     let entra = FakeEntra::start();
-    let (mut terminal, program_side) = open_terminal();
-    let kept_open = program_side.try_clone().expect("a copy"); // else its state goes with the program
-    let before = modes_of(&kept_open);
     let kubelogin = interactive(&entra);
-    let mut command = kubelogin.command();
-    command.stderr(Stdio::piped());
-    let mut child = start_at(program_side, command);
-    let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
-    let mut lines = stderr.lines().map(|line| line.expect("UTF-8"));
+    let Session {
+        mut terminal,
+        kept_open,
+        before,
+        child,
+        mut lines,
+    } = Session::start(&kubelogin);
     let address = lines.find(|line| line.contains("/oauth2/v2.0/authorize"));
     let prompt = lines.next().expect("what to paste");
     assert!(prompt.contains("paste the address"), "{prompt}");
@@ -77,19 +65,50 @@ fn a_long_address_can_be_pasted_and_the_terminal_is_left_as_it_was() {
 #[test]
 fn ctrl_c_leaves_the_terminal_as_it_was() {
     let entra = FakeEntra::start();
-    let (mut terminal, program_side) = open_terminal();
-    let kept_open = program_side.try_clone().expect("a copy");
-    let before = modes_of(&kept_open);
     let kubelogin = interactive(&entra);
-    let mut command = kubelogin.command();
-    command.stderr(Stdio::piped());
-    let mut child = start_at(program_side, command);
-    let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
-    let mut lines = stderr.lines().map(|line| line.expect("UTF-8"));
+    let Session {
+        mut terminal,
+        kept_open,
+        before,
+        mut child,
+        mut lines,
+    } = Session::start(&kubelogin);
     lines.find(|line| line.contains("paste the address"));
     terminal.write_all(b"\x03").expect("typed");
     assert_eq!(child.wait().expect("it ends").signal(), Some(libc::SIGINT));
     assert_eq!(modes_of(&kept_open), before);
+}
+
+/// A sign-in at a terminal, which is looked at.
+struct Session {
+    terminal: File,
+    /// The program's side: the terminal's state goes with the last of it.
+    kept_open: OwnedFd,
+    /// As the terminal was.
+    before: LocalModes,
+    child: Child,
+    /// Of stderr.
+    lines: Box<dyn Iterator<Item = String>>,
+}
+
+impl Session {
+    fn start(kubelogin: &Kubelogin) -> Self {
+        let (terminal, program_side) = open_terminal();
+        let kept_open = program_side.try_clone().expect("a copy");
+        let before = modes_of(&kept_open);
+        let mut command = kubelogin.command();
+        command.stderr(Stdio::piped());
+        let mut child = start_at(program_side, command);
+        let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        let lines = Box::new(stderr.lines().map(|line| line.expect("UTF-8")));
+        Self {
+            terminal,
+            kept_open,
+            before,
+            child,
+            lines,
+        }
+    }
 }
 
 fn modes_of(terminal: &OwnedFd) -> LocalModes {
