@@ -1,6 +1,8 @@
 //! The flags of `get-token` and `convert-kubeconfig`: one row each, from which parsing, help, completion, the
 //! environment's precedence and the conversion of old kubeconfigs are all made.
 
+use std::fmt;
+
 use zeroize::Zeroizing;
 
 use crate::secret::Secret;
@@ -137,6 +139,14 @@ pub struct FlagValues(Vec<Option<Zeroizing<String>>>);
 impl Default for FlagValues {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// The flags that have a value, and no value: some are secrets.
+impl fmt::Debug for FlagValues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let given = Flag::ALL.iter().filter(|row| self.is_given(row.flag));
+        f.debug_set().entries(given.map(|row| row.name)).finish()
     }
 }
 

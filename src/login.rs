@@ -19,6 +19,7 @@ use std::fmt;
 
 use crate::entra::authority::{Authority, AuthorityHost, Version};
 use crate::entra::{Client, ClientAuth, Grant};
+use crate::env::Env;
 use crate::error::Error;
 use crate::flag::Flag;
 use crate::login_mode::LoginMode;
@@ -54,17 +55,19 @@ pub trait Login: fmt::Debug {
 }
 
 /// The login that the options ask for. Everything is checked that can be without the network: options and files.
-pub fn new(options: &Options) -> Result<Box<dyn Login>, Error> {
+pub fn new(options: &Options, env: &Env) -> Result<Box<dyn Login>, Error> {
     Ok(match options.login {
-        LoginMode::DeviceCode => Box::new(devicecode::DeviceCode::new(options)?),
-        LoginMode::Interactive => Box::new(interactive::Interactive::new(options)?),
-        LoginMode::Spn => Box::new(Application(spn::client(options)?)),
-        LoginMode::Ropc => Box::new(ropc::Ropc::new(options)?),
-        LoginMode::Msi => Box::new(msi::ManagedIdentity::new(options)?),
-        LoginMode::AzureCli => Box::new(azurecli::AzureCli::new(options)?),
-        LoginMode::Azd => Box::new(azd::Azd::new(options)?),
-        LoginMode::WorkloadIdentity => Box::new(Application(workloadidentity::client(options)?)),
-        LoginMode::AzurePipelines => Box::new(Application(azurepipelines::client(options)?)),
+        LoginMode::DeviceCode => Box::new(devicecode::DeviceCode::new(options, env)?),
+        LoginMode::Interactive => Box::new(interactive::Interactive::new(options, env)?),
+        LoginMode::Spn => Box::new(Application(spn::client(options, env)?)),
+        LoginMode::Ropc => Box::new(ropc::Ropc::new(options, env)?),
+        LoginMode::Msi => Box::new(msi::ManagedIdentity::new(options, env)?),
+        LoginMode::AzureCli => Box::new(azurecli::AzureCli::new(options, env)?),
+        LoginMode::Azd => Box::new(azd::Azd::new(options, env)?),
+        LoginMode::WorkloadIdentity => {
+            Box::new(Application(workloadidentity::client(options, env)?))
+        }
+        LoginMode::AzurePipelines => Box::new(Application(azurepipelines::client(options, env)?)),
     })
 }
 
@@ -141,7 +144,6 @@ fn client(options: &Options, auth: ClientAuth) -> Result<Client, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::Env;
     use crate::flag::FlagValues;
 
     /// The flags that say which application signs in.
@@ -161,7 +163,7 @@ mod tests {
         let secret = [(Flag::ClientSecret, "secret")];
         let options = options("spn", &[&CLIENT[..], &secret, given].concat(), &[]);
         let scope = Scope::of_server(&options.server_id);
-        let login = new(&options).expect("login");
+        let login = new(&options, &Env::default()).expect("login");
         cache_key(options.login, &*login, &scope)
     }
 

@@ -52,6 +52,10 @@ pub struct Options {
     pub pop_claims: Option<pop::Claims>,
     pub timeout: Timeout,
     pub cache: CacheSettings,
+    #[allow(dead_code)]
+    typed: FlagValues,
+    #[allow(dead_code)]
+    values: FlagValues,
 }
 
 /// Where tokens are kept between runs, and what guards them.
@@ -353,6 +357,8 @@ impl Options {
             pop_claims,
             timeout,
             cache: CacheSettings::of(&values, env)?,
+            typed: typed.clone(),
+            values: values.clone(),
         };
         if login == LoginMode::Spn
             && options.client_certificate.is_some()
@@ -364,6 +370,24 @@ impl Options {
             );
         }
         Ok((options, notices))
+    }
+
+    /// The value of a flag that one mode has for itself, after the environment had its say.
+    #[allow(dead_code)]
+    pub fn text(&self, flag: Flag) -> Option<&str> {
+        self.values.text(flag)
+    }
+
+    /// The same for a flag that takes a secret.
+    #[allow(dead_code)]
+    pub fn secret(&self, flag: Flag) -> Option<Secret> {
+        self.values.secret(flag)
+    }
+
+    /// True if the flag was typed, whatever the environment says.
+    #[allow(dead_code)]
+    pub fn is_typed(&self, flag: Flag) -> bool {
+        self.typed.is_given(flag)
     }
 }
 

@@ -28,7 +28,7 @@ pub fn run(
     for notice in notices {
         system.tell(&notice);
     }
-    let login = login::new(&options)?;
+    let login = login::new(&options, env)?;
     let cache = TokenCache::new(&options.cache, system);
     let binding = match &options.pop_claims {
         Some(claims) => Some(pop::Binding::new(claims, pop_key(cache.as_ref())?)),

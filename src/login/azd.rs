@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::azurecli;
 use super::outside_state::OutsideState;
 use super::program::{self, Product};
-use crate::env;
+use crate::env::{self, Env};
 use crate::error::Error;
 use crate::login::Login;
 use crate::options::{Options, Timeout};
@@ -82,7 +82,7 @@ impl Login for Azd {
 }
 
 impl Azd {
-    pub fn new(options: &Options) -> Result<Self, Error> {
+    pub fn new(options: &Options, _: &Env) -> Result<Self, Error> {
         azurecli::check_server(options)?;
         Ok(Self {
             tenant_id: azurecli::check_tenant(options)?,
@@ -142,7 +142,10 @@ mod tests {
 
     fn login(flags: &[(Flag, &str)], env: &[(&str, &str)]) -> (Azd, Timeout) {
         let options = options("azd", flags, env);
-        (Azd::new(&options).expect("login"), options.timeout)
+        (
+            Azd::new(&options, &Env::default()).expect("login"),
+            options.timeout,
+        )
     }
 
     fn acquire_with(flags: &[(Flag, &str)], system: &FakeSystem) -> Result<Token, Error> {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::outside_state::{OutsideState, read};
 use super::program::{self, Product};
-use crate::env;
+use crate::env::{self, Env};
 use crate::error::Error;
 use crate::flag::Flag;
 use crate::login::Login;
@@ -127,7 +127,7 @@ impl Login for AzureCli {
 
 impl AzureCli {
     /// Neither az nor azd gets a value that could mean more than it says, as with the original.
-    pub fn new(options: &Options) -> Result<Self, Error> {
+    pub fn new(options: &Options, _: &Env) -> Result<Self, Error> {
         check_server(options)?;
         Ok(Self {
             tenant_id: check_tenant(options)?,
@@ -242,7 +242,11 @@ mod tests {
 
     fn login_with(flags: &[(Flag, &str)], system: &FakeSystem) -> Result<Token, Error> {
         let options = options(flags, &[("HOME", "/home/alice")]);
-        AzureCli::new(&options)?.acquire(&Scope::of_server(SCOPE), options.timeout, system)
+        AzureCli::new(&options, &Env::default())?.acquire(
+            &Scope::of_server(SCOPE),
+            options.timeout,
+            system,
+        )
     }
 
     fn login(system: &FakeSystem) -> Result<Token, Error> {
@@ -450,7 +454,7 @@ mod tests {
     fn state(folder: &Path, env: &[(&str, &str)]) -> Option<Fingerprint> {
         let folder = folder.to_str().expect("UTF-8");
         let env = [&[("AZURE_CONFIG_DIR", folder)], env].concat();
-        AzureCli::new(&options(&[], &env))
+        AzureCli::new(&options(&[], &env), &Env::of(&env))
             .expect("login")
             .fingerprint()
     }
@@ -520,7 +524,7 @@ mod tests {
         assert_ne!(state(&folders[0], &[]), state(&folders[1], &[]));
         fs::create_dir(folders[0].join("azureProfile.json")).expect("a folder in its place");
         assert_eq!(state(&folders[0], &[]), None);
-        let homeless = AzureCli::new(&options(&[], &[])).expect("login");
+        let homeless = AzureCli::new(&options(&[], &[]), &Env::default()).expect("login");
         assert_eq!(homeless.fingerprint(), None);
         for folder in folders {
             let _ = fs::remove_dir_all(folder);

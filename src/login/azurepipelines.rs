@@ -3,12 +3,12 @@
 
 use crate::entra::federated_token::{Endpoint, Source};
 use crate::entra::{Client, ClientAuth};
-use crate::env;
+use crate::env::{self, Env};
 use crate::error::Error;
 use crate::flag::Flag;
 use crate::options::{Options, missing};
 
-pub fn client(options: &Options) -> Result<Client, Error> {
+pub fn client(options: &Options, _: &Env) -> Result<Client, Error> {
     // Client and tenant are asked for first, as in the original.
     let client = super::client(options, ClientAuth::Public)?;
     let service_connection_id = options.service_connection_id.clone();
@@ -48,7 +48,7 @@ mod tests {
     ];
 
     fn login(env: &[(&str, &str)]) -> Result<Client, Error> {
-        super::client(&options("azurepipelines", &[], env))
+        super::client(&options("azurepipelines", &[], env), &Env::of(env))
     }
 
     /// Azure/kubelogin#697: the task sets all of it.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::entra::{Client, ClientAuth, DeviceAuthorization, Grant};
+use crate::env::Env;
 use crate::error::{Error, ErrorKind, one_line};
 use crate::login::Login;
 use crate::options::{Options, Timeout};
@@ -26,7 +27,7 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
 pub struct DeviceCode(Client);
 
 impl DeviceCode {
-    pub fn new(options: &Options) -> Result<Self, Error> {
+    pub fn new(options: &Options, _: &Env) -> Result<Self, Error> {
         super::client(options, ClientAuth::Public).map(Self)
     }
 }
@@ -122,7 +123,6 @@ fn unanswered(patience: Duration, timeout: Timeout) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::Env;
     use crate::flag::{Flag, FlagValues};
     use crate::system::fake::FakeSystem;
 
@@ -156,7 +156,7 @@ mod tests {
                 is_given: true,
             };
         }
-        let login = DeviceCode::new(&options).expect("login");
+        let login = DeviceCode::new(&options, &Env::default()).expect("login");
         login.acquire(&Scope::of_server("srv"), options.timeout, system)
     }
 

@@ -12,6 +12,7 @@ use oauth2::url::Url;
 use oauth2::{CsrfToken, PkceCodeChallenge};
 
 use crate::entra::{self, AuthorizationRequest, Client, ClientAuth, Grant, ResponseMode};
+use crate::env::Env;
 use crate::error::Error;
 use crate::login::Login;
 use crate::options::{Options, Timeout};
@@ -36,7 +37,7 @@ pub struct Interactive {
 }
 
 impl Interactive {
-    pub fn new(options: &Options) -> Result<Self, Error> {
+    pub fn new(options: &Options, _: &Env) -> Result<Self, Error> {
         let redirect_url = options
             .redirect_url
             .as_deref()

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::outside_state::OutsideState;
+use crate::env::Env;
 use crate::error::Error;
 use crate::login::Login;
 use crate::options::{Options, Timeout};
@@ -57,7 +58,7 @@ impl Identity {
 
 impl ManagedIdentity {
     /// The client ID beats the resource ID, as with the original.
-    pub fn new(options: &Options) -> Result<Self, Error> {
+    pub fn new(options: &Options, _: &Env) -> Result<Self, Error> {
         let host = Host::detect(&options.identity_host)?;
         let identity = match (&options.client_id, &options.identity_resource_id) {
             (Some(id), _) => Identity::ClientId(id.clone()),
@@ -290,7 +291,7 @@ mod tests {
     const RESOURCE_ID: (Flag, &str) = (Flag::IdentityResourceId, "/subscriptions/s/x");
 
     fn login(flags: &[(Flag, &str)], env: &[(&str, &str)]) -> Result<ManagedIdentity, Error> {
-        ManagedIdentity::new(&options("msi", flags, env))
+        ManagedIdentity::new(&options("msi", flags, env), &Env::of(env))
     }
 
     fn acquire_on(

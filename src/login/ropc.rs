@@ -1,6 +1,7 @@
 //! `--login ropc`: a user name and a password (RFC 6749 section 4.3), for accounts without a second factor.
 
 use crate::entra::{Client, ClientAuth, Grant};
+use crate::env::Env;
 use crate::error::Error;
 use crate::flag::Flag;
 use crate::login::Login;
@@ -19,7 +20,7 @@ pub struct Ropc {
 }
 
 impl Ropc {
-    pub fn new(options: &Options) -> Result<Self, Error> {
+    pub fn new(options: &Options, _: &Env) -> Result<Self, Error> {
         let client = super::client(options, ClientAuth::Public)?;
         let required = |flag| missing(flag, options.login);
         let username = options.username.clone();
@@ -80,7 +81,7 @@ mod tests {
         ];
         let options = options(&[&alice, given].concat());
         let scope = Scope::of_server("srv");
-        Ropc::new(&options)?.acquire(&scope, options.timeout, system)
+        Ropc::new(&options, &Env::default())?.acquire(&scope, options.timeout, system)
     }
 
     #[test]
@@ -126,11 +127,11 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_with_its_variables() {
-        let name = Ropc::new(&options(&[(Flag::Password, "p")]))
+        let name = Ropc::new(&options(&[(Flag::Password, "p")]), &Env::default())
             .expect_err("no name")
             .to_string();
         assert!(name.contains("--username") && name.contains("AZURE_USERNAME"));
-        let password = Ropc::new(&options(&[(Flag::Username, "u")]))
+        let password = Ropc::new(&options(&[(Flag::Username, "u")]), &Env::default())
             .expect_err("no password")
             .to_string();
         assert!(

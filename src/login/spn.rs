@@ -2,11 +2,12 @@
 
 use crate::entra::certificate::CertificateFile;
 use crate::entra::{Client, ClientAuth};
+use crate::env::Env;
 use crate::error::Error;
 use crate::flag::Flag;
 use crate::options::{Options, missing};
 
-pub fn client(options: &Options) -> Result<Client, Error> {
+pub fn client(options: &Options, _: &Env) -> Result<Client, Error> {
     let client = super::client(options, ClientAuth::Public)?;
     Ok(Client {
         auth: auth(options)?,
@@ -32,7 +33,6 @@ fn auth(options: &Options) -> Result<ClientAuth, Error> {
 mod tests {
     use super::*;
     use crate::entra::certificate::tests::{FIXTURES, PASSWORD};
-    use crate::env::Env;
     use crate::flag::FlagValues;
     use crate::login::{Application, Login};
     use crate::system::fake::FakeSystem;
@@ -63,7 +63,11 @@ mod tests {
 
     fn login(given: &[(Flag, &str)], system: &FakeSystem) -> Result<Token, Error> {
         let (options, _) = options(given);
-        Application(client(&options)?).acquire(&Scope::of_server("srv"), options.timeout, system)
+        Application(client(&options, &Env::default())?).acquire(
+            &Scope::of_server("srv"),
+            options.timeout,
+            system,
+        )
     }
 
     #[test]

@@ -3,12 +3,12 @@
 
 use crate::entra::federated_token::{Endpoint, Source};
 use crate::entra::{Client, ClientAuth};
-use crate::env;
+use crate::env::{self, Env};
 use crate::error::Error;
 use crate::flag::Flag;
 use crate::options::{Options, missing};
 
-pub fn client(options: &Options) -> Result<Client, Error> {
+pub fn client(options: &Options, _: &Env) -> Result<Client, Error> {
     // Client and tenant are asked for first, as in the original.
     let client = super::client(options, ClientAuth::Public)?;
     Ok(Client {
@@ -45,7 +45,7 @@ mod tests {
 
     fn login(given: &[(Flag, &str)], env: &[(&str, &str)]) -> Result<Client, Error> {
         let flags = [&CLIENT, given].concat();
-        super::client(&options("workloadidentity", &flags, env))
+        super::client(&options("workloadidentity", &flags, env), &Env::of(env))
     }
 
     const URL: (&str, &str) = (env::ACTIONS_ID_TOKEN_REQUEST_URL, "https://github.example/");

@@ -21,7 +21,10 @@ const TOKEN: &str =
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn interactive(flags: &[(Flag, &str)]) -> Result<Interactive, Error> {
-    Interactive::new(&options("interactive", &[&CLIENT, flags].concat(), &[]))
+    Interactive::new(
+        &options("interactive", &[&CLIENT, flags].concat(), &[]),
+        &Env::default(),
+    )
 }
 
 const UNBOUNDED: Timeout = Timeout {
