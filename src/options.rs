@@ -21,20 +21,6 @@ pub struct Options {
     pub server_id: String,
     pub tenant_id: Option<String>,
     pub client_id: Option<String>,
-    pub client_secret: Option<Secret>,
-    pub client_certificate: Option<PathBuf>,
-    pub client_certificate_password: Option<Secret>,
-    /// Where the browser comes back to, as given.
-    pub redirect_url: Option<String>,
-    pub login_hint: Option<String>,
-    pub username: Option<String>,
-    pub password: Option<Secret>,
-    pub federated_token_file: Option<PathBuf>,
-    /// Where a GitHub Actions job gets federated tokens; empty if the person typed `--federated-token-file`.
-    pub github_actions: OidcVariables,
-    pub service_connection_id: Option<String>,
-    /// Where an Azure Pipelines job gets federated tokens.
-    pub azure_pipelines: OidcVariables,
     pub cloud: Cloud,
     /// Where AZURE_ENVIRONMENT_FILEPATH points.
     pub stack_file: Option<PathBuf>,
@@ -52,9 +38,7 @@ pub struct Options {
     pub pop_claims: Option<pop::Claims>,
     pub timeout: Timeout,
     pub cache: CacheSettings,
-    #[allow(dead_code)]
     typed: FlagValues,
-    #[allow(dead_code)]
     values: FlagValues,
 }
 
@@ -171,22 +155,6 @@ impl AzureClis {
             az_cloud: env.get(env::AZURE_CLOUD_NAME).map(str::to_owned),
             azd_folder: folder(env::AZD_CONFIG_DIR, ".azd"),
             azd_has_host: env.get(env::AZD_AUTH_ENDPOINT).is_some(),
-        }
-    }
-}
-
-/// The two variables of a CI system that gives its jobs federated tokens.
-#[derive(Debug, Default)]
-pub struct OidcVariables {
-    pub url: Option<String>,
-    pub bearer: Option<Secret>,
-}
-
-impl OidcVariables {
-    fn read(env: &Env, url: &str, bearer: &str) -> Self {
-        Self {
-            url: env.get(url).map(str::to_owned),
-            bearer: env.get(bearer).map(Secret::new),
         }
     }
 }
@@ -331,21 +299,6 @@ impl Options {
             server_id,
             tenant_id: text(Flag::TenantId),
             client_id: text(Flag::ClientId),
-            client_secret: values.secret(Flag::ClientSecret),
-            client_certificate: text(Flag::ClientCertificate).map(PathBuf::from),
-            client_certificate_password: values.secret(Flag::ClientCertificatePassword),
-            redirect_url: text(Flag::RedirectUrl),
-            login_hint: text(Flag::LoginHint),
-            username: text(Flag::Username),
-            password: values.secret(Flag::Password),
-            federated_token_file: text(Flag::FederatedTokenFile).map(PathBuf::from),
-            github_actions: github_actions(typed, env),
-            service_connection_id: text(Flag::AzurePipelinesServiceConnectionId),
-            azure_pipelines: OidcVariables::read(
-                env,
-                env::SYSTEM_OIDCREQUESTURI,
-                env::SYSTEM_ACCESSTOKEN,
-            ),
             cloud,
             stack_file: env.get(env::AZURE_ENVIRONMENT_FILEPATH).map(PathBuf::from),
             authority_host,
@@ -361,8 +314,8 @@ impl Options {
             values: values.clone(),
         };
         if login == LoginMode::Spn
-            && options.client_certificate.is_some()
-            && options.client_secret.is_some()
+            && values.is_given(Flag::ClientCertificate)
+            && values.is_given(Flag::ClientSecret)
         {
             notices.push(
                 "the client certificate is used and the client secret is not: give only one of them"
@@ -373,33 +326,18 @@ impl Options {
     }
 
     /// The value of a flag that one mode has for itself, after the environment had its say.
-    #[allow(dead_code)]
     pub fn text(&self, flag: Flag) -> Option<&str> {
         self.values.text(flag)
     }
 
     /// The same for a flag that takes a secret.
-    #[allow(dead_code)]
     pub fn secret(&self, flag: Flag) -> Option<Secret> {
         self.values.secret(flag)
     }
 
     /// True if the flag was typed, whatever the environment says.
-    #[allow(dead_code)]
     pub fn is_typed(&self, flag: Flag) -> bool {
         self.typed.is_given(flag)
-    }
-}
-
-/// What a GitHub Actions job has for federated tokens; a typed `--federated-token-file` goes before it.
-fn github_actions(typed: &FlagValues, env: &Env) -> OidcVariables {
-    match typed.is_given(Flag::FederatedTokenFile) {
-        true => OidcVariables::default(),
-        false => OidcVariables::read(
-            env,
-            env::ACTIONS_ID_TOKEN_REQUEST_URL,
-            env::ACTIONS_ID_TOKEN_REQUEST_TOKEN,
-        ),
     }
 }
 
@@ -756,7 +694,10 @@ mod tests {
         ];
         let (options, _) = resolve(&flags, &env).expect("resolved");
         assert_eq!(options.client_id.as_deref(), Some("azure"));
-        assert_eq!(options.federated_token_file, Some("/var/run/token".into()));
+        assert_eq!(
+            options.text(Flag::FederatedTokenFile),
+            Some("/var/run/token")
+        );
         assert_eq!(
             options.authority_host,
             AuthorityHost::parse("https://login.microsoftonline.us/").ok()
@@ -771,24 +712,6 @@ mod tests {
         ];
         let (options, _) = resolve(&[(Flag::Login, "spn")], &env).expect("resolved");
         assert_eq!(options.tenant_id.as_deref(), Some("tenant"));
-    }
-
-    #[test]
-    fn a_typed_token_file_leaves_github_s_variables_unread_and_one_from_the_environment_does_not() {
-        let github = [
-            (env::ACTIONS_ID_TOKEN_REQUEST_URL, "https://github.example/"),
-            (env::ACTIONS_ID_TOKEN_REQUEST_TOKEN, "t"),
-            (env::AZURE_FEDERATED_TOKEN_FILE, "/env"),
-        ];
-        let login = (Flag::Login, "workloadidentity");
-        let (options, _) =
-            resolve(&[login, (Flag::FederatedTokenFile, "/typed")], &github).expect("resolved");
-        assert!(options.github_actions.url.is_none() && options.github_actions.bearer.is_none());
-        let (options, _) = resolve(&[login], &github).expect("resolved");
-        assert!(options.github_actions.url.is_some() && options.github_actions.bearer.is_some());
-        let keep = (Flag::DisableEnvironmentOverride, "true");
-        let (options, _) = resolve(&[login, keep], &github).expect("resolved");
-        assert!(options.github_actions.url.is_some(), "it overrides no flag");
     }
 
     #[test]

@@ -7,27 +7,30 @@ use crate::env::{self, Env};
 use crate::error::Error;
 use crate::flag::Flag;
 use crate::options::{Options, missing};
+use crate::secret::Secret;
 
-pub fn client(options: &Options, _: &Env) -> Result<Client, Error> {
+pub fn client(options: &Options, env: &Env) -> Result<Client, Error> {
     // Client and tenant are asked for first, as in the original.
     let client = super::client(options, ClientAuth::Public)?;
-    let service_connection_id = options.service_connection_id.clone();
-    let service_connection_id = service_connection_id
-        .ok_or_else(|| missing(Flag::AzurePipelinesServiceConnectionId, options.login))?;
-    let pipelines = &options.azure_pipelines;
-    let bearer = pipelines.bearer.as_ref().ok_or_else(|| {
+    let connection = Flag::AzurePipelinesServiceConnectionId;
+    let service_connection_id = options
+        .text(connection)
+        .ok_or_else(|| missing(connection, options.login))?
+        .to_owned();
+    let bearer = env.get(env::SYSTEM_ACCESSTOKEN).map(Secret::new);
+    let bearer = bearer.ok_or_else(|| {
         Error::input(format!("{} is not set", env::SYSTEM_ACCESSTOKEN)).remedy(
             "Azure Pipelines keeps it from a step unless it is mapped: env: SYSTEM_ACCESSTOKEN: $(System.AccessToken)",
         )
     })?;
-    let url = pipelines.url.as_ref().ok_or_else(|| {
+    let url = env.get(env::SYSTEM_OIDCREQUESTURI).ok_or_else(|| {
         Error::input(format!("{} is not set", env::SYSTEM_OIDCREQUESTURI)).remedy(
             "Azure Pipelines sets it in every job: this login mode works there only, and in a container only if it is handed on.",
         )
     })?;
     Ok(Client {
         auth: ClientAuth::Federated(Source::AzurePipelines {
-            endpoint: Endpoint::parse(env::SYSTEM_OIDCREQUESTURI, url, bearer)?,
+            endpoint: Endpoint::parse(env::SYSTEM_OIDCREQUESTURI, url, &bearer)?,
             service_connection_id,
         }),
         ..client

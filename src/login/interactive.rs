@@ -14,6 +14,7 @@ use oauth2::{CsrfToken, PkceCodeChallenge};
 use crate::entra::{self, AuthorizationRequest, Client, ClientAuth, Grant, ResponseMode};
 use crate::env::Env;
 use crate::error::Error;
+use crate::flag::Flag;
 use crate::login::Login;
 use crate::options::{Options, Timeout};
 use crate::retry::Deadline;
@@ -38,15 +39,12 @@ pub struct Interactive {
 
 impl Interactive {
     pub fn new(options: &Options, _: &Env) -> Result<Self, Error> {
-        let redirect_url = options
-            .redirect_url
-            .as_deref()
-            .map(RedirectUrl::parse)
-            .transpose()?;
+        let redirect_url = options.text(Flag::RedirectUrl);
+        let redirect_url = redirect_url.map(RedirectUrl::parse).transpose()?;
         Ok(Self {
             client: super::client(options, ClientAuth::Public)?,
             redirect_url: redirect_url.unwrap_or_default(),
-            login_hint: options.login_hint.clone(),
+            login_hint: options.text(Flag::LoginHint).map(str::to_owned),
         })
     }
 }

@@ -23,11 +23,11 @@ impl Ropc {
     pub fn new(options: &Options, _: &Env) -> Result<Self, Error> {
         let client = super::client(options, ClientAuth::Public)?;
         let required = |flag| missing(flag, options.login);
-        let username = options.username.clone();
-        let password = options.password.clone();
+        let username = options.text(Flag::Username);
+        let password = options.secret(Flag::Password);
         Ok(Self {
             client,
-            username: username.ok_or_else(|| required(Flag::Username))?,
+            username: username.ok_or_else(|| required(Flag::Username))?.to_owned(),
             password: password.ok_or_else(|| required(Flag::Password))?,
         })
     }

@@ -1,5 +1,7 @@
 //! `--login spn`: a service principal with its client secret or certificate (RFC 6749 section 4.4).
 
+use std::path::Path;
+
 use crate::entra::certificate::CertificateFile;
 use crate::entra::{Client, ClientAuth};
 use crate::env::Env;
@@ -17,11 +19,11 @@ pub fn client(options: &Options, _: &Env) -> Result<Client, Error> {
 
 /// A certificate beats a secret, as in the original.
 fn auth(options: &Options) -> Result<ClientAuth, Error> {
-    if let Some(path) = &options.client_certificate {
-        let password = options.client_certificate_password.clone();
-        return CertificateFile::read(path, password).map(ClientAuth::Certificate);
+    if let Some(path) = options.text(Flag::ClientCertificate) {
+        let password = options.secret(Flag::ClientCertificatePassword);
+        return CertificateFile::read(Path::new(path), password).map(ClientAuth::Certificate);
     }
-    let secret = options.client_secret.clone().ok_or_else(|| {
+    let secret = options.secret(Flag::ClientSecret).ok_or_else(|| {
         missing(Flag::ClientSecret, options.login).remedy(
             "Give --client-secret (or AZURE_CLIENT_SECRET), or --client-certificate (or AZURE_CLIENT_CERTIFICATE_PATH).",
         )

@@ -7,25 +7,33 @@ use crate::env::{self, Env};
 use crate::error::Error;
 use crate::flag::Flag;
 use crate::options::{Options, missing};
+use crate::secret::Secret;
 
-pub fn client(options: &Options, _: &Env) -> Result<Client, Error> {
+pub fn client(options: &Options, env: &Env) -> Result<Client, Error> {
     // Client and tenant are asked for first, as in the original.
     let client = super::client(options, ClientAuth::Public)?;
     Ok(Client {
-        auth: ClientAuth::Federated(source(options)?),
+        auth: ClientAuth::Federated(source(options, env)?),
         ..client
     })
 }
 
 /// GitHub's variables beat a file that only AZURE_FEDERATED_TOKEN_FILE names; a typed file leaves them unread.
-fn source(options: &Options) -> Result<Source, Error> {
-    let github = &options.github_actions;
-    match (&github.url, &github.bearer, &options.federated_token_file) {
+fn source(options: &Options, env: &Env) -> Result<Source, Error> {
+    let file = options.text(Flag::FederatedTokenFile);
+    if let Some(path) = file.filter(|_| options.is_typed(Flag::FederatedTokenFile)) {
+        return Ok(Source::File(path.into()));
+    }
+    let url = env.get(env::ACTIONS_ID_TOKEN_REQUEST_URL);
+    let bearer = env
+        .get(env::ACTIONS_ID_TOKEN_REQUEST_TOKEN)
+        .map(Secret::new);
+    match (url, bearer, file) {
         (Some(url), Some(bearer), _) => {
-            Endpoint::parse(env::ACTIONS_ID_TOKEN_REQUEST_URL, url, bearer)
+            Endpoint::parse(env::ACTIONS_ID_TOKEN_REQUEST_URL, url, &bearer)
                 .map(Source::GitHubActions)
         }
-        (_, _, Some(path)) => Ok(Source::File(path.clone())),
+        (_, _, Some(path)) => Ok(Source::File(path.into())),
         (Some(_), None, None) => Err(missing_in_github(env::ACTIONS_ID_TOKEN_REQUEST_TOKEN)),
         (None, Some(_), None) => Err(missing_in_github(env::ACTIONS_ID_TOKEN_REQUEST_URL)),
         (None, None, None) => Err(missing(Flag::FederatedTokenFile, options.login)),
@@ -72,6 +80,11 @@ mod tests {
             "/typed"
         ));
         assert!(is_file(&login(&[TYPED], &[FILE]).expect("login"), "/env"));
+        let keep = (Flag::DisableEnvironmentOverride, "true");
+        assert!(
+            is_github(&login(&[keep], &[URL, BEARER]).expect("login")),
+            "they override no flag"
+        );
         for half in [URL, BEARER] {
             assert!(is_file(&login(&[], &[half, FILE]).expect("login"), "/env"));
         }

@@ -12,7 +12,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oauth2::url::form_urlencoded;
 
 use super::*;
-use crate::flag::Flag;
 use crate::login::tests::{CLIENT, options};
 use crate::system::fake::FakeSystem;
 
