@@ -6,6 +6,9 @@
 
 #[path = "../support/support.rs"]
 mod support;
+// The stand-ins themselves: in this binary, as one more would take its time to link.
+#[path = "../stand_in/stand_in.rs"]
+mod stand_in;
 
 // az and azd as shell scripts.
 #[cfg(unix)]
@@ -22,7 +25,6 @@ mod msi; // managed identity endpoints on loopback; IMDS has a fixed address tha
 mod network; // bad networks, bad certificates, odd answers
 mod pop; // --pop-enabled: proof-of-possession tokens
 mod ropc; // a user name and a password
-mod stand_in; // the stand-ins themselves: what they serve, and what they refuse
 mod sudden_death; // kill -9 at any moment of a sign-in, a refresh and a conversion
 // A person at a terminal.
 #[cfg(unix)]

@@ -1,0 +1,286 @@
+//! Where tokens are kept: what is written there, who may read it, and what may stand in its way.
+
+use super::*;
+
+/// Azure/kubelogin#108, #121: tokens were written into the working directory. The runner checks that nothing is.
+/// On Windows an account has a home whatever the variables say.
+#[cfg(unix)]
+#[test]
+fn without_a_home_nothing_is_written_anywhere() {
+    let entra = FakeEntra::start();
+    let kubelogin = spn(&entra).env_remove("HOME");
+    let output = kubelogin.run();
+    output.token();
+    assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+    assert_eq!(names(&kubelogin.home()), [""; 0]);
+}
+
+#[test]
+fn the_cache_is_where_the_flag_says_else_where_the_variable_says() {
+    let entra = FakeEntra::start();
+    let place = TempDir::new();
+    let (flag, variable) = (place.path().join("flag"), place.path().join("variable"));
+    for name in ["--cache-dir", "--token-cache-dir"] {
+        let kubelogin = spn(&entra).env("KUBECACHEDIR", &variable);
+        kubelogin.arg(name).arg(&flag).run().token();
+        entry_in(&flag);
+        assert!(!variable.exists());
+        fs::remove_dir_all(&flag).unwrap();
+    }
+    let kubelogin = spn(&entra)
+        .env("KUBECACHEDIR", &variable)
+        .args([
+            "--disable-environment-override",
+            "--token-cache-storage",
+            "disk",
+        ])
+        .args(["--client-secret", CLIENT_SECRET]);
+    kubelogin.run().token();
+    entry_in(&variable);
+    assert!(!kubelogin.home().join(".kube").exists());
+}
+
+#[test]
+fn a_tilde_is_the_home_folder_and_only_a_typed_path_is_relative() {
+    let entra = FakeEntra::start();
+    let kubelogin = spn(&entra).args(["--cache-dir", "~/.kube/mine"]);
+    kubelogin.run().token();
+    entry_in(&kubelogin.home().join(".kube/mine"));
+    let kubelogin = spn(&entra).env("KUBECACHEDIR", "relative");
+    kubelogin.run().token();
+    entry_in(&cache_of(&kubelogin));
+}
+
+/// Azure/kubelogin#711: a cache was touched by those who did not want it.
+#[test]
+fn without_storage_no_disk_is_touched() {
+    let entra = FakeEntra::start();
+    let kubelogin = spn(&entra).env("KUBELOGIN_TOKEN_CACHE_STORAGE", "none");
+    for _ in 0..2 {
+        let output = kubelogin.run();
+        output.token();
+        assert_eq!(output.stderr, "");
+    }
+    assert_eq!(names(&kubelogin.home()), [""; 0]);
+    assert_eq!(entra.logins(), 2);
+}
+
+#[test]
+fn an_unknown_storage_is_refused_by_name() {
+    let entra = FakeEntra::start();
+    let error = spn(&entra)
+        .env("KUBELOGIN_TOKEN_CACHE_STORAGE", "cloud")
+        .run()
+        .error();
+    assert!(
+        error.contains("cloud") && error.contains("keyring"),
+        "{error}"
+    );
+}
+
+/// Azure/kubelogin#722, #743: an item that was damaged or gone was fatal.
+#[test]
+fn a_key_that_is_gone_or_damaged_is_a_miss_and_is_made_anew() {
+    let entra = FakeEntra::start();
+    let kubelogin = spn(&entra);
+    kubelogin.run().token();
+    let key = cache_of(&kubelogin).join("kubelogin.key");
+    let damages: [&dyn Fn(); 3] = [
+        &|| fs::remove_file(&key).unwrap(),
+        &|| fs::write(&key, "short").unwrap(),
+        &|| fs::write(&key, [7; 32]).unwrap(),
+    ];
+    for (number, damage) in damages.iter().enumerate() {
+        damage();
+        let output = kubelogin.run();
+        assert_eq!(kubelogin.run().token(), output.token());
+        assert_eq!(output.stderr, "");
+        assert_eq!(entra.logins(), number + 2);
+    }
+}
+
+#[test]
+fn whatever_stands_in_place_of_an_entry_is_a_miss() {
+    let entra = FakeEntra::start();
+    let kubelogin = spn(&entra).args(["--timeout", "20s"]);
+    kubelogin.run().token();
+    let entry = entry_in(&cache_of(&kubelogin));
+    let good = fs::read(&entry).unwrap();
+    let other = entry.with_extension("other");
+    fs::write(&other, &good).unwrap();
+    let mut misses = 1;
+    let mut check = |what: &str, put: &dyn Fn()| {
+        let _ = fs::remove_file(&entry);
+        put();
+        run_bounded(&kubelogin).token();
+        misses += 1;
+        assert_eq!(entra.logins(), misses, "{what}");
+        let again = kubelogin.run();
+        assert_eq!(again.stderr, "", "{what}");
+        assert_eq!(entra.logins(), misses, "{what} is not healed");
+    };
+    check("nothing", &|| fs::write(&entry, "").unwrap());
+    check("garbage", &|| fs::write(&entry, [b'x'; 5000]).unwrap());
+    check("half", &|| {
+        fs::write(&entry, &good[..good.len() / 2]).unwrap()
+    });
+    check("a huge file", &|| {
+        let file = fs::File::create(&entry).unwrap();
+        file.set_len(1 << 40).unwrap();
+    });
+    check("a newer version", &|| {
+        let newer = [&[2], &good[1..]].concat();
+        fs::write(&entry, newer).unwrap();
+    });
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::symlink;
+        check("a link", &|| symlink(&other, &entry).unwrap());
+        check("a dangling link", &|| symlink("/nowhere", &entry).unwrap());
+        check("a fifo", &|| make_fifo(&entry));
+    }
+}
+
+#[test]
+fn a_folder_in_place_of_an_entry_or_a_lock_costs_a_line_and_no_token() {
+    let entra = FakeEntra::start();
+    for extension in ["token", "lock"] {
+        let kubelogin = spn(&entra);
+        kubelogin.run().token();
+        let path = entry_in(&cache_of(&kubelogin));
+        fs::remove_file(&path).unwrap();
+        let path = path.with_extension(extension);
+        let _ = fs::remove_file(&path);
+        fs::create_dir(&path).unwrap();
+        let output = kubelogin.run();
+        output.token();
+        assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+    }
+}
+
+#[test]
+fn a_file_in_place_of_the_folder_costs_a_line_and_no_token() {
+    let entra = FakeEntra::start();
+    let kubelogin = spn(&entra);
+    fs::create_dir_all(kubelogin.home().join(".kube/cache")).unwrap();
+    fs::write(cache_of(&kubelogin), "").unwrap();
+    let output = kubelogin.run();
+    output.token();
+    assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+}
+
+/// Runs the program, and ends it if it waits for something that never comes.
+fn run_bounded(kubelogin: &Kubelogin) -> Output {
+    #[cfg(unix)]
+    return process::run_after(kubelogin, || {
+        // SAFETY: alarm has no preconditions.
+        unsafe { libc::alarm(30) };
+        Ok(())
+    });
+    #[cfg(not(unix))]
+    kubelogin.run()
+}
+
+#[cfg(unix)]
+fn make_fifo(path: &Path) {
+    let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+    // SAFETY: `path` is a C string that outlives the call.
+    assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
+}
+
+/// Who may read and write what.
+#[cfg(unix)]
+mod unix {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    use super::process::{checked, run_after, run_without_rights};
+    use super::*;
+
+    #[test]
+    fn files_are_for_the_person_alone_whatever_the_umask() {
+        let entra = FakeEntra::start();
+        for umask in [0, 0o022, 0o777] {
+            let kubelogin = spn(&entra);
+            let first = run_after(&kubelogin, move || {
+                // SAFETY: umask has no preconditions.
+                unsafe { libc::umask(umask) };
+                Ok(())
+            });
+            let folder = cache_of(&kubelogin);
+            let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+            for parent in folder.ancestors().take(3) {
+                assert_eq!(mode(parent), 0o700, "{umask:o} {parent:?}");
+            }
+            for name in names(&folder) {
+                assert_eq!(mode(&folder.join(&name)), 0o600, "{umask:o} {name}");
+            }
+            assert_eq!(kubelogin.run().token(), first.token());
+        }
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_not_used() {
+        let entra = FakeEntra::start();
+        let kubelogin = spn(&entra);
+        kubelogin.run().token();
+        let key = cache_of(&kubelogin).join("kubelogin.key");
+        let old = fs::read(&key).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+        kubelogin.run().token();
+        assert_ne!(fs::read(&key).unwrap(), old);
+    }
+
+    #[test]
+    fn a_full_disk_costs_a_line_and_no_token() {
+        let entra = FakeEntra::start();
+        let kubelogin = spn(&entra);
+        let output = run_after(&kubelogin, || {
+            let limit = libc::rlimit {
+                rlim_cur: 100,
+                rlim_max: 100,
+            };
+            // SAFETY: `limit` outlives the call.
+            checked(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) })
+        });
+        output.token();
+        assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+        let left = names(&cache_of(&kubelogin));
+        let left: Vec<_> = left
+            .iter()
+            .filter(|name| name.ends_with(".token") || name.ends_with(".tmp"))
+            .collect();
+        assert_eq!(left, [""; 0]);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_costs_a_line_and_no_token() {
+        let entra = FakeEntra::start();
+        let place = TempDir::new();
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o555)).unwrap();
+        let kubelogin = spn(&entra).arg("--cache-dir").arg(place.path());
+        let output = run_without_rights(&kubelogin);
+        output.token();
+        assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+        assert_eq!(names(place.path()), [""; 0]);
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_kept_in_a_folder_that_belongs_to_another_user() {
+        let entra = FakeEntra::start();
+        let kubelogin = spn(&entra).args(["--cache-dir", "/tmp"]); // everybody may write, but it is root's
+        let before = names(Path::new("/tmp"));
+        let output = run_without_rights(&kubelogin);
+        output.token();
+        assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+        assert!(output.stderr.contains("another user"), "{}", output.stderr);
+        let new = names(Path::new("/tmp"));
+        let is_cache = |name: &&String| name.ends_with(".lock") || name.ends_with(".token");
+        let new: Vec<_> = new
+            .iter()
+            .filter(|name| !before.contains(name))
+            .filter(is_cache)
+            .collect();
+        assert_eq!(new, [""; 0]);
+    }
+}

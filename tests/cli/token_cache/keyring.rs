@@ -1,0 +1,189 @@
+//! The kernel's keyring, real and refused.
+
+use super::process::{run_refused, run_without};
+use super::*;
+
+fn keys_of(folder: &Path) -> usize {
+    let keys = fs::read_to_string("/proc/keys").unwrap();
+    let folder = folder.to_str().unwrap();
+    let flags = |key: &str| key.split_whitespace().nth(1).unwrap_or_default().to_owned();
+    keys.lines()
+        .filter(|key| key.contains(folder) && !flags(key).contains('i')) // those are on their way out
+        .count()
+}
+
+/// Names the files in these folders that are opened, made or removed from now on.
+struct Watch(std::fs::File);
+
+impl Watch {
+    fn new(folders: &[&Path]) -> Self {
+        use std::ffi::CString;
+        use std::os::fd::FromRawFd;
+        use std::os::unix::ffi::OsStrExt;
+        let events = libc::IN_OPEN | libc::IN_CREATE | libc::IN_DELETE | libc::IN_MOVED_TO;
+        // SAFETY: the paths end in NUL, and nobody else has the descriptor.
+        unsafe {
+            let watch = libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC);
+            for folder in folders {
+                let path = CString::new(folder.as_os_str().as_bytes()).unwrap();
+                assert!(libc::inotify_add_watch(watch, path.as_ptr(), events) >= 0);
+            }
+            Self(std::fs::File::from_raw_fd(watch))
+        }
+    }
+
+    fn names(mut self) -> Vec<String> {
+        use std::io::Read;
+        let mut buffer = [0; 64 * 1024];
+        let length = self.0.read(&mut buffer).unwrap_or(0);
+        let (mut rest, mut names) = (&buffer[..length], Vec::new());
+        // inotify(7): four numbers, the last of them the length of the name that follows.
+        while let Some((head, tail)) = rest.split_at_checked(16) {
+            let length = u32::from_ne_bytes(head[12..].try_into().unwrap());
+            let (name, next) = tail.split_at(length as usize);
+            let name = String::from_utf8_lossy(name);
+            names.push(name.trim_end_matches('\0').to_owned());
+            rest = next;
+        }
+        names.retain(|name| !name.is_empty()); // the test itself looks into the folders
+        names
+    }
+}
+
+/// Whoever makes the warm path do more finds it here.
+#[test]
+fn a_token_at_hand_costs_one_file_and_no_thread_no_socket_no_lock() {
+    let entra = FakeEntra::start();
+    let forbidden = [
+        libc::SYS_clone,
+        libc::SYS_clone3,
+        libc::SYS_socket,
+        libc::SYS_flock,
+        libc::SYS_getdents64, // a folder of ten thousand entries is as fast as one
+    ];
+    for (storage, key) in [("keyring", None), ("disk", Some("kubelogin.key"))] {
+        let kubelogin = spn(&entra).env("KUBELOGIN_TOKEN_CACHE_STORAGE", storage);
+        let token = kubelogin.run().token();
+        let folder = cache_of(&kubelogin);
+        let trust_store = entra.ca_file();
+        let watch = Watch::new(&[&folder, &kubelogin.home(), trust_store.parent().unwrap()]);
+        let again = run_without(&forbidden, libc::SECCOMP_RET_KILL_PROCESS, &kubelogin);
+        assert_eq!((again.token(), again.stderr.as_str()), (token, ""));
+        let entry = entry_in(&folder);
+        let entry = entry.file_name().unwrap().to_str();
+        let expected: Vec<_> = entry.into_iter().chain(key).collect();
+        assert_eq!(watch.names(), expected, "{storage}");
+        let log_out = Kubelogin::new().args(["remove-cache-dir", "--cache-dir"]);
+        log_out.arg(&folder).run();
+    }
+}
+
+#[test]
+fn the_kernel_keeps_the_key_until_the_person_logs_out() {
+    let entra = FakeEntra::start();
+    for storage in ["auto", "keyring"] {
+        let kubelogin = spn(&entra).env("KUBELOGIN_TOKEN_CACHE_STORAGE", storage);
+        let folder = cache_of(&kubelogin);
+        let first = kubelogin.run();
+        assert_eq!(kubelogin.run().token(), first.token());
+        assert_eq!(first.stderr, "");
+        assert!(!folder.join("kubelogin.key").exists());
+        assert_eq!(keys_of(&folder), 1);
+        let log_out = Kubelogin::new()
+            .args(["remove-cache-dir", "--cache-dir"])
+            .arg(&folder);
+        assert_eq!(log_out.run().status.code(), Some(0));
+        assert_eq!(keys_of(&folder), 0);
+    }
+}
+
+/// Azure/kubelogin#642, #711, #734: a kernel without keyring was an error, a panic, and then a prompt on every call.
+#[test]
+fn a_refused_keyring_is_said_once_and_the_disk_takes_over() {
+    let entra = FakeEntra::start();
+    for errno in [libc::EPERM, libc::ENOSYS] {
+        let kubelogin = devicecode(&entra).env("KUBELOGIN_TOKEN_CACHE_STORAGE", "auto");
+        let first = run_refused(&kubelogin, errno);
+        let told: Vec<_> = first.stderr.lines().collect();
+        assert_eq!(
+            told.len(),
+            2,
+            "the prompt, and a word about the keyring: {told:?}"
+        );
+        let second = run_refused(&kubelogin, errno);
+        assert_eq!(second.token(), first.token());
+        assert_eq!(second.stderr, "");
+    }
+    assert_eq!(entra.prompts(), 2);
+}
+
+/// Azure/kubelogin#642, #711, #734: the keyring of a container broke modes that had no need of it, and a
+/// proof-of-possession token without one was a crash.
+#[test]
+fn a_refused_keyring_keeps_back_no_token_of_any_mode() {
+    let pop = |kubelogin: Kubelogin| kubelogin.args(["--pop-enabled", "--pop-claims", "u=/c"]);
+    let ropc = |entra: &FakeEntra| {
+        Kubelogin::get_token("ropc")
+            .args(["--client-id", PUBLIC_CLIENT_ID, "--username", USER_NAME])
+            .env("AZURE_PASSWORD", USER_PASSWORD)
+            .through_proxy(entra)
+    };
+    let az = r#"echo '{"accessToken": "at", "expires_on": 4102444800, "tokenType": "Bearer"}'"#;
+    let azurecli = || {
+        let kubelogin = Kubelogin::new().args(["get-token", "-l", "azurecli"]);
+        kubelogin.args(["--server-id", SERVER_ID]).program("az", az)
+    };
+    let entra = FakeEntra::start();
+    for storage in ["auto", "keyring"] {
+        for (kubelogin, lines) in [
+            (spn(&entra), 1),
+            (spn(&entra).arg("--legacy"), 1),
+            (pop(spn(&entra)), 1),
+            (ropc(&entra), 1),
+            (pop(ropc(&entra)), 1),
+            (devicecode(&entra), 2),
+            (azurecli(), 1),
+        ] {
+            let kubelogin = kubelogin.env("KUBELOGIN_TOKEN_CACHE_STORAGE", storage);
+            let output = run_refused(&kubelogin, libc::EPERM);
+            output.token();
+            let stderr = &output.stderr;
+            assert_eq!(stderr.lines().count(), lines, "{storage}: {stderr}");
+        }
+    }
+}
+
+#[test]
+fn a_refused_keyring_that_was_asked_for_keeps_nothing_and_says_why() {
+    let entra = FakeEntra::start();
+    let kubelogin = spn(&entra).env("KUBELOGIN_TOKEN_CACHE_STORAGE", "keyring");
+    let output = run_refused(&kubelogin, libc::EPERM);
+    output.token();
+    assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+    assert!(output.stderr.contains("keyring"), "{}", output.stderr);
+    let left = names(&cache_of(&kubelogin));
+    assert!(left.iter().all(|name| name.ends_with(".lock")), "{left:?}");
+}
+
+/// The key is lost at reboot.
+#[test]
+fn a_key_that_vanished_costs_one_sign_in() {
+    let entra = FakeEntra::start();
+    let kubelogin = spn(&entra).env("KUBELOGIN_TOKEN_CACHE_STORAGE", "keyring");
+    let folder = cache_of(&kubelogin);
+    let log_out = Kubelogin::new()
+        .args(["remove-cache-dir", "--cache-dir"])
+        .arg(&folder);
+    kubelogin.run().token();
+    let entry = entry_in(&folder);
+    let content = fs::read(&entry).unwrap();
+    log_out.run();
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(&entry, content).unwrap();
+
+    let output = kubelogin.run();
+    assert_eq!(output.stderr, "");
+    assert_eq!(kubelogin.run().token(), output.token());
+    assert_eq!(entra.logins(), 2);
+    log_out.run();
+}

@@ -1,0 +1,120 @@
+//! `remove-cache-dir`: what it removes, and what it leaves alone.
+
+use super::*;
+
+#[test]
+fn logging_out_removes_what_is_ours_and_nothing_else() {
+    let entra = FakeEntra::start();
+    let place = TempDir::new();
+    let folder = place.path().join("cache");
+    let kubelogin = spn(&entra).env("KUBECACHEDIR", &folder);
+    let log_out = |command: &str| {
+        let kubelogin = Kubelogin::new().arg(command).env("KUBECACHEDIR", &folder);
+        let output = kubelogin.run();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_eq!(output.stdout, "");
+        output.stderr
+    };
+    assert_eq!(log_out("remove-cache-dir"), "", "missing is fine");
+
+    kubelogin.run().token();
+    assert_eq!(log_out("remove-cache-dir"), "");
+    assert!(!folder.exists());
+
+    kubelogin.run().token();
+    fs::create_dir(folder.join("discovery")).unwrap();
+    fs::write(folder.join("auth.json"), "{}").unwrap();
+    fs::write(folder.join("kubelogin-notes.token"), "").unwrap();
+    assert!(log_out("remove-tokens").contains("deprecated"));
+    let rest = ["auth.json", "discovery", "kubelogin-notes.token"];
+    assert_eq!(names(&folder), rest);
+
+    kubelogin.run().token();
+    assert_eq!(entra.logins(), 3);
+}
+
+/// Azure/kubelogin#760: what could not be removed was not said.
+#[test]
+fn logging_out_says_what_could_not_be_removed() {
+    let place = TempDir::new();
+    let file = place.file("cache", "");
+    let output = Kubelogin::new()
+        .arg("remove-cache-dir")
+        .arg("--cache-dir")
+        .arg(&file)
+        .run();
+    assert!(output.error().contains("could not be removed"));
+    assert!(file.exists());
+}
+
+/// Folders of others, and folders that cannot be written.
+#[cfg(unix)]
+mod unix {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::process::{NOBODY, run_without_rights};
+    use super::*;
+
+    /// Azure/kubelogin#760.
+    #[test]
+    fn logging_out_of_a_folder_that_cannot_be_written_is_an_error() {
+        let entra = FakeEntra::start();
+        let place = TempDir::new();
+        // SAFETY: it has no preconditions.
+        if unsafe { libc::geteuid() } == 0 {
+            std::os::unix::fs::chown(place.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        let kubelogin = spn(&entra).arg("--cache-dir").arg(place.path());
+        run_without_rights(&kubelogin).token();
+        let before = names(place.path());
+        assert!(!before.is_empty());
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o555)).unwrap();
+        let log_out = Kubelogin::new().args(["remove-cache-dir", "--cache-dir"]);
+        let error = run_without_rights(&log_out.arg(place.path())).error();
+        assert!(error.contains("could not be removed"), "{error}");
+        assert_eq!(names(place.path()), before);
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Whoever runs the tests as root sees a stranger log out here, everybody else themselves.
+    #[test]
+    fn logging_out_leaves_the_folder_of_another_user_alone() {
+        let entra = FakeEntra::start();
+        let place = TempDir::new();
+        let kubelogin = spn(&entra).arg("--cache-dir").arg(place.path());
+        kubelogin.run().token();
+        // Everybody may remove files here: only the owner counts.
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let before = names(place.path());
+        let log_out = Kubelogin::new().arg("remove-cache-dir");
+        let output = run_without_rights(&log_out.arg("--cache-dir").arg(place.path()));
+        // SAFETY: it has no preconditions.
+        if unsafe { libc::geteuid() } == 0 {
+            assert!(output.error().contains("another user"), "{output:?}");
+            assert_eq!(names(place.path()), before);
+        } else {
+            assert_eq!(output.status.code(), Some(0), "{output:?}");
+            assert!(!place.path().exists());
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+/// A bus that takes the connection and says nothing.
+#[test]
+fn logging_out_says_that_the_keyring_did_not_answer() {
+    let place = TempDir::new();
+    let socket = place.path().join("bus");
+    let _bus = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let address = format!("unix:path={}", socket.display());
+    let log_out = Kubelogin::new().args(["remove-cache-dir", "--cache-dir"]);
+    let log_out = log_out.arg(place.path().join("cache"));
+    let error = log_out
+        .env("DBUS_SESSION_BUS_ADDRESS", address)
+        .run()
+        .error();
+    assert!(
+        error.contains("Secret Service") && error.contains("Unlock the keyring"),
+        "{error}"
+    );
+}
