@@ -19,6 +19,8 @@ pub enum ErrorKind {
     },
     /// The network, a busy service or a program in between. The same call may work later.
     Outside,
+    /// A person has to sign in, and the caller asked not to ask anybody.
+    NotSignedIn,
 }
 
 /// A failure as a person reads it, in at most three lines: what failed, the way out, a reference.
@@ -49,6 +51,18 @@ impl Error {
     /// A failure of the network, a service or a program in between. `what` names the host or the program.
     pub fn outside(what: impl Into<String>) -> Self {
         Self::new(ErrorKind::Outside, what)
+    }
+
+    /// Nobody is signed in, or the sign-in has ended: then `refusal` is the service's answer to its refresh token.
+    pub fn not_signed_in(refusal: Option<Self>) -> Self {
+        match refusal {
+            Some(refusal) => Self {
+                kind: ErrorKind::NotSignedIn,
+                ..refusal.context("the sign-in has ended")
+            },
+            None => Self::new(ErrorKind::NotSignedIn, "not signed in")
+                .remedy("Run kubelogin get-token with the same options to sign in."),
+        }
     }
 
     fn new(kind: ErrorKind, what: impl Into<String>) -> Self {

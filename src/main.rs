@@ -3,10 +3,11 @@
 //! The way of the data, each arrow one function in one place:
 //!
 //! ```text
-//! argv + env -> Cli, Env -> Options -> Login -> (cache | refresh | acquire) -> Token -> ExecCredential on stdout
+//! argv + env -> Cli, Env -> Options -> Login -> sign_in (cache | refresh | acquire) -> Token -> ExecCredential on stdout
 //! ```
 //!
 //! - [`start`]: before all that; [`cli`] and [`flag`]: what can be typed; [`env`]: what can be set; [`options`]: both merged, once
+//! - [`sign_in`]: a token for a scope, by the shortest way; one at a time for all who ask
 //! - [`login`]: a login mode with all it needs; `login/<mode>.rs` is the value of `--login`
 //! - [`entra`]: OAuth and Entra ID: authority, grants, assertions, errors; [`jwt`]: signing
 //! - [`pop`]: proof-of-possession tokens: claims, key, signed envelope
@@ -34,6 +35,7 @@ mod options;
 mod pop;
 mod retry;
 mod secret;
+mod sign_in;
 mod start;
 mod system;
 mod token;

@@ -129,7 +129,7 @@ fn a_token_that_cannot_be_renewed_for_now_is_used_while_it_lives() {
         let second = kubelogin.run();
         assert_eq!(second.token(), first);
         assert_eq!(second.stderr.lines().count(), 1, "{}", second.stderr);
-        assert!(second.stderr.contains("could not be renewed"));
+        assert!(second.stderr.contains("Could not renew the token"));
         assert!(entra.prompts() <= 1);
     }
 }
