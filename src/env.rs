@@ -116,6 +116,10 @@ pub const BROWSER: &str = "BROWSER";
 pub const WSL_DISTRO_NAME: &str = "WSL_DISTRO_NAME";
 /// A file with CA certificates, in PEM, as OpenSSL and Go name it. On Linux they count instead of the system's.
 pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
+/// Set to anything: no colours, please (no-color.org).
+pub const NO_COLOR: &str = "NO_COLOR";
+/// The kind of terminal; `dumb` knows no colours.
+pub const TERM: &str = "TERM";
 /// The person's home folder.
 const HOME: &str = "HOME";
 /// The same on Windows, by the names that it has there.

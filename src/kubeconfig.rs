@@ -3,6 +3,8 @@
 //! It knows YAML and kubectl's rules, not logins: what a converted user looks like is decided in
 //! [`convert_kubeconfig`](crate::command::convert_kubeconfig).
 
+#[allow(dead_code)]
+pub mod context;
 pub mod diff;
 pub mod edit;
 pub mod file;
@@ -76,10 +78,14 @@ impl Exec<'_, '_> {
     }
 }
 
-/// A context: its name and its user's, if it has one.
+/// A context: its name, and what it names, each if it has one.
 pub struct Context<'n> {
     pub name: &'n str,
     pub user: Option<&'n str>,
+    #[allow(dead_code)]
+    pub cluster: Option<&'n str>,
+    #[allow(dead_code)]
+    pub namespace: Option<&'n str>,
     at: usize,
 }
 
@@ -136,14 +142,19 @@ impl<'t> Kubeconfig<'t> {
                 let name =
                     name.ok_or_else(|| self.tree.error(entry.start(), "the context has no name"))?;
                 let context = self.tree.pair(pairs, "context")?.map(|pair| &pair.value);
-                let user = match context.filter(|node| !node.is_null()) {
-                    Some(node) => self.text_of(self.map(node, "context")?, "user")?,
-                    None => None,
+                let pairs = match context.filter(|node| !node.is_null()) {
+                    Some(node) => self.map(node, "context")?,
+                    None => &[],
                 };
-                let user = user.filter(|user| !user.is_empty());
+                let text = |key| {
+                    let text = self.text_of(pairs, key)?;
+                    Ok::<_, Error>(text.filter(|text| !text.is_empty()))
+                };
                 contexts.push(Context {
                     name,
-                    user,
+                    user: text("user")?,
+                    cluster: text("cluster")?,
+                    namespace: text("namespace")?,
                     at: entry.start(),
                 });
             }

@@ -20,6 +20,8 @@
 #![deny(unsafe_code)]
 #![cfg_attr(all(target_os = "linux", target_env = "gnu", not(test)), no_main)]
 
+#[allow(dead_code)]
+mod api_server;
 mod cli;
 mod command;
 mod entra;

@@ -4,6 +4,7 @@
 //! a temporary directory is the fake.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,15 +12,21 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 mod browser;
+#[allow(dead_code)]
+mod cluster;
 #[cfg(test)]
 pub mod fake;
 mod http_client;
 mod interrupt;
 mod pinned;
 mod process;
+#[allow(dead_code)]
+mod reach;
 mod real;
 mod terminal;
 
+#[allow(unused_imports)]
+pub use cluster::{ClusterWay, Trust};
 pub use real::RealSystem;
 
 /// An HTTP request with its body in memory, as `oauth2`, `openidconnect` and `reqwest` take it.
@@ -46,6 +53,36 @@ pub trait System {
         via: Via,
         timeout: Duration,
     ) -> Result<HttpResponse, NetworkError>;
+    /// Sends one request to a cluster, by the way that its kubeconfig gives; else as [`System::send`].
+    #[allow(dead_code)]
+    fn send_to_cluster(
+        &self,
+        request: &HttpRequest,
+        way: &ClusterWay,
+        timeout: Duration,
+    ) -> Result<HttpResponse, NetworkError>;
+    /// Resolves a host's name.
+    #[allow(dead_code)]
+    fn resolve(
+        &self,
+        host: &str,
+        port: u16,
+        timeout: Duration,
+    ) -> Result<Vec<SocketAddr>, NetworkError>;
+    /// Opens a TCP connection to a host at one of its addresses, and closes it.
+    #[allow(dead_code)]
+    fn connect(
+        &self,
+        host: &str,
+        addresses: &[SocketAddr],
+        timeout: Duration,
+    ) -> Result<(), NetworkError>;
+    /// The proxy that the environment (or the operating system) puts on the way to this URL: host and port.
+    #[allow(dead_code)]
+    fn proxy_of(&self, url: &http::Uri) -> Option<String>;
+    /// Where stdout is read.
+    #[allow(dead_code)]
+    fn page(&self) -> Page;
     /// Runs a program to its end, without a shell and without input, and gives what it wrote. At the end of `timeout`
     /// it is stopped, with all that it started.
     fn run(&self, program: &Program, timeout: Duration) -> Result<Output, ProgramError>;
@@ -85,6 +122,16 @@ pub enum Via {
     Direct,
     /// As [`Via::Direct`], over TLS with the one certificate that has this SHA-1 digest.
     Pinned([u8; 20]),
+}
+
+/// Where stdout is read: by a person at a terminal, or by a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code)]
+pub struct Page {
+    /// Columns of the terminal; `None` if stdout is something else.
+    pub columns: Option<u16>,
+    /// False too where the person asked for none (NO_COLOR, TERM=dumb).
+    pub has_color: bool,
 }
 
 /// A program to run.

@@ -1,5 +1,10 @@
 //! What in an access token may make a cluster refuse it, though Entra gave it.
 
+#[allow(dead_code)]
+pub mod claims;
+#[allow(dead_code)]
+pub mod fit;
+
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -2,13 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::{
-    HttpRequest, HttpResponse, LineReceiver, NetworkError, Output, Program, ProgramError, System,
-    Uptime, Via,
+    ClusterWay, HttpRequest, HttpResponse, LineReceiver, NetworkError, Output, Page, Program,
+    ProgramError, System, Uptime, Via,
 };
 
 /// What one request is answered with.
@@ -180,6 +181,35 @@ impl System for FakeSystem {
             .borrow_mut()
             .pop_front()
             .expect("no answer is left for this request")
+    }
+
+    fn send_to_cluster(
+        &self,
+        request: &HttpRequest,
+        _way: &ClusterWay,
+        timeout: Duration,
+    ) -> Answer {
+        self.send(request, Via::EnvironmentProxy, timeout)
+    }
+
+    /// Every name is this machine's.
+    fn resolve(&self, _: &str, port: u16, _: Duration) -> Result<Vec<SocketAddr>, NetworkError> {
+        Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))])
+    }
+
+    fn connect(&self, _: &str, _: &[SocketAddr], _: Duration) -> Result<(), NetworkError> {
+        Ok(())
+    }
+
+    fn proxy_of(&self, _: &http::Uri) -> Option<String> {
+        None
+    }
+
+    fn page(&self) -> Page {
+        Page {
+            columns: None,
+            has_color: false,
+        }
     }
 
     fn run(&self, program: &Program, timeout: Duration) -> Result<Output, ProgramError> {

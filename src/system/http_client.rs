@@ -12,7 +12,10 @@ use reqwest::blocking::{Client, ClientBuilder};
 use reqwest::redirect::Policy;
 use rustls::CertificateError;
 
-use super::{HttpRequest, HttpResponse, LARGEST_BODY, NetworkError, NetworkErrorKind, Via, pinned};
+use super::{
+    ClusterWay, HttpRequest, HttpResponse, LARGEST_BODY, NetworkError, NetworkErrorKind, Via,
+    pinned, reach,
+};
 use crate::env::{self, Env};
 
 /// How long making one connection may take, TLS included.
@@ -51,14 +54,8 @@ impl HttpClient {
         via: Via,
         timeout: Duration,
     ) -> Result<HttpResponse, NetworkError> {
-        let host = request
-            .uri()
-            .authority()
-            .map_or("", |authority| authority.as_str());
-        // What stands before an @ can be a password.
-        let host = host.rsplit('@').next().unwrap_or_default();
         let fail = |kind| NetworkError {
-            host: host.to_owned(),
+            host: host_of(request.uri()),
             kind,
         };
         let client = match via {
@@ -74,17 +71,60 @@ impl HttpClient {
         let client = client
             .as_ref()
             .map_err(|why| fail(NetworkErrorKind::Certificate(why.clone())))?;
-        let answer = client
-            .request(request.method().clone(), request.uri().to_string())
-            .headers(request.headers().clone())
-            .body(request.body().clone())
-            .timeout(timeout)
-            .send()
-            .map_err(|error| match via {
+        let answer = start(client, request, request.uri().to_string(), timeout).map_err(
+            |error| match via {
                 Via::EnvironmentProxy => fail(why(&error, proxy_of(request.uri()).as_deref())),
                 Via::Direct | Via::Pinned(_) => fail(why(&error, None)),
-            })?;
+            },
+        )?;
         read(answer).map_err(fail)
+    }
+
+    /// Sends one request to a cluster and reads the whole answer within `timeout`.
+    pub fn send_to_cluster(
+        &self,
+        request: &HttpRequest,
+        way: &ClusterWay,
+        timeout: Duration,
+    ) -> Result<HttpResponse, NetworkError> {
+        let uri = request.uri();
+        let fail = |kind| NetworkError {
+            host: host_of(uri),
+            kind,
+        };
+        let proxy = match &way.proxy {
+            Some(proxy) => Some(proxy.parse().map_or_else(
+                |_| "named in proxy-url".to_owned(),
+                |proxy: http::Uri| host_of(&proxy),
+            )),
+            None => proxy_of(uri),
+        };
+        let (mut url, mut addresses) = (uri.to_string(), Vec::new());
+        let mut request = request.clone();
+        if let Some(name) = &way.server_name {
+            if let Some(proxy) = proxy {
+                return Err(fail(NetworkErrorKind::Proxy(format!(
+                    "kubelogin cannot ask for a tls-server-name through a proxy ({proxy})"
+                ))));
+            }
+            let port = uri.port_u16().unwrap_or(443);
+            addresses =
+                reach::resolve(uri.host().unwrap_or_default(), port, timeout).map_err(&fail)?;
+            // The TLS name goes into the URL, which is where the library takes it from; the host stays in the header.
+            let path = uri.path_and_query().map_or("/", |path| path.as_str());
+            url = format!("https://{name}:{port}{path}");
+            if let Ok(host) = host_of(uri).parse() {
+                request.headers_mut().insert(http::header::HOST, host);
+            }
+        }
+        let client = way.client(&addresses).map_err(&fail)?;
+        let answer = start(&client, &request, url, timeout)
+            .map_err(|error| fail(why(&error, proxy.as_deref())));
+        let answer = answer.and_then(|answer| read(answer).map_err(&fail));
+        if matches!(&answer, Err(error) if error.kind == NetworkErrorKind::TimedOut) {
+            leave_alone(client);
+        }
+        answer
     }
 
     /// A client that trusts what this machine trusts.
@@ -99,7 +139,44 @@ impl HttpClient {
     }
 }
 
-fn far() -> ClientBuilder {
+/// Drops a client without waiting for its thread, which may be waiting for a name server for longer than anybody has asked
+/// for: the operating system's look-up has no bound.
+fn leave_alone(client: Client) {
+    std::mem::forget(client);
+}
+
+impl Drop for HttpClient {
+    fn drop(&mut self) {
+        let clients = [&mut self.proxied, &mut self.direct, &mut self.pinned];
+        for client in clients {
+            if let Some(Ok(client)) = client.take() {
+                leave_alone(client);
+            }
+        }
+    }
+}
+
+fn start(
+    client: &Client,
+    request: &HttpRequest,
+    url: String,
+    timeout: Duration,
+) -> reqwest::Result<reqwest::blocking::Response> {
+    client
+        .request(request.method().clone(), url)
+        .headers(request.headers().clone())
+        .body(request.body().clone())
+        .timeout(timeout)
+        .send()
+}
+
+/// Host and port, for messages: what stands before an @ can be a password.
+fn host_of(uri: &http::Uri) -> String {
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    authority.rsplit('@').next().unwrap_or_default().to_owned()
+}
+
+pub fn far() -> ClientBuilder {
     Client::builder().connect_timeout(CONNECT_TIMEOUT)
 }
 
@@ -109,7 +186,7 @@ fn near() -> ClientBuilder {
         .connect_timeout(NEAR_CONNECT_TIMEOUT)
 }
 
-fn build(builder: ClientBuilder) -> Result<Client, String> {
+pub fn build(builder: ClientBuilder) -> Result<Client, String> {
     // Fails only if a provider is there already, as for the second client.
     let _ = rustls::crypto::ring::default_provider().install_default();
     builder
@@ -146,7 +223,7 @@ fn body_error(error: &io::Error) -> NetworkErrorKind {
 
 /// The proxy on the way to `uri`, for messages: host and port only, as its address can hold a password. `reqwest` asks
 /// the same matcher.
-fn proxy_of(uri: &http::Uri) -> Option<String> {
+pub fn proxy_of(uri: &http::Uri) -> Option<String> {
     let proxy = Matcher::from_system().intercept(uri)?;
     proxy.uri().authority().map(ToString::to_string)
 }

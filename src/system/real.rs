@@ -1,20 +1,21 @@
 //! The real world.
 
-use std::cell::OnceCell;
 use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, Utc};
 
 use super::browser::Browser;
-use super::http_client::HttpClient;
+use super::http_client::{self, HttpClient};
 use super::process::Programs;
 use super::terminal::{self, Typing};
 use super::{
-    HttpRequest, HttpResponse, LineReceiver, NetworkError, Output, Program, ProgramError, System,
-    Uptime, Via,
+    ClusterWay, HttpRequest, HttpResponse, LineReceiver, NetworkError, NetworkErrorKind, Output,
+    Page, Program, ProgramError, System, Uptime, Via, reach,
 };
-use crate::env::Env;
+use crate::env::{self, Env};
 use crate::error::one_line;
 
 /// Clock, network, programs and terminal of this machine.
@@ -24,7 +25,8 @@ pub struct RealSystem {
     http: HttpClient,
     programs: Programs,
     browser: Browser,
-    typing: OnceCell<Typing>,
+    typing: OnceLock<Typing>,
+    wants_color: bool,
 }
 
 impl RealSystem {
@@ -36,12 +38,27 @@ impl RealSystem {
             http: HttpClient::new(env),
             programs: Programs::new(env),
             browser: Browser::new(env),
-            typing: OnceCell::new(),
+            typing: OnceLock::new(),
+            wants_color: env.get(env::NO_COLOR).is_none() && env.get(env::TERM) != Some("dumb"),
         }
     }
 
     pub fn set_verbosity(&mut self, level: u8) {
         self.verbosity = level;
+    }
+
+    /// Tells a step of the network at the highest verbosity: never the query or a body, which hold secrets.
+    fn trace(&self, request: &HttpRequest, result: &Result<HttpResponse, NetworkError>) {
+        if self.verbosity < 5 {
+            return;
+        }
+        let (method, uri) = (request.method(), request.uri());
+        let place = format!("{method} {}{}", uri.host().unwrap_or_default(), uri.path());
+        let outcome = match result {
+            Ok(answer) => answer.status().to_string(),
+            Err(error) => error.to_string(),
+        };
+        self.tell(&one_line(&format!("{place}: {outcome}")));
     }
 }
 
@@ -71,17 +88,49 @@ impl System for RealSystem {
         timeout: Duration,
     ) -> Result<HttpResponse, NetworkError> {
         let result = self.http.send(request, via, timeout);
-        if self.verbosity >= 5 {
-            // Never the query or a body: they hold secrets.
-            let (method, uri) = (request.method(), request.uri());
-            let place = format!("{method} {}{}", uri.host().unwrap_or_default(), uri.path());
-            let outcome = match &result {
-                Ok(answer) => answer.status().to_string(),
-                Err(error) => error.to_string(),
-            };
-            self.tell(&one_line(&format!("{place}: {outcome}")));
-        }
+        self.trace(request, &result);
         result
+    }
+
+    fn send_to_cluster(
+        &self,
+        request: &HttpRequest,
+        way: &ClusterWay,
+        timeout: Duration,
+    ) -> Result<HttpResponse, NetworkError> {
+        let result = self.http.send_to_cluster(request, way, timeout);
+        self.trace(request, &result);
+        result
+    }
+
+    fn resolve(
+        &self,
+        host: &str,
+        port: u16,
+        timeout: Duration,
+    ) -> Result<Vec<SocketAddr>, NetworkError> {
+        reach::resolve(host, port, timeout).map_err(at(host))
+    }
+
+    fn connect(
+        &self,
+        host: &str,
+        addresses: &[SocketAddr],
+        timeout: Duration,
+    ) -> Result<(), NetworkError> {
+        reach::connect(addresses, timeout).map_err(at(host))
+    }
+
+    fn proxy_of(&self, url: &http::Uri) -> Option<String> {
+        http_client::proxy_of(url)
+    }
+
+    fn page(&self) -> Page {
+        let columns = terminal::columns();
+        Page {
+            columns,
+            has_color: columns.is_some() && self.wants_color,
+        }
     }
 
     fn run(&self, program: &Program, timeout: Duration) -> Result<Output, ProgramError> {
@@ -126,6 +175,13 @@ impl System for RealSystem {
             Some(typing) => self.typing.set(typing).is_ok(),
             None => false,
         }
+    }
+}
+
+fn at(host: &str) -> impl Fn(NetworkErrorKind) -> NetworkError {
+    move |kind| NetworkError {
+        host: host.to_owned(),
+        kind,
     }
 }
 

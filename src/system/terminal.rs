@@ -28,6 +28,21 @@ impl Typing {
     }
 }
 
+/// How wide the terminal is that stdout goes to; `None` if it goes elsewhere.
+pub fn columns() -> Option<u16> {
+    /// Where the terminal does not say.
+    const USUAL: u16 = 80;
+    let stdout = io::stdout();
+    if !stdout.is_terminal() {
+        return None;
+    }
+    #[cfg(unix)]
+    let columns = rustix::termios::tcgetwinsize(&stdout).map_or(0, |size| size.ws_col);
+    #[cfg(not(unix))]
+    let columns = 0;
+    Some(if columns == 0 { USUAL } else { columns })
+}
+
 /// The terminal that this process belongs to, whatever its standard streams are.
 pub fn controlling() -> io::Result<std::fs::File> {
     let path = if cfg!(windows) { "CONOUT$" } else { "/dev/tty" };

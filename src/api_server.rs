@@ -1,0 +1,280 @@
+//! Asking a Kubernetes API server who it takes us for (KEP-3325, SelfSubjectReview).
+//!
+//! The cluster's kubeconfig says which certificate authority, proxy and TLS name count. No redirect is followed, and a
+//! token goes only over TLS.
+
+mod answer;
+
+use std::time::Duration;
+
+use http::Method;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use serde_json::{Value, json};
+
+#[allow(unused_imports)]
+pub use answer::{Greeting, Identity, Rbac, Refusal, Verdict};
+
+use crate::error::Error;
+use crate::kubeconfig::context::{CertificateAuthority, Cluster};
+use crate::secret::Secret;
+use crate::system::{ClusterWay, HttpRequest, NetworkError, System, Trust};
+
+/// The API versions of SelfSubjectReview: v1 since Kubernetes 1.28, v1beta1 since 1.27, v1alpha1 in 1.26.
+const REVIEW_VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha1"];
+
+/// A cluster's API server, and the way to it.
+pub struct ApiServer {
+    /// Scheme, host, port and path, without a slash at the end.
+    base: String,
+    uri: http::Uri,
+    way: ClusterWay,
+}
+
+/// Who asks: a token, and whom its owner acts as.
+pub struct Caller<'a> {
+    pub token: &'a Secret,
+    /// Names and values of the `Impersonate-` headers.
+    pub impersonation: &'a [(&'static str, String)],
+}
+
+impl ApiServer {
+    /// The API server that a kubeconfig names. Touches nothing but the file of its certificate authority.
+    ///
+    /// # Errors
+    /// If the kubeconfig names no server, one that is not an HTTPS URL, or a certificate authority that cannot be read.
+    pub fn of(cluster: &Cluster) -> Result<Self, Error> {
+        let at = |what: String| {
+            let place = cluster.place.as_ref().map(|place| format!("{place}: "));
+            Error::input(format!(
+                "{}cluster {:?} {what}",
+                place.unwrap_or_default(),
+                cluster.name
+            ))
+        };
+        let get_again = "Correct it, or write the cluster again: az aks get-credentials.";
+        let server = cluster
+            .server
+            .as_deref()
+            .ok_or_else(|| at("has no server".into()).remedy(get_again))?;
+        let base = server.trim_end_matches('/').to_owned();
+        let uri: http::Uri = base.parse().map_err(|_| {
+            at(format!("has the server {server:?}, which is not a URL")).remedy(get_again)
+        })?;
+        if uri.scheme_str() != Some("https") || uri.host().is_none_or(str::is_empty) {
+            return Err(at(format!(
+                "has the server {server:?}, which is not an https URL"
+            ))
+            .remedy("Use https: over anything else, the token could be read on the way."));
+        }
+        let trust = match &cluster.authority {
+            _ if cluster.skips_verification => Trust::Anyone,
+            None => Trust::ThisMachine,
+            Some(CertificateAuthority::Data(Some(pem))) => Trust::Only(pem.clone()),
+            Some(CertificateAuthority::Data(None)) => {
+                return Err(
+                    at("has certificate-authority-data that is not base64".into())
+                        .remedy(get_again),
+                );
+            }
+            Some(CertificateAuthority::File(path)) => match std::fs::read(path) {
+                Ok(pem) => Trust::Only(pem),
+                Err(error) => {
+                    let path = path.display();
+                    return Err(at(format!(
+                        "has the certificate-authority {path}, which cannot be read: {error}"
+                    ))
+                    .remedy(get_again));
+                }
+            },
+        };
+        let way = ClusterWay {
+            trust,
+            server_name: cluster.tls_server_name.clone(),
+            proxy: cluster.proxy_url.clone(),
+        };
+        Ok(Self { base, uri, way })
+    }
+
+    /// Its URL.
+    pub fn uri(&self) -> &http::Uri {
+        &self.uri
+    }
+
+    /// Asks for the version without a token: any answer proves that name, connection and certificate are good.
+    pub fn greet(&self, system: &dyn System, timeout: Duration) -> Result<Greeting, NetworkError> {
+        let request = self.request(Method::GET, "/version", None, Vec::new());
+        let answer = system.send_to_cluster(&request, &self.way, timeout)?;
+        Ok(Greeting::of(&answer))
+    }
+
+    /// Asks whom the server takes this caller for.
+    pub fn review(
+        &self,
+        caller: &Caller,
+        system: &dyn System,
+        timeout: Duration,
+    ) -> Result<Verdict<Identity>, NetworkError> {
+        let end = system.elapsed() + timeout;
+        for version in REVIEW_VERSIONS {
+            let group = format!("authentication.k8s.io/{version}");
+            let body = json!({"apiVersion": group, "kind": "SelfSubjectReview"});
+            let path = format!("/apis/{group}/selfsubjectreviews");
+            let left = end.saturating_sub(system.elapsed());
+            match self.post(&path, &body, caller, system, left)? {
+                Verdict::NotOffered => {}
+                other => return Ok(other.and_then(|body| Identity::of(&body))),
+            }
+        }
+        Ok(Verdict::NotOffered)
+    }
+
+    /// Asks whether this caller may list pods in a namespace (SelfSubjectAccessReview): why not, if not.
+    pub fn may_list_pods(
+        &self,
+        namespace: &str,
+        caller: &Caller,
+        system: &dyn System,
+        timeout: Duration,
+    ) -> Result<Verdict<Result<(), String>>, NetworkError> {
+        let group = "authorization.k8s.io/v1";
+        let attributes = json!({"namespace": namespace, "verb": "list", "resource": "pods"});
+        let body = json!({
+            "apiVersion": group,
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        });
+        let path = format!("/apis/{group}/selfsubjectaccessreviews");
+        let verdict = self.post(&path, &body, caller, system, timeout)?;
+        Ok(verdict.and_then(|body| answer::permission(&body)))
+    }
+
+    fn post(
+        &self,
+        path: &str,
+        body: &Value,
+        caller: &Caller,
+        system: &dyn System,
+        timeout: Duration,
+    ) -> Result<Verdict<Value>, NetworkError> {
+        let request = self.request(Method::POST, path, Some(caller), body.to_string().into());
+        let answer = system.send_to_cluster(&request, &self.way, timeout)?;
+        Ok(answer::verdict(&answer))
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        caller: Option<&Caller>,
+        body: Vec<u8>,
+    ) -> HttpRequest {
+        let mut request = http::Request::new(body);
+        *request.method_mut() = method;
+        // The base was a URI, and so it is with a path of ours.
+        *request.uri_mut() = format!("{}{path}", self.base).parse().unwrap_or_default();
+        let json = HeaderValue::from_static("application/json");
+        let headers = request.headers_mut();
+        headers.insert(ACCEPT, json.clone());
+        headers.insert(CONTENT_TYPE, json);
+        let Some(caller) = caller else {
+            return request;
+        };
+        let bearer = format!("Bearer {}", caller.token.expose());
+        if let Ok(mut value) = HeaderValue::from_str(&bearer) {
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        for (name, value) in caller.impersonation {
+            if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse()) {
+                headers.append(name, value);
+            }
+        }
+        request
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::system::fake::FakeSystem;
+
+    const TIMEOUT: Duration = Duration::from_secs(5);
+
+    fn cluster(server: &str) -> Cluster {
+        Cluster {
+            name: "c".into(),
+            server: Some(server.into()),
+            ..Cluster::default()
+        }
+    }
+
+    fn review(answers: &[(u16, &str)]) -> (Verdict<Identity>, FakeSystem) {
+        let answers = answers
+            .iter()
+            .map(|(status, body)| FakeSystem::json(*status, *body));
+        let system = FakeSystem::new(answers);
+        let server = ApiServer::of(&cluster("https://host.example/path/")).expect("a server");
+        let caller = Caller {
+            token: &Secret::new("tok"),
+            impersonation: &[("Impersonate-User", "bob".into())],
+        };
+        let verdict = server.review(&caller, &system, TIMEOUT).expect("an answer");
+        (verdict, system)
+    }
+
+    const ALICE: &str =
+        r#"{"status":{"userInfo":{"username":"alice","groups":["g"],"extra":{"oid":["o"]}}}}"#;
+
+    #[test]
+    fn older_servers_are_asked_in_their_own_version() {
+        for (misses, version) in REVIEW_VERSIONS.iter().enumerate() {
+            let mut answers = vec![(404, r#"{"kind":"Status","code":404}"#); misses];
+            answers.push((201, ALICE));
+            let (verdict, system) = review(&answers);
+            let Verdict::Yes(identity) = verdict else {
+                panic!("{verdict:?}");
+            };
+            assert_eq!(identity.username, "alice");
+            assert_eq!(identity.object_id(), Some("o"));
+            let last = system.requests().pop().expect("a request");
+            let path = format!("/path/apis/authentication.k8s.io/{version}/selfsubjectreviews");
+            assert_eq!(last.uri().path(), path);
+            assert_eq!(last.headers()["authorization"], "Bearer tok");
+            assert_eq!(last.headers()["impersonate-user"], "bob");
+        }
+        let (verdict, _) = review(&[(404, "{}"); 3]);
+        assert!(matches!(verdict, Verdict::NotOffered));
+    }
+
+    #[test]
+    fn a_greeting_carries_no_token() {
+        let system = FakeSystem::new([FakeSystem::json(200, r#"{"gitVersion":"v1.33.0"}"#)]);
+        let server = ApiServer::of(&cluster("https://host.example")).expect("a server");
+        let greeting = server.greet(&system, TIMEOUT).expect("an answer");
+        assert_eq!(greeting.version.as_deref(), Some("v1.33.0"));
+        let request = system.requests().remove(0);
+        assert_eq!(request.uri().path(), "/version");
+        assert!(!request.headers().contains_key(AUTHORIZATION));
+    }
+
+    #[test]
+    fn a_server_that_cannot_be_asked_safely_is_refused_with_its_place() {
+        for (server, why) in [
+            ("http://host.example", "not an https URL"),
+            ("host.example", "not an https URL"),
+            ("https://", "not an https URL"),
+            ("https://a b", "not a URL"),
+        ] {
+            let error = ApiServer::of(&cluster(server)).err().expect("refused");
+            assert!(error.to_string().contains(why), "{server}: {error}");
+        }
+        let no_server = Cluster::default();
+        assert!(ApiServer::of(&no_server).is_err());
+        let not_base64 = Cluster {
+            authority: Some(CertificateAuthority::Data(None)),
+            ..cluster("https://host.example")
+        };
+        let error = ApiServer::of(&not_base64).err().expect("refused");
+        assert!(error.to_string().contains("certificate-authority-data"));
+    }
+}

@@ -1,0 +1,64 @@
+//! The way to one Kubernetes cluster: its own certificate authority, proxy and TLS name, as its kubeconfig gives them.
+
+use std::net::{IpAddr, SocketAddr};
+
+use reqwest::blocking::Client;
+use reqwest::{Certificate, Proxy};
+
+use super::NetworkErrorKind;
+use super::http_client::{self, far};
+
+/// How to reach a cluster's API server.
+#[derive(Clone)]
+pub struct ClusterWay {
+    pub trust: Trust,
+    /// The name to ask for and to check in place of the URL's host (`tls-server-name`).
+    pub server_name: Option<String>,
+    /// `proxy-url`; without one the environment's proxy counts, as for kubectl.
+    pub proxy: Option<String>,
+}
+
+/// Whose certificates count.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// Those of this machine's trust store: the kubeconfig names no authority.
+    ThisMachine,
+    /// Those of these authorities (PEM) and no others.
+    Only(Vec<u8>),
+    /// Everyone's (`insecure-skip-tls-verify`).
+    Anyone,
+}
+
+impl ClusterWay {
+    /// A client for this cluster alone. `addresses` are those of the URL's host, for a TLS name that is not its own.
+    pub(super) fn client(&self, addresses: &[SocketAddr]) -> Result<Client, NetworkErrorKind> {
+        let wrong = |why: String| NetworkErrorKind::Certificate(why);
+        let mut builder = far();
+        builder = match &self.trust {
+            Trust::ThisMachine => builder,
+            Trust::Anyone => builder.tls_danger_accept_invalid_certs(true),
+            Trust::Only(pem) => {
+                let roots = Certificate::from_pem_bundle(pem).unwrap_or_default();
+                if roots.is_empty() {
+                    return Err(wrong(
+                        "its kubeconfig holds no certificate authority".into(),
+                    ));
+                }
+                builder.tls_certs_only(roots)
+            }
+        };
+        if let Some(proxy) = &self.proxy {
+            let proxy = Proxy::all(proxy).map_err(|_| {
+                NetworkErrorKind::Proxy("proxy-url is not a URL of an HTTP proxy".into())
+            })?;
+            builder = builder.no_proxy().proxy(proxy);
+        }
+        if let Some(name) = &self.server_name {
+            if name.parse::<IpAddr>().is_ok() {
+                return Err(wrong(format!("tls-server-name {name} must be a host name")));
+            }
+            builder = builder.no_proxy().resolve_to_addrs(name, addresses);
+        }
+        http_client::build(builder).map_err(NetworkErrorKind::Certificate)
+    }
+}
