@@ -1,94 +1,66 @@
-//! Build script: the values that `kubelogin --version` shows, true from a source build too, and how a release is linked.
+//! Build script: the values that `kubelogin --version` shows. They depend on the source alone, not on the clock.
 #![expect(
     clippy::disallowed_methods,
-    reason = "the rules are for the program, not its build"
+    reason = "the rules are for the program, not for its build"
 )]
 
 use std::path::Path;
 use std::process::Command;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat};
 
-fn main() -> std::io::Result<()> {
+fn main() {
     println!("cargo::rerun-if-changed=src/build.rs");
     println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
-    // A path that is not there would run this script at every build.
-    for path in [".git/HEAD", ".git/logs/HEAD"]
-        .into_iter()
-        .filter(|path| Path::new(path).exists())
-    {
-        println!("cargo::rerun-if-changed={path}");
+    // Cargo would run this script at every build for a path that does not exist.
+    for path in [".git/HEAD", ".git/logs/HEAD"] {
+        if Path::new(path).exists() {
+            println!("cargo::rerun-if-changed={path}");
+        }
     }
-
     let version = env("CARGO_PKG_VERSION");
-    let commit = first_line("git", &["rev-parse", "HEAD"]).unwrap_or_else(|| "unknown".into());
-    println!("cargo::rustc-env=KUBELOGIN_GIT_HASH=v{version}/{commit}");
-
-    let rustc = first_line(&env("RUSTC"), &["--version"]).unwrap_or_else(|| "unknown".into());
-    println!("cargo::rustc-env=KUBELOGIN_RUST_VERSION={rustc}");
-
-    // reproducible-builds.org: SOURCE_DATE_EPOCH goes before the clock.
-    let time = env("SOURCE_DATE_EPOCH")
-        .parse()
-        .ok()
-        .and_then(|epoch| DateTime::from_timestamp(epoch, 0));
-    let time = time
-        .unwrap_or_else(Utc::now)
-        .to_rfc3339_opts(SecondsFormat::Secs, true);
-    println!("cargo::rustc-env=KUBELOGIN_BUILD_TIME={time}");
-    if env("CARGO_CFG_TARGET_OS") == "linux" && env("PROFILE") == "release" {
-        link_warm_path_together()?;
-        link_unwinder_statically()?;
-    }
-    Ok(())
+    let commit = git(&["rev-parse", "HEAD"]);
+    show("KUBELOGIN_GIT_HASH", &format!("v{version}/{commit}"));
+    let rustc = first_line(&env("RUSTC"), &["--version"]);
+    show("KUBELOGIN_RUST_VERSION", &rustc);
+    show("KUBELOGIN_BUILD_TIME", &build_time());
 }
 
-/// Has the functions of a call with a token at hand laid out side by side, which saves a sixth of its time. GNU's linker
-/// and LLVM's can; one that somebody chose, like mold, may not.
-fn link_warm_path_together() -> std::io::Result<()> {
-    const SCRIPT: &str = "src/warm_path.ld";
-    println!("cargo::rerun-if-changed={SCRIPT}");
-    let flags = env("CARGO_ENCODED_RUSTFLAGS");
-    let is_chosen = ["fuse-ld", "linker", "link-self-contained"]
-        .iter()
-        .any(|flag| flags.contains(flag));
-    if env("RUSTC_LINKER").is_empty() && !is_chosen {
-        // A copy: another checkout with the same target folder would find the path of this one.
-        let copy = Path::new(&env("OUT_DIR")).join("warm_path.ld");
-        std::fs::copy(SCRIPT, &copy)?;
-        println!("cargo::rustc-link-arg-bins=-T");
-        println!("cargo::rustc-link-arg-bins={}", copy.display());
-    }
-    Ok(())
+/// When the source was committed, unless SOURCE_DATE_EPOCH says otherwise (reproducible-builds.org): a build of the
+/// same source is the same program.
+fn build_time() -> String {
+    let seconds = match env("SOURCE_DATE_EPOCH") {
+        time if time.is_empty() => git(&["show", "--no-patch", "--format=%ct", "HEAD"]),
+        time => time,
+    };
+    let time = seconds.parse().ok();
+    time.and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+        .map_or_else(unknown, |time| {
+            time.to_rfc3339_opts(SecondsFormat::Secs, true)
+        })
 }
 
-/// Has a release for glibc unwind with gcc's static library. Loading the shared one, which only a backtrace needs, is a
-/// tenth of the time that a call with a token at hand takes.
-fn link_unwinder_statically() -> std::io::Result<()> {
-    let is_wanted = env("CARGO_CFG_TARGET_ENV") == "gnu" && env("HOST") == env("TARGET");
-    let library = first_line("cc", &["-print-file-name=libgcc_eh.a"]);
-    if is_wanted && library.is_some_and(|path| Path::new(&path).is_file()) {
-        // std asks the linker for gcc_s. In this folder that is a linker script that names the other.
-        let folder = env("OUT_DIR");
-        std::fs::write(Path::new(&folder).join("libgcc_s.so"), "INPUT(-lgcc_eh)\n")?;
-        println!("cargo::rustc-link-search=native={folder}");
-    }
-    Ok(())
+/// Asks git about this repository, not about one that the source was unpacked in.
+fn git(args: &[&str]) -> String {
+    first_line("git", &[&["--git-dir=.git"], args].concat())
+}
+
+fn first_line(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output();
+    let output = output.ok().filter(|output| output.status.success());
+    let text = output.and_then(|output| String::from_utf8(output.stdout).ok());
+    let line = text.as_deref().and_then(|text| text.lines().next());
+    line.map_or_else(unknown, str::to_owned)
+}
+
+fn show(name: &str, value: &str) {
+    println!("cargo::rustc-env={name}={value}");
 }
 
 fn env(name: &str) -> String {
     std::env::var(name).unwrap_or_default()
 }
 
-fn first_line(program: &str, args: &[&str]) -> Option<String> {
-    let output = Command::new(program)
-        .args(args)
-        .output()
-        .ok()
-        .filter(|o| o.status.success())?;
-    String::from_utf8(output.stdout)
-        .ok()?
-        .lines()
-        .next()
-        .map(str::to_owned)
+fn unknown() -> String {
+    "unknown".into()
 }

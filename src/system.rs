@@ -24,6 +24,8 @@ mod process;
 mod reach;
 mod real;
 mod terminal;
+#[cfg(windows)]
+mod windows;
 
 #[allow(unused_imports)]
 pub use cluster::{ClusterWay, Trust};

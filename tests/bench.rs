@@ -2,7 +2,7 @@
 //!
 //! Every row is a program that is started as kubectl starts it (posix_spawn, stdin closed, stdout a pipe). The rows of a
 //! table are interleaved: one start of each in turn, so that a noisy machine is noisy for all of them.
-#![allow(clippy::disallowed_methods)]
+#![allow(clippy::disallowed_methods, unsafe_code)]
 
 #[path = "support/support.rs"]
 mod support;

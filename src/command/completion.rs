@@ -94,7 +94,7 @@ pub fn complete(line: &str, env: &Env, out: &mut dyn Write) -> Result<(), Error>
         .map(|Candidate { word, help }| format!("{word}\t{help}\n"))
         .collect();
     out.write_all(text.as_bytes())
-        .map_err(|error| Error::outside(format!("stdout could not be written: {error}")))
+        .map_err(|error| Error::outside(format!("cannot write to stdout: {error}")))
 }
 
 fn candidates(line: &str, env: &Env) -> Vec<Candidate> {

@@ -345,7 +345,7 @@ impl<'a> Conversion<'a> {
             );
             let diff = diff::unified(&name, &old, &new, &change.cuts);
             out.write_all(diff.as_bytes())
-                .map_err(|error| Error::outside(format!("stdout could not be written: {error}")))?;
+                .map_err(|error| Error::outside(format!("cannot write to stdout: {error}")))?;
         }
         Ok(())
     }

@@ -32,6 +32,8 @@ pub struct RealSystem {
 impl RealSystem {
     #[expect(clippy::disallowed_methods, reason = "the one clock")]
     pub fn new(env: &Env) -> Self {
+        #[cfg(windows)]
+        super::windows::keep_streams_private();
         Self {
             began: Instant::now(),
             verbosity: 0,

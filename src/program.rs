@@ -1,0 +1,51 @@
+//! The whole program as a function: parse, run, report one error.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command};
+use crate::command;
+use crate::env::Env;
+use crate::error::Error;
+use crate::system::{RealSystem, System};
+
+/// Runs the program in this process. `args` starts with the program's name. Every error is exit code 1.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let env = Env::of_this_process();
+    let mut system = RealSystem::new(&env);
+    let result = Cli::parse(args).and_then(|cli| {
+        system.set_verbosity(cli.verbosity);
+        run(cli, &env, &system, &mut io::stdout().lock())
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            system.tell(&format!("Error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs what was typed, given the environment and the outside world.
+fn run(cli: Cli, env: &Env, system: &dyn System, out: &mut dyn Write) -> Result<(), Error> {
+    for notice in &cli.notices {
+        system.tell(notice);
+    }
+    match cli.command {
+        Command::GetToken(typed) => command::get_token::run(&typed, env, system, out),
+        Command::ConvertKubeconfig(args) => {
+            command::convert_kubeconfig::run(&args, env, system, out)
+        }
+        Command::Completion(shell) => print(command::completion::script(shell), out),
+        Command::Complete(line) => command::completion::complete(&line, env, out),
+        Command::RemoveCacheDir(typed) => command::remove_cache_dir::run(&typed, env, system),
+        Command::Print(text) => print(&text, out),
+    }
+}
+
+fn print(text: &str, out: &mut dyn Write) -> Result<(), Error> {
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Error::outside(format!("cannot write to stdout: {error}")))
+}
