@@ -7,6 +7,7 @@ mod azd;
 mod azurecli;
 mod azurepipelines;
 mod devicecode;
+mod federated_token;
 mod interactive;
 mod msi;
 mod outside_state;
@@ -64,10 +65,8 @@ pub fn new(options: &Options, env: &Env) -> Result<Box<dyn Login>, Error> {
         LoginMode::Msi => Box::new(msi::ManagedIdentity::new(options, env)?),
         LoginMode::AzureCli => Box::new(azurecli::AzureCli::new(options, env)?),
         LoginMode::Azd => Box::new(azd::Azd::new(options, env)?),
-        LoginMode::WorkloadIdentity => {
-            Box::new(Application(workloadidentity::client(options, env)?))
-        }
-        LoginMode::AzurePipelines => Box::new(Application(azurepipelines::client(options, env)?)),
+        LoginMode::WorkloadIdentity => Box::new(workloadidentity::new(options, env)?),
+        LoginMode::AzurePipelines => Box::new(azurepipelines::new(options, env)?),
     })
 }
 
@@ -113,8 +112,8 @@ impl Login for Application {
     }
 }
 
-/// The client of the modes that go to Entra themselves.
-fn client(options: &Options, auth: ClientAuth) -> Result<Client, Error> {
+/// The application of a mode that goes to Entra itself: a public client until it is given a way to authenticate.
+fn client(options: &Options) -> Result<Client, Error> {
     let required =
         |value: &Option<String>, flag| value.clone().ok_or_else(|| missing(flag, options.login));
     let client_id = required(&options.client_id, Flag::ClientId)?;
@@ -136,7 +135,7 @@ fn client(options: &Options, auth: ClientAuth) -> Result<Client, Error> {
         authority: Authority::new(host, &tenant_id)?,
         version: options.version,
         client_id,
-        auth,
+        auth: ClientAuth::Public,
     })
 }
 

@@ -1,27 +1,41 @@
-//! The client assertion: how an application proves that it holds its certificate's key (RFC 7523 section 2.2).
+//! Client assertions (RFC 7523 section 2.2): an application proves its identity with a JWT, either signed with its
+//! certificate's key or issued by an identity provider that Entra trusts for it (workload identity federation).
+
+use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, Header};
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::authority::Version;
 use super::certificate::Certificate;
+use super::error::{advice, code_in};
 use crate::error::Error;
 use crate::jwt::{self, random_uuid};
 use crate::secret::Secret;
+use crate::token::{seconds, unverified_claims};
 
 /// The value of `client_assertion_type` (RFC 7523 section 2.2).
-pub const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// How long an assertion is good: Microsoft asks for 5 to 10 minutes.
-const LIFE: TimeDelta = TimeDelta::minutes(10);
+/// How long a signed assertion is valid: Microsoft recommends 5 to 10 minutes.
+const LIFETIME: TimeDelta = TimeDelta::minutes(10);
 
-/// The claims of RFC 7523 section 3, as Entra wants them; times are Unix seconds.
+/// The form fields that present an assertion.
+pub fn fields(assertion: Secret) -> Vec<(&'static str, Secret)> {
+    vec![
+        ("client_assertion_type", Secret::new(JWT_BEARER)),
+        ("client_assertion", assertion),
+    ]
+}
+
+/// The claims of RFC 7523 section 3, as Entra expects them; times are Unix seconds.
 #[derive(Serialize)]
-struct Claims<'a> {
+struct SignedClaims<'a> {
     aud: &'a str,
     iss: &'a str,
     sub: &'a str,
@@ -31,9 +45,9 @@ struct Claims<'a> {
 }
 
 impl Certificate {
-    /// Signs an assertion that `client_id` gives to `audience`, the URL of the token endpoint, in the form of
-    /// <https://learn.microsoft.com/entra/identity-platform/certificate-credentials>; the v1 endpoint knows only the
-    /// older one.
+    /// Signs an assertion by `client_id` for `audience`, the URL of the token endpoint, as described in
+    /// <https://learn.microsoft.com/entra/identity-platform/certificate-credentials>. The v1 endpoint accepts only the
+    /// older form (SHA-1 thumbprint, RS256).
     pub fn assertion(
         &self,
         version: Version,
@@ -41,30 +55,85 @@ impl Certificate {
         audience: &str,
         now: DateTime<Utc>,
     ) -> Result<Secret, Error> {
-        let leaf = self.chain.first();
-        let thumbprint = |algorithm| leaf.map(|der| URL_SAFE_NO_PAD.encode(digest(algorithm, der)));
-        let mut header = match version {
-            Version::V1 => Header {
-                x5t: thumbprint(&SHA1_FOR_LEGACY_USE_ONLY),
-                ..Header::new(Algorithm::RS256)
-            },
-            Version::V2 => Header {
-                x5t_s256: thumbprint(&SHA256),
-                ..Header::new(Algorithm::PS256)
-            },
-        };
-        // Base64, not base64url (RFC 7515 section 4.1.6): with the chain, Entra can trust an issuer and a name.
-        header.x5c = Some(self.chain.iter().map(|der| STANDARD.encode(der)).collect());
-        let claims = Claims {
+        let claims = SignedClaims {
             aud: audience,
             iss: client_id,
             sub: client_id,
             jti: random_uuid()?,
             nbf: now.timestamp(),
-            exp: (now + LIFE).timestamp(),
+            exp: (now + LIFETIME).timestamp(),
         };
-        jwt::sign(&header, &claims, &self.key)
-            .map_err(|error| error.context("the client assertion"))
+        jwt::sign(&self.header(version), &claims, &self.key)
+            .map_err(|error| error.context("client assertion"))
+    }
+
+    fn header(&self, version: Version) -> Header {
+        let leaf = self.chain.first();
+        let thumbprint = |algorithm| leaf.map(|der| URL_SAFE_NO_PAD.encode(digest(algorithm, der)));
+        // Base64, not base64url (RFC 7515 section 4.1.6). With the chain, Entra can trust an issuer and a subject name.
+        let x5c = Some(self.chain.iter().map(|der| STANDARD.encode(der)).collect());
+        match version {
+            Version::V1 => Header {
+                x5t: thumbprint(&SHA1_FOR_LEGACY_USE_ONLY),
+                x5c,
+                ..Header::new(Algorithm::RS256)
+            },
+            Version::V2 => Header {
+                x5t_s256: thumbprint(&SHA256),
+                x5c,
+                ..Header::new(Algorithm::PS256)
+            },
+        }
+    }
+}
+
+/// The claims of another identity provider's token that Entra compares with the application's federated credentials. Of
+/// any type, because they are only shown.
+#[derive(Debug, Deserialize)]
+pub struct AssertionClaims {
+    #[serde(default)]
+    iss: Value,
+    #[serde(default)]
+    sub: Value,
+    #[serde(default)]
+    aud: Value,
+    #[serde(default)]
+    exp: Value,
+}
+
+impl AssertionClaims {
+    /// The claims of an assertion; `None` if it is not a JWT.
+    pub fn of(assertion: &Secret) -> Option<Self> {
+        unverified_claims(assertion)
+    }
+
+    /// When the assertion expires, if it says so.
+    pub fn expires_on(&self) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp(seconds(&self.exp)?, 0)
+    }
+}
+
+impl fmt::Display for AssertionClaims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { iss, sub, aud, .. } = self;
+        write!(f, "issuer {iss}, subject {sub}, audience {aud}")
+    }
+}
+
+/// Adds to Entra's refusal of an assertion the claims that were presented: they are what to compare with the
+/// application's federated credential (Azure/kubelogin#171).
+pub fn explain_refusal(error: Error, assertion: &Secret) -> Error {
+    let code = code_in(&error.to_string());
+    let is_about_assertion = matches!(
+        code,
+        Some(70021 | 700_023 | 700_024 | 700_200..=700_299 | 50013 | 500_133)
+    );
+    match AssertionClaims::of(assertion) {
+        Some(claims) if is_about_assertion => {
+            let advice = advice("", code);
+            error.remedy(format!("{advice} The token has {claims}."))
+        }
+        _ => error,
     }
 }
 
@@ -165,5 +234,25 @@ mod tests {
             claims,
             json!({"aud": AUDIENCE, "iss": "app", "sub": "app", "nbf": now, "exp": now + 600})
         );
+    }
+
+    /// Azure/kubelogin#171: the claims have to match the application's federated credential.
+    #[test]
+    fn a_refused_assertion_is_reported_with_its_claims() {
+        let claims = json!({"iss": "https://issuer", "sub": "job", "aud": ["api://x"]});
+        let payload = URL_SAFE_NO_PAD.encode(claims.to_string());
+        let assertion = Secret::new(format!("e30.{payload}.sig"));
+        let refused = |code: u32| {
+            let error = Error::refused("invalid_client", format!("AADSTS{code}: No."));
+            explain_refusal(error.remedy("advice").reference("c-1"), &assertion).to_string()
+        };
+        for code in [70021, 700_211, 700_212, 700_213, 700_023, 700_024] {
+            let error = refused(code);
+            let claims = "issuer \"https://issuer\", subject \"job\", audience [\"api://x\"]";
+            assert!(error.contains(claims), "{error}");
+            assert!(error.ends_with("\nc-1"), "{error}");
+            assert_eq!(error.lines().count(), 3, "{error}");
+        }
+        assert!(!refused(700_016).contains("issuer"));
     }
 }

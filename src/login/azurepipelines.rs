@@ -1,45 +1,26 @@
-//! `--login azurepipelines`: the application behind a service connection of Azure Pipelines, which gives the job a
-//! federated token.
+//! `--login azurepipelines`: the application behind a service connection of Azure Pipelines, which issues a federated
+//! token to the job.
 
-use crate::entra::federated_token::{Endpoint, Source};
-use crate::entra::{Client, ClientAuth};
-use crate::env::{self, Env};
+use super::federated_token::{Federated, azure_pipelines};
+use crate::env::Env;
 use crate::error::Error;
 use crate::flag::Flag;
 use crate::options::{Options, missing};
-use crate::secret::Secret;
 
-pub fn client(options: &Options, env: &Env) -> Result<Client, Error> {
-    // Client and tenant are asked for first, as in the original.
-    let client = super::client(options, ClientAuth::Public)?;
+pub fn new(options: &Options, env: &Env) -> Result<Federated, Error> {
+    // Client and tenant are checked first, as in the original.
+    let client = super::client(options)?;
     let connection = Flag::AzurePipelinesServiceConnectionId;
-    let service_connection_id = options
-        .text(connection)
-        .ok_or_else(|| missing(connection, options.login))?
-        .to_owned();
-    let bearer = env.get(env::SYSTEM_ACCESSTOKEN).map(Secret::new);
-    let bearer = bearer.ok_or_else(|| {
-        Error::input(format!("{} is not set", env::SYSTEM_ACCESSTOKEN)).remedy(
-            "Azure Pipelines keeps it from a step unless it is mapped: env: SYSTEM_ACCESSTOKEN: $(System.AccessToken)",
-        )
-    })?;
-    let url = env.get(env::SYSTEM_OIDCREQUESTURI).ok_or_else(|| {
-        Error::input(format!("{} is not set", env::SYSTEM_OIDCREQUESTURI)).remedy(
-            "Azure Pipelines sets it in every job: this login mode works there only, and in a container only if it is handed on.",
-        )
-    })?;
-    Ok(Client {
-        auth: ClientAuth::Federated(Source::AzurePipelines {
-            endpoint: Endpoint::parse(env::SYSTEM_OIDCREQUESTURI, url, &bearer)?,
-            service_connection_id,
-        }),
-        ..client
-    })
+    let id = options.text(connection);
+    let id = id.ok_or_else(|| missing(connection, options.login))?;
+    let source = azure_pipelines::source(env, id)?;
+    Ok(Federated { client, source })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env;
     use crate::login::tests::options;
 
     const VARIABLES: [(&str, &str); 5] = [
@@ -50,14 +31,14 @@ mod tests {
         (env::SYSTEM_OIDCREQUESTURI, "https://dev.azure.example/oidc"),
     ];
 
-    fn login(env: &[(&str, &str)]) -> Result<Client, Error> {
-        super::client(&options("azurepipelines", &[], env), &Env::of(env))
+    fn login(env: &[(&str, &str)]) -> Result<Federated, Error> {
+        new(&options("azurepipelines", &[], env), &Env::of(env))
     }
 
     /// Azure/kubelogin#697: the task sets all of it.
     #[test]
     fn the_variables_of_the_task_are_enough() {
-        assert_eq!(login(&VARIABLES).expect("login").client_id, "app");
+        assert_eq!(login(&VARIABLES).expect("login").client.client_id, "app");
     }
 
     #[test]

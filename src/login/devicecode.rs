@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::entra::{Client, ClientAuth, DeviceAuthorization, Grant};
+use crate::entra::{Client, DeviceAuthorization, Grant};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, one_line};
 use crate::login::Login;
@@ -28,7 +28,7 @@ pub struct DeviceCode(Client);
 
 impl DeviceCode {
     pub fn new(options: &Options, _: &Env) -> Result<Self, Error> {
-        super::client(options, ClientAuth::Public).map(Self)
+        super::client(options).map(Self)
     }
 }
 

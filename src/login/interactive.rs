@@ -11,7 +11,7 @@ use std::time::Duration;
 use oauth2::url::Url;
 use oauth2::{CsrfToken, PkceCodeChallenge};
 
-use crate::entra::{self, AuthorizationRequest, Client, ClientAuth, Grant, ResponseMode};
+use crate::entra::{self, AuthorizationRequest, Client, Grant, ResponseMode};
 use crate::env::Env;
 use crate::error::Error;
 use crate::flag::Flag;
@@ -42,7 +42,7 @@ impl Interactive {
         let redirect_url = options.text(Flag::RedirectUrl);
         let redirect_url = redirect_url.map(RedirectUrl::parse).transpose()?;
         Ok(Self {
-            client: super::client(options, ClientAuth::Public)?,
+            client: super::client(options)?,
             redirect_url: redirect_url.unwrap_or_default(),
             login_hint: options.text(Flag::LoginHint).map(str::to_owned),
         })

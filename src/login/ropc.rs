@@ -1,6 +1,6 @@
 //! `--login ropc`: a user name and a password (RFC 6749 section 4.3), for accounts without a second factor.
 
-use crate::entra::{Client, ClientAuth, Grant};
+use crate::entra::{Client, Grant};
 use crate::env::Env;
 use crate::error::Error;
 use crate::flag::Flag;
@@ -21,7 +21,7 @@ pub struct Ropc {
 
 impl Ropc {
     pub fn new(options: &Options, _: &Env) -> Result<Self, Error> {
-        let client = super::client(options, ClientAuth::Public)?;
+        let client = super::client(options)?;
         let required = |flag| missing(flag, options.login);
         let username = options.text(Flag::Username);
         let password = options.secret(Flag::Password);

@@ -10,11 +10,8 @@ use crate::flag::Flag;
 use crate::options::{Options, missing};
 
 pub fn client(options: &Options, _: &Env) -> Result<Client, Error> {
-    let client = super::client(options, ClientAuth::Public)?;
-    Ok(Client {
-        auth: auth(options)?,
-        ..client
-    })
+    let client = super::client(options)?;
+    Ok(client.authenticated_by(auth(options)?))
 }
 
 /// A certificate beats a secret, as in the original.

@@ -1,59 +1,39 @@
-//! `--login workloadidentity`: an application that proves itself with a federated token, from a file or from GitHub
-//! Actions.
+//! `--login workloadidentity`: an application that proves its identity with a federated token, from a file or from
+//! GitHub Actions.
 
-use crate::entra::federated_token::{Endpoint, Source};
-use crate::entra::{Client, ClientAuth};
-use crate::env::{self, Env};
+use super::federated_token::{Federated, Source, file, github_actions};
+use crate::env::Env;
 use crate::error::Error;
 use crate::flag::Flag;
 use crate::options::{Options, missing};
-use crate::secret::Secret;
 
-pub fn client(options: &Options, env: &Env) -> Result<Client, Error> {
-    // Client and tenant are asked for first, as in the original.
-    let client = super::client(options, ClientAuth::Public)?;
-    Ok(Client {
-        auth: ClientAuth::Federated(source(options, env)?),
-        ..client
-    })
+pub fn new(options: &Options, env: &Env) -> Result<Federated, Error> {
+    // Client and tenant are checked first, as in the original.
+    let client = super::client(options)?;
+    let source = source(options, env, client.authority.token_exchange_audience())?;
+    Ok(Federated { client, source })
 }
 
-/// GitHub's variables beat a file that only AZURE_FEDERATED_TOKEN_FILE names; a typed file leaves them unread.
-fn source(options: &Options, env: &Env) -> Result<Source, Error> {
-    let file = options.text(Flag::FederatedTokenFile);
-    if let Some(path) = file.filter(|_| options.is_typed(Flag::FederatedTokenFile)) {
-        return Ok(Source::File(path.into()));
-    }
-    let url = env.get(env::ACTIONS_ID_TOKEN_REQUEST_URL);
-    let bearer = env
-        .get(env::ACTIONS_ID_TOKEN_REQUEST_TOKEN)
-        .map(Secret::new);
-    match (url, bearer, file) {
-        (Some(url), Some(bearer), _) => {
-            Endpoint::parse(env::ACTIONS_ID_TOKEN_REQUEST_URL, url, &bearer)
-                .map(Source::GitHubActions)
+/// A typed file comes first, then GitHub Actions, then a file that only AZURE_FEDERATED_TOKEN_FILE names.
+fn source(options: &Options, env: &Env, audience: &str) -> Result<Source, Error> {
+    let file = Flag::FederatedTokenFile;
+    match options.text(file) {
+        Some(path) if options.is_typed(file) || !github_actions::is_available(env) => {
+            Ok(file::source(path))
         }
-        (_, _, Some(path)) => Ok(Source::File(path.into())),
-        (Some(_), None, None) => Err(missing_in_github(env::ACTIONS_ID_TOKEN_REQUEST_TOKEN)),
-        (None, Some(_), None) => Err(missing_in_github(env::ACTIONS_ID_TOKEN_REQUEST_URL)),
-        (None, None, None) => Err(missing(Flag::FederatedTokenFile, options.login)),
+        _ => github_actions::source(env, audience)?.ok_or_else(|| missing(file, options.login)),
     }
-}
-
-fn missing_in_github(variable: &str) -> Error {
-    Error::input(format!("{variable} is not set, but its twin is")).remedy(
-        "GitHub Actions sets both in a job with permissions: id-token: write; hand both on to the step that runs kubectl.",
-    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env;
     use crate::login::tests::{CLIENT, options};
 
-    fn login(given: &[(Flag, &str)], env: &[(&str, &str)]) -> Result<Client, Error> {
+    fn login(given: &[(Flag, &str)], env: &[(&str, &str)]) -> Result<Federated, Error> {
         let flags = [&CLIENT, given].concat();
-        super::client(&options("workloadidentity", &flags, env), &Env::of(env))
+        new(&options("workloadidentity", &flags, env), &Env::of(env))
     }
 
     const URL: (&str, &str) = (env::ACTIONS_ID_TOKEN_REQUEST_URL, "https://github.example/");
@@ -63,30 +43,20 @@ mod tests {
 
     #[test]
     fn github_s_variables_beat_the_environment_s_file_and_a_typed_file_beats_them() {
-        let is_github = |client: &Client| {
-            matches!(
-                &client.auth,
-                ClientAuth::Federated(Source::GitHubActions(_))
-            )
+        let source = |flags: &[(Flag, &str)], env: &[(&str, &str)]| {
+            format!("{:?}", login(flags, env).expect("login").source)
         };
-        let is_file = |client: &Client, name: &str| match &client.auth {
-            ClientAuth::Federated(Source::File(path)) => path == std::path::Path::new(name),
-            _ => false,
-        };
-        assert!(is_github(&login(&[], &[URL, BEARER]).expect("login")));
-        assert!(is_github(&login(&[], &[URL, BEARER, FILE]).expect("login")));
-        assert!(is_file(
-            &login(&[TYPED], &[URL, BEARER]).expect("login"),
-            "/typed"
-        ));
-        assert!(is_file(&login(&[TYPED], &[FILE]).expect("login"), "/env"));
+        let file = |name: &str| format!("Source(federated token file {name})");
+        let github = "Source(federated token from GitHub Actions)";
+        assert_eq!(source(&[], &[URL, BEARER]), github);
+        assert_eq!(source(&[], &[URL, BEARER, FILE]), github);
+        assert_eq!(source(&[TYPED], &[URL, BEARER]), file("/typed"));
+        assert_eq!(source(&[TYPED], &[FILE]), file("/env"));
         let keep = (Flag::DisableEnvironmentOverride, "true");
-        assert!(
-            is_github(&login(&[keep], &[URL, BEARER]).expect("login")),
-            "they override no flag"
-        );
+        let kept = source(&[keep], &[URL, BEARER]);
+        assert_eq!(kept, github, "they override no flag");
         for half in [URL, BEARER] {
-            assert!(is_file(&login(&[], &[half, FILE]).expect("login"), "/env"));
+            assert_eq!(source(&[], &[half, FILE]), file("/env"));
         }
     }
 

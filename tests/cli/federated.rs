@@ -238,13 +238,13 @@ fn a_ci_system_that_is_no_help_is_told_and_entra_is_left_alone() {
         (Reply::json(401, &json!({"message": "hunter2"})), "401"),
         (Reply::json(404, &json!({"message": "hunter2"})), "404"),
         (Reply::redirect(302, "https://hunter2.example/"), "302"),
-        (Reply::html(200, "hunter2"), "not the JSON"),
+        (Reply::html(200, "hunter2"), "not the expected JSON"),
         (
             Reply::json(200, &json!({"value": "", "oidcToken": ""})),
-            "not the JSON",
+            "not the expected JSON",
         ),
         (Reply::json(200, &json!({"value": ""})), "is empty"),
-        (Reply::json(200, &Value::Null), "not the JSON"),
+        (Reply::json(200, &Value::Null), "not the expected JSON"),
     ];
     for (answer, why) in answers {
         let entra = FakeEntra::start();
@@ -292,7 +292,7 @@ fn a_ci_system_out_of_order_is_named_when_time_runs_out() {
             let output = kubelogin.args(["--timeout", "1s"]).run();
             let error = output.hides(&["hunter2"]).error();
             assert!(
-                error.contains(why) && error.contains("federated token of"),
+                error.contains(why) && error.contains("federated token from"),
                 "{error}"
             );
         }

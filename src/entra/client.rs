@@ -1,0 +1,367 @@
+//! An application that asks Entra for tokens: what it is, how it authenticates, and the requests it sends.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use oauth2::basic::BasicClient;
+use oauth2::url::{Url, form_urlencoded};
+use oauth2::{AuthUrl, ClientId, DeviceAuthorizationUrl, RedirectUrl, RequestTokenError};
+
+use super::answer::{self, DeviceAuthorization};
+use super::assertion;
+use super::authority::{Authority, Endpoints, Version};
+use super::certificate::{Certificate, CertificateFile};
+use super::grant::{AuthorizationRequest, Grant, ResponseMode};
+use crate::error::Error;
+use crate::retry::{self, Deadline};
+use crate::secret::Secret;
+use crate::system::{HttpRequest, System, Via};
+use crate::token::{Scope, Token};
+
+/// An application and its authority.
+#[derive(Debug)]
+pub struct Client {
+    pub authority: Authority,
+    pub version: Version,
+    pub client_id: String,
+    pub auth: ClientAuth,
+}
+
+/// How the application authenticates (RFC 6749 section 2.3, RFC 7521).
+#[derive(Debug)]
+pub enum ClientAuth {
+    /// Not at all: a public client, which people sign in with.
+    Public,
+    Secret(Secret),
+    Certificate(CertificateFile),
+    /// With a JWT from another identity provider that Entra trusts for it (workload identity federation).
+    Assertion(Secret),
+}
+
+impl ClientAuth {
+    /// The credentials, for the fingerprint of a token obtained with them.
+    pub fn secrets(&self) -> Vec<&[u8]> {
+        match self {
+            // A token outlives the assertion it was obtained with, and the next assertion is a different one.
+            Self::Public | Self::Assertion(_) => vec![],
+            Self::Secret(secret) => vec![secret.expose().as_bytes()],
+            Self::Certificate(file) => file.secrets().to_vec(),
+        }
+    }
+}
+
+impl Client {
+    /// The same application, authenticating this way.
+    #[must_use]
+    pub fn authenticated_by(&self, auth: ClientAuth) -> Self {
+        Self {
+            authority: self.authority.clone(),
+            version: self.version,
+            client_id: self.client_id.clone(),
+            auth,
+        }
+    }
+
+    /// Exchanges a grant for a token; everything that takes must be done `within` this time.
+    pub fn token(
+        &self,
+        grant: &Grant,
+        scope: &Scope,
+        within: Duration,
+        system: &dyn System,
+    ) -> Result<Token, Error> {
+        let deadline = Deadline::after(system, within);
+        self.exchange(system, deadline)?
+            .token(grant, scope, deadline)
+    }
+
+    /// Gets ready to talk to the authority. Opens the certificate first, so that nothing is sent with one that does not
+    /// open. Then finds the endpoints: in a table for a known cloud, with one request for any other host.
+    pub fn exchange<'a>(
+        &'a self,
+        system: &'a dyn System,
+        deadline: Deadline,
+    ) -> Result<Exchange<'a>, Error> {
+        let proof = match &self.auth {
+            ClientAuth::Public => Proof::None,
+            ClientAuth::Secret(secret) => Proof::Secret(secret),
+            ClientAuth::Certificate(file) => Proof::Certificate(file.open(system.now())?),
+            ClientAuth::Assertion(assertion) => Proof::Assertion(assertion),
+        };
+        let endpoints = match self.authority.known_endpoints(self.version) {
+            Some(endpoints) => endpoints,
+            None => self.discover(system, deadline)?,
+        };
+        Ok(Exchange {
+            client: self,
+            proof,
+            endpoints,
+            system,
+        })
+    }
+
+    fn discover(&self, system: &dyn System, deadline: Deadline) -> Result<Endpoints, Error> {
+        let url = self.authority.discovery_url();
+        let request = http::Request::get(&url).body(Vec::new());
+        let request = request.map_err(|error| Error::input(format!("{url}: {error}")))?;
+        let answer = retry::send(system, &request, Via::EnvironmentProxy, deadline)?;
+        if answer.status() != StatusCode::OK {
+            return Err(Error::outside(format!("{url} answered {}", answer.status())).remedy(
+                "Check --authority-host and --tenant-id: the host must publish its OpenID configuration at this URL.",
+            ));
+        }
+        self.authority
+            .read_discovery(answer::without_bom(answer.body()))
+    }
+}
+
+/// A conversation with the endpoints of a client's authority; it lasts for one sign-in.
+pub struct Exchange<'a> {
+    client: &'a Client,
+    proof: Proof<'a>,
+    endpoints: Endpoints,
+    system: &'a dyn System,
+}
+
+/// The client's credentials, ready to use.
+enum Proof<'a> {
+    None,
+    Secret(&'a Secret),
+    Certificate(Certificate),
+    Assertion(&'a Secret),
+}
+
+impl Exchange<'_> {
+    /// Exchanges a grant for a token.
+    pub fn token(&self, grant: &Grant, scope: &Scope, deadline: Deadline) -> Result<Token, Error> {
+        let proof = self.proof_fields()?;
+        let request = self.token_request(&proof, grant, scope)?;
+        // A token's lifetime is counted from before the request, so that it never ends later than we say.
+        let now = self.system.now();
+        let answer = retry::send(self.system, &request, Via::EnvironmentProxy, deadline)?;
+        answer::read_token(&request, &answer, now).map_err(|error| {
+            let error = match &self.proof {
+                Proof::Assertion(assertion) => assertion::explain_refusal(error, assertion),
+                _ => error,
+            };
+            // Whoever answered has seen what was sent, and may quote it.
+            let sent = proof.iter().map(|(_, secret)| secret);
+            error.hiding(sent.chain(grant.secrets()))
+        })
+    }
+
+    fn token_request(
+        &self,
+        proof: &[(&str, Secret)],
+        grant: &Grant,
+        scope: &Scope,
+    ) -> Result<HttpRequest, Error> {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("client_id", &self.client.client_id);
+        form.extend_pairs(proof.iter().map(|(name, value)| (name, value.expose())));
+        grant.add_to(&mut form, self.client.version);
+        let (name, value) = self.requested(scope);
+        form.append_pair(name, &value);
+        if let Some(confirmation) = scope.confirmation() {
+            form.extend_pairs([("token_type", "pop"), ("req_cnf", confirmation)]);
+        }
+        form_post(&self.endpoints.token, form.finish())
+    }
+
+    /// The form field that says what the token is for.
+    fn requested(&self, scope: &Scope) -> (&'static str, String) {
+        match self.client.version {
+            Version::V1 => ("resource", scope.resource().to_owned()),
+            Version::V2 => ("scope", with_openid(scope)),
+        }
+    }
+
+    /// The form fields that authenticate the client.
+    fn proof_fields(&self) -> Result<Vec<(&'static str, Secret)>, Error> {
+        Ok(match &self.proof {
+            Proof::None => vec![],
+            Proof::Secret(secret) => vec![("client_secret", (*secret).clone())],
+            Proof::Certificate(certificate) => assertion::fields(certificate.assertion(
+                self.client.version,
+                &self.client.client_id,
+                self.endpoints.token.as_str(),
+                self.system.now(),
+            )?),
+            Proof::Assertion(assertion) => assertion::fields((*assertion).clone()),
+        })
+    }
+
+    /// The address to sign in at with a browser. Sends nothing.
+    pub fn authorization_url(
+        &self,
+        request: &AuthorizationRequest,
+        response_mode: ResponseMode,
+        scope: &Scope,
+    ) -> Result<Url, Error> {
+        let redirect_url = RedirectUrl::new(request.redirect_uri.to_owned())
+            .map_err(|error| Error::input(format!("{}: {error}", request.redirect_uri)))?;
+        let client = BasicClient::new(ClientId::new(self.client.client_id.clone()))
+            .set_auth_uri(AuthUrl::from_url(self.endpoints.authorize.clone()))
+            .set_redirect_uri(redirect_url);
+        let account = match request.login_hint {
+            Some(user) => ("login_hint", user),
+            None => ("prompt", "select_account"),
+        };
+        let url = client
+            .authorize_url(|| request.state.clone())
+            .add_scope(oauth2::Scope::new(with_openid(scope)))
+            .set_pkce_challenge(request.code_challenge.clone())
+            .add_extra_param("response_mode", response_mode.word())
+            .add_extra_param(account.0, account.1);
+        Ok(url.url().0)
+    }
+
+    /// Requests a device code (RFC 8628 section 3.1).
+    pub fn device_authorization(
+        &self,
+        scope: &Scope,
+        deadline: Deadline,
+    ) -> Result<DeviceAuthorization, Error> {
+        let url = self.endpoints.device_code.clone().ok_or_else(|| {
+            Error::input("this authority does not support device codes")
+                .remedy("Use another --login mode, or check --authority-host.")
+        })?;
+        let client = BasicClient::new(ClientId::new(self.client.client_id.clone()))
+            .set_device_authorization_url(DeviceAuthorizationUrl::from_url(url));
+        let (name, value) = self.requested(scope);
+        let send = |request: HttpRequest| {
+            let mut answer = retry::send(self.system, &request, Via::EnvironmentProxy, deadline)?;
+            answer::check_status(&request, &answer)?;
+            if self.client.version == Version::V1 {
+                answer::unquote_numbers(answer.body_mut());
+            }
+            Ok(answer)
+        };
+        client
+            .exchange_device_code()
+            .add_extra_param(name, value)
+            .request(&send)
+            .map_err(|error| match error {
+                RequestTokenError::Request(error) => error,
+                _ => Error::refused(
+                    "",
+                    "the response to the device code request is not the expected JSON",
+                )
+                .remedy(answer::FROM_ELSEWHERE),
+            })
+    }
+}
+
+/// The server's scope plus those that bring a refresh token; the original requests them with every grant.
+fn with_openid(scope: &Scope) -> String {
+    format!("{} openid offline_access profile", scope.as_str())
+}
+
+fn form_post(url: &Url, form: String) -> Result<HttpRequest, Error> {
+    http::Request::post(url.as_str())
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(ACCEPT, "application/json")
+        .body(form.into_bytes())
+        .map_err(|error| Error::input(format!("{url}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entra::authority::AuthorityHost;
+    use crate::system::fake::FakeSystem;
+
+    fn token_at(host: &str, system: &FakeSystem) -> Result<Token, Error> {
+        let host = AuthorityHost::parse(host).expect("host");
+        let client = Client {
+            authority: Authority::new(host, "ten").expect("tenant"),
+            version: Version::V2,
+            client_id: "app".into(),
+            auth: ClientAuth::Secret(Secret::new("s3cr&t =+")),
+        };
+        let (grant, scope) = (Grant::ClientCredentials, Scope::of_server("srv"));
+        client.token(&grant, &scope, Duration::from_secs(60), system)
+    }
+
+    #[test]
+    fn a_known_cloud_gets_one_request_with_the_original_s_form() {
+        let system = FakeSystem::new([FakeSystem::json(
+            200,
+            r#"{"access_token":"at","expires_in":3599}"#,
+        )]);
+        token_at("https://login.microsoftonline.com/", &system).expect("token");
+        let requests = system.requests();
+        assert_eq!(requests.len(), 1);
+        assert_eq!(
+            requests[0].uri(),
+            "https://login.microsoftonline.com/ten/oauth2/v2.0/token"
+        );
+        assert_eq!(
+            requests[0].headers()[CONTENT_TYPE],
+            "application/x-www-form-urlencoded"
+        );
+        assert_eq!(
+            system.forms(),
+            [
+                "client_id=app&client_secret=s3cr%26t+%3D%2B&grant_type=client_credentials\
+              &scope=srv%2F.default+openid+offline_access+profile"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_unknown_host_is_asked_for_its_endpoints_once() {
+        let discovery = r#"{"issuer":"https://idp.example/ten/v2.0","authorization_endpoint":"https://idp.example/a",
+            "token_endpoint":"https://idp.example/tok","jwks_uri":"https://idp.example/k","response_types_supported":["code"],
+            "subject_types_supported":["pairwise"],"id_token_signing_alg_values_supported":["RS256"]}"#;
+        let answers = [discovery, r#"{"access_token":"at"}"#];
+        let system = FakeSystem::new(answers.map(|body| FakeSystem::json(200, body)));
+        token_at("https://idp.example/", &system).expect("token");
+        let uris: Vec<_> = system
+            .requests()
+            .iter()
+            .map(|request| request.uri().to_string())
+            .collect();
+        assert_eq!(
+            uris,
+            [
+                "https://idp.example/ten/v2.0/.well-known/openid-configuration",
+                "https://idp.example/tok"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_secret_that_the_answer_quotes_is_not_shown() {
+        let quoted = r#"{"error":"invalid_client","error_description":"AADSTS7000215: s3cr&t =+ is wrong."}"#;
+        let system = FakeSystem::new([FakeSystem::json(401, quoted)]);
+        let error = token_at("https://login.microsoftonline.com/", &system)
+            .expect_err("refused")
+            .to_string();
+        assert!(
+            error.starts_with("AADSTS7000215: [redacted] is wrong."),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn another_status_is_named_with_its_host_and_a_redirect_is_not_followed() {
+        for (status, body) in [
+            (307, ""),
+            (403, "<html>hunter2"),
+            (404, "{}"),
+            (201, r#"{"access_token":"hunter2"}"#),
+        ] {
+            let system = FakeSystem::new([FakeSystem::json(status, body)]);
+            let error = token_at("https://login.microsoftonline.com/", &system)
+                .expect_err("refused")
+                .to_string();
+            assert!(
+                error.contains(&status.to_string()) && !error.contains("hunter2"),
+                "{error}"
+            );
+            assert_eq!(system.requests().len(), 1);
+        }
+    }
+}

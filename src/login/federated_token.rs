@@ -1,0 +1,162 @@
+//! Federated tokens: JWTs from another identity provider with which an application proves its identity to Entra in place
+//! of a secret (Microsoft, "Workload identity federation"). They expire within minutes, so each sign-in gets a new one.
+//!
+//! Each source has a file of its own, which says where the token comes from and what to check if that fails.
+
+pub mod azure_pipelines;
+mod endpoint;
+pub mod file;
+pub mod github_actions;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::Login;
+use crate::entra::{AssertionClaims, Client, ClientAuth, Grant};
+use crate::error::Error;
+use crate::options::Timeout;
+use crate::retry::Deadline;
+use crate::secret::Secret;
+use crate::system::{HttpRequest, System};
+use crate::token::{Scope, Token};
+use crate::token_cache::CacheKey;
+
+/// An application that presents a new federated token at each sign-in.
+#[derive(Debug)]
+pub struct Federated {
+    /// Not yet authenticated.
+    pub client: Client,
+    pub source: Source,
+}
+
+impl Login for Federated {
+    fn identify(&self, key: CacheKey) -> CacheKey {
+        self.client.identify(key)
+    }
+
+    fn acquire(
+        &self,
+        scope: &Scope,
+        timeout: Timeout,
+        system: &dyn System,
+    ) -> Result<Token, Error> {
+        let deadline = Deadline::after(system, timeout.duration);
+        let assertion = self.source.token(deadline, system)?;
+        let client = self
+            .client
+            .authenticated_by(ClientAuth::Assertion(assertion));
+        let exchange = client.exchange(system, deadline)?;
+        exchange.token(&Grant::ClientCredentials, scope, deadline)
+    }
+}
+
+/// Where federated tokens come from.
+pub struct Source {
+    /// Starts every error message, as in "federated token file /var/run/token".
+    name: String,
+    /// What to check if there is no usable token.
+    remedy: &'static str,
+    place: Place,
+}
+
+enum Place {
+    /// A file that something else keeps fresh.
+    File(PathBuf),
+    /// The response to this request to a CI system.
+    Endpoint(Box<HttpRequest>),
+}
+
+impl Source {
+    /// Gets a token: reads the file again, or sends the request again.
+    ///
+    /// # Errors
+    /// There is no token, it is not a JWT, or it has expired.
+    fn token(&self, deadline: Deadline, system: &dyn System) -> Result<Secret, Error> {
+        let text = match &self.place {
+            Place::File(path) => file::read_within(path, deadline.remaining(system))
+                .map_err(|why| self.error(&why.to_string()))?,
+            Place::Endpoint(request) => endpoint::ask(self, request, deadline, system)?,
+        };
+        self.check(&text, system.now())
+    }
+
+    /// The JWT in `text`, which may stand between white space.
+    fn check(&self, text: &Secret, now: DateTime<Utc>) -> Result<Secret, Error> {
+        let text = text.expose().trim_start_matches('\u{feff}').trim();
+        if text.is_empty() {
+            return Err(self.error("it is empty"));
+        }
+        let jwt = Secret::new(text);
+        let claims = AssertionClaims::of(&jwt).ok_or_else(|| self.error("it is not a JWT"))?;
+        match claims.expires_on() {
+            Some(expires_on) if expires_on <= now => {
+                let at = expires_on.to_rfc3339_opts(SecondsFormat::Secs, true);
+                let error = self.error(&format!("it expired at {at} ({claims})"));
+                Err(error.remedy(format!(
+                    "Make sure that it is renewed and that this machine's clock is right. {}",
+                    self.remedy
+                )))
+            }
+            _ => Ok(jwt),
+        }
+    }
+
+    fn error(&self, why: &str) -> Error {
+        Error::input(format!("{}: {why}", self.name)).remedy(self.remedy)
+    }
+}
+
+/// The name only: a path or URL may hold a signature.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Source({})", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::flag::Flag;
+    use crate::login::tests::{CLIENT, options};
+    use crate::system::fake::FakeSystem;
+
+    pub const PUBLIC: &str = "https://login.microsoftonline.com/";
+    pub const ACCESS_TOKEN: &str = r#"{"access_token":"at","expires_in":3600}"#;
+
+    /// Valid for five minutes of the fake world.
+    pub fn jwt() -> String {
+        jwt_with(
+            &json!({"iss": "https://issuer", "sub": "job", "aud": ["api://x"], "exp": FakeSystem::EPOCH.timestamp() + 300}),
+        )
+    }
+
+    pub fn jwt_with(claims: &Value) -> String {
+        format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(claims.to_string()))
+    }
+
+    /// Signs in at `host` with a token from `source`.
+    pub fn login(host: &str, source: Source, system: &FakeSystem) -> Result<Token, Error> {
+        let flags = [&CLIENT[..], &[(Flag::AuthorityHost, host)]].concat();
+        let options = options("workloadidentity", &flags, &[]);
+        let client = crate::login::client(&options)?;
+        let scope = Scope::of_server("srv");
+        Federated { client, source }.acquire(&scope, options.timeout, system)
+    }
+
+    pub fn assert_assertion_form(form: &str) {
+        let jwt = jwt();
+        assert_eq!(
+            form,
+            format!(
+                "client_id=app&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer\
+                 &client_assertion={jwt}&grant_type=client_credentials&scope=srv%2F.default+openid+offline_access+profile"
+            )
+        );
+    }
+}

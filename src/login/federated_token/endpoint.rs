@@ -1,0 +1,225 @@
+//! The endpoint where a CI system issues federated tokens to its jobs.
+
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+use oauth2::url::Url;
+use serde::Deserialize;
+
+use super::Source;
+use crate::entra::answer::without_bom;
+use crate::error::Error;
+use crate::retry::{self, Deadline};
+use crate::secret::Secret;
+use crate::system::{HttpRequest, HttpResponse, System, Via};
+
+/// An environment variable that the CI system sets: its name and its value.
+pub type Variable<'a> = (&'static str, &'a str);
+
+/// A request for a federated token.
+pub struct Request<'a> {
+    pub method: Method,
+    pub url: Variable<'a>,
+    /// Replace parameters of the same name in the URL; its others stay.
+    pub parameters: &'a [(&'a str, &'a str)],
+    pub headers: &'a [(HeaderName, &'static str)],
+    /// Who asks: a token that the CI system gave the job.
+    pub bearer: Variable<'a>,
+}
+
+impl Request<'_> {
+    /// # Errors
+    /// A variable holds no URL or no token. Its value is not shown: a URL can hold a signature.
+    pub fn build(&self) -> Result<HttpRequest, Error> {
+        let unusable = |(variable, _): Variable, why: &str| {
+            Error::input(format!("{variable} {why}"))
+                .remedy("The CI system sets it for each job; pass it to this step unchanged.")
+        };
+        let not_a_url = || unusable(self.url, "is not a URL");
+        let mut request = http::Request::builder()
+            .method(&self.method)
+            .uri(self.full_url().ok_or_else(not_a_url)?.as_str());
+        for (name, value) in self.headers {
+            request = request.header(name, *value);
+        }
+        let bearer = format!("Bearer {}", self.bearer.1.trim());
+        let mut bearer = HeaderValue::from_str(&bearer)
+            .map_err(|_| unusable(self.bearer, "is not a single line of plain text"))?;
+        bearer.set_sensitive(true);
+        let request = request.header(AUTHORIZATION, bearer).body(Vec::new());
+        request.map_err(|_| not_a_url())
+    }
+
+    fn full_url(&self) -> Option<Url> {
+        let mut url = Url::parse(self.url.1.trim()).ok()?;
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+            return None;
+        }
+        let is_ours = |name: &str| self.parameters.iter().any(|(ours, _)| *ours == name);
+        let pairs = url.query_pairs().into_owned();
+        let kept: Vec<_> = pairs.filter(|(name, _)| !is_ours(name)).collect();
+        url.query_pairs_mut()
+            .clear()
+            .extend_pairs(kept)
+            .extend_pairs(self.parameters);
+        Some(url)
+    }
+}
+
+/// Sends the request, again if the CI system is busy. No byte of the response is shown: it may hold a token.
+pub fn ask(
+    source: &Source,
+    request: &HttpRequest,
+    deadline: Deadline,
+    system: &dyn System,
+) -> Result<Secret, Error> {
+    /// The response of GitHub, and that of Azure DevOps.
+    #[derive(Deserialize)]
+    struct Answer {
+        #[serde(alias = "oidcToken")]
+        value: Option<Secret>,
+    }
+    let answer = retry::send(system, request, Via::EnvironmentProxy, deadline)
+        .map_err(|error| error.context(&source.name))?;
+    if answer.status() != StatusCode::OK {
+        return Err(refusal(source, request, &answer));
+    }
+    let body: Option<Answer> = serde_json::from_slice(without_bom(answer.body())).ok();
+    let body = body.ok_or_else(|| source.error("the response is not the expected JSON"))?;
+    Ok(body.value.unwrap_or_else(Secret::empty))
+}
+
+fn refusal(source: &Source, request: &HttpRequest, answer: &HttpResponse) -> Error {
+    let status = answer.status();
+    let host = request.uri().host().unwrap_or_default();
+    let what = format!("{}: {host} answered {status}", source.name);
+    let error = match retry::is_passing(status) {
+        true => Error::outside(what)
+            .remedy("The CI system is busy or temporarily unavailable; run the job again later."),
+        false => Error::refused("", what).remedy(source.remedy),
+    };
+    // What Microsoft's support asks for.
+    let references = ["x-vss-e2eid", "x-msedge-ref"]
+        .into_iter()
+        .filter_map(|name| {
+            let value = answer.headers().get(name)?.to_str().ok()?;
+            Some(format!("{name}: {value}"))
+        });
+    let references: Vec<_> = references.collect();
+    match references.is_empty() {
+        true => error,
+        false => error.reference(references.join("; ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::tests::{ACCESS_TOKEN, PUBLIC, jwt, login};
+    use super::super::{azure_pipelines, github_actions};
+    use super::*;
+    use crate::env::{self, Env};
+    use crate::system::fake::FakeSystem;
+
+    /// Both CI systems at this URL, with their names and a part of what to check.
+    fn sources(url: &str) -> [(Source, &'static str, &'static str); 2] {
+        let env = Env::of(&[
+            (env::ACTIONS_ID_TOKEN_REQUEST_URL, url),
+            (env::ACTIONS_ID_TOKEN_REQUEST_TOKEN, "hush"),
+            (env::SYSTEM_OIDCREQUESTURI, url),
+            (env::SYSTEM_ACCESSTOKEN, "hush"),
+        ]);
+        let github = github_actions::source(&env, "api://x").expect("variables");
+        let pipelines = azure_pipelines::source(&env, "conn").expect("variables");
+        [
+            (github.expect("set"), "GitHub Actions", "id-token: write"),
+            (pipelines, "Azure Pipelines", "SYSTEM_ACCESSTOKEN"),
+        ]
+    }
+
+    /// The original gives up at the first 429 or 503.
+    #[test]
+    fn a_busy_ci_system_is_asked_again() {
+        for (source, ..) in sources("https://ci.example/") {
+            let system = FakeSystem::new([
+                FakeSystem::json(429, ""),
+                FakeSystem::json(503, ""),
+                FakeSystem::json(200, json!({"value": jwt()}).to_string()),
+                FakeSystem::json(200, ACCESS_TOKEN),
+            ]);
+            login(PUBLIC, source, &system).expect("token");
+        }
+    }
+
+    #[test]
+    fn a_bad_response_from_a_ci_system_is_reported_without_its_body_and_entra_is_not_asked() {
+        for (status, body, why) in [
+            (401, "hush", "ci.example answered 401"),
+            (404, "hush", "ci.example answered 404"),
+            (302, "hush", "ci.example answered 302"),
+            (200, "<html>hush", "not the expected JSON"),
+            (200, r#"{"value":7,"hush":1}"#, "not the expected JSON"),
+            (200, r#"{"value":"","hush":1}"#, "is empty"),
+            (200, r#"{"oidcToken":"","hush":1}"#, "is empty"),
+            (200, r#"{"oidcToken":null}"#, "is empty"),
+            (200, r#"{"hush":1}"#, "is empty"),
+            (200, r#"{"value":"hush"}"#, "not a JWT"),
+        ] {
+            for (source, place, fix) in sources("https://ci.example/?sig=hush") {
+                let system = FakeSystem::new([FakeSystem::json(status, body)]);
+                let error = login(PUBLIC, source, &system).expect_err(why).to_string();
+                for part in [why, place, fix] {
+                    assert!(error.contains(part), "{error}");
+                }
+                assert!(!error.contains("hush"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_ci_system_that_stays_unavailable_is_named_with_its_status() {
+        for (source, ..) in sources("https://ci.example/") {
+            let system = FakeSystem::new((0..4).map(|_| FakeSystem::json(500, "hush")));
+            let error = login(PUBLIC, source, &system).expect_err("unavailable");
+            let error = error.to_string();
+            assert!(
+                error.contains("answered 500") && !error.contains("hush"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_ids_that_support_asks_for_are_shown() {
+        for (source, ..) in sources("https://ci.example/") {
+            let answer = http::Response::builder()
+                .status(401)
+                .header("x-vss-e2eid", "e-1");
+            let answer = Ok(answer.body(Vec::new()).expect("answer"));
+            let error = login(PUBLIC, source, &FakeSystem::new([answer]));
+            let error = error.expect_err("refused").to_string();
+            assert!(error.ends_with("\nx-vss-e2eid: e-1"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_unusable_variable_is_named_and_its_value_is_not_shown() {
+        let good = ("URL", "https://ci.example/");
+        for (url, bearer, what) in [
+            (("URL", "nonsense?t=hush"), "hush", "URL is not a URL"),
+            (("URL", "ftp://ci/?t=hush"), "hush", "URL is not a URL"),
+            (good, "hush\nhush", "BEARER is not a single line"),
+        ] {
+            let request = Request {
+                method: Method::GET,
+                url,
+                parameters: &[],
+                headers: &[],
+                bearer: ("BEARER", bearer),
+            };
+            let error = request.build().expect_err(what).to_string();
+            assert!(error.contains(what) && error.contains("CI"), "{error}");
+            assert!(!error.contains("hush"), "{error}");
+        }
+    }
+}
