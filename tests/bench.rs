@@ -14,10 +14,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use support::az::RealAz;
-use support::{
-    CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID, FakeEntra, FakeHttp, Kubelogin, PUBLIC_CLIENT_ID, Reply,
-    Request, TempDir, USER_NAME, USER_PASSWORD, legacy_kubeconfig,
-};
+use support::*;
 
 const KUBELOGIN: &str = env!("CARGO_BIN_EXE_kubelogin");
 const STORAGE: &str = "KUBELOGIN_TOKEN_CACHE_STORAGE";
@@ -66,8 +63,8 @@ fn convert() {
     for users in USERS {
         let name = format!("{users} users");
         let (legacy, path) = (legacy_kubeconfig(users), room.path().join(&name));
-        let convert = Kubelogin::new()
-            .args(["convert-kubeconfig", "-l", "azurecli", "--kubeconfig"])
+        let convert = Kubelogin::convert_kubeconfig("azurecli")
+            .arg("--kubeconfig")
             .arg(&path);
         let row = Row::new(&name, convert);
         rows.push(row.after(move || std::fs::write(&path, &legacy).expect("a kubeconfig")));
@@ -212,8 +209,7 @@ impl World {
     fn sign_in(&self, mode: &str, kubelogin: &Kubelogin) {
         let mut running = kubelogin.spawn();
         if mode == "interactive" {
-            let address = running.shows("/oauth2/v2.0/authorize");
-            self.entra.browse(address.trim());
+            Browser::at_prompt(&self.entra, &mut running).sign_in();
         }
         running.wait().token();
     }
@@ -231,10 +227,7 @@ impl World {
     /// Takes the keys of our caches out of the keyring.
     fn log_out(&self) {
         for folder in ["cache", "crowded"].map(|name| self.room.folder(name)) {
-            let log_out = Kubelogin::new()
-                .args(["remove-cache-dir", "--cache-dir"])
-                .arg(folder);
-            assert!(log_out.run().status.success());
+            assert!(Kubelogin::log_out(&folder).run().status.success());
         }
     }
 }

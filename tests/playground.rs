@@ -11,10 +11,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::json;
-use support::{
-    CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID, FakeApiServer, FakeEntra, Kubelogin, Output,
-    PUBLIC_CLIENT_ID, SERVER_ID, TENANT_ID, TempDir,
-};
+use support::*;
 
 fn main() {
     let entra = FakeEntra::start();
@@ -22,10 +19,7 @@ fn main() {
     step("A stand-in for Entra ID listens", &entra.authority_host());
     step("A stand-in for a cluster listens", &cluster.url());
 
-    let spn = Kubelogin::get_token("spn")
-        .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
-        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
-        .through_proxy(&entra);
+    let spn = spn(&entra);
     step(
         "A service principal signs in",
         "kubelogin get-token --login spn ...",
@@ -33,9 +27,7 @@ fn main() {
     show(&spn.run());
     step("Requests that took", &entra.token_requests().to_string());
 
-    let devicecode = Kubelogin::get_token("devicecode")
-        .args(["--client-id", PUBLIC_CLIENT_ID])
-        .through_proxy(&entra);
+    let devicecode = devicecode(&entra);
     step(
         "A person signs in (the stand-in approves by itself)",
         "kubelogin get-token --login devicecode ...",

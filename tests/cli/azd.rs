@@ -2,23 +2,14 @@
 
 use std::fs;
 
-use super::support::{Kubelogin, SERVER_ID, TempDir};
+use crate::support::*;
 
 const AZD: &str = r#"echo "$@" >> "$LOG"
 echo '{"token": "the token", "expiresOn": "2100-01-01T00:00:00Z"}'"#;
 
-fn azd(room: &TempDir, script: &str) -> Kubelogin {
-    Kubelogin::new()
-        .args([
-            "get-token",
-            "-l",
-            "azd",
-            "--server-id",
-            SERVER_ID,
-            "-t",
-            "ten",
-        ])
-        .program("azd", script)
+fn azd_in(room: &TempDir, script: &str) -> Kubelogin {
+    azd(script)
+        .args(["--tenant-id", "ten"])
         .env("LOG", room.path().join("log"))
         .env("AZD_CONFIG_DIR", room.folder("azd"))
 }
@@ -26,7 +17,7 @@ fn azd(room: &TempDir, script: &str) -> Kubelogin {
 #[test]
 fn azd_is_asked_once_for_each_account() {
     let room = TempDir::new();
-    let kubelogin = azd(&room, AZD);
+    let kubelogin = azd_in(&room, AZD);
     for account in ["alice", "alice", "bob"] {
         fs::write(room.path().join("azd/auth.json"), account).expect("written");
         assert_eq!(kubelogin.run().token(), "the token");
@@ -53,7 +44,7 @@ fn what_azd_does_wrong_is_said_with_the_way_out_and_without_its_output() {
             "ended at 1970-01-01T00:00:01Z",
         ),
     ] {
-        let output = azd(&TempDir::new(), script).run();
+        let output = azd_in(&TempDir::new(), script).run();
         let error = output.hides(&["hunter2"]).error();
         assert!(error.contains(says), "{script}: {error}");
     }

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use super::support::{Kubelogin, SERVER_ID, TempDir};
+use crate::support::*;
 
 /// An az that counts its runs in `$LOG` and answers with what `$TOKEN` says.
 const AZ: &str = r#"echo "$@" >> "$LOG"
@@ -25,9 +25,7 @@ struct World {
 impl World {
     fn new(script: &str) -> Self {
         let room = TempDir::new();
-        let kubelogin = Kubelogin::new()
-            .args(["get-token", "-l", "azurecli", "--server-id", SERVER_ID])
-            .program("az", script)
+        let kubelogin = azurecli(script)
             .env("LOG", room.path().join("log"))
             .env("TOKEN", "the token")
             .env("AZURE_CONFIG_DIR", room.folder("azure"));
@@ -169,10 +167,8 @@ fn what_az_does_wrong_is_said_with_the_way_out_and_without_its_output() {
 /// kubectl runs a failing plugin up to five times.
 #[test]
 fn an_az_that_fails_is_run_once_for_a_client_that_tries_again() {
-    let info =
-        r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{}}"#;
     let world = World::new("echo run >> \"$LOG\"\necho 'ERROR: hunter3' >&2\nexit 1")
-        .with(|az| az.env("KUBERNETES_EXEC_INFO", info));
+        .with(|az| az.called_by_kubectl());
     for _ in 0..5 {
         assert!(world.error().contains("hunter3"));
     }
@@ -182,7 +178,7 @@ fn an_az_that_fails_is_run_once_for_a_client_that_tries_again() {
 #[test]
 fn an_az_that_cannot_start_is_named_with_its_path() {
     let world = World::new("");
-    let az = world.kubelogin.home().with_file_name("bin").join("az");
+    let az = world.kubelogin.path_of("az");
     fs::write(&az, "#!/no/such/interpreter\n").expect("written");
     let error = world.error();
     assert!(error.contains(az.to_str().expect("UTF-8")), "{error}");
@@ -220,8 +216,7 @@ struct Lifeline(PathBuf, mpsc::Receiver<()>);
 impl Lifeline {
     fn new(folder: &Path) -> Self {
         let path = folder.join("lifeline");
-        let made = Command::new("mkfifo").arg(&path).status();
-        assert!(made.expect("mkfifo is there").success());
+        make_pipe(&path);
         let (sender, receiver) = mpsc::channel();
         let fifo = path.clone();
         thread::spawn(move || {

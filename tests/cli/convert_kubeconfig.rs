@@ -3,11 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::{Kubelogin, TempDir, legacy_kubeconfig};
-
-fn convert(mode: &str) -> Kubelogin {
-    Kubelogin::new().args(["convert-kubeconfig", "-l", mode])
-}
+use crate::support::*;
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).expect("the kubeconfig is there")
@@ -30,22 +26,6 @@ fn refused(kubelogin: &Kubelogin, path: &Path) -> String {
     error
 }
 
-#[cfg(unix)]
-fn names_beside(path: &Path) -> Vec<String> {
-    let names = fs::read_dir(path.parent().expect("a folder")).expect("its names");
-    let mut names: Vec<_> = names
-        .map(|entry| {
-            entry
-                .expect("a name")
-                .file_name()
-                .to_string_lossy()
-                .into_owned()
-        })
-        .collect();
-    names.sort();
-    names
-}
-
 /// A home with a kubeconfig.
 fn at_home(kubelogin: &Kubelogin, text: &str) -> PathBuf {
     let folder = kubelogin.home().join(".kube");
@@ -57,7 +37,7 @@ fn at_home(kubelogin: &Kubelogin, text: &str) -> PathBuf {
 
 #[test]
 fn the_kubeconfig_at_home_is_converted_and_a_second_run_does_not_write() {
-    let kubelogin = convert("azurecli");
+    let kubelogin = Kubelogin::convert_kubeconfig("azurecli");
     let path = at_home(&kubelogin, &legacy_kubeconfig(1));
     let (text, told) = converted(&kubelogin, &path);
     assert!(text.contains("- azurecli"));
@@ -88,7 +68,7 @@ fn kubeconfig_names_the_files_and_its_flag_beats_it() {
     let two = room.file("two", legacy_kubeconfig(2));
     let list =
         std::env::join_paths([&one, &room.path().join("missing"), &two, &one]).expect("a list");
-    let kubelogin = convert("spn").env("KUBECONFIG", &list);
+    let kubelogin = Kubelogin::convert_kubeconfig("spn").env("KUBECONFIG", &list);
     let (_, told) = converted(&kubelogin, &two);
     assert!(read(&one).contains("- spn"));
     // The user of both files counts in the first.
@@ -100,7 +80,7 @@ fn kubeconfig_names_the_files_and_its_flag_beats_it() {
     assert_eq!(told.matches("converted to spn").count(), 2);
     let three = room.file("three", legacy_kubeconfig(1));
     converted(
-        &convert("spn")
+        &Kubelogin::convert_kubeconfig("spn")
             .env("KUBECONFIG", &list)
             .arg("--kubeconfig")
             .arg(&three),
@@ -112,7 +92,11 @@ fn kubeconfig_names_the_files_and_its_flag_beats_it() {
 #[test]
 fn what_is_no_file_to_convert_is_named_and_nothing_is_made() {
     let room = TempDir::new();
-    let convert = |path: &Path| convert("spn").arg("--kubeconfig").arg(path);
+    let convert = |path: &Path| {
+        Kubelogin::convert_kubeconfig("spn")
+            .arg("--kubeconfig")
+            .arg(path)
+    };
     let missing = room.path().join("folder").join("missing");
     assert!(refused(&convert(&missing), &missing).contains("missing is not there"));
     assert!(!missing.parent().expect("a folder").exists());
@@ -165,7 +149,7 @@ fn an_error_in_one_file_leaves_all_of_them_alone() {
     let bad = "users:\n- name: bad\n  user:\n    exec: {command: kubelogin}\n";
     let two = room.file("two", bad);
     let list = std::env::join_paths([&one, &two]).expect("a list");
-    let kubelogin = convert("spn").env("KUBECONFIG", &list);
+    let kubelogin = Kubelogin::convert_kubeconfig("spn").env("KUBECONFIG", &list);
     let error = refused(&kubelogin, &one);
     assert!(error.contains("two:2:3: user \"bad\""), "{error}");
     fs::write(&two, legacy_kubeconfig(2)).expect("another file");
@@ -189,15 +173,20 @@ fn links_stay_links_and_mode_and_owner_stay() {
     symlink("real/config", room.path().join("inner")).expect("a link");
     let outer = room.path().join("outer");
     symlink("inner", &outer).expect("a link");
-    let (text, _) = converted(&convert("spn").arg("--kubeconfig").arg(&outer), &real);
+    let (text, _) = converted(
+        &Kubelogin::convert_kubeconfig("spn")
+            .arg("--kubeconfig")
+            .arg(&outer),
+        &real,
+    );
     assert!(text.contains("- spn"));
     assert_eq!(fs::read_link(&outer).expect("a link"), Path::new("inner"));
     let metadata = fs::symlink_metadata(&real).expect("metadata");
     assert!(metadata.is_file());
     assert_eq!(metadata.mode() & 0o7777, 0o640);
     assert_eq!((metadata.uid(), metadata.gid()), (owner.uid(), owner.gid()));
-    assert_eq!(names_beside(&outer), ["inner", "outer", "real"]);
-    assert_eq!(names_beside(&real), ["config"]);
+    assert_eq!(names_in(room.path()), ["inner", "outer", "real"]);
+    assert_eq!(names_in(&room.path().join("real")), ["config"]);
 }
 
 #[test]
@@ -205,7 +194,9 @@ fn kubectl_s_lock_is_waited_for_and_a_stale_one_is_named() {
     let room = TempDir::new();
     let path = room.file("config", legacy_kubeconfig(1));
     let lock = room.file("config.lock", "");
-    let kubelogin = convert("spn").arg("--kubeconfig").arg(&path);
+    let kubelogin = Kubelogin::convert_kubeconfig("spn")
+        .arg("--kubeconfig")
+        .arg(&path);
     let error = refused(&kubelogin, &path);
     assert!(
         error.contains("config.lock is there") && error.contains("remove that file"),
@@ -231,7 +222,7 @@ fn several_conversions_at_once_all_take_effect() {
     let path = room.file("config", legacy_kubeconfig(USERS));
     let conversions: Vec<_> = (0..USERS)
         .map(|number| {
-            convert("azurecli")
+            Kubelogin::convert_kubeconfig("azurecli")
                 .arg("--kubeconfig")
                 .arg(&path)
                 .args(["--context", &format!("c{number}")])
@@ -250,11 +241,10 @@ fn a_dry_run_prints_a_diff_without_secrets_and_writes_nothing() {
     let room = TempDir::new();
     let text = "users:\n- name: a\n  user:\n    auth-provider:\n      config:\n        access-token: hunter1\n        apiserver-id: s\n        client-id: c\n        tenant-id: t\n      name: azure\n- name: b\n  user:\n    token: hunter2\n";
     let path = room.file("config", text);
-    let kubelogin = convert("spn").arg("--kubeconfig").arg(&path).args([
-        "--client-secret",
-        "hunter3",
-        "--dry-run",
-    ]);
+    let kubelogin = Kubelogin::convert_kubeconfig("spn")
+        .arg("--kubeconfig")
+        .arg(&path)
+        .args(["--client-secret", "hunter3", "--dry-run"]);
     let output = kubelogin.run();
     assert!(output.status.success(), "{output:?}");
     output.hides(&["hunter1", "hunter2", "hunter3"]);
@@ -299,5 +289,5 @@ fn a_full_disk_leaves_the_file_as_it_was() {
     );
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(read(&path), old);
-    assert_eq!(names_beside(&path), ["config"]);
+    assert_eq!(names_in(room.path()), ["config"]);
 }

@@ -9,16 +9,6 @@ use crate::support::*;
 
 const BEARER: &str = "the-job-s-own-token";
 
-fn federated(login: &str, entra: &FakeEntra) -> Kubelogin {
-    Kubelogin::get_token(login)
-        .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
-        .through_proxy(entra)
-}
-
-fn workloadidentity(entra: &FakeEntra) -> Kubelogin {
-    federated("workloadidentity", entra)
-}
-
 fn on_github(kubelogin: Kubelogin, github: &FakeHttp) -> Kubelogin {
     let url = format!("{}/token?api-version=2.0", github.url());
     kubelogin
@@ -27,20 +17,7 @@ fn on_github(kubelogin: Kubelogin, github: &FakeHttp) -> Kubelogin {
 }
 
 fn in_pipelines(entra: &FakeEntra, pipelines: &FakeHttp) -> Kubelogin {
-    Kubelogin::new()
-        .args([
-            "get-token",
-            "-l",
-            "azurepipelines",
-            "--server-id",
-            SERVER_ID,
-        ])
-        .env("AZURESUBSCRIPTION_CLIENT_ID", CONFIDENTIAL_CLIENT_ID)
-        .env("AZURESUBSCRIPTION_TENANT_ID", TENANT_ID)
-        .env("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", "connection")
-        .env("SYSTEM_ACCESSTOKEN", BEARER)
-        .env("SYSTEM_OIDCREQUESTURI", format!("{}/oidc", pipelines.url()))
-        .through_proxy(entra)
+    azurepipelines(entra, pipelines, BEARER)
 }
 
 /// A CI system that gives this token, in either one's form.
@@ -198,8 +175,7 @@ fn a_token_file_that_is_no_good_is_told_before_any_request() {
 fn a_token_file_that_never_ends_is_not_waited_for() {
     let (entra, folder) = (FakeEntra::start(), TempDir::new());
     let pipe = folder.path().join("pipe");
-    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
-    assert!(made.expect("mkfifo starts").success());
+    make_pipe(&pipe);
     let output = workloadidentity(&entra)
         .env("AZURE_FEDERATED_TOKEN_FILE", &pipe)
         .args(["--timeout", "1s"])

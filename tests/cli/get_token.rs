@@ -6,23 +6,6 @@ use serde_json::json;
 
 use crate::support::*;
 
-/// A service principal that reaches the fake Entra under the real names.
-pub fn spn(entra: &FakeEntra) -> Kubelogin {
-    bare_spn().through_proxy(entra)
-}
-
-fn bare_spn() -> Kubelogin {
-    Kubelogin::get_token("spn")
-        .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
-        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
-}
-
-pub fn devicecode(entra: &FakeEntra) -> Kubelogin {
-    Kubelogin::get_token("devicecode")
-        .args(["--client-id", PUBLIC_CLIENT_ID])
-        .through_proxy(entra)
-}
-
 #[test]
 fn a_cold_service_principal_at_a_known_cloud_sends_one_request() {
     let entra = FakeEntra::start();
@@ -223,12 +206,7 @@ fn a_secret_of_every_printable_character_arrives_whole() {
         .run()
         .hides(&[&secret])
         .token();
-    let by_flag = Kubelogin::get_token("spn").args([
-        "--client-id",
-        CONFIDENTIAL_CLIENT_ID,
-        "--client-secret",
-        &secret,
-    ]);
+    let by_flag = of_client("spn").args(["--client-secret", &secret]);
     by_flag.through_proxy(&entra).run().token();
 }
 
@@ -307,22 +285,16 @@ fn a_closed_stdout_is_an_error_and_no_panic() {
 #[cfg(unix)]
 fn a_message_for_a_closed_stderr_gets_into_no_file() {
     let entra = FakeEntra::start();
-    let kubelogin = devicecode(&entra).env("KUBELOGIN_TOKEN_CACHE_STORAGE", "disk");
+    let kubelogin = devicecode(&entra).storage("disk");
     let mut shell = kubelogin.command_under("sh", &["-c", r#"exec "$@" 2>&-"#, "sh"]);
     kubelogin.start(&mut shell).wait().token();
     assert_eq!(entra.prompts(), 1);
-    let cache = kubelogin.home().join(".kube/cache/kubelogin");
-    let files = std::fs::read_dir(cache).expect("a cache");
-    let files: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
-    assert!(
-        files
-            .iter()
-            .any(|file| file.extension() == Some("lock".as_ref()))
-    );
-    for file in files {
-        let content = std::fs::read(&file).expect("it can be read");
+    let names = names_in(&kubelogin.cache());
+    assert!(names.iter().any(|name| name.ends_with(".lock")));
+    for name in names {
+        let content = std::fs::read(kubelogin.cache().join(&name)).expect("it can be read");
         let text = String::from_utf8_lossy(&content);
-        assert!(!text.contains("sign in"), "{}: {text}", file.display());
+        assert!(!text.contains("sign in"), "{name}: {text}");
     }
 }
 

@@ -1,110 +1,17 @@
 //! A sign-in with a browser, which the test plays: it reads where to go, asks the fake Entra, and brings the answer.
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
-
-use oauth2::url::{Url, form_urlencoded};
-use reqwest::blocking::{Client, Response};
-use reqwest::redirect::Policy;
-use serde_json::json;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 
 use crate::support::*;
-
-pub fn interactive(entra: &FakeEntra) -> Kubelogin {
-    Kubelogin::get_token("interactive")
-        .args(["--client-id", PUBLIC_CLIENT_ID])
-        .through_proxy(entra)
-}
-
-/// Reads the address from the prompt.
-fn address(running: &mut Running) -> Url {
-    running
-        .shows("/oauth2/v2.0/authorize")
-        .trim()
-        .parse()
-        .expect("an address")
-}
-
-fn parameter(url: &Url, name: &str) -> String {
-    let found = url.query_pairs().find(|(key, _)| key == name);
-    found
-        .unwrap_or_else(|| panic!("no {name} in {url}"))
-        .1
-        .into_owned()
-}
-
-/// Goes to the fake Entra as a browser does.
-pub fn visit(entra: &FakeEntra, address: &str) -> Response {
-    let ca = reqwest::Certificate::from_pem(entra.ca_pem().as_bytes()).expect("a certificate");
-    let proxy = reqwest::Proxy::https(entra.proxy_url()).expect("a proxy");
-    let _ = rustls::crypto::ring::default_provider().install_default(); // the second test finds it installed
-    let browser = Client::builder()
-        .tls_certs_only([ca])
-        .proxy(proxy)
-        .redirect(Policy::none())
-        .build();
-    let browser = browser.expect("a browser");
-    browser.get(address).send().expect("a page")
-}
-
-/// Signs in at the fake Entra: the answer is the pairs of the form that its page would post.
-fn sign_in(entra: &FakeEntra, address: &Url) -> Vec<(String, String)> {
-    let page = visit(entra, address.as_str()).text().expect("text");
-    let inputs = page.split("name=\"").skip(1);
-    let pairs = inputs.map(|input| {
-        let (name, rest) = input.split_once("\" value=\"").expect("a value");
-        (
-            name.to_owned(),
-            rest.split('"').next().expect("its end").to_owned(),
-        )
-    });
-    pairs.collect()
-}
-
-fn form<K: AsRef<str>, V: AsRef<str>>(pairs: &[(K, V)]) -> String {
-    form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(pairs)
-        .finish()
-}
-
-/// Sends a request to where the browser comes back to, and reads the whole answer.
-fn send(address: &Url, request: &str) -> String {
-    let redirect_uri: Url = parameter(address, "redirect_uri").parse().expect("a URL");
-    let mut stream =
-        TcpStream::connect((Ipv4Addr::LOCALHOST, redirect_uri.port().expect("a port")))
-            .expect("it listens");
-    stream.write_all(request.as_bytes()).expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it answers");
-    answer
-}
-
-fn post<K: AsRef<str>, V: AsRef<str>>(address: &Url, pairs: &[(K, V)]) -> String {
-    let form = form(pairs);
-    send(
-        address,
-        &format!(
-            "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{form}",
-            form.len()
-        ),
-    )
-}
-
-fn get(address: &Url, target: &str) -> String {
-    send(
-        address,
-        &format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
-    )
-}
 
 #[test]
 fn a_person_without_a_browser_here_opens_the_printed_address_and_one_request_brings_the_token() {
     let entra = FakeEntra::start();
     let mut running = interactive(&entra).spawn();
-    let address = address(&mut running);
-    let answer = sign_in(&entra, &address);
-    let page = post(&address, &answer);
-    assert!(page.contains("You are signed in"), "{page}");
+    let browser = Browser::at_prompt(&entra, &mut running);
+    let code = browser.ask_entra();
+    let page = browser.carry(&code);
+    assert!(page.shows("You are signed in"), "{page:?}");
     let output = running.wait();
     assert_eq!(claims_of(&output.token())["upn"], USER_NAME);
     assert_eq!(
@@ -112,13 +19,7 @@ fn a_person_without_a_browser_here_opens_the_printed_address_and_one_request_bri
         (1, 2),
         "the other is the browser's"
     );
-    output.hides(
-        &answer
-            .iter()
-            .filter(|(name, _)| name == "code")
-            .map(|(_, code)| code.as_str())
-            .collect::<Vec<_>>(),
-    );
+    output.hides(&[value_of(&code.form, "code").expect("a code")]);
 }
 
 /// Azure/kubelogin#311, #499: the refresh token was lost, and the browser came back every hour.
@@ -127,8 +28,8 @@ fn an_expired_token_is_renewed_without_a_browser() {
     let entra = FakeEntra::start_with(|rules| rules.token_lifetime = 60);
     let kubelogin = interactive(&entra);
     let mut running = kubelogin.spawn();
-    let address = address(&mut running);
-    post(&address, &sign_in(&entra, &address));
+    let browser = Browser::at_prompt(&entra, &mut running);
+    browser.sign_in();
     let first = running.wait().token();
     let again = kubelogin.run();
     assert_ne!(again.token(), first);
@@ -139,16 +40,11 @@ fn an_expired_token_is_renewed_without_a_browser() {
 #[test]
 fn an_unknown_authority_costs_one_discovery_more() {
     let entra = FakeEntra::start();
-    let mut running = Kubelogin::get_token("interactive")
-        .args(["--client-id", PUBLIC_CLIENT_ID])
-        .entra(&entra)
-        .spawn();
-    let address = address(&mut running);
-    assert!(
-        address.as_str().starts_with(&entra.authority_host()),
-        "{address}"
-    );
-    post(&address, &sign_in(&entra, &address));
+    let mut running = of_person("interactive").entra(&entra).spawn();
+    let browser = Browser::at_prompt(&entra, &mut running);
+    let address = browser.address.as_str();
+    assert!(address.starts_with(&entra.authority_host()), "{address}");
+    browser.sign_in();
     running.wait().token();
     assert_eq!(
         (
@@ -166,8 +62,8 @@ fn the_login_hint_decides_who_signs_in() {
     let mut running = interactive(&entra)
         .args(["--login-hint", "bob@contoso.example"])
         .spawn();
-    let address = address(&mut running);
-    post(&address, &sign_in(&entra, &address));
+    let browser = Browser::at_prompt(&entra, &mut running);
+    browser.sign_in();
     assert_eq!(
         claims_of(&running.wait().token())["upn"],
         "bob@contoso.example"
@@ -177,13 +73,11 @@ fn the_login_hint_decides_who_signs_in() {
 #[test]
 fn a_client_that_forbids_prompts_gets_the_browser_all_the_same() {
     let entra = FakeEntra::start();
-    let exec_info = json!({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
-        "spec": {"interactive": false}});
     let mut running = interactive(&entra)
-        .env("KUBERNETES_EXEC_INFO", exec_info.to_string())
+        .env("KUBERNETES_EXEC_INFO", exec_info(false))
         .spawn();
-    let address = address(&mut running);
-    post(&address, &sign_in(&entra, &address));
+    let browser = Browser::at_prompt(&entra, &mut running);
+    browser.sign_in();
     running.wait().token();
 }
 
@@ -191,17 +85,20 @@ fn a_client_that_forbids_prompts_gets_the_browser_all_the_same() {
 fn strangers_probes_and_retries_do_not_disturb_it() {
     let entra = FakeEntra::start();
     let mut running = interactive(&entra).spawn();
-    let address = address(&mut running);
+    let browser = Browser::at_prompt(&entra, &mut running);
     for page in [
-        get(&address, "/favicon.ico"),
-        send(&address, "HEAD / HTTP/1.1\r\n\r\n"),
-        post(&address, &[("code", "stolen"), ("state", "wrong")]),
-        post(&address, &[("error", "access_denied")]),
+        browser.get("/favicon.ico"),
+        browser.send("HEAD / HTTP/1.1\r\n\r\n"),
+        browser.post(&[("code", "stolen"), ("state", "wrong")]),
+        browser.post(&[("error", "access_denied")]),
     ] {
-        assert!(page.starts_with("HTTP/1.1 4"), "{page}");
-        assert!(!page.contains(&parameter(&address, "state")), "{page}");
+        assert!((400..500).contains(&page.status), "{page:?}");
+        assert!(
+            !format!("{page:?}").contains(&browser.parameter("state")),
+            "{page:?}"
+        );
     }
-    post(&address, &sign_in(&entra, &address));
+    browser.sign_in();
     running.wait().token();
     assert_eq!(entra.token_requests(), 1);
 }
@@ -210,16 +107,16 @@ fn strangers_probes_and_retries_do_not_disturb_it() {
 fn a_declined_consent_is_explained_here_and_there() {
     let entra = FakeEntra::start_with(|rules| rules.sign_in = SignIn::Decline);
     let mut running = interactive(&entra).spawn();
-    let address = address(&mut running);
-    let page = post(&address, &sign_in(&entra, &address));
+    let browser = Browser::at_prompt(&entra, &mut running);
+    let page = browser.sign_in();
     let error = running.wait().error();
     assert!(
         error.contains("AADSTS65004") && error.contains("sign in again and accept it"),
         "{error}"
     );
     assert!(
-        page.contains("AADSTS65004") && page.contains("sign in again and accept it"),
-        "{page}"
+        page.shows("AADSTS65004") && page.shows("sign in again and accept it"),
+        "{page:?}"
     );
     assert_eq!(entra.token_requests(), 0);
 }
@@ -228,10 +125,10 @@ fn a_declined_consent_is_explained_here_and_there() {
 fn a_code_that_entra_does_not_take_is_an_error_here_and_there() {
     let entra = FakeEntra::start();
     let mut running = interactive(&entra).spawn();
-    let address = address(&mut running);
-    let state = parameter(&address, "state");
-    let page = post(&address, &[("code", "made-up"), ("state", &state)]);
-    assert!(page.contains("AADSTS54005"), "{page}");
+    let browser = Browser::at_prompt(&entra, &mut running);
+    let state = browser.parameter("state");
+    let page = browser.post(&[("code", "made-up"), ("state", &state)]);
+    assert!(page.shows("AADSTS54005"), "{page:?}");
     assert!(running.wait().error().contains("AADSTS54005"));
 }
 
@@ -239,11 +136,8 @@ fn a_code_that_entra_does_not_take_is_an_error_here_and_there() {
 fn an_answer_without_a_code_is_an_error() {
     let entra = FakeEntra::start();
     let mut running = interactive(&entra).spawn();
-    let address = address(&mut running);
-    get(
-        &address,
-        &format!("/?state={}", parameter(&address, "state")),
-    );
+    let browser = Browser::at_prompt(&entra, &mut running);
+    browser.get(&format!("/?state={}", browser.parameter("state")));
     assert!(
         running
             .wait()
@@ -297,9 +191,9 @@ fn the_redirect_url_is_obeyed_whole() {
     let mut running = interactive(&entra)
         .args(["--redirect-url", &redirect_url])
         .spawn();
-    let address = address(&mut running);
-    assert_eq!(parameter(&address, "redirect_uri"), redirect_url);
-    post(&address, &sign_in(&entra, &address));
+    let browser = Browser::at_prompt(&entra, &mut running);
+    assert_eq!(browser.parameter("redirect_uri"), redirect_url);
+    browser.sign_in();
     running.wait().token();
     for elsewhere in [
         "http://example.com:8000",
@@ -319,12 +213,16 @@ fn the_redirect_url_is_obeyed_whole() {
 mod browser {
     use std::fs;
     use std::path::PathBuf;
-    use std::process::Command;
     use std::sync::mpsc;
     use std::thread;
     use std::time::Duration;
 
     use super::*;
+
+    /// Nobody said which browser.
+    fn at_desktop(entra: &FakeEntra) -> Kubelogin {
+        interactive(entra).env_remove("BROWSER")
+    }
 
     /// A pipe with a name: its reader waits for its writer.
     struct Pipe(TempDir);
@@ -332,13 +230,7 @@ mod browser {
     impl Pipe {
         fn new() -> Self {
             let pipe = Self(TempDir::new());
-            assert!(
-                Command::new("mkfifo")
-                    .arg(pipe.path())
-                    .status()
-                    .expect("mkfifo starts")
-                    .success()
-            );
+            make_pipe(&pipe.path());
             pipe
         }
 
@@ -369,12 +261,12 @@ mod browser {
             "echo Opening in existing browser session.\necho oops >&2\n{}",
             reporting(&pipe)
         );
-        let mut running = interactive(&entra).program("xdg-open", &script).spawn();
-        let printed = address(&mut running);
-        let opened: Url = pipe.read().trim().parse().expect("an address");
-        assert_eq!(opened, printed);
-        assert_eq!(parameter(&opened, "response_mode"), "form_post");
-        post(&opened, &sign_in(&entra, &opened));
+        let mut running = at_desktop(&entra).program("xdg-open", &script).spawn();
+        let printed = Browser::at_prompt(&entra, &mut running);
+        let opened = Browser::open(&entra, &pipe.read());
+        assert_eq!(opened.address, printed.address);
+        assert_eq!(opened.parameter("response_mode"), "form_post");
+        opened.sign_in();
         let output = running.wait();
         output.token();
         assert!(
@@ -386,7 +278,7 @@ mod browser {
     #[test]
     fn browser_is_a_list_of_commands_and_goes_before_the_desktop() {
         let (entra, pipe) = (FakeEntra::start(), Pipe::new());
-        let mut running = interactive(&entra)
+        let mut running = at_desktop(&entra)
             .program("xdg-open", "exit 0")
             .program("first", "exit 3")
             .program("second", &reporting(&pipe))
@@ -395,23 +287,23 @@ mod browser {
                 "missing:first --new:second --app=%s --kiosk:third",
             )
             .spawn();
-        let printed = address(&mut running);
-        assert_eq!(pipe.read(), format!("--app={printed}\n--kiosk\n"));
-        post(&printed, &sign_in(&entra, &printed));
+        let printed = Browser::at_prompt(&entra, &mut running);
+        assert_eq!(pipe.read(), format!("--app={}\n--kiosk\n", printed.address));
+        printed.sign_in();
         running.wait().token();
     }
 
     #[test]
     fn under_wsl_windows_opens_it() {
         let (entra, pipe) = (FakeEntra::start(), Pipe::new());
-        let mut running = interactive(&entra)
+        let mut running = at_desktop(&entra)
             .env("WSL_DISTRO_NAME", "Debian")
             .program("wslview", &reporting(&pipe))
             .program("xdg-open", "exit 0")
             .spawn();
-        let printed = address(&mut running);
-        assert_eq!(pipe.read(), format!("{printed}\n"));
-        post(&printed, &sign_in(&entra, &printed));
+        let printed = Browser::at_prompt(&entra, &mut running);
+        assert_eq!(pipe.read(), format!("{}\n", printed.address));
+        printed.sign_in();
         running.wait().token();
     }
 
@@ -424,10 +316,10 @@ mod browser {
             reporting(&opened),
             closed.path().display()
         );
-        let mut running = interactive(&entra).program("xdg-open", &script).spawn();
-        let printed = address(&mut running);
-        assert_eq!(opened.read(), format!("{printed}\n"));
-        post(&printed, &sign_in(&entra, &printed));
+        let mut running = at_desktop(&entra).program("xdg-open", &script).spawn();
+        let printed = Browser::at_prompt(&entra, &mut running);
+        assert_eq!(opened.read(), format!("{}\n", printed.address));
+        printed.sign_in();
         running.wait().token();
         assert_eq!(closed.read(), "closed\n", "the browser outlives the login");
     }
@@ -440,11 +332,11 @@ mod browser {
             ("unrelated", "", "xdg-open is not installed"),
         ] {
             let entra = FakeEntra::start();
-            let mut running = interactive(&entra).program(program, script).spawn();
-            let printed = address(&mut running);
+            let mut running = at_desktop(&entra).program(program, script).spawn();
+            let printed = Browser::at_prompt(&entra, &mut running);
             let told = running.shows("No browser was opened");
             assert!(told.contains(why), "{told}");
-            post(&printed, &sign_in(&entra, &printed));
+            printed.sign_in();
             running.wait().token();
         }
     }
@@ -462,9 +354,9 @@ fn a_pop_token_is_bound_at_the_token_endpoint_and_keeps_the_hint() {
         USER_NAME,
     ]);
     let mut running = kubelogin.spawn();
-    let address = address(&mut running);
-    assert_eq!(parameter(&address, "login_hint"), USER_NAME);
-    post(&address, &sign_in(&entra, &address));
+    let browser = Browser::at_prompt(&entra, &mut running);
+    assert_eq!(browser.parameter("login_hint"), USER_NAME);
+    browser.sign_in();
     let envelope = claims_of(&running.wait().token());
     let access = claims_of(envelope["at"].as_str().expect("an access token"));
     assert_eq!(access["cnf"]["kid"], envelope["cnf"]["jwk"]["kid"]);

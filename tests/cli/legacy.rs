@@ -1,19 +1,11 @@
 //! `--legacy`: the v1 endpoints.
 
-use crate::get_token::{devicecode, spn};
 use crate::support::*;
 
 fn spn_with_certificate(entra: &FakeEntra) -> Kubelogin {
     spn(entra)
         .env_remove("AZURE_CLIENT_SECRET")
         .args(["--client-certificate", CLIENT_CERTIFICATE])
-}
-
-fn ropc(entra: &FakeEntra) -> Kubelogin {
-    Kubelogin::get_token("ropc")
-        .args(["--client-id", PUBLIC_CLIENT_ID, "--username", USER_NAME])
-        .env("AZURE_PASSWORD", USER_PASSWORD)
-        .through_proxy(entra)
 }
 
 const LOGINS: [fn(&FakeEntra) -> Kubelogin; 4] = [spn, spn_with_certificate, devicecode, ropc];
@@ -64,11 +56,7 @@ fn an_expired_token_of_a_person_is_refreshed_at_v1() {
 #[test]
 fn an_unknown_host_has_the_v1_endpoints_at_the_same_place_and_is_not_asked() {
     let entra = FakeEntra::start();
-    let kubelogin = Kubelogin::get_token("spn")
-        .args(["--client-id", CONFIDENTIAL_CLIENT_ID, "--legacy"])
-        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
-        .entra(&entra);
-    kubelogin.run().token();
+    bare_spn().arg("--legacy").entra(&entra).run().token();
     assert_eq!(entra.requests().len(), 1);
 }
 
@@ -76,10 +64,9 @@ fn an_unknown_host_has_the_v1_endpoints_at_the_same_place_and_is_not_asked() {
 fn a_mode_without_v1_says_that_it_ignores_it() {
     let (entra, folder) = (FakeEntra::start(), TempDir::new());
     let file = folder.file("token", entra.federated_token());
-    let output = Kubelogin::get_token("workloadidentity")
-        .args(["--client-id", CONFIDENTIAL_CLIENT_ID, "--legacy"])
+    let output = workloadidentity(&entra)
         .env("AZURE_FEDERATED_TOKEN_FILE", file)
-        .through_proxy(&entra)
+        .arg("--legacy")
         .run();
     assert_eq!(claims_of(&output.token())["aud"], SERVER_ID);
     assert_eq!(output.stderr.lines().count(), 1, "{output:?}");

@@ -4,19 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 
-use super::support::{FakeHttp, Kubelogin, Reply, Request, SERVER_ID};
+use crate::support::*;
 
 const HEADER: &str = "hunter2";
-
-fn msi() -> Kubelogin {
-    // A proxy that is not there: whoever asks it fails.
-    let nowhere = "http://127.0.0.1:1";
-    Kubelogin::new()
-        .args(["get-token", "-l", "msi", "--server-id", SERVER_ID])
-        .env("HTTP_PROXY", nowhere)
-        .env("HTTPS_PROXY", nowhere)
-        .env("ALL_PROXY", nowhere)
-}
 
 fn app_service(host: &FakeHttp) -> Kubelogin {
     msi()

@@ -5,7 +5,6 @@ use std::net::TcpListener;
 
 use serde_json::json;
 
-use crate::get_token::{devicecode, spn};
 use crate::support::*;
 
 #[test]
@@ -103,9 +102,7 @@ fn the_proxy_is_named_where_it_is_on_the_way_and_nowhere_else() {
 #[test]
 fn no_proxy_goes_before_the_proxy() {
     let entra = FakeEntra::start();
-    let straight = Kubelogin::get_token("spn")
-        .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
-        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
+    let straight = bare_spn()
         .env("HTTPS_PROXY", "http://127.0.0.1:1")
         .env("NO_PROXY", "localhost,127.0.0.1")
         .entra(&entra);
@@ -120,16 +117,8 @@ fn a_host_that_refuses_connections_is_named_with_the_way_out() {
         .expect("a free port")
         .port();
     let authority = format!("https://127.0.0.1:{port}/");
-    let error = Kubelogin::get_token("spn")
-        .args([
-            "--client-id",
-            CONFIDENTIAL_CLIENT_ID,
-            "--timeout",
-            "2s",
-            "--authority-host",
-            &authority,
-        ])
-        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
+    let error = bare_spn()
+        .args(["--timeout", "2s", "--authority-host", &authority])
         .run()
         .error();
     assert!(
@@ -256,12 +245,7 @@ fn discovery_by_another_issuer_learns_no_secret() {
             "id_token_signing_alg_values_supported": ["RS256"],
         })),
     );
-    let error = Kubelogin::get_token("spn")
-        .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
-        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
-        .entra(&entra)
-        .run()
-        .error();
+    let error = bare_spn().entra(&entra).run().error();
     assert!(error.contains("issuer"), "{error}");
     assert_eq!(entra.requests().len(), 1);
 }

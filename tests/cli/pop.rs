@@ -7,7 +7,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use serde_json::Value;
 
-use crate::get_token::spn;
 use crate::support::*;
 
 const CLUSTER: &str =
@@ -15,13 +14,6 @@ const CLUSTER: &str =
 
 fn pop(kubelogin: Kubelogin) -> Kubelogin {
     kubelogin.args(["--pop-enabled", "--pop-claims", &format!("u={CLUSTER}")])
-}
-
-fn ropc(entra: &FakeEntra) -> Kubelogin {
-    Kubelogin::get_token("ropc")
-        .args(["--client-id", PUBLIC_CLIENT_ID, "--username", USER_NAME])
-        .env("AZURE_PASSWORD", USER_PASSWORD)
-        .through_proxy(entra)
 }
 
 /// The claims of the access token in an envelope, after the checks of a server that takes PoP tokens.
@@ -52,9 +44,7 @@ fn admit(envelope: &str) -> Value {
 }
 
 fn key_file(kubelogin: &Kubelogin) -> PathBuf {
-    kubelogin
-        .home()
-        .join(".kube/cache/kubelogin/kubelogin-pop.key")
+    kubelogin.cache().join("kubelogin-pop.key")
 }
 
 #[test]
@@ -140,12 +130,8 @@ fn remove_cache_dir_removes_the_key() {
     let kubelogin = pop(spn(&entra));
     kubelogin.run().token();
     assert!(key_file(&kubelogin).exists());
-    let folder = kubelogin.home().join(".kube/cache/kubelogin");
-    let removed = Kubelogin::new()
-        .arg("remove-cache-dir")
-        .arg("--cache-dir")
-        .arg(&folder)
-        .run();
+    let folder = kubelogin.cache();
+    let removed = Kubelogin::log_out(&folder).run();
     assert_eq!(removed.status.code(), Some(0), "{removed:?}");
     assert!(!folder.exists());
 }
@@ -182,8 +168,7 @@ fn each_bad_combination_is_told_before_any_request() {
         ),
     ];
     for (mode, flags, why) in rows {
-        let kubelogin = Kubelogin::get_token(mode)
-            .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
+        let kubelogin = of_client(mode)
             .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
             .through_proxy(&entra);
         let error = kubelogin.args(flags).run().error();

@@ -2,13 +2,6 @@
 
 use crate::support::*;
 
-fn ropc(entra: &FakeEntra) -> Kubelogin {
-    Kubelogin::get_token("ropc")
-        .args(["--client-id", PUBLIC_CLIENT_ID, "--username", USER_NAME])
-        .env("AZURE_PASSWORD", USER_PASSWORD)
-        .through_proxy(entra)
-}
-
 #[test]
 fn a_managed_user_costs_one_request_and_the_second_run_none() {
     let entra = FakeEntra::start();
@@ -55,10 +48,9 @@ fn another_password_is_another_login() {
 #[test]
 fn a_wrong_password_is_sent_once_however_often_kubectl_tries() {
     let entra = FakeEntra::start();
-    let info = r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{"interactive":true}}"#;
     let kubelogin = ropc(&entra)
         .env("AZURE_PASSWORD", "hunter2")
-        .env("KUBERNETES_EXEC_INFO", info);
+        .called_by_kubectl();
     for _ in 0..5 {
         let output = kubelogin.run();
         assert!(output.error().contains("AADSTS50126"), "{output:?}");

@@ -1,13 +1,10 @@
 //! `kill -9` at any moment: what is left by a run that could not clean up.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::get_token::{devicecode, spn};
 use crate::support::*;
-use crate::token_cache::cache_of;
 
 const KILLS: u32 = 200;
 
@@ -30,15 +27,8 @@ fn dies_after(moment: Duration, kubelogin: &Kubelogin) -> bool {
     !running.wait().status.success()
 }
 
-fn names(folder: &Path) -> BTreeSet<String> {
-    let files = fs::read_dir(folder).into_iter().flatten();
-    files
-        .map(|file| file.unwrap().file_name().into_string().unwrap())
-        .collect()
-}
-
 fn has_entry(cache: &Path) -> bool {
-    names(cache).iter().any(|name| name.ends_with(".token"))
+    names_in(cache).iter().any(|name| name.ends_with(".token"))
 }
 
 /// An entry that is there is whole, and one that is not costs the sign-in that was in flight. Nobody waits for the dead.
@@ -46,7 +36,7 @@ fn has_entry(cache: &Path) -> bool {
 fn a_killed_sign_in_costs_itself_alone() {
     let entra = FakeEntra::start();
     let kubelogin = spn(&entra);
-    let cache = cache_of(&kubelogin);
+    let cache = kubelogin.cache();
     let (_, whole) = timed(&kubelogin);
     let mut died_without_entry = 0;
     for moment in moments(whole) {
@@ -87,7 +77,7 @@ fn a_killed_refresh_loses_no_sign_in() {
     }
     assert!(died > KILLS / 4, "{died}");
     assert_eq!(entra.prompts(), 1, "the refresh token was never lost");
-    let left = names(&cache_of(&kubelogin));
+    let left = names_in(&kubelogin.cache());
     assert!(left.iter().all(|name| !name.ends_with(".tmp")), "{left:?}");
 }
 
@@ -101,8 +91,8 @@ fn a_killed_conversion_leaves_the_old_file_or_the_new_one() {
     let room = TempDir::new();
     let old = legacy_kubeconfig(users);
     let path = room.file("config", &old);
-    let kubelogin = Kubelogin::new()
-        .args(["convert-kubeconfig", "-l", "spn", "--kubeconfig"])
+    let kubelogin = Kubelogin::convert_kubeconfig("spn")
+        .arg("--kubeconfig")
         .arg(&path);
     let (output, whole) = timed(&kubelogin);
     assert!(output.status.success(), "{output:?}");
@@ -117,9 +107,8 @@ fn a_killed_conversion_leaves_the_old_file_or_the_new_one() {
     }
     assert!(died > KILLS / 4, "{died}");
     assert!(kubelogin.run().status.success());
-    let names = names(room.path());
     assert_eq!(
-        Vec::from_iter(names),
+        names_in(room.path()),
         ["config"],
         "what a killed run left is cleaned up"
     );

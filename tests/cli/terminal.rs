@@ -8,8 +8,6 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::termios::{LocalModes, tcgetattr};
 
-use crate::get_token::devicecode;
-use crate::interactive::{interactive, visit};
 use crate::support::*;
 
 #[test]
@@ -51,8 +49,8 @@ fn a_long_address_can_be_pasted_and_the_terminal_is_left_as_it_was() {
     let prompt = lines.next().expect("what to paste");
     assert!(prompt.contains("paste the address"), "{prompt}");
     assert_ne!(modes_of(&kept_open), before);
-    let landed = visit(&entra, &address.expect("an address"));
-    let landed = landed.headers()["location"].to_str().expect("text");
+    let browser = Browser::open(&entra, &address.expect("an address"));
+    let landed = browser.ask_entra().address;
     let padding = "x".repeat(5000);
     let typo = "oops\u{15}"; // Ctrl-U
     writeln!(terminal, "{typo}{landed}&padding={padding}\u{7f}").expect("pasted");

@@ -12,33 +12,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::get_token::{devicecode, spn};
 use crate::support::*;
 
-const EXEC_INFO: &str = r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1beta1","spec":{"interactive":true}}"#;
 /// Seconds: less than the five minutes that a token in the cache must have left.
 const SHORT_LIFE: u64 = 240;
 
-pub fn cache_of(kubelogin: &Kubelogin) -> PathBuf {
-    kubelogin.home().join(".kube/cache/kubelogin")
-}
-
-/// The names in a folder, sorted.
-fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(folder)
-        .map(|files| {
-            files
-                .map(|file| file.unwrap().file_name().into_string().unwrap())
-                .collect()
-        })
-        .unwrap_or_default();
-    names.sort();
-    names
-}
-
 /// The one entry in a cache folder.
 fn entry_in(folder: &Path) -> PathBuf {
-    let mut entries = names(folder);
+    let mut entries = names_in(folder);
     entries.retain(|name| name.ends_with(".token"));
     assert_eq!(entries.len(), 1, "{entries:?}");
     folder.join(&entries[0])
@@ -63,8 +44,9 @@ fn a_client_that_is_not_interactive_is_served_from_the_cache() {
     let entra = FakeEntra::start();
     let kubelogin = devicecode(&entra);
     let first = kubelogin.run().token();
-    let info = EXEC_INFO.replace("true", "false");
-    let second = kubelogin.env("KUBERNETES_EXEC_INFO", info).run();
+    let second = kubelogin
+        .env("KUBERNETES_EXEC_INFO", exec_info(false))
+        .run();
     assert_eq!(second.token(), first);
     assert_eq!(entra.prompts(), 1);
 }
@@ -73,8 +55,9 @@ fn a_client_that_is_not_interactive_is_served_from_the_cache() {
 #[test]
 fn a_client_that_forbids_prompts_gets_the_prompt_all_the_same() {
     let entra = FakeEntra::start();
-    let info = EXEC_INFO.replace("true", "false");
-    let output = devicecode(&entra).env("KUBERNETES_EXEC_INFO", info).run();
+    let output = devicecode(&entra)
+        .env("KUBERNETES_EXEC_INFO", exec_info(false))
+        .run();
     output.token();
     assert_eq!((entra.prompts(), output.stderr.lines().count()), (1, 1));
 }
@@ -191,14 +174,14 @@ fn those_who_waited_for_a_sign_in_that_failed_get_its_error() {
 #[test]
 fn a_client_that_tries_again_is_answered_with_the_same_error() {
     let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Decline]);
-    let kubelogin = devicecode(&entra).env("KUBERNETES_EXEC_INFO", EXEC_INFO);
+    let kubelogin = devicecode(&entra).called_by_kubectl();
     let errors: Vec<String> = (0..5).map(|_| kubelogin.run().error()).collect();
     assert!(errors.iter().all(|error| *error == errors[0]), "{errors:?}");
     assert_eq!(entra.prompts(), 1);
 
     let wrong = spn(&entra)
         .env("AZURE_CLIENT_SECRET", "wrong")
-        .env("KUBERNETES_EXEC_INFO", EXEC_INFO);
+        .called_by_kubectl();
     for _ in 0..5 {
         wrong.run().error();
     }
@@ -219,7 +202,7 @@ fn a_person_who_runs_the_command_again_gets_another_try() {
 #[test]
 fn another_client_gets_another_try() {
     let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Decline]);
-    let kubelogin = devicecode(&entra).env("KUBERNETES_EXEC_INFO", EXEC_INFO);
+    let kubelogin = devicecode(&entra).called_by_kubectl();
     for _ in 0..2 {
         let mut shell = kubelogin.command_under("/bin/sh", &["-c", "\"$0\" \"$@\"; exit $?"]);
         kubelogin.start(&mut shell).wait().error();

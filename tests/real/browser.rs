@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -11,9 +10,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use crate::support::{
-    FakeEntra, Kubelogin, Output, PUBLIC_CLIENT_ID, SignIn, TempDir, USER_NAME, claims_of,
-};
+use crate::support::*;
 
 /// Where the pictures are kept, for people to look at.
 const PICTURES: &str = "target/screenshots";
@@ -33,8 +30,7 @@ impl Chromium {
     /// A script for BROWSER that starts Chromium with its pipes in this folder.
     fn script(folder: &Path, proxy_url: &str) -> String {
         for name in ["commands", "messages"] {
-            let made = Command::new("mkfifo").arg(folder.join(name)).status();
-            assert!(made.expect("mkfifo starts").success());
+            make_pipe(&folder.join(name));
         }
         format!(
             "cd '{}' && export PATH=/usr/bin:/bin HOME=\"$PWD\"\n\
@@ -159,9 +155,8 @@ impl Chromium {
 fn sign_in(entra: &FakeEntra, name: &'static str) -> (Output, String) {
     let room = TempDir::new();
     let script = Chromium::script(room.path(), &entra.proxy_url());
-    let running = Kubelogin::get_token("interactive")
-        .args(["--client-id", PUBLIC_CLIENT_ID, "--timeout", "60s"])
-        .through_proxy(entra)
+    let running = interactive(entra)
+        .args(["--timeout", "60s"])
         .program("chromium-without-a-screen", &script)
         .env("BROWSER", "chromium-without-a-screen")
         .spawn();

@@ -92,8 +92,7 @@ users:
 
 /// A person turns all of it to a service principal.
 fn convert(kubeconfig: impl AsRef<OsStr>) {
-    let output = Kubelogin::new()
-        .args(["convert-kubeconfig", "-l", "spn"])
+    let output = Kubelogin::convert_kubeconfig("spn")
         .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
         .env("KUBECONFIG", kubeconfig)
         .run();

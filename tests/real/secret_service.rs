@@ -3,7 +3,7 @@
 //! Each session has a keyring of its own in the test's home folder; the kernel's keyring is emptied of our key to play a
 //! reboot, as only the Secret Service outlives one.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::*;
@@ -20,16 +20,9 @@ const HANGING: &str =
     daemon=$(ask GetConnectionUnixProcessID | sed 's/.* \\([0-9]*\\).*/\\1/')
     kill -STOP $daemon";
 
-fn spn(entra: &FakeEntra) -> Kubelogin {
-    Kubelogin::get_token("spn")
-        .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
-        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
-        .env("KUBELOGIN_TOKEN_CACHE_STORAGE", "keyring")
-        .through_proxy(entra)
-}
-
-fn cache_of(kubelogin: &Kubelogin) -> PathBuf {
-    kubelogin.home().join(".kube/cache/kubelogin")
+/// Its key is in the keyring.
+fn spn_in_keyring(entra: &FakeEntra) -> Kubelogin {
+    spn(entra).storage("keyring")
 }
 
 /// Runs `kubelogin` in a D-Bus session whose keyring lies in `home`, after `before`.
@@ -62,9 +55,7 @@ fn reboot(folder: &Path) {
 }
 
 fn log_out(kubelogin: &Kubelogin, before: &str) {
-    let log_out = Kubelogin::new()
-        .args(["remove-cache-dir", "--cache-dir"])
-        .arg(cache_of(kubelogin));
+    let log_out = Kubelogin::log_out(&kubelogin.cache());
     let output = in_session(&log_out, &kubelogin.home(), before);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
 }
@@ -72,10 +63,10 @@ fn log_out(kubelogin: &Kubelogin, before: &str) {
 #[test]
 fn a_token_outlives_a_reboot() {
     let entra = FakeEntra::start();
-    let kubelogin = spn(&entra);
+    let kubelogin = spn_in_keyring(&entra);
     let first = in_session(&kubelogin, &kubelogin.home(), UNLOCKED);
     assert!(!first.stderr.contains("reboot"), "{}", first.stderr);
-    reboot(&cache_of(&kubelogin));
+    reboot(&kubelogin.cache());
     let second = in_session(&kubelogin, &kubelogin.home(), UNLOCKED);
     assert_eq!(second.token(), first.token());
     assert_eq!(
@@ -89,8 +80,8 @@ fn a_token_outlives_a_reboot() {
 #[test]
 fn a_person_who_logged_out_is_logged_out_after_a_reboot_too() {
     let entra = FakeEntra::start();
-    let kubelogin = spn(&entra);
-    let folder = cache_of(&kubelogin);
+    let kubelogin = spn_in_keyring(&entra);
+    let folder = kubelogin.cache();
     let first = in_session(&kubelogin, &kubelogin.home(), UNLOCKED);
     let kept = TempDir::new();
     let copy = |from: &Path, to: &Path| {
@@ -111,7 +102,7 @@ fn a_person_who_logged_out_is_logged_out_after_a_reboot_too() {
 #[test]
 fn a_daemon_that_hangs_is_said_and_costs_no_token() {
     let entra = FakeEntra::start();
-    let kubelogin = spn(&entra);
+    let kubelogin = spn_in_keyring(&entra);
     let first = in_session(&kubelogin, &kubelogin.home(), HANGING);
     assert!(
         first.stderr.contains("until the next reboot"),
@@ -121,5 +112,5 @@ fn a_daemon_that_hangs_is_said_and_costs_no_token() {
     let second = in_session(&kubelogin, &kubelogin.home(), HANGING);
     assert_eq!(second.token(), first.token());
     assert!(!second.stderr.contains("reboot"), "{}", second.stderr);
-    reboot(&cache_of(&kubelogin));
+    reboot(&kubelogin.cache());
 }

@@ -1,6 +1,6 @@
 //! What a run with a token in the cache asks of the kernel, as `strace` saw it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::support::*;
 
@@ -47,24 +47,12 @@ impl Trace {
     }
 }
 
-fn spn(entra: &FakeEntra, storage: &str) -> Kubelogin {
-    Kubelogin::get_token("spn")
-        .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
-        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
-        .env("KUBELOGIN_TOKEN_CACHE_STORAGE", storage)
-        .through_proxy(entra)
-}
-
-fn cache_of(kubelogin: &Kubelogin) -> PathBuf {
-    kubelogin.home().join(".kube/cache/kubelogin")
-}
-
 /// Checks what `kubelogin` does with a token in its cache: it opens the files of its cache that end so, and nothing else.
 #[track_caller]
 fn opens_only(kubelogin: &Kubelogin, ends: &[&str]) {
     kubelogin.run().token();
     let trace = Trace::of(kubelogin);
-    let folder = cache_of(kubelogin);
+    let folder = kubelogin.cache();
     let in_cache = |path: &&str| Path::new(path).parent() == Some(&folder);
     let opened = trace.opened();
     assert!(opened.iter().all(in_cache), "{opened:?}");
@@ -80,26 +68,27 @@ fn opens_only(kubelogin: &Kubelogin, ends: &[&str]) {
 #[test]
 fn a_warm_call_opens_its_entry_alone() {
     let entra = FakeEntra::start();
-    let kubelogin = spn(&entra, "keyring");
+    let kubelogin = spn(&entra).storage("keyring");
     opens_only(&kubelogin, &["token"]);
-    let folder = kubelogin.home().join(".kube/cache/kubelogin");
-    let log_out = Kubelogin::new()
-        .args(["remove-cache-dir", "--cache-dir"])
-        .arg(folder);
-    assert!(log_out.run().status.success());
+    assert!(
+        Kubelogin::log_out(&kubelogin.cache())
+            .run()
+            .status
+            .success()
+    );
 }
 
 #[test]
 fn a_warm_call_with_its_key_on_disk_opens_that_too() {
     let entra = FakeEntra::start();
-    opens_only(&spn(&entra, "disk"), &["token", "key"]);
+    opens_only(&spn(&entra).storage("disk"), &["token", "key"]);
 }
 
 /// A cold call does all of what a warm one must not: the trace would show it.
 #[test]
 fn a_cold_call_is_seen_to_open_certificates_and_sockets_and_to_start_threads() {
     let entra = FakeEntra::start();
-    let trace = Trace::of(&spn(&entra, "none"));
+    let trace = Trace::of(&spn(&entra).storage("none"));
     let ca_file = entra.ca_file();
     let ca_file = ca_file.to_str().expect("a path in UTF-8");
     assert!(trace.opened().contains(&ca_file), "{:?}", trace.opened());

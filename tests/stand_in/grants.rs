@@ -296,7 +296,7 @@ fn the_browser_carries_the_code_to_the_listener_and_pkce_guards_it() {
                 .1
         };
         let sign_in = || {
-            let page = entra.browse(&authorize_url(&entra, port, mode));
+            let page = Browser::open(&entra, &authorize_url(&entra, port, mode)).sign_in();
             assert_eq!(
                 (page.status, page.html.as_str()),
                 (200, "You may close this page.")

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::entra::{FakeEntra, SERVER_ID, TENANT_ID};
 use super::kubelogin::Kubelogin;
+use super::login::azurecli;
 use super::temp_dir::TempDir;
 
 /// The version that `.ci/run` installs.
@@ -72,10 +73,7 @@ impl RealAz {
     /// kubelogin with this az, whose runs are counted.
     pub fn kubelogin(&self) -> Kubelogin {
         let script = format!("echo run >> \"$LOG\"\nexec '{}' \"$@\"", self.az.display());
-        let kubelogin = Kubelogin::new()
-            .args(["get-token", "-l", "azurecli", "--server-id", SERVER_ID])
-            .program("az", &script)
-            .env("LOG", self.log());
+        let kubelogin = azurecli(&script).env("LOG", self.log());
         let with = |kubelogin: Kubelogin, (name, value)| kubelogin.env(name, value);
         self.variables().into_iter().fold(kubelogin, with)
     }

@@ -1,6 +1,5 @@
 //! Runs the program under test in a clean room: nothing of the person's own environment, home or PATH gets in.
 
-use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
@@ -10,10 +9,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::entra::FakeEntra;
-use super::temp_dir::TempDir;
+use super::entra::{FakeEntra, SERVER_ID, TENANT_ID};
+use super::temp_dir::{TempDir, names_in};
 
 /// The real binary with a home, a working folder and a PATH of its own. One value, many runs: they share the home.
 pub struct Kubelogin {
@@ -36,7 +35,7 @@ impl Kubelogin {
         };
         let kubelogin = kubelogin.env("HOME", &home).env("PATH", programs);
         // Sealing keys in files: a test must not put anything into the keyring of the person who runs it.
-        let kubelogin = kubelogin.env("KUBELOGIN_TOKEN_CACHE_STORAGE", "disk");
+        let kubelogin = kubelogin.storage("disk");
         if !cfg!(windows) {
             return kubelogin;
         }
@@ -49,16 +48,23 @@ impl Kubelogin {
 
     /// `get-token` for the fake Entra's default tenant and server.
     pub fn get_token(login: &str) -> Self {
-        use super::entra::{SERVER_ID, TENANT_ID};
-        Self::new().args([
-            "get-token",
-            "--login",
-            login,
-            "--server-id",
-            SERVER_ID,
-            "--tenant-id",
-            TENANT_ID,
-        ])
+        Self::get_token_anywhere(login).args(["--tenant-id", TENANT_ID])
+    }
+
+    /// `get-token` for the default server, in the tenant that the login itself knows.
+    pub fn get_token_anywhere(login: &str) -> Self {
+        Self::new().args(["get-token", "--login", login, "--server-id", SERVER_ID])
+    }
+
+    pub fn convert_kubeconfig(login: &str) -> Self {
+        Self::new().args(["convert-kubeconfig", "--login", login])
+    }
+
+    /// `remove-cache-dir` for this cache.
+    pub fn log_out(cache: &Path) -> Self {
+        Self::new()
+            .args(["remove-cache-dir", "--cache-dir"])
+            .arg(cache)
     }
 
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
@@ -85,6 +91,16 @@ impl Kubelogin {
         self
     }
 
+    /// Where it keeps what it obtains: `--token-cache-storage` as a variable.
+    pub fn storage(self, name: &str) -> Self {
+        self.env("KUBELOGIN_TOKEN_CACHE_STORAGE", name)
+    }
+
+    /// As kubectl runs it at a terminal, which tries again when it fails.
+    pub fn called_by_kubectl(self) -> Self {
+        self.env("KUBERNETES_EXEC_INFO", exec_info(true))
+    }
+
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = bytes.into();
         self
@@ -106,7 +122,7 @@ impl Kubelogin {
     #[cfg(unix)]
     pub fn program(self, name: &str, script: &str) -> Self {
         use std::os::unix::fs::PermissionsExt as _;
-        let path = self.room.path().join("bin").join(name);
+        let path = self.path_of(name);
         fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("a script can be written");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
             .expect("it can be made executable");
@@ -116,18 +132,27 @@ impl Kubelogin {
     /// Puts a program first (and only) on PATH: a batch file on Windows.
     #[cfg(windows)]
     pub fn program(self, name: &str, script: &str) -> Self {
-        let path = self
-            .room
+        let batch = format!("@echo off\r\n{script}\r\n");
+        fs::write(self.path_of(name), batch).expect("a batch file can be written");
+        self
+    }
+
+    /// Where [`Kubelogin::program`] puts a program.
+    pub fn path_of(&self, program: &str) -> PathBuf {
+        let extension = if cfg!(windows) { ".cmd" } else { "" };
+        self.room
             .path()
             .join("bin")
-            .join(name)
-            .with_extension("cmd");
-        fs::write(path, format!("@echo off\r\n{script}\r\n")).expect("a batch file can be written");
-        self
+            .join(format!("{program}{extension}"))
     }
 
     pub fn home(&self) -> PathBuf {
         self.room.path().join("home")
+    }
+
+    /// Where it keeps its tokens if nothing says otherwise.
+    pub fn cache(&self) -> PathBuf {
+        self.home().join(".kube/cache/kubelogin")
     }
 
     /// The working folder.
@@ -207,7 +232,7 @@ impl Kubelogin {
         }
     }
 
-    fn files(&self) -> [BTreeSet<OsString>; 2] {
+    fn files(&self) -> [Vec<String>; 2] {
         [names_in(&self.home()), names_in(&self.work())]
     }
 }
@@ -223,7 +248,7 @@ pub struct Running {
     _room: Arc<TempDir>,
     home: PathBuf,
     work: PathBuf,
-    before: [BTreeSet<OsString>; 2],
+    before: [Vec<String>; 2],
 }
 
 impl Running {
@@ -391,9 +416,9 @@ fn lines_of(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
     receiver
 }
 
-fn names_in(folder: &Path) -> BTreeSet<OsString> {
-    let entries = fs::read_dir(folder).expect("the folder is still there");
-    entries
-        .map(|entry| entry.expect("the folder can be read").file_name())
-        .collect()
+/// What kubectl puts into `KUBERNETES_EXEC_INFO`.
+pub fn exec_info(interactive: bool) -> String {
+    let version = "client.authentication.k8s.io/v1beta1";
+    json!({"kind": "ExecCredential", "apiVersion": version, "spec": {"interactive": interactive}})
+        .to_string()
 }

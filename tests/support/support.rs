@@ -13,8 +13,7 @@
 //!
 //! ```ignore
 //! let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Pending, Poll::Approve]);
-//! let kubelogin = Kubelogin::get_token("devicecode").args(["--client-id", PUBLIC_CLIENT_ID]).through_proxy(&entra);
-//! let token = kubelogin.run().token();
+//! let token = devicecode(&entra).run().token();
 //! assert_eq!(claims_of(&token)["upn"], USER_NAME);
 //! assert_eq!((entra.prompts(), entra.device_polls()), (1, 2));
 //! ```
@@ -32,21 +31,25 @@ mod http1; // HTTP/1.1 messages, read and written
 mod jwt; // tokens and assertions: signed, and checked
 mod kubeconfig; // kubeconfigs of any size
 mod kubelogin; // runs the program under test
+mod login; // the usual logins
 mod server; // listens, on TLS or as a forward proxy, and hands requests to a stand-in
-mod temp_dir; // a folder that removes itself
+mod temp_dir; // folders that remove themselves
 mod tls; // certificates for any name, signed by a certificate authority of our own
 
 pub use api_server::FakeApiServer;
-pub use browser::{Page, fetch};
+pub use browser::{Browser, Page};
 pub use entra::{
     AUTHORIZATION_SERVER_NAMES, CLIENT_CERTIFICATE, CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID,
     DeviceCode, Endpoint, FakeEntra, FederatedCredential, PUBLIC_CLIENT_ID, Poll, RefreshTokens,
     Registration, Rules, SERVER_ID, SignIn, TENANT_ID, USER_NAME, USER_PASSWORD, User,
 };
-pub use http1::{Reply, Request};
+pub use http1::{Reply, Request, value_of};
 pub use jwt::{Claims, claims_of, client_jwk, sign_as_client};
 pub use kubeconfig::legacy_kubeconfig;
-pub use kubelogin::{Kubelogin, Output, Running};
+pub use kubelogin::{Kubelogin, Output, Running, exec_info};
+pub use login::*;
 pub use server::FakeHttp;
-pub use temp_dir::TempDir;
+#[cfg(unix)]
+pub use temp_dir::make_pipe;
+pub use temp_dir::{TempDir, names_in};
 pub use tls::Certificate;

@@ -1,52 +1,50 @@
-//! A folder that removes itself.
+//! Folders that remove themselves, and what is in a folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// An empty folder of its own, removed with its content on drop.
-pub struct TempDir(PathBuf);
+pub struct TempDir(tempfile::TempDir);
 
 impl TempDir {
     pub fn new() -> Self {
-        static SERIAL: AtomicU32 = AtomicU32::new(0);
-        loop {
-            let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-            let path = std::env::temp_dir()
-                .join(format!("kubelogin-test-{}-{serial}", std::process::id()));
-            // A leftover of a killed run with our process id is not ours to use.
-            match fs::create_dir(&path) {
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                created => {
-                    break created
-                        .map(|()| Self(path))
-                        .expect("a temporary folder can be made");
-                }
-            }
-        }
+        let folder = tempfile::Builder::new().prefix("kubelogin-test-").tempdir();
+        Self(folder.expect("a temporary folder can be made"))
     }
 
     pub fn path(&self) -> &Path {
-        &self.0
+        self.0.path()
     }
 
     /// Makes a folder in it.
     pub fn folder(&self, name: &str) -> PathBuf {
-        let path = self.0.join(name);
+        let path = self.path().join(name);
         fs::create_dir_all(&path).expect("a folder can be made in a temporary folder");
         path
     }
 
     /// Writes a file in it.
     pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.0.join(name);
+        let path = self.path().join(name);
         fs::write(&path, content).expect("a file can be written in a temporary folder");
         path
     }
 }
 
-impl Drop for TempDir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// Makes a named pipe, whose reader waits for its writer.
+#[cfg(unix)]
+pub fn make_pipe(path: &Path) {
+    let made = std::process::Command::new("mkfifo").arg(path).status();
+    assert!(made.expect("mkfifo starts").success());
+}
+
+/// The names in a folder, sorted; none if it is not there.
+pub fn names_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let name = |entry: fs::DirEntry| entry.file_name().into_string().expect("UTF-8");
+    let mut names: Vec<_> = entries
+        .map(|entry| name(entry.expect("an entry")))
+        .collect();
+    names.sort();
+    names
 }

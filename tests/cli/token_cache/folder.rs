@@ -12,7 +12,7 @@ fn without_a_home_nothing_is_written_anywhere() {
     let output = kubelogin.run();
     output.token();
     assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
-    assert_eq!(names(&kubelogin.home()), [""; 0]);
+    assert_eq!(names_in(&kubelogin.home()), [""; 0]);
 }
 
 #[test]
@@ -48,30 +48,27 @@ fn a_tilde_is_the_home_folder_and_only_a_typed_path_is_relative() {
     entry_in(&kubelogin.home().join(".kube/mine"));
     let kubelogin = spn(&entra).env("KUBECACHEDIR", "relative");
     kubelogin.run().token();
-    entry_in(&cache_of(&kubelogin));
+    entry_in(&kubelogin.cache());
 }
 
 /// Azure/kubelogin#711: a cache was touched by those who did not want it.
 #[test]
 fn without_storage_no_disk_is_touched() {
     let entra = FakeEntra::start();
-    let kubelogin = spn(&entra).env("KUBELOGIN_TOKEN_CACHE_STORAGE", "none");
+    let kubelogin = spn(&entra).storage("none");
     for _ in 0..2 {
         let output = kubelogin.run();
         output.token();
         assert_eq!(output.stderr, "");
     }
-    assert_eq!(names(&kubelogin.home()), [""; 0]);
+    assert_eq!(names_in(&kubelogin.home()), [""; 0]);
     assert_eq!(entra.logins(), 2);
 }
 
 #[test]
 fn an_unknown_storage_is_refused_by_name() {
     let entra = FakeEntra::start();
-    let error = spn(&entra)
-        .env("KUBELOGIN_TOKEN_CACHE_STORAGE", "cloud")
-        .run()
-        .error();
+    let error = spn(&entra).storage("cloud").run().error();
     assert!(
         error.contains("cloud") && error.contains("keyring"),
         "{error}"
@@ -84,7 +81,7 @@ fn a_key_that_is_gone_or_damaged_is_a_miss_and_is_made_anew() {
     let entra = FakeEntra::start();
     let kubelogin = spn(&entra);
     kubelogin.run().token();
-    let key = cache_of(&kubelogin).join("kubelogin.key");
+    let key = kubelogin.cache().join("kubelogin.key");
     let damages: [&dyn Fn(); 3] = [
         &|| fs::remove_file(&key).unwrap(),
         &|| fs::write(&key, "short").unwrap(),
@@ -104,7 +101,7 @@ fn whatever_stands_in_place_of_an_entry_is_a_miss() {
     let entra = FakeEntra::start();
     let kubelogin = spn(&entra).args(["--timeout", "20s"]);
     kubelogin.run().token();
-    let entry = entry_in(&cache_of(&kubelogin));
+    let entry = entry_in(&kubelogin.cache());
     let good = fs::read(&entry).unwrap();
     let other = entry.with_extension("other");
     fs::write(&other, &good).unwrap();
@@ -137,7 +134,7 @@ fn whatever_stands_in_place_of_an_entry_is_a_miss() {
         use std::os::unix::fs::symlink;
         check("a link", &|| symlink(&other, &entry).unwrap());
         check("a dangling link", &|| symlink("/nowhere", &entry).unwrap());
-        check("a fifo", &|| make_fifo(&entry));
+        check("a fifo", &|| make_pipe(&entry));
     }
 }
 
@@ -147,7 +144,7 @@ fn a_folder_in_place_of_an_entry_or_a_lock_costs_a_line_and_no_token() {
     for extension in ["token", "lock"] {
         let kubelogin = spn(&entra);
         kubelogin.run().token();
-        let path = entry_in(&cache_of(&kubelogin));
+        let path = entry_in(&kubelogin.cache());
         fs::remove_file(&path).unwrap();
         let path = path.with_extension(extension);
         let _ = fs::remove_file(&path);
@@ -163,7 +160,7 @@ fn a_file_in_place_of_the_folder_costs_a_line_and_no_token() {
     let entra = FakeEntra::start();
     let kubelogin = spn(&entra);
     fs::create_dir_all(kubelogin.home().join(".kube/cache")).unwrap();
-    fs::write(cache_of(&kubelogin), "").unwrap();
+    fs::write(kubelogin.cache(), "").unwrap();
     let output = kubelogin.run();
     output.token();
     assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
@@ -179,13 +176,6 @@ fn run_bounded(kubelogin: &Kubelogin) -> Output {
     });
     #[cfg(not(unix))]
     kubelogin.run()
-}
-
-#[cfg(unix)]
-fn make_fifo(path: &Path) {
-    let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
-    // SAFETY: `path` is a C string that outlives the call.
-    assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
 }
 
 /// Who may read and write what.
@@ -206,12 +196,12 @@ mod unix {
                 unsafe { libc::umask(umask) };
                 Ok(())
             });
-            let folder = cache_of(&kubelogin);
+            let folder = kubelogin.cache();
             let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
             for parent in folder.ancestors().take(3) {
                 assert_eq!(mode(parent), 0o700, "{umask:o} {parent:?}");
             }
-            for name in names(&folder) {
+            for name in names_in(&folder) {
                 assert_eq!(mode(&folder.join(&name)), 0o600, "{umask:o} {name}");
             }
             assert_eq!(kubelogin.run().token(), first.token());
@@ -223,7 +213,7 @@ mod unix {
         let entra = FakeEntra::start();
         let kubelogin = spn(&entra);
         kubelogin.run().token();
-        let key = cache_of(&kubelogin).join("kubelogin.key");
+        let key = kubelogin.cache().join("kubelogin.key");
         let old = fs::read(&key).unwrap();
         fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
         kubelogin.run().token();
@@ -244,7 +234,7 @@ mod unix {
         });
         output.token();
         assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
-        let left = names(&cache_of(&kubelogin));
+        let left = names_in(&kubelogin.cache());
         let left: Vec<_> = left
             .iter()
             .filter(|name| name.ends_with(".token") || name.ends_with(".tmp"))
@@ -261,7 +251,7 @@ mod unix {
         let output = run_without_rights(&kubelogin);
         output.token();
         assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
-        assert_eq!(names(place.path()), [""; 0]);
+        assert_eq!(names_in(place.path()), [""; 0]);
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
@@ -269,12 +259,12 @@ mod unix {
     fn nothing_is_kept_in_a_folder_that_belongs_to_another_user() {
         let entra = FakeEntra::start();
         let kubelogin = spn(&entra).args(["--cache-dir", "/tmp"]); // everybody may write, but it is root's
-        let before = names(Path::new("/tmp"));
+        let before = names_in(Path::new("/tmp"));
         let output = run_without_rights(&kubelogin);
         output.token();
         assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
         assert!(output.stderr.contains("another user"), "{}", output.stderr);
-        let new = names(Path::new("/tmp"));
+        let new = names_in(Path::new("/tmp"));
         let is_cache = |name: &&String| name.ends_with(".lock") || name.ends_with(".token");
         let new: Vec<_> = new
             .iter()

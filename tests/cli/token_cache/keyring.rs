@@ -62,9 +62,9 @@ fn a_token_at_hand_costs_one_file_and_no_thread_no_socket_no_lock() {
         libc::SYS_getdents64, // a folder of ten thousand entries is as fast as one
     ];
     for (storage, key) in [("keyring", None), ("disk", Some("kubelogin.key"))] {
-        let kubelogin = spn(&entra).env("KUBELOGIN_TOKEN_CACHE_STORAGE", storage);
+        let kubelogin = spn(&entra).storage(storage);
         let token = kubelogin.run().token();
-        let folder = cache_of(&kubelogin);
+        let folder = kubelogin.cache();
         let trust_store = entra.ca_file();
         let watch = Watch::new(&[&folder, &kubelogin.home(), trust_store.parent().unwrap()]);
         let again = run_without(&forbidden, libc::SECCOMP_RET_KILL_PROCESS, &kubelogin);
@@ -73,8 +73,7 @@ fn a_token_at_hand_costs_one_file_and_no_thread_no_socket_no_lock() {
         let entry = entry.file_name().unwrap().to_str();
         let expected: Vec<_> = entry.into_iter().chain(key).collect();
         assert_eq!(watch.names(), expected, "{storage}");
-        let log_out = Kubelogin::new().args(["remove-cache-dir", "--cache-dir"]);
-        log_out.arg(&folder).run();
+        Kubelogin::log_out(&folder).run();
     }
 }
 
@@ -82,17 +81,14 @@ fn a_token_at_hand_costs_one_file_and_no_thread_no_socket_no_lock() {
 fn the_kernel_keeps_the_key_until_the_person_logs_out() {
     let entra = FakeEntra::start();
     for storage in ["auto", "keyring"] {
-        let kubelogin = spn(&entra).env("KUBELOGIN_TOKEN_CACHE_STORAGE", storage);
-        let folder = cache_of(&kubelogin);
+        let kubelogin = spn(&entra).storage(storage);
+        let folder = kubelogin.cache();
         let first = kubelogin.run();
         assert_eq!(kubelogin.run().token(), first.token());
         assert_eq!(first.stderr, "");
         assert!(!folder.join("kubelogin.key").exists());
         assert_eq!(keys_of(&folder), 1);
-        let log_out = Kubelogin::new()
-            .args(["remove-cache-dir", "--cache-dir"])
-            .arg(&folder);
-        assert_eq!(log_out.run().status.code(), Some(0));
+        assert_eq!(Kubelogin::log_out(&folder).run().status.code(), Some(0));
         assert_eq!(keys_of(&folder), 0);
     }
 }
@@ -102,7 +98,7 @@ fn the_kernel_keeps_the_key_until_the_person_logs_out() {
 fn a_refused_keyring_is_said_once_and_the_disk_takes_over() {
     let entra = FakeEntra::start();
     for errno in [libc::EPERM, libc::ENOSYS] {
-        let kubelogin = devicecode(&entra).env("KUBELOGIN_TOKEN_CACHE_STORAGE", "auto");
+        let kubelogin = devicecode(&entra).storage("auto");
         let first = run_refused(&kubelogin, errno);
         let told: Vec<_> = first.stderr.lines().collect();
         assert_eq!(
@@ -122,17 +118,7 @@ fn a_refused_keyring_is_said_once_and_the_disk_takes_over() {
 #[test]
 fn a_refused_keyring_keeps_back_no_token_of_any_mode() {
     let pop = |kubelogin: Kubelogin| kubelogin.args(["--pop-enabled", "--pop-claims", "u=/c"]);
-    let ropc = |entra: &FakeEntra| {
-        Kubelogin::get_token("ropc")
-            .args(["--client-id", PUBLIC_CLIENT_ID, "--username", USER_NAME])
-            .env("AZURE_PASSWORD", USER_PASSWORD)
-            .through_proxy(entra)
-    };
     let az = r#"echo '{"accessToken": "at", "expires_on": 4102444800, "tokenType": "Bearer"}'"#;
-    let azurecli = || {
-        let kubelogin = Kubelogin::new().args(["get-token", "-l", "azurecli"]);
-        kubelogin.args(["--server-id", SERVER_ID]).program("az", az)
-    };
     let entra = FakeEntra::start();
     for storage in ["auto", "keyring"] {
         for (kubelogin, lines) in [
@@ -142,9 +128,9 @@ fn a_refused_keyring_keeps_back_no_token_of_any_mode() {
             (ropc(&entra), 1),
             (pop(ropc(&entra)), 1),
             (devicecode(&entra), 2),
-            (azurecli(), 1),
+            (azurecli(az), 1),
         ] {
-            let kubelogin = kubelogin.env("KUBELOGIN_TOKEN_CACHE_STORAGE", storage);
+            let kubelogin = kubelogin.storage(storage);
             let output = run_refused(&kubelogin, libc::EPERM);
             output.token();
             let stderr = &output.stderr;
@@ -156,12 +142,12 @@ fn a_refused_keyring_keeps_back_no_token_of_any_mode() {
 #[test]
 fn a_refused_keyring_that_was_asked_for_keeps_nothing_and_says_why() {
     let entra = FakeEntra::start();
-    let kubelogin = spn(&entra).env("KUBELOGIN_TOKEN_CACHE_STORAGE", "keyring");
+    let kubelogin = spn(&entra).storage("keyring");
     let output = run_refused(&kubelogin, libc::EPERM);
     output.token();
     assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
     assert!(output.stderr.contains("keyring"), "{}", output.stderr);
-    let left = names(&cache_of(&kubelogin));
+    let left = names_in(&kubelogin.cache());
     assert!(left.iter().all(|name| name.ends_with(".lock")), "{left:?}");
 }
 
@@ -169,11 +155,9 @@ fn a_refused_keyring_that_was_asked_for_keeps_nothing_and_says_why() {
 #[test]
 fn a_key_that_vanished_costs_one_sign_in() {
     let entra = FakeEntra::start();
-    let kubelogin = spn(&entra).env("KUBELOGIN_TOKEN_CACHE_STORAGE", "keyring");
-    let folder = cache_of(&kubelogin);
-    let log_out = Kubelogin::new()
-        .args(["remove-cache-dir", "--cache-dir"])
-        .arg(&folder);
+    let kubelogin = spn(&entra).storage("keyring");
+    let folder = kubelogin.cache();
+    let log_out = Kubelogin::log_out(&folder);
     kubelogin.run().token();
     let entry = entry_in(&folder);
     let content = fs::read(&entry).unwrap();

@@ -27,7 +27,7 @@ fn logging_out_removes_what_is_ours_and_nothing_else() {
     fs::write(folder.join("kubelogin-notes.token"), "").unwrap();
     assert!(log_out("remove-tokens").contains("deprecated"));
     let rest = ["auth.json", "discovery", "kubelogin-notes.token"];
-    assert_eq!(names(&folder), rest);
+    assert_eq!(names_in(&folder), rest);
 
     kubelogin.run().token();
     assert_eq!(entra.logins(), 3);
@@ -38,11 +38,7 @@ fn logging_out_removes_what_is_ours_and_nothing_else() {
 fn logging_out_says_what_could_not_be_removed() {
     let place = TempDir::new();
     let file = place.file("cache", "");
-    let output = Kubelogin::new()
-        .arg("remove-cache-dir")
-        .arg("--cache-dir")
-        .arg(&file)
-        .run();
+    let output = Kubelogin::log_out(&file).run();
     assert!(output.error().contains("could not be removed"));
     assert!(file.exists());
 }
@@ -66,13 +62,12 @@ mod unix {
         }
         let kubelogin = spn(&entra).arg("--cache-dir").arg(place.path());
         run_without_rights(&kubelogin).token();
-        let before = names(place.path());
+        let before = names_in(place.path());
         assert!(!before.is_empty());
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o555)).unwrap();
-        let log_out = Kubelogin::new().args(["remove-cache-dir", "--cache-dir"]);
-        let error = run_without_rights(&log_out.arg(place.path())).error();
+        let error = run_without_rights(&Kubelogin::log_out(place.path())).error();
         assert!(error.contains("could not be removed"), "{error}");
-        assert_eq!(names(place.path()), before);
+        assert_eq!(names_in(place.path()), before);
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
@@ -85,13 +80,12 @@ mod unix {
         kubelogin.run().token();
         // Everybody may remove files here: only the owner counts.
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        let before = names(place.path());
-        let log_out = Kubelogin::new().arg("remove-cache-dir");
-        let output = run_without_rights(&log_out.arg("--cache-dir").arg(place.path()));
+        let before = names_in(place.path());
+        let output = run_without_rights(&Kubelogin::log_out(place.path()));
         // SAFETY: it has no preconditions.
         if unsafe { libc::geteuid() } == 0 {
             assert!(output.error().contains("another user"), "{output:?}");
-            assert_eq!(names(place.path()), before);
+            assert_eq!(names_in(place.path()), before);
         } else {
             assert_eq!(output.status.code(), Some(0), "{output:?}");
             assert!(!place.path().exists());
@@ -107,9 +101,7 @@ fn logging_out_says_that_the_keyring_did_not_answer() {
     let socket = place.path().join("bus");
     let _bus = std::os::unix::net::UnixListener::bind(&socket).unwrap();
     let address = format!("unix:path={}", socket.display());
-    let log_out = Kubelogin::new().args(["remove-cache-dir", "--cache-dir"]);
-    let log_out = log_out.arg(place.path().join("cache"));
-    let error = log_out
+    let error = Kubelogin::log_out(&place.path().join("cache"))
         .env("DBUS_SESSION_BUS_ADDRESS", address)
         .run()
         .error();

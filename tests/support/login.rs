@@ -1,0 +1,83 @@
+//! The usual logins, each with all that it needs: a test says only what it is about.
+
+use super::entra::{
+    CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID, FakeEntra, PUBLIC_CLIENT_ID, SERVER_ID, TENANT_ID,
+    USER_NAME, USER_PASSWORD,
+};
+use super::kubelogin::Kubelogin;
+use super::server::FakeHttp;
+
+/// A service principal that reaches the fake Entra under the real names.
+pub fn spn(entra: &FakeEntra) -> Kubelogin {
+    bare_spn().through_proxy(entra)
+}
+
+/// A service principal with its secret, and no way to the fake Entra yet.
+pub fn bare_spn() -> Kubelogin {
+    of_client("spn").env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
+}
+
+pub fn devicecode(entra: &FakeEntra) -> Kubelogin {
+    of_person("devicecode").through_proxy(entra)
+}
+
+/// The browser that opens is one that does nothing: the test plays it.
+pub fn interactive(entra: &FakeEntra) -> Kubelogin {
+    let kubelogin = of_person("interactive")
+        .through_proxy(entra)
+        .program("browser", "");
+    let browser = kubelogin.path_of("browser");
+    kubelogin.env("BROWSER", browser)
+}
+
+pub fn ropc(entra: &FakeEntra) -> Kubelogin {
+    of_person("ropc")
+        .args(["--username", USER_NAME])
+        .env("AZURE_PASSWORD", USER_PASSWORD)
+        .through_proxy(entra)
+}
+
+/// Without a federated token, which the test names.
+pub fn workloadidentity(entra: &FakeEntra) -> Kubelogin {
+    of_client("workloadidentity").through_proxy(entra)
+}
+
+/// A job whose service connection is set by the variables that Azure Pipelines sets.
+pub fn azurepipelines(entra: &FakeEntra, pipelines: &FakeHttp, job_token: &str) -> Kubelogin {
+    Kubelogin::get_token_anywhere("azurepipelines")
+        .env("AZURESUBSCRIPTION_CLIENT_ID", CONFIDENTIAL_CLIENT_ID)
+        .env("AZURESUBSCRIPTION_TENANT_ID", TENANT_ID)
+        .env("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", "connection")
+        .env("SYSTEM_ACCESSTOKEN", job_token)
+        .env("SYSTEM_OIDCREQUESTURI", format!("{}/oidc", pipelines.url()))
+        .through_proxy(entra)
+}
+
+/// A managed identity on a host that the test names. Whoever asks a proxy for it fails.
+pub fn msi() -> Kubelogin {
+    let nowhere = "http://127.0.0.1:1";
+    Kubelogin::get_token_anywhere("msi")
+        .env("HTTP_PROXY", nowhere)
+        .env("HTTPS_PROXY", nowhere)
+        .env("ALL_PROXY", nowhere)
+}
+
+/// az is this script.
+pub fn azurecli(script: &str) -> Kubelogin {
+    Kubelogin::get_token_anywhere("azurecli").program("az", script)
+}
+
+/// azd is this script.
+pub fn azd(script: &str) -> Kubelogin {
+    Kubelogin::get_token_anywhere("azd").program("azd", script)
+}
+
+/// An application that proves itself somehow.
+pub fn of_client(mode: &str) -> Kubelogin {
+    Kubelogin::get_token(mode).args(["--client-id", CONFIDENTIAL_CLIENT_ID])
+}
+
+/// An application that signs in a person.
+pub fn of_person(mode: &str) -> Kubelogin {
+    Kubelogin::get_token(mode).args(["--client-id", PUBLIC_CLIENT_ID])
+}
