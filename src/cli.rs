@@ -610,6 +610,8 @@ fn go_name(rust_name: &'static str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -639,6 +641,32 @@ mod tests {
     #[test]
     fn clap_finds_no_contradiction_in_the_flags() {
         program().debug_assert();
+    }
+
+    /// Writes them into target/man, from where `.ci/release` packs them.
+    #[test]
+    fn every_command_has_a_manual_page() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/man");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let program = program().version(env!("CARGO_PKG_VERSION"));
+        clap_mangen::generate_to(program.clone(), &folder).expect("pages");
+        let page = |name: &str| {
+            let page = std::fs::read_to_string(folder.join(format!("{name}.1")));
+            page.expect(name).replace('\\', "")
+        };
+        let first = page("kubelogin");
+        for command in program.get_subcommands().filter(|c| !c.is_hide_set()) {
+            let name = format!("kubelogin-{}", command.get_name());
+            assert!(first.contains(&format!("{name}(1)")), "{first}");
+            assert!(page(&name).contains("SYNOPSIS"), "{name}");
+        }
+        let get_token = page("kubelogin-get-token");
+        for flag in Flag::ALL {
+            assert!(
+                get_token.contains(&format!("--{}", flag.name)),
+                "{get_token}"
+            );
+        }
     }
 
     #[test]

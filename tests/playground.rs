@@ -49,7 +49,7 @@ fn get_nodes(kubectl: &Path, entra: &FakeEntra, cluster: &FakeApiServer) {
     let room = TempDir::new();
     let kubeconfig = cluster.kubeconfig(&json!({"exec": {
         "apiVersion": "client.authentication.k8s.io/v1",
-        "command": env!("CARGO_BIN_EXE_kubelogin"),
+        "command": program_under_test(),
         "args": ["get-token", "--login", "spn", "--server-id", SERVER_ID, "--tenant-id", TENANT_ID,
                  "--client-id", CONFIDENTIAL_CLIENT_ID],
         "interactiveMode": "IfAvailable",

@@ -271,12 +271,8 @@ fn a_full_disk_leaves_the_file_as_it_was() {
     let path = room.file("config", &old);
     // A limit on the size of files fails the write in the middle, as a full disk does.
     let output = std::process::Command::new("sh")
-        .args([
-            "-c",
-            "trap '' XFSZ; ulimit -f 2; exec \"$@\"",
-            "sh",
-            env!("CARGO_BIN_EXE_kubelogin"),
-        ])
+        .args(["-c", "trap '' XFSZ; ulimit -f 2; exec \"$@\"", "sh"])
+        .arg(program_under_test())
         .args(["convert-kubeconfig", "-l", "spn", "--kubeconfig"])
         .arg(&path)
         .env_clear()

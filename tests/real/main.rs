@@ -12,6 +12,8 @@ mod cluster; // a cluster, asked by its real clients
 mod completion; // zsh and fish complete with our scripts
 mod convert; // kubeconfigs that az wrote, before and after
 mod kubectl; // runs kubelogin from a kubeconfig's exec stanza
+#[cfg(target_os = "linux")]
+mod release; // archives, checksums, manifests, the container image; what is checked before
 mod secret_service; // a desktop: the sealing key outlives a reboot
 #[cfg(target_os = "linux")]
 mod warm_path; // what a run with a token in the cache asks of the kernel

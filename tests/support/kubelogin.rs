@@ -14,6 +14,12 @@ use serde_json::{Value, json};
 use super::entra::{FakeEntra, SERVER_ID, TENANT_ID};
 use super::temp_dir::{TempDir, names_in};
 
+/// The program under test: the one that cargo built, or the released one that `KUBELOGIN_PROGRAM` names.
+pub fn program_under_test() -> PathBuf {
+    let released = std::env::var_os("KUBELOGIN_PROGRAM");
+    released.map_or_else(|| env!("CARGO_BIN_EXE_kubelogin").into(), Into::into)
+}
+
 /// The real binary with a home, a working folder and a PATH of its own. One value, many runs: they share the home.
 pub struct Kubelogin {
     room: Arc<TempDir>,
@@ -179,7 +185,7 @@ impl Kubelogin {
 
     /// The same in the current directory: from a static build, std changes to another only by the slower fork.
     pub fn command_here(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kubelogin"));
+        let mut command = Command::new(program_under_test());
         command
             .args(&self.args)
             .env_clear()
@@ -193,7 +199,7 @@ impl Kubelogin {
         let mut command = Command::new(program);
         command
             .args(args)
-            .arg(env!("CARGO_BIN_EXE_kubelogin"))
+            .arg(program_under_test())
             .args(&self.args)
             .env_clear()
             .envs(self.environment.iter().cloned())

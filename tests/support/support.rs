@@ -46,7 +46,7 @@ pub use entra::{
 pub use http1::{Reply, Request, value_of};
 pub use jwt::{Claims, claims_of, client_jwk, sign_as_client};
 pub use kubeconfig::legacy_kubeconfig;
-pub use kubelogin::{Kubelogin, Output, Running, exec_info};
+pub use kubelogin::{Kubelogin, Output, Running, exec_info, program_under_test};
 pub use login::*;
 pub use server::FakeHttp;
 #[cfg(unix)]
