@@ -81,6 +81,16 @@ impl Error {
         self
     }
 
+    /// Adds a sentence to the remedy.
+    #[must_use]
+    pub fn hint(self, sentence: &str) -> Self {
+        let remedy = match &self.remedy {
+            Some(remedy) => format!("{remedy} {sentence}"),
+            None => sentence.to_owned(),
+        };
+        self.remedy(remedy)
+    }
+
     /// Adds the code and correlation ID that support asks for: the last line.
     #[must_use]
     pub fn reference(mut self, reference: impl Into<String>) -> Self {

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use clap::ValueEnum;
 use zeroize::Zeroizing;
 
 use crate::secret::Secret;
@@ -130,6 +131,14 @@ const fn row(
         heading,
         help,
     }
+}
+
+/// The words that a flag takes for its value, other names of the same included.
+pub fn value_words<T: ValueEnum>() -> Vec<String> {
+    let values = T::value_variants().iter();
+    let values: Vec<_> = values.filter_map(T::to_possible_value).collect();
+    let words = values.iter().flat_map(|value| value.get_name_and_aliases());
+    words.map(str::to_owned).collect()
 }
 
 /// The values given to flags, as they were written: `None` where a flag was not given.

@@ -19,13 +19,14 @@ mod workloadidentity;
 use std::fmt;
 
 use crate::entra::authority::{Authority, AuthorityHost, Version};
-use crate::entra::{Client, ClientAuth, Grant};
+use crate::entra::{Client, ClientAuth};
 use crate::env::Env;
 use crate::error::Error;
 use crate::flag::Flag;
 use crate::login_mode::LoginMode;
-use crate::options::{Options, Timeout, missing};
+use crate::options::Options;
 use crate::system::System;
+use crate::timeout::Timeout;
 use crate::token::{Scope, Token};
 use crate::token_cache::{CacheKey, Fingerprint};
 
@@ -60,7 +61,7 @@ pub fn new(options: &Options, env: &Env) -> Result<Box<dyn Login>, Error> {
     Ok(match options.login {
         LoginMode::DeviceCode => Box::new(devicecode::DeviceCode::new(options, env)?),
         LoginMode::Interactive => Box::new(interactive::Interactive::new(options, env)?),
-        LoginMode::Spn => Box::new(Application(spn::client(options, env)?)),
+        LoginMode::Spn => Box::new(spn::ServicePrincipal::new(options, env)?),
         LoginMode::Ropc => Box::new(ropc::Ropc::new(options, env)?),
         LoginMode::Msi => Box::new(msi::ManagedIdentity::new(options, env)?),
         LoginMode::AzureCli => Box::new(azurecli::AzureCli::new(options, env)?),
@@ -72,7 +73,7 @@ pub fn new(options: &Options, env: &Env) -> Result<Box<dyn Login>, Error> {
 
 /// Whose token a login brings: two that could bring different ones have different keys.
 pub fn cache_key(mode: LoginMode, login: &dyn Login, scope: &Scope) -> CacheKey {
-    login.identify(CacheKey::new(mode.word(), scope))
+    login.identify(CacheKey::new(&mode.to_string(), scope))
 }
 
 impl Client {
@@ -88,34 +89,15 @@ impl Client {
     }
 }
 
-/// An application that acts for itself. Its modes differ in how it proves itself, which the client knows.
-#[derive(Debug)]
-struct Application(Client);
-
-impl Login for Application {
-    fn identify(&self, key: CacheKey) -> CacheKey {
-        self.0.identify(key)
-    }
-
-    fn fingerprint(&self) -> Option<Fingerprint> {
-        Some(Fingerprint::of(&self.0.auth.secrets()))
-    }
-
-    fn acquire(
-        &self,
-        scope: &Scope,
-        timeout: Timeout,
-        system: &dyn System,
-    ) -> Result<Token, Error> {
-        let grant = Grant::ClientCredentials;
-        self.0.token(&grant, scope, timeout.duration, system)
-    }
+/// The application of a mode that talks to Entra ID itself: a public client until it is given a way to authenticate.
+fn client(options: &Options) -> Result<Client, Error> {
+    client_or(options, Options::missing)
 }
 
-/// The application of a mode that goes to Entra itself: a public client until it is given a way to authenticate.
-fn client(options: &Options) -> Result<Client, Error> {
+/// The same, with the mode's own error for what is missing.
+fn client_or(options: &Options, missing: fn(&Options, Flag) -> Error) -> Result<Client, Error> {
     let required =
-        |value: &Option<String>, flag| value.clone().ok_or_else(|| missing(flag, options.login));
+        |value: &Option<String>, flag| value.clone().ok_or_else(|| missing(options, flag));
     let client_id = required(&options.client_id, Flag::ClientId)?;
     let tenant_id = required(&options.tenant_id, Flag::TenantId)?;
     let host = match &options.authority_host {
@@ -128,7 +110,7 @@ fn client(options: &Options) -> Result<Client, Error> {
     {
         return Err(
             Error::input(format!("client ID {client_id:?} is not valid"))
-                .remedy("Give --client-id (or AZURE_CLIENT_ID) the application's GUID."),
+                .remedy("Set --client-id (or AZURE_CLIENT_ID) to the application's GUID."),
         );
     }
     Ok(Client {

@@ -1,56 +1,66 @@
-//! The words that `--login` accepts.
+//! The login modes: the values of `--login`.
 
 use std::fmt;
 
-/// The value of `--login`: one variant per way to sign in that works, none for what does not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+use clap::ValueEnum;
+
+use crate::error::Error;
+
+/// A value of `--login`: one variant for each way to sign in that works, none for what does not.
+///
+/// A variant's name in lower case is the word; its first doc line is the help that completion shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[value(rename_all = "lower")]
 pub enum LoginMode {
+    /// A person, with a code and a browser on any device
+    #[default]
     DeviceCode,
+    /// A person, with a browser on this machine
     Interactive,
+    /// A service principal, with a client secret or certificate
     Spn,
+    /// A user name and password, without MFA
     Ropc,
+    /// A managed identity of an Azure VM, AKS node, App Service, Arc machine ..
     Msi,
+    /// The account of the Azure CLI (az login)
     AzureCli,
+    /// The account of the Azure Developer CLI (azd auth login)
     Azd,
+    /// A federated token: a pod in AKS, a GitHub Actions job ..
     WorkloadIdentity,
+    /// A service connection of Azure Pipelines
     AzurePipelines,
 }
 
 impl LoginMode {
     /// Every mode, in the order that messages list them.
-    pub const ALL: &[Self] = &[
-        Self::DeviceCode,
-        Self::Interactive,
-        Self::Spn,
-        Self::Ropc,
-        Self::Msi,
-        Self::AzureCli,
-        Self::Azd,
-        Self::WorkloadIdentity,
-        Self::AzurePipelines,
-    ];
-
-    /// The word on the command line.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::DeviceCode => "devicecode",
-            Self::Interactive => "interactive",
-            Self::Spn => "spn",
-            Self::Ropc => "ropc",
-            Self::Msi => "msi",
-            Self::AzureCli => "azurecli",
-            Self::Azd => "azd",
-            Self::WorkloadIdentity => "workloadidentity",
-            Self::AzurePipelines => "azurepipelines",
-        }
+    pub fn all() -> &'static [Self] {
+        Self::value_variants()
     }
 
-    /// The mode that `word` names, exactly as written.
+    /// The mode of this word, exactly as written.
     pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|mode| mode.word() == word)
+        Self::from_str(word, false).ok()
     }
 
-    /// True if `--legacy` means something to the mode: it can ask the v1 endpoints.
+    /// The mode of a value of `--login`, or the default without one.
+    ///
+    /// # Errors
+    /// No mode has this name.
+    pub fn parse(word: Option<&str>) -> Result<Self, Error> {
+        let Some(word) = word else {
+            return Ok(Self::default());
+        };
+        Self::from_word(word).ok_or_else(|| {
+            Error::input(format!("{word:?} is not a supported login mode")).remedy(format!(
+                "Set --login or AAD_LOGIN_METHOD to one of {}.",
+                Self::words()
+            ))
+        })
+    }
+
+    /// True if the mode can use the v1 endpoints (`--legacy`).
     pub const fn speaks_v1(self) -> bool {
         matches!(self, Self::DeviceCode | Self::Spn | Self::Ropc)
     }
@@ -67,13 +77,15 @@ impl LoginMode {
 
     /// The words of the modes that `is_one` is true for, for a message.
     pub fn words_of(is_one: impl Fn(Self) -> bool) -> String {
-        let modes = Self::ALL.iter().filter(|mode| is_one(**mode));
-        modes.map(|mode| mode.word()).collect::<Vec<_>>().join(", ")
+        let modes = Self::all().iter().filter(|mode| is_one(**mode));
+        let words: Vec<_> = modes.map(Self::to_string).collect();
+        words.join(", ")
     }
 }
 
 impl fmt::Display for LoginMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
     }
 }

@@ -7,10 +7,11 @@ use crate::env::{self, Env};
 use crate::error::{Error, ErrorKind};
 use crate::login::{self, Login};
 use crate::login_mode::LoginMode;
-use crate::options::{Options, Timeout};
+use crate::options::Options;
 use crate::pop;
 use crate::secret::Secret;
 use crate::system::System;
+use crate::timeout::Timeout;
 use crate::token::{Scope, Token};
 use crate::token_cache::{Entry, Moment, Renewal, Slot, TokenCache, Turn};
 

@@ -12,6 +12,7 @@ mod key;
 mod keyring;
 mod pop_key;
 mod seal;
+mod storage;
 mod vault;
 
 use std::cell::Cell;
@@ -24,7 +25,6 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, one_line};
-use crate::options::{CacheSettings, Storage};
 use crate::system::System;
 use crate::token::Token;
 use entry::SealedEntry;
@@ -35,6 +35,7 @@ use folder::Folder;
 #[cfg(test)]
 pub use folder::tests::Scratch;
 pub use key::{CacheKey, Fingerprint};
+pub use storage::{CacheSettings, Storage};
 use vault::{Place, Vault};
 
 /// The first byte of a file. Another version is a miss, never an error: an older or newer program may share the folder.

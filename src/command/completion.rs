@@ -6,11 +6,11 @@ use crate::cli::{self, Candidate, Shell};
 use crate::entra::authority::Cloud;
 use crate::env::Env;
 use crate::error::Error;
-use crate::flag::Flag;
+use crate::flag::{Flag, value_words};
 use crate::kubeconfig::Kubeconfig;
 use crate::kubeconfig::file::{self, Found};
 use crate::login_mode::LoginMode;
-use crate::options::Storage;
+use crate::token_cache::Storage;
 
 /// The script for a shell. Without candidates, each completes file names.
 pub fn script(shell: Shell) -> &'static str {
@@ -164,14 +164,9 @@ fn fitting(candidates: impl IntoIterator<Item = Candidate>, start: &str) -> Vec<
 fn values(flag: &str, words: &[&str], env: &Env) -> Vec<String> {
     let is = |flag: Flag, name| flag.definition().name == name;
     match cli::long_name(flag) {
-        Some(name) if is(Flag::Login, name) => LoginMode::ALL
-            .iter()
-            .map(|mode| mode.word().to_owned())
-            .collect(),
-        Some(name) if is(Flag::Environment, name) => Cloud::names().map(str::to_owned).collect(),
-        Some(name) if is(Flag::TokenCacheStorage, name) => {
-            Storage::words().map(str::to_owned).collect()
-        }
+        Some(name) if is(Flag::Login, name) => value_words::<LoginMode>(),
+        Some(name) if is(Flag::Environment, name) => value_words::<Cloud>(),
+        Some(name) if is(Flag::TokenCacheStorage, name) => value_words::<Storage>(),
         Some(cli::CONTEXT) => contexts(words, env),
         _ => Vec::new(),
     }
@@ -281,7 +276,7 @@ mod tests {
     fn every_mode_is_completed() {
         assert_eq!(
             words("kubelogin get-token --login ").len(),
-            LoginMode::ALL.len()
+            LoginMode::all().len()
         );
     }
 }

@@ -17,8 +17,10 @@ use crate::kubeconfig::edit::{Edit, NewExec};
 use crate::kubeconfig::file::{self, Found, KubeconfigFile, Outcome, Replacement};
 use crate::kubeconfig::splice::{self, Cut};
 use crate::kubeconfig::{AuthProvider, Credentials, Exec, Kubeconfig, User, diff};
-use crate::options;
+use crate::login_mode::LoginMode;
 use crate::system::System;
+use crate::timeout::Timeout;
+use crate::variables::Merged;
 
 const V1: &str = "client.authentication.k8s.io/v1";
 const V1BETA1: &str = "client.authentication.k8s.io/v1beta1";
@@ -104,7 +106,7 @@ struct Plan {
     empty: Vec<String>,
     /// Each once.
     warnings: Vec<String>,
-    mode: &'static str,
+    mode: LoginMode,
 }
 
 struct Change {
@@ -123,13 +125,10 @@ impl<'a> Conversion<'a> {
     fn new(args: &'a ConvertArgs, env: &Env) -> Result<Self, Error> {
         let typed = &args.typed;
         // What was typed beats the environment when a file is written.
-        let merged = options::merge_environment(typed, env);
-        let mode = options::login_mode(if typed.is_given(Flag::Login) {
-            typed
-        } else {
-            &merged.values
-        })?;
-        options::timeout(typed)?;
+        let merged = Merged::new(typed, env).values;
+        let login = typed.text(Flag::Login).or(merged.text(Flag::Login));
+        let mode = LoginMode::parse(login)?;
+        Timeout::of(typed)?;
         typed
             .text(Flag::AuthorityHost)
             .map(AuthorityHost::parse)
@@ -151,7 +150,7 @@ impl<'a> Conversion<'a> {
             kubeconfigs.push(Kubeconfig::parse(name, &file.text)?);
         }
         let mut plan = Plan {
-            mode: self.wanted.mode.word(),
+            mode: self.wanted.mode,
             ..Plan::default()
         };
         let only = match &self.args.context {

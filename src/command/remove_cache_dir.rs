@@ -3,9 +3,8 @@
 use crate::env::Env;
 use crate::error::Error;
 use crate::flag::FlagValues;
-use crate::options::{CacheSettings, Storage};
 use crate::system::System;
-use crate::token_cache::TokenCache;
+use crate::token_cache::{CacheSettings, Storage, TokenCache};
 
 /// Removes what the token cache made, and nothing else: KUBECACHEDIR is kubectl's folder too.
 pub fn run(typed: &FlagValues, env: &Env, system: &dyn System) -> Result<(), Error> {

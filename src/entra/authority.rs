@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use clap::ValueEnum;
 use oauth2::url::Url;
 use openidconnect::core::{
     CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreGrantType,
@@ -15,48 +16,32 @@ use openidconnect::{AdditionalProviderMetadata, ProviderMetadata};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::flag::value_words;
 
-/// A value of `--environment`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A value of `--environment`, in upper or lower case; the first name of a cloud is the usual one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Cloud {
+    #[value(name = "AzurePublicCloud", aliases = ["AzureCloud", "AzurePublic"])]
     Public,
+    #[value(name = "AzureUSGovernmentCloud", alias = "AzureUSGovernment")]
     UsGovernment,
+    #[value(name = "AzureChinaCloud", alias = "AzureChina")]
     China,
-    /// Azure Stack Hub: its endpoints stand in the file that AZURE_ENVIRONMENT_FILEPATH names.
+    /// Azure Stack Hub: its endpoints are in the file that AZURE_ENVIRONMENT_FILEPATH names.
+    #[value(name = "AzureStackCloud", help = None)]
     Stack,
 }
 
-/// The names that `--environment` takes, without regard to case; the first of a cloud is the one in messages.
-const CLOUDS: &[(&str, Cloud)] = &[
-    ("AzurePublicCloud", Cloud::Public),
-    ("AzureCloud", Cloud::Public),
-    ("AzurePublic", Cloud::Public),
-    ("AzureUSGovernmentCloud", Cloud::UsGovernment),
-    ("AzureUSGovernment", Cloud::UsGovernment),
-    ("AzureChinaCloud", Cloud::China),
-    ("AzureChina", Cloud::China),
-    ("AzureStackCloud", Cloud::Stack),
-];
-
 impl Cloud {
-    /// The names of all clouds, the usual ones first.
-    pub fn names() -> impl Iterator<Item = &'static str> {
-        CLOUDS.iter().map(|(name, _)| *name)
-    }
-
     /// The cloud of this name. An unknown name is an error: it must not silently mean the public cloud.
     pub fn from_name(name: &str) -> Result<Self, Error> {
-        let known = CLOUDS
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name));
-        known.map(|(_, cloud)| *cloud).ok_or_else(|| {
-            let names: Vec<_> = Self::names().collect();
+        Self::from_str(name, true).map_err(|_| {
             Error::input(format!(
                 "--environment {name:?} is not a known Azure environment"
             ))
             .remedy(format!(
-                "Use one of {}, or give --authority-host.",
-                names.join(", ")
+                "Use one of {}, or pass --authority-host.",
+                value_words::<Self>().join(", ")
             ))
         })
     }
@@ -318,15 +303,23 @@ mod tests {
 
     #[test]
     fn each_name_means_its_cloud_and_an_unknown_one_is_an_error() {
-        for (name, cloud) in CLOUDS {
-            assert_eq!(Cloud::from_name(&name.to_uppercase()), Ok(*cloud));
+        for (name, cloud) in [
+            ("AzurePublicCloud", Cloud::Public),
+            ("AzureCloud", Cloud::Public),
+            ("AzurePublic", Cloud::Public),
+            ("AzureUSGovernmentCloud", Cloud::UsGovernment),
+            ("AzureUSGovernment", Cloud::UsGovernment),
+            ("AzureChinaCloud", Cloud::China),
+            ("AzureChina", Cloud::China),
+            ("AzureStackCloud", Cloud::Stack),
+        ] {
+            assert_eq!(Cloud::from_name(name), Ok(cloud));
+            assert_eq!(Cloud::from_name(&name.to_uppercase()), Ok(cloud));
         }
         for name in ["AzureGermanCloud", "AzurePublicCluod", ""] {
             let error = Cloud::from_name(name).expect_err(name).to_string();
-            assert!(
-                CLOUDS.iter().all(|(known, _)| error.contains(known)),
-                "{error}"
-            );
+            let names = value_words::<Cloud>();
+            assert!(names.iter().all(|known| error.contains(known)), "{error}");
         }
     }
 

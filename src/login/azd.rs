@@ -8,14 +8,15 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::azurecli;
-use super::outside_state::OutsideState;
+use super::outside_state::{OutsideState, folder};
 use super::program::{self, Product};
 use crate::env::{self, Env};
 use crate::error::Error;
 use crate::login::Login;
-use crate::options::{Options, Timeout};
+use crate::options::Options;
 use crate::secret::Secret;
 use crate::system::{Program, System};
+use crate::timeout::Timeout;
 use crate::token::{Scope, Token};
 use crate::token_cache::{CacheKey, Fingerprint};
 
@@ -37,9 +38,9 @@ const AZURE_DEVELOPER_CLI: Product = Product {
 #[derive(Debug)]
 pub struct Azd {
     tenant_id: Option<String>,
-    /// azd's state; `None` without a home.
+    /// azd's state, the absolute path of AZD_CONFIG_DIR or `~/.azd`; `None` without a home.
     folder: Option<PathBuf>,
-    /// True if an editor signs in for it.
+    /// True if an editor signs in for it (AZD_AUTH_ENDPOINT).
     has_host: bool,
     /// az's state: azd may be told to leave its tokens to az (`auth.useAzCliAuth`).
     az: azurecli::State,
@@ -82,13 +83,13 @@ impl Login for Azd {
 }
 
 impl Azd {
-    pub fn new(options: &Options, _: &Env) -> Result<Self, Error> {
+    pub fn new(options: &Options, env: &Env) -> Result<Self, Error> {
         azurecli::check_server(options)?;
         Ok(Self {
             tenant_id: azurecli::check_tenant(options)?,
-            folder: options.azure_clis.azd_folder.clone(),
-            has_host: options.azure_clis.azd_has_host,
-            az: azurecli::State::new(options),
+            folder: folder(env, env::AZD_CONFIG_DIR, ".azd"),
+            has_host: env.get(env::AZD_AUTH_ENDPOINT).is_some(),
+            az: azurecli::State::new(env),
         })
     }
 
@@ -143,7 +144,7 @@ mod tests {
     fn login(flags: &[(Flag, &str)], env: &[(&str, &str)]) -> (Azd, Timeout) {
         let options = options("azd", flags, env);
         (
-            Azd::new(&options, &Env::default()).expect("login"),
+            Azd::new(&options, &Env::of(env)).expect("login"),
             options.timeout,
         )
     }

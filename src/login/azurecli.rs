@@ -7,15 +7,16 @@ use chrono::{DateTime, Local, NaiveDateTime, TimeZone as _, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::outside_state::{OutsideState, read};
+use super::outside_state::{OutsideState, folder, read};
 use super::program::{self, Product};
 use crate::env::{self, Env};
 use crate::error::Error;
 use crate::flag::Flag;
 use crate::login::Login;
-use crate::options::{Options, Timeout};
+use crate::options::Options;
 use crate::secret::Secret;
 use crate::system::{Program, System};
+use crate::timeout::Timeout;
 use crate::token::{Scope, Token, seconds};
 use crate::token_cache::{CacheKey, Fingerprint};
 
@@ -67,7 +68,7 @@ pub struct AzureCli {
 /// Where az keeps who is signed in, and with which account and cloud.
 #[derive(Debug)]
 pub struct State {
-    /// `None` without a home.
+    /// The absolute path of AZURE_CONFIG_DIR or `~/.azure`; `None` without a home.
     folder: Option<PathBuf>,
     /// AZURE_CLOUD_NAME
     cloud: Option<String>,
@@ -127,16 +128,13 @@ impl Login for AzureCli {
 
 impl AzureCli {
     /// Neither az nor azd gets a value that could mean more than it says, as with the original.
-    pub fn new(options: &Options, _: &Env) -> Result<Self, Error> {
+    pub fn new(options: &Options, env: &Env) -> Result<Self, Error> {
         check_server(options)?;
+        let subscription = options.text(Flag::Subscription);
         Ok(Self {
             tenant_id: check_tenant(options)?,
-            subscription: program::check(
-                Flag::Subscription,
-                options.subscription.as_deref(),
-                "._ -",
-            )?,
-            state: State::new(options),
+            subscription: program::check(Flag::Subscription, subscription, "._ -")?,
+            state: State::new(env),
         })
     }
 
@@ -171,10 +169,10 @@ fn local_time(text: &str) -> Option<DateTime<Utc>> {
 }
 
 impl State {
-    pub fn new(options: &Options) -> Self {
+    pub fn new(env: &Env) -> Self {
         Self {
-            folder: options.azure_clis.az_folder.clone(),
-            cloud: options.azure_clis.az_cloud.clone(),
+            folder: folder(env, env::AZURE_CONFIG_DIR, ".azure"),
+            cloud: env.get(env::AZURE_CLOUD_NAME).map(str::to_owned),
         }
     }
 
@@ -241,8 +239,9 @@ mod tests {
     }
 
     fn login_with(flags: &[(Flag, &str)], system: &FakeSystem) -> Result<Token, Error> {
-        let options = options(flags, &[("HOME", "/home/alice")]);
-        AzureCli::new(&options, &Env::default())?.acquire(
+        let env = [("HOME", "/home/alice")];
+        let options = options(flags, &env);
+        AzureCli::new(&options, &Env::of(&env))?.acquire(
             &Scope::of_server(SCOPE),
             options.timeout,
             system,

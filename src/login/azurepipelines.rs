@@ -5,16 +5,24 @@ use super::federated_token::{Federated, azure_pipelines};
 use crate::env::Env;
 use crate::error::Error;
 use crate::flag::Flag;
-use crate::options::{Options, missing};
+use crate::options::Options;
 
 pub fn new(options: &Options, env: &Env) -> Result<Federated, Error> {
     // Client and tenant are checked first, as in the original.
-    let client = super::client(options)?;
+    let client = super::client_or(options, missing)?;
     let connection = Flag::AzurePipelinesServiceConnectionId;
     let id = options.text(connection);
-    let id = id.ok_or_else(|| missing(connection, options.login))?;
+    let id = id.ok_or_else(|| missing(options, connection))?;
     let source = azure_pipelines::source(env, id)?;
     Ok(Federated { client, source })
+}
+
+/// The error for a missing value, with where it usually comes from.
+fn missing(options: &Options, flag: Flag) -> Error {
+    options.missing(flag).hint(
+        "The tasks AzureCLI@2 and AzurePowerShell@5 set the variables of their service connection (azureSubscription); \
+         in any other task, pass the flags.",
+    )
 }
 
 #[cfg(test)]

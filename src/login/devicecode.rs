@@ -6,10 +6,11 @@ use crate::entra::{Client, DeviceAuthorization, Grant};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, one_line};
 use crate::login::Login;
-use crate::options::{Options, Timeout};
+use crate::options::Options;
 use crate::retry::Deadline;
 use crate::secret::Secret;
 use crate::system::System;
+use crate::timeout::Timeout;
 use crate::token::{Scope, Token};
 use crate::token_cache::CacheKey;
 

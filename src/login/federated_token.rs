@@ -16,10 +16,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::Login;
 use crate::entra::{AssertionClaims, Client, ClientAuth, Grant};
 use crate::error::Error;
-use crate::options::Timeout;
 use crate::retry::Deadline;
 use crate::secret::Secret;
 use crate::system::{HttpRequest, System};
+use crate::timeout::Timeout;
 use crate::token::{Scope, Token};
 use crate::token_cache::CacheKey;
 

@@ -12,11 +12,13 @@ use serde_json::Value;
 use super::outside_state::OutsideState;
 use crate::env::Env;
 use crate::error::Error;
+use crate::flag::Flag;
 use crate::login::Login;
-use crate::options::{Options, Timeout};
+use crate::options::Options;
 use crate::retry::{self, Deadline};
 use crate::secret::Secret;
 use crate::system::{HttpResponse, System};
+use crate::timeout::Timeout;
 use crate::token::{Scope, Token, UNKNOWN_LIFE, expiry_claim, seconds};
 use crate::token_cache::{CacheKey, Fingerprint};
 use host::Host;
@@ -58,19 +60,19 @@ impl Identity {
 
 impl ManagedIdentity {
     /// The client ID beats the resource ID, as with the original.
-    pub fn new(options: &Options, _: &Env) -> Result<Self, Error> {
-        let host = Host::detect(&options.identity_host)?;
-        let identity = match (&options.client_id, &options.identity_resource_id) {
+    pub fn new(options: &Options, env: &Env) -> Result<Self, Error> {
+        let host = Host::detect(&host::IdentityHost::of(env))?;
+        let resource_id = options.text(Flag::IdentityResourceId);
+        let identity = match (&options.client_id, resource_id) {
             (Some(id), _) => Identity::ClientId(id.clone()),
-            (None, Some(id)) => Identity::ResourceId(id.clone()),
+            (None, Some(id)) => Identity::ResourceId(id.to_owned()),
             (None, None) => host.default_identity(),
         };
         host.check(&identity)?;
         Ok(Self {
             host,
             identity,
-            resource_id_is_unused: options.client_id.is_some()
-                && options.identity_resource_id.is_some(),
+            resource_id_is_unused: options.client_id.is_some() && resource_id.is_some(),
         })
     }
 }
@@ -252,7 +254,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::flag::Flag;
     use crate::login::tests::options;
     use crate::system::fake::FakeSystem;
     use crate::system::{NetworkError, NetworkErrorKind, Via};

@@ -5,8 +5,9 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use crate::env::Env;
 use crate::token_cache::Fingerprint;
 
 /// The largest file that is read, in bytes: a thousand subscriptions are some 400 KiB.
@@ -45,6 +46,14 @@ impl OutsideState {
     }
 }
 
+/// The absolute path of the folder in `variable`, or of `name` in the home folder; `None` without a home.
+pub fn folder(env: &Env, variable: &str, name: &str) -> Option<PathBuf> {
+    match env.get(variable) {
+        Some(folder) => std::path::absolute(folder).ok(),
+        None => Some(env.user_home()?.join(name)),
+    }
+}
+
 /// The content of a file; `None` if there is none.
 pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let metadata = match path.metadata() {
@@ -65,7 +74,7 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 
 /// An empty folder for a test of this name.
 #[cfg(test)]
-pub fn test_folder(name: &str) -> std::path::PathBuf {
+pub fn test_folder(name: &str) -> PathBuf {
     let name = format!("kubelogin-{}-{name}", std::process::id());
     let folder = std::env::temp_dir().join(name);
     std::fs::create_dir_all(&folder).expect("a temporary folder can be made");

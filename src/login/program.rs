@@ -7,9 +7,9 @@ use serde_json::Value;
 use crate::entra;
 use crate::error::Error;
 use crate::flag::Flag;
-use crate::options::Timeout;
 use crate::secret::Secret;
 use crate::system::{Output, Program, ProgramError, System};
+use crate::timeout::Timeout;
 use crate::token::{Scope, Token, UNKNOWN_LIFE, expiry_claim};
 
 /// What errors say about a program.

@@ -5,9 +5,10 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::flag::Flag;
 use crate::login::Login;
-use crate::options::{Options, Timeout, missing};
+use crate::options::Options;
 use crate::secret::Secret;
 use crate::system::System;
+use crate::timeout::Timeout;
 use crate::token::{Scope, Token};
 use crate::token_cache::{CacheKey, Fingerprint};
 
@@ -22,7 +23,7 @@ pub struct Ropc {
 impl Ropc {
     pub fn new(options: &Options, _: &Env) -> Result<Self, Error> {
         let client = super::client(options)?;
-        let required = |flag| missing(flag, options.login);
+        let required = |flag| options.missing(flag);
         let username = options.text(Flag::Username);
         let password = options.secret(Flag::Password);
         Ok(Self {

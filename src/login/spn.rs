@@ -3,26 +3,70 @@
 use std::path::Path;
 
 use crate::entra::certificate::CertificateFile;
-use crate::entra::{Client, ClientAuth};
+use crate::entra::{Client, ClientAuth, Grant};
 use crate::env::Env;
 use crate::error::Error;
 use crate::flag::Flag;
-use crate::options::{Options, missing};
+use crate::login::Login;
+use crate::options::Options;
+use crate::system::System;
+use crate::timeout::Timeout;
+use crate::token::{Scope, Token};
+use crate::token_cache::{CacheKey, Fingerprint};
 
-pub fn client(options: &Options, _: &Env) -> Result<Client, Error> {
-    let client = super::client(options)?;
-    Ok(client.authenticated_by(auth(options)?))
+/// An application that acts for itself.
+#[derive(Debug)]
+pub struct ServicePrincipal {
+    client: Client,
+    /// True if a client secret was given too.
+    ignores_secret: bool,
 }
 
-/// A certificate beats a secret, as in the original.
+impl ServicePrincipal {
+    pub fn new(options: &Options, _: &Env) -> Result<Self, Error> {
+        let client = super::client(options)?.authenticated_by(auth(options)?);
+        let has_certificate = matches!(client.auth, ClientAuth::Certificate(_));
+        Ok(Self {
+            client,
+            ignores_secret: has_certificate && options.secret(Flag::ClientSecret).is_some(),
+        })
+    }
+}
+
+impl Login for ServicePrincipal {
+    fn identify(&self, key: CacheKey) -> CacheKey {
+        self.client.identify(key)
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        Some(Fingerprint::of(&self.client.auth.secrets()))
+    }
+
+    fn acquire(
+        &self,
+        scope: &Scope,
+        timeout: Timeout,
+        system: &dyn System,
+    ) -> Result<Token, Error> {
+        if self.ignores_secret {
+            system.tell(
+                "using the client certificate and ignoring the client secret; set only one of them",
+            );
+        }
+        let grant = Grant::ClientCredentials;
+        self.client.token(&grant, scope, timeout.duration, system)
+    }
+}
+
+/// A certificate takes precedence over a secret, as in the original.
 fn auth(options: &Options) -> Result<ClientAuth, Error> {
     if let Some(path) = options.text(Flag::ClientCertificate) {
         let password = options.secret(Flag::ClientCertificatePassword);
         return CertificateFile::read(Path::new(path), password).map(ClientAuth::Certificate);
     }
     let secret = options.secret(Flag::ClientSecret).ok_or_else(|| {
-        missing(Flag::ClientSecret, options.login).remedy(
-            "Give --client-secret (or AZURE_CLIENT_SECRET), or --client-certificate (or AZURE_CLIENT_CERTIFICATE_PATH).",
+        options.missing(Flag::ClientSecret).remedy(
+            "Set AZURE_CLIENT_SECRET (or --client-secret), or AZURE_CLIENT_CERTIFICATE_PATH (or --client-certificate).",
         )
     });
     secret.map(ClientAuth::Secret)
@@ -33,15 +77,13 @@ mod tests {
     use super::*;
     use crate::entra::certificate::tests::{FIXTURES, PASSWORD};
     use crate::flag::FlagValues;
-    use crate::login::{Application, Login};
     use crate::system::fake::FakeSystem;
-    use crate::token::{Scope, Token};
 
     const TOKEN: &str = r#"{"token_type":"Bearer","access_token":"at","expires_in":3600}"#;
     const CERTIFICATE: (Flag, &str) = (Flag::ClientCertificate, "modern.pfx");
     const GOOD_PASSWORD: (Flag, &str) = (Flag::ClientCertificatePassword, PASSWORD);
 
-    fn options(given: &[(Flag, &str)]) -> (Options, Vec<String>) {
+    fn options(given: &[(Flag, &str)]) -> Options {
         let mut typed = FlagValues::new();
         for (flag, value) in [
             (Flag::Login, "spn"),
@@ -57,12 +99,12 @@ mod tests {
                 _ => typed.set(*flag, *value),
             }
         }
-        Options::resolve(&typed, &Env::of(&[])).expect("options")
+        Options::resolve(&typed, &Env::of(&[])).expect("options").0
     }
 
     fn login(given: &[(Flag, &str)], system: &FakeSystem) -> Result<Token, Error> {
-        let (options, _) = options(given);
-        Application(client(&options, &Env::default())?).acquire(
+        let options = options(given);
+        ServicePrincipal::new(&options, &Env::default())?.acquire(
             &Scope::of_server("srv"),
             options.timeout,
             system,
@@ -100,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_beats_a_secret_with_one_word_about_it() {
+    fn a_certificate_beats_a_secret_with_a_notice() {
         let given = [CERTIFICATE, GOOD_PASSWORD, (Flag::ClientSecret, "s&cret")];
         let system = FakeSystem::new([FakeSystem::json(200, TOKEN)]);
         login(&given, &system).expect("token");
@@ -118,11 +160,14 @@ mod tests {
             "{assertion}"
         );
         assert_eq!(
-            options(&given).1,
-            ["the client certificate is used and the client secret is not: give only one of them"]
+            system.told(),
+            ["using the client certificate and ignoring the client secret; set only one of them"]
         );
-        assert_eq!(options(&given[..2]).1, [""; 0]);
-        assert_eq!(options(&given[2..]).1, [""; 0]);
+        for alone in [&given[..2], &given[2..]] {
+            let system = FakeSystem::new([FakeSystem::json(200, TOKEN)]);
+            login(alone, &system).expect("token");
+            assert_eq!(system.told(), [""; 0]);
+        }
     }
 
     #[test]

@@ -5,11 +5,11 @@ use super::federated_token::{Federated, Source, file, github_actions};
 use crate::env::Env;
 use crate::error::Error;
 use crate::flag::Flag;
-use crate::options::{Options, missing};
+use crate::options::Options;
 
 pub fn new(options: &Options, env: &Env) -> Result<Federated, Error> {
     // Client and tenant are checked first, as in the original.
-    let client = super::client(options)?;
+    let client = super::client_or(options, missing)?;
     let source = source(options, env, client.authority.token_exchange_audience())?;
     Ok(Federated { client, source })
 }
@@ -21,8 +21,16 @@ fn source(options: &Options, env: &Env, audience: &str) -> Result<Source, Error>
         Some(path) if options.is_typed(file) || !github_actions::is_available(env) => {
             Ok(file::source(path))
         }
-        _ => github_actions::source(env, audience)?.ok_or_else(|| missing(file, options.login)),
+        _ => github_actions::source(env, audience)?.ok_or_else(|| missing(options, file)),
     }
+}
+
+/// The error for a missing value, with where it usually comes from.
+fn missing(options: &Options, flag: Flag) -> Error {
+    options.missing(flag).hint(
+        "In AKS, the workload identity webhook sets the variables of a pod with the label azure.workload.identity/use: \
+         \"true\" from the annotations of its service account; in GitHub Actions, azure/login or env: sets them.",
+    )
 }
 
 #[cfg(test)]

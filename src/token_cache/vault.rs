@@ -8,7 +8,7 @@ use super::flight;
 use super::folder::Folder;
 use super::keyring::{Keyring, Memory};
 use super::seal::SealingKey;
-use crate::options::Storage;
+use super::storage::Storage;
 use crate::system::System;
 
 /// The sealing key where no keyring is. Beside the entries it guards nothing that the file's mode does not; it keeps

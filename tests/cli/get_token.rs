@@ -24,7 +24,7 @@ fn a_certificate_proves_the_service_principal_and_beats_a_secret() {
     assert_eq!(claims_of(&output.token())["appid"], CONFIDENTIAL_CLIENT_ID);
     assert_eq!(
         output.stderr,
-        "the client certificate is used and the client secret is not: give only one of them\n"
+        "using the client certificate and ignoring the client secret; set only one of them\n"
     );
     assert_eq!(entra.requests().len(), 1);
     assert_eq!(entra.violations(), [""; 0]);
@@ -181,7 +181,7 @@ fn a_variable_that_overrides_a_typed_flag_is_told_by_name_only() {
     output.token();
     assert_eq!(
         output.stderr,
-        "AZURE_CLIENT_SECRET overrides --client-secret; --disable-environment-override keeps the flag\n"
+        "AZURE_CLIENT_SECRET overrides --client-secret; to keep the flag, add --disable-environment-override\n"
     );
     let error = typed
         .args([

@@ -70,5 +70,5 @@ fn a_mode_without_v1_says_that_it_ignores_it() {
         .run();
     assert_eq!(claims_of(&output.token())["aud"], SERVER_ID);
     assert_eq!(output.stderr.lines().count(), 1, "{output:?}");
-    assert!(output.stderr.contains("--legacy is ignored"));
+    assert!(output.stderr.contains("ignoring --legacy"));
 }

@@ -95,7 +95,7 @@ fn worth_keeping() -> impl Iterator<Item = Flag> {
 
 /// True for a flag that some login mode takes over from another.
 fn is_of_any_mode(flag: Flag) -> bool {
-    let mut keeps = LoginMode::ALL.iter().map(|mode| keep(*mode, flag));
+    let mut keeps = LoginMode::all().iter().map(|mode| keep(*mode, flag));
     keeps.any(|keep| matches!(keep, Keep::Require | Keep::Carry))
 }
 
@@ -124,7 +124,7 @@ impl Before {
     /// Of a login that kubectl had built in: it was a device code.
     pub fn of_auth_provider(values: FlagValues) -> Self {
         Self {
-            login: LoginMode::DeviceCode.word().into(),
+            login: LoginMode::default().to_string(),
             values,
             verbosity: None,
             remembered: Remembered::default(),
@@ -139,8 +139,7 @@ impl Before {
         Ok(Self {
             login: values
                 .text(Flag::Login)
-                .unwrap_or(LoginMode::DeviceCode.word())
-                .to_owned(),
+                .map_or_else(|| LoginMode::default().to_string(), str::to_owned),
             values,
             verbosity,
             remembered: remembered.unwrap_or_default(),
@@ -184,7 +183,7 @@ impl Wanted<'_> {
         let mut args = vec![
             "get-token".to_owned(),
             Flag::Login.typed(),
-            self.mode.word().into(),
+            self.mode.to_string(),
         ];
         for flag in self.order() {
             push(&mut args, flag, &values);
@@ -239,12 +238,13 @@ impl Wanted<'_> {
 
     /// Whose value a flag takes if it is not typed.
     fn source<'o>(&self, before: &'o Before, flag: Flag, keep: Keep) -> Option<&'o FlagValues> {
-        let mode = self.mode.word();
+        let mode = self.mode.to_string();
         let Remembered { general, former } = &before.remembered;
         let is_same_mode = before.login == mode;
         let mut sources = Vec::new();
         sources.extend(is_same_mode.then_some(&before.values));
-        sources.extend((!is_same_mode && former.text(Flag::Login) == Some(mode)).then_some(former));
+        sources
+            .extend((!is_same_mode && former.text(Flag::Login) == Some(&mode)).then_some(former));
         if matches!(keep, Keep::Require | Keep::Carry) {
             sources.extend([&before.values, former, general]);
         }
@@ -263,7 +263,7 @@ impl Wanted<'_> {
 
     /// What the new arguments have no place for and another login mode will want again. Never a secret.
     fn note(&self, before: &Before, new: &FlagValues) -> Option<String> {
-        if before.login == self.mode.word() {
+        if before.login == self.mode.to_string() {
             return before.note.clone();
         }
         let Remembered { general, former } = &before.remembered;

@@ -128,19 +128,20 @@ fn every_pair_of_files_is_byte_exact_and_a_second_run_changes_nothing() {
         let case = case.expect("a folder").path();
         let read = |path: &Path| fs::read_to_string(path).expect("a fixture is text");
         let before = read(&case.join("before.yaml"));
-        for mode in LoginMode::ALL {
+        for mode in LoginMode::all() {
             let after = case.join(format!("after.{mode}.yaml"));
             if !after.exists() {
                 continue;
             }
             let after = read(&after);
-            let converted = convert(&before, &["-l", mode.word()]);
+            let converted = convert(&before, &["-l", &mode.to_string()]);
             assert!(
                 converted == after,
                 "{} to {mode} gave:\n{converted}",
                 case.display()
             );
-            let (_, again) = convert_files(&[&after], &["-l", mode.word()]).expect("converted");
+            let (_, again) =
+                convert_files(&[&after], &["-l", &mode.to_string()]).expect("converted");
             assert!(
                 again.changes.is_empty(),
                 "{} to {mode}, again",
@@ -155,13 +156,13 @@ fn every_pair_of_files_is_byte_exact_and_a_second_run_changes_nothing() {
 #[test]
 fn every_mode_turns_to_every_mode_and_back_to_the_same_arguments() {
     let start = exec_user(AZ_EXEC);
-    for first in LoginMode::ALL {
+    for first in LoginMode::all() {
         let one = convert(&start, typed_for(*first));
-        for second in LoginMode::ALL {
+        for second in LoginMode::all() {
             let two = convert(&one, typed_for(*second));
             let (_, again) = convert_files(&[&two], typed_for(*second)).expect("converted");
             assert!(again.changes.is_empty(), "{first} to {second}, again");
-            let back = convert(&two, &["-l", first.word()]);
+            let back = convert(&two, &["-l", &first.to_string()]);
             assert_eq!(
                 args_of(&back),
                 args_of(&one),
@@ -245,13 +246,14 @@ fn every_spelling_of_old_arguments_is_understood_and_the_last_one_counts() {
 
 #[test]
 fn a_flag_that_was_typed_is_never_dropped() {
-    for mode in LoginMode::ALL {
+    for mode in LoginMode::all() {
         for definition in Flag::ALL
             .iter()
             .filter(|definition| definition.flag != Flag::Login)
         {
             let (name, value) = (definition.flag.typed(), typed_value(definition.flag));
-            let mut typed = vec!["-l", mode.word(), &name];
+            let mode = mode.to_string();
+            let mut typed = vec!["-l", &mode, &name];
             typed.extend(value);
             let pop: &[_] = match definition.flag {
                 Flag::PopEnabled => &["--pop-claims", "u=x"],
@@ -1027,9 +1029,9 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn bytes_outside_the_converted_users_and_the_meaning_of_all_else_stay(random in random_kubeconfig(), mode in 0..LoginMode::ALL.len()) {
+    fn bytes_outside_the_converted_users_and_the_meaning_of_all_else_stay(random in random_kubeconfig(), mode in 0..LoginMode::all().len()) {
         let text = random.text();
-        let args = ["-l", LoginMode::ALL[mode].word()];
+        let args = ["-l", &LoginMode::all()[mode].to_string()];
         let (texts, plan) = convert_files(&[&text], &args).unwrap_or_else(|error| panic!("{error}\n{text}"));
         let converted = &texts[0];
         let ours = random.users.iter().filter(|user| user.login < FIRST_OTHER).count();
@@ -1047,7 +1049,7 @@ proptest! {
         let (_, again) = convert_files(&[converted], &args).unwrap_or_else(|error| panic!("{error}\n{converted}"));
         prop_assert!(again.changes.is_empty(), "{}\n=>\n{}", converted, again.changes[0].text);
         // Old tenants come out as they went in.
-        if LoginMode::ALL[mode] == LoginMode::Spn {
+        if LoginMode::all()[mode] == LoginMode::Spn {
             let tenants: Vec<_> = random.users.iter().filter(|user| user.login < FIRST_OTHER).map(|user| user.tenant.clone()).collect();
             let written: Vec<_> = args_of(converted).into_iter().filter(|args| args.contains(&"--login".into())).map(|args| args[8].clone()).collect();
             prop_assert_eq!(written, tenants);

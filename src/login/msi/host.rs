@@ -11,7 +11,6 @@ use oauth2::url::{Url, form_urlencoded};
 use super::Identity;
 use crate::env;
 use crate::error::Error;
-use crate::options::IdentityHost;
 use crate::secret::Secret;
 use crate::system::{HttpRequest, Via};
 
@@ -47,6 +46,35 @@ pub enum Host {
 /// A fixed link-local address, the same in every Azure network.
 const IMDS: &str = "http://169.254.169.254/metadata/identity/oauth2/token";
 const ARC: &str = "http://127.0.0.1:40342/metadata/identity/oauth2/token";
+
+/// The variables by which Azure's services tell where a managed identity's tokens are.
+#[derive(Debug)]
+pub struct IdentityHost {
+    pub identity_endpoint: Option<String>,
+    pub identity_header: Option<Secret>,
+    pub identity_server_thumbprint: Option<String>,
+    pub imds_endpoint: Option<String>,
+    pub msi_endpoint: Option<String>,
+    pub msi_secret: Option<Secret>,
+    pub default_identity_client_id: Option<String>,
+    /// The folder of all programs of Windows; Arc's agent is found in it.
+    pub program_data: Option<PathBuf>,
+}
+impl IdentityHost {
+    pub fn of(env: &env::Env) -> Self {
+        let text = |name| env.get(name).map(str::to_owned);
+        Self {
+            identity_endpoint: text(env::IDENTITY_ENDPOINT),
+            identity_header: env.get(env::IDENTITY_HEADER).map(Secret::new),
+            identity_server_thumbprint: text(env::IDENTITY_SERVER_THUMBPRINT),
+            imds_endpoint: text(env::IMDS_ENDPOINT),
+            msi_endpoint: text(env::MSI_ENDPOINT),
+            msi_secret: env.get(env::MSI_SECRET).map(Secret::new),
+            default_identity_client_id: text(env::DEFAULT_IDENTITY_CLIENT_ID),
+            program_data: env.get(env::PROGRAM_DATA).map(PathBuf::from),
+        }
+    }
+}
 
 impl Host {
     /// The order is the original's.
