@@ -24,8 +24,16 @@ mod process;
 mod reach;
 mod real;
 mod terminal;
+#[cfg(unix)]
+mod unix;
 #[cfg(windows)]
 mod windows;
+
+/// What each operating system does in its own way.
+#[cfg(unix)]
+use unix as platform;
+#[cfg(windows)]
+use windows as platform;
 
 #[allow(unused_imports)]
 pub use cluster::{ClusterWay, Trust};

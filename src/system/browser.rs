@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 
+use super::platform;
 use crate::env::{self, Env};
 
 /// Where the address goes in an entry of BROWSER.
@@ -32,10 +33,9 @@ impl Browser {
     /// Tries one browser after another in the background, and tells on `tell` if none did. It waits for none of them
     /// to be closed: some run until then.
     pub fn open(&self, url: &str, tell: fn(&str)) {
-        let is_in_wsl = self.is_in_wsl || is_kernel_of_wsl(Path::new("/proc/version"));
         let browsers = match &self.wanted {
             Some(list) => of_variable(list, url),
-            None => of_desktop(is_in_wsl, url),
+            None => of_desktop(self.is_in_wsl, url),
         };
         let started = thread::Builder::new().spawn(move || {
             if let Err(why) = first_that_works(&browsers) {
@@ -81,18 +81,14 @@ fn run(browser: &CommandLine) -> io::Result<ExitStatus> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    // Ctrl-C at kubectl is not meant for the browser.
-    #[cfg(unix)]
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    platform::detach(&mut command);
     command.status()
 }
 
 /// The entries of BROWSER, tried from left to right.
 fn of_variable(list: &str, url: &str) -> Vec<CommandLine> {
-    // A colon stands in every path of Windows.
-    let separator = if cfg!(windows) { ';' } else { ':' };
     let entries = list
-        .split(separator)
+        .split(platform::LIST_SEPARATOR)
         .map(str::trim)
         .filter(|entry| !entry.is_empty());
     entries.map(|entry| of_entry(entry, url)).collect()
@@ -127,39 +123,13 @@ fn words(entry: &str) -> impl Iterator<Item = String> {
     words.map(|word| word.replace(['"', '\''], ""))
 }
 
-/// The openers of the operating system. Each gets the address as an argument, never through a shell.
+/// The openers of the desktop, each with the address.
 fn of_desktop(is_in_wsl: bool, url: &str) -> Vec<CommandLine> {
-    const WINDOWS: &[&[&str]] = &[&["rundll32.exe", "url.dll,FileProtocolHandler"]];
-    const MACOS: &[&[&str]] = &[&["open"]];
-    const WSL: &[&[&str]] = &[
-        &["wslview"],
-        &["rundll32.exe", "url.dll,FileProtocolHandler"],
-    ];
-    const OTHERS: &[&[&str]] = &[&["xdg-open"], &["x-www-browser"], &["www-browser"]];
-    let openers = if cfg!(windows) {
-        vec![WINDOWS]
-    } else if cfg!(target_os = "macos") {
-        vec![MACOS]
-    } else if is_in_wsl {
-        vec![WSL, OTHERS]
-    } else {
-        vec![OTHERS]
-    };
-    let with_url = |opener: &&[&str]| {
-        opener
-            .iter()
-            .copied()
-            .chain([url])
-            .map(str::to_owned)
-            .collect()
-    };
-    openers.into_iter().flatten().map(with_url).collect()
-}
-
-/// The kernel of WSL says so in its version; `sudo` and containers lose the variable.
-fn is_kernel_of_wsl(version: &Path) -> bool {
-    std::fs::read_to_string(version)
-        .is_ok_and(|text| text.to_ascii_lowercase().contains("microsoft"))
+    let openers = platform::openers(is_in_wsl).into_iter();
+    openers
+        .map(|opener| [opener, &[url]].concat())
+        .map(|words| words.into_iter().map(str::to_owned).collect())
+        .collect()
 }
 
 #[cfg(test)]
@@ -168,47 +138,20 @@ mod tests {
 
     const URL: &str = "https://login.example/authorize?a=b&c=d%20e";
 
-    #[cfg(unix)]
+    fn list(entries: &[&str]) -> String {
+        entries.join(&platform::LIST_SEPARATOR.to_string())
+    }
+
     #[test]
     fn the_variable_is_a_list_of_commands_with_a_place_for_the_address() {
-        let browsers = of_variable("firefox:/opt/b --app=%s --new:", URL);
+        let browsers = of_variable(&list(&["firefox", "/opt/b --app=%s --new", ""]), URL);
         let app = format!("--app={URL}");
         assert_eq!(
             browsers,
             [vec!["firefox", URL], vec!["/opt/b", &app, "--new"]]
         );
-        assert_eq!(of_variable(" : ", URL), [[""; 0]; 0]);
+        assert_eq!(of_variable(&list(&[" ", " "]), URL), [[""; 0]; 0]);
         assert_eq!(of_variable("'/my b' --app=\"%s\"", URL), [["/my b", &*app]]);
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn under_wsl_the_browser_of_windows_comes_first() {
-        let first = |is_in_wsl| of_desktop(is_in_wsl, URL)[0].clone();
-        assert_eq!(first(true), ["wslview", URL]);
-        assert_eq!(first(false), ["xdg-open", URL]);
-        assert!(of_desktop(true, URL).contains(&vec!["xdg-open".into(), URL.into()]));
-    }
-
-    #[cfg(windows)]
-    #[test]
-    fn no_command_interpreter_sees_the_address() {
-        let opener = ["rundll32.exe", "url.dll,FileProtocolHandler", URL];
-        assert_eq!(of_desktop(false, URL), [opener]);
-    }
-
-    #[test]
-    fn wsl_is_known_by_its_kernel() {
-        let path = std::env::temp_dir().join(format!("kubelogin-wsl-{}", std::process::id()));
-        for (text, is_wsl) in [
-            ("Linux version 6.6.87-microsoft-standard-WSL2", true),
-            ("Linux version 6.1.0", false),
-        ] {
-            std::fs::write(&path, text).expect("written");
-            assert_eq!(is_kernel_of_wsl(&path), is_wsl, "{text}");
-        }
-        std::fs::remove_file(&path).expect("removed");
-        assert!(!is_kernel_of_wsl(&path));
     }
 
     #[cfg(unix)]

@@ -14,7 +14,7 @@ use rustls::CertificateError;
 
 use super::{
     ClusterWay, HttpRequest, HttpResponse, LARGEST_BODY, NetworkError, NetworkErrorKind, Via,
-    pinned, reach,
+    pinned, platform, reach,
 };
 use crate::env::{self, Env};
 
@@ -35,10 +35,9 @@ pub struct HttpClient {
 
 impl HttpClient {
     pub fn new(env: &Env) -> Self {
-        // On Linux rustls-native-certs reads it, instead of the system's.
         let more_roots = env
             .get(env::SSL_CERT_FILE)
-            .filter(|_| !cfg!(target_os = "linux"));
+            .filter(|_| !platform::TLS_READS_SSL_CERT_FILE);
         Self {
             more_roots: more_roots.map(PathBuf::from),
             proxied: OnceLock::new(),

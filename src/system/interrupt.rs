@@ -1,99 +1,103 @@
-//! What must not outlive us when a signal ends us: the program that we wait for, and the terminal's changed mode.
+//! What must not outlive us when a signal ends us: a program that we wait for, a terminal's changed mode, a lock file.
 
-#[cfg(unix)]
-pub use unix::{remember_terminal, watch};
-#[cfg(windows)]
-pub use windows::watch;
+use std::io;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
-#[cfg(unix)]
-mod unix {
-    use std::io;
-    use std::process::Child;
-    use std::sync::{Mutex, MutexGuard, Once, PoisonError};
-    use std::thread;
+use super::platform;
 
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-    use signal_hook::iterator::Signals;
-    use signal_hook::low_level::emulate_default_handler;
+/// Puts things back as they were. It must begin nothing that has to be undone itself.
+pub type Undo = Box<dyn FnOnce() + Send>;
 
-    use crate::system::process::Group;
-    use crate::system::terminal::Mode;
+/// What was begun and is not undone yet, the latest last.
+struct Pending {
+    last_number: u64,
+    undos: Vec<(u64, Undo)>,
+}
 
-    /// What to undo.
-    struct Undo {
-        program: Option<Group>,
-        terminal: Option<Mode>,
+static PENDING: Mutex<Pending> = Mutex::new(Pending {
+    last_number: 0,
+    undos: Vec::new(),
+});
+static LISTENER: Once = Once::new();
+
+/// Something that was begun. It is undone when this is dropped or when a signal ends us, whichever comes first.
+#[must_use]
+pub struct Begun(u64);
+
+/// Begins something that has to be undone; `begin` returns its result and how to undo it. A signal that arrives
+/// meanwhile waits, so that nothing is begun that would not be undone.
+pub fn begin<T>(begin: impl FnOnce() -> io::Result<(T, Undo)>) -> io::Result<(T, Begun)> {
+    // Once it listens, signals end us only through it.
+    LISTENER.call_once(|| platform::before_a_signal_ends_us(undo_all));
+    let mut pending = lock();
+    let (result, undo) = begin()?;
+    pending.last_number += 1;
+    let number = pending.last_number;
+    pending.undos.push((number, undo));
+    Ok((result, Begun(number)))
+}
+
+impl Begun {
+    /// Leaves things as they are: there is nothing to undo any more.
+    pub fn keep(self) {
+        drop(self.take(&mut lock()));
     }
 
-    static UNDO: Mutex<Undo> = Mutex::new(Undo {
-        program: None,
-        terminal: None,
-    });
-    /// The thread stays when there is nothing to undo any more: the signals do what they did before only through it.
-    static LISTENER: Once = Once::new();
-
-    /// While it lives, what stops us stops the program too.
-    pub struct Watch;
-
-    /// Starts a program and watches over it from its first moment: until its group is known, a signal waits. Ctrl-C,
-    /// Ctrl-\\ and a closed terminal reach its foreground group, which the program is no part of.
-    pub fn watch(start: impl FnOnce() -> io::Result<Child>) -> io::Result<(Child, Watch)> {
-        let mut undo = prepare();
-        let child = start()?;
-        undo.program = Some(Group::of(&child));
-        Ok((child, Watch))
-    }
-
-    impl Drop for Watch {
-        fn drop(&mut self) {
-            lock().program = None;
-        }
-    }
-
-    /// The mode that the terminal is to have again after a signal; `None` once it has it.
-    pub fn remember_terminal(mode: Option<Mode>) {
-        prepare().terminal = mode;
-    }
-
-    fn prepare() -> MutexGuard<'static, Undo> {
-        LISTENER.call_once(listen);
-        lock()
-    }
-
-    fn listen() {
-        let Ok(mut signals) = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM]) else {
-            return;
-        };
-        // Without it a signal ends us as ever, and nothing is undone.
-        let _ = thread::Builder::new().spawn(move || {
-            for signal in signals.forever() {
-                let mut undo = lock();
-                if let Some(group) = undo.program.take() {
-                    group.kill();
-                }
-                if let Some(mode) = undo.terminal.take() {
-                    mode.restore();
-                }
-                drop(undo);
-                let _ = emulate_default_handler(signal);
-            }
-        });
-    }
-
-    fn lock() -> MutexGuard<'static, Undo> {
-        UNDO.lock().unwrap_or_else(PoisonError::into_inner)
+    fn take(&self, pending: &mut Pending) -> Option<Undo> {
+        let at = pending
+            .undos
+            .iter()
+            .position(|(number, _)| *number == self.0)?;
+        Some(pending.undos.remove(at).1)
     }
 }
 
-/// On Windows Ctrl-C reaches every program of the console.
-#[cfg(windows)]
-mod windows {
-    use std::io;
-    use std::process::Child;
+impl Drop for Begun {
+    fn drop(&mut self) {
+        // A signal waits until it is undone.
+        let mut pending = lock();
+        if let Some(undo) = self.take(&mut pending) {
+            undo();
+        }
+    }
+}
 
-    pub struct Watch;
+fn undo_all() {
+    let mut pending = lock();
+    while let Some((_, undo)) = pending.undos.pop() {
+        undo();
+    }
+}
 
-    pub fn watch(start: impl FnOnce() -> io::Result<Child>) -> io::Result<(Child, Watch)> {
-        Ok((start()?, Watch))
+fn lock() -> MutexGuard<'static, Pending> {
+    PENDING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn what_was_begun_is_undone_once_unless_it_is_kept() {
+        let count = Arc::new(AtomicUsize::new(0));
+        let undo = || {
+            let count = Arc::clone(&count);
+            let undo: Undo = Box::new(move || {
+                count.fetch_add(1, Ordering::SeqCst);
+            });
+            Ok(("result", undo))
+        };
+        let (result, begun) = begin(undo).expect("begun");
+        assert_eq!((result, count.load(Ordering::SeqCst)), ("result", 0));
+        drop(begun);
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+        begin(undo).expect("begun").1.keep();
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+        assert_eq!(Arc::strong_count(&count), 1, "nothing is left to undo");
+        let failure = begin(|| -> io::Result<((), Undo)> { Err(io::ErrorKind::Other.into()) });
+        assert!(failure.is_err());
     }
 }

@@ -7,7 +7,8 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 use std::time::Duration;
 
-use super::{Output, Program, ProgramError, interrupt};
+use super::interrupt::{self, Undo};
+use super::{Output, Program, ProgramError, platform};
 use crate::env::{self, Env};
 
 /// The most that a program may write to one of its streams, in bytes: az writes a few KiB.
@@ -15,31 +16,6 @@ const LARGEST_OUTPUT: usize = 4 * 1024 * 1024;
 
 /// How long to listen on after a program has ended: what it left running may keep its pipes open for ever.
 const AFTER_THE_END: Duration = Duration::from_millis(200);
-
-/// Where installers put programs, for callers whose PATH is short: desktop programs, sandboxes, services.
-#[cfg(unix)]
-const USUAL_FOLDERS: &[&str] = &[
-    "/usr/local/bin",
-    "/usr/bin",
-    "/opt/homebrew/bin",
-    "/home/linuxbrew/.linuxbrew/bin",
-    "/snap/bin",
-];
-/// The same, below the folder that a variable names.
-#[cfg(windows)]
-const USUAL_FOLDERS: &[(&str, &str)] = &[
-    (env::PROGRAM_FILES, r"Microsoft SDKs\Azure\CLI2\wbin"),
-    (env::PROGRAM_FILES_X86, r"Microsoft SDKs\Azure\CLI2\wbin"),
-    (env::PROGRAM_FILES, "Azure Dev CLI"),
-    (env::LOCALAPPDATA, r"Programs\Azure Dev CLI"),
-];
-
-/// What a file name needs to be a program. On Windows `az` is `az.cmd`: `Command` hands it to the system's own cmd.exe
-/// and quotes the arguments for it, or refuses those that it cannot quote.
-#[cfg(unix)]
-const EXTENSIONS: &[&str] = &[""];
-#[cfg(windows)]
-const EXTENSIONS: &[&str] = &[".com", ".exe", ".bat", ".cmd"];
 
 /// The programs of this machine.
 pub struct Programs {
@@ -52,7 +28,7 @@ pub struct Programs {
 impl Programs {
     pub fn new(env: &Env) -> Self {
         let path = env.get(env::PATH).unwrap_or_default();
-        let usual = usual_folders(env);
+        let usual = platform::usual_folders(env);
         let shown: Vec<_> = usual.iter().map(|f| f.display().to_string()).collect();
         Self {
             // A relative folder would be searched wherever kubectl happens to run.
@@ -61,7 +37,7 @@ impl Programs {
                 .chain(usual)
                 .collect(),
             searched: format!("{}, then PATH={path}", shown.join(", ")),
-            working_folder: working_folder(env),
+            working_folder: platform::working_folder(env),
         }
     }
 
@@ -74,15 +50,14 @@ impl Programs {
     ) -> Result<Output, ProgramError> {
         let path = self.find(program.name)?;
         let not_started = |error| ProgramError::NotStarted(format!("{}: {error}", path.display()));
-        let (child, _stop_with_us) =
-            interrupt::watch(|| self.start(&path, program)).map_err(not_started)?;
-        let group = Group::of(&child);
+        let (child, running) =
+            interrupt::begin(|| self.start(&path, program)).map_err(not_started)?;
         let outcome = match listen(child) {
             Ok(events) => collect(&events, timeout, elapsed),
             Err(error) => Err(not_started(error)),
         };
-        if outcome.is_err() {
-            group.kill();
+        if outcome.is_ok() {
+            running.keep();
         }
         outcome
     }
@@ -90,7 +65,7 @@ impl Programs {
     fn find(&self, name: &str) -> Result<PathBuf, ProgramError> {
         let named = |folder: &PathBuf| {
             let folder = folder.clone();
-            EXTENSIONS
+            platform::PROGRAM_EXTENSIONS
                 .iter()
                 .map(move |extension| folder.join(format!("{name}{extension}")))
         };
@@ -106,7 +81,7 @@ impl Programs {
         clippy::disallowed_methods,
         reason = "the one place that starts programs"
     )]
-    fn start(&self, path: &Path, program: &Program) -> io::Result<Child> {
+    fn start(&self, path: &Path, program: &Program) -> io::Result<(Child, Undo)> {
         let mut command = Command::new(path);
         command
             .args(&program.args)
@@ -121,44 +96,14 @@ impl Programs {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        command.spawn()
+        let (child, group) = platform::spawn(&mut command)?;
+        Ok((child, Box::new(|| group.kill())))
     }
 }
 
-#[cfg(unix)]
-fn usual_folders(_env: &Env) -> Vec<PathBuf> {
-    USUAL_FOLDERS.iter().map(PathBuf::from).collect()
-}
-
-#[cfg(windows)]
-fn usual_folders(env: &Env) -> Vec<PathBuf> {
-    USUAL_FOLDERS
-        .iter()
-        .filter_map(|(variable, folder)| Some(Path::new(env.get(variable)?).join(folder)))
-        .collect()
-}
-
-#[cfg(unix)]
-fn working_folder(_env: &Env) -> PathBuf {
-    PathBuf::from("/")
-}
-
-#[cfg(windows)]
-fn working_folder(env: &Env) -> PathBuf {
-    PathBuf::from(env.get(env::SYSTEM_ROOT).unwrap_or(r"C:\Windows"))
-}
-
 fn is_program(path: &Path) -> bool {
-    path.metadata().is_ok_and(|metadata| {
-        #[cfg(unix)]
-        let is_executable =
-            std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o111 != 0;
-        #[cfg(windows)]
-        let is_executable = true;
-        metadata.is_file() && is_executable
-    })
+    path.metadata()
+        .is_ok_and(|metadata| metadata.is_file() && platform::is_executable(&metadata))
 }
 
 #[derive(Clone, Copy)]
@@ -243,39 +188,4 @@ fn collect(
         }
     }
     Ok(output)
-}
-
-/// A program and all that it started and that did not leave its group.
-#[derive(Clone, Copy)]
-pub struct Group(u32);
-
-impl Group {
-    pub fn of(leader: &Child) -> Self {
-        Self(leader.id())
-    }
-
-    #[cfg(unix)]
-    pub fn kill(self) {
-        use rustix::process::{Pid, Signal, kill_process_group};
-        let leader = i32::try_from(self.0).ok().and_then(Pid::from_raw);
-        if let Some(leader) = leader {
-            // Fails only if nobody is left.
-            let _ = kill_process_group(leader, Signal::KILL);
-        }
-    }
-
-    #[cfg(windows)]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that starts programs"
-    )]
-    fn kill(self) {
-        // Windows knows no process groups, but who started whom. Fails only if nobody is left.
-        let _ = Command::new("taskkill.exe")
-            .args(["/T", "/F", "/PID", &self.0.to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-    }
 }

@@ -13,7 +13,7 @@ use super::process::Programs;
 use super::terminal::{self, Typing};
 use super::{
     ClusterWay, HttpRequest, HttpResponse, LineReceiver, NetworkError, NetworkErrorKind, Output,
-    Page, Program, ProgramError, System, Uptime, Via, reach,
+    Page, Program, ProgramError, System, Uptime, Via, platform, reach,
 };
 use crate::env::{self, Env};
 use crate::error::one_line;
@@ -32,8 +32,7 @@ pub struct RealSystem {
 impl RealSystem {
     #[expect(clippy::disallowed_methods, reason = "the one clock")]
     pub fn new(env: &Env) -> Self {
-        #[cfg(windows)]
-        super::windows::keep_streams_private();
+        platform::keep_streams_private();
         Self {
             began: Instant::now(),
             verbosity: 0,
@@ -71,7 +70,7 @@ impl System for RealSystem {
     }
 
     fn uptime(&self) -> Option<Uptime> {
-        uptime()
+        platform::uptime()
     }
 
     fn elapsed(&self) -> Duration {
@@ -147,7 +146,7 @@ impl System for RealSystem {
     }
 
     fn caller(&self) -> Option<String> {
-        caller()
+        platform::caller()
     }
 
     fn verbosity(&self) -> u8 {
@@ -190,42 +189,4 @@ fn at(host: &str) -> impl Fn(NetworkErrorKind) -> NetworkError {
 /// A line on stderr. A closed stderr is no reason to fail: there is nobody left to tell.
 fn write_line(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
-}
-
-/// The clocks that go on while the machine sleeps.
-#[cfg(any(target_os = "linux", target_os = "macos"))]
-fn uptime() -> Option<Uptime> {
-    use rustix::time::{ClockId, clock_gettime};
-    #[cfg(target_os = "linux")]
-    const CLOCK: ClockId = ClockId::Boottime;
-    #[cfg(target_os = "macos")]
-    const CLOCK: ClockId = ClockId::Monotonic;
-    Some(Uptime {
-        machine: rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned(),
-        seconds: clock_gettime(CLOCK).tv_sec,
-    })
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-fn uptime() -> Option<Uptime> {
-    None
-}
-
-/// The parent's process ID and, as those are used again, when it started (proc_pid_stat(5), field 22).
-#[cfg(unix)]
-fn caller() -> Option<String> {
-    let parent = std::os::unix::process::parent_id();
-    let status = std::fs::read_to_string(format!("/proc/{parent}/stat")).unwrap_or_default();
-    // The program's name, in parentheses, may hold anything: the fields after it count from the third.
-    let fields = status.rsplit(')').next().unwrap_or_default();
-    let started = fields.split_whitespace().nth(22 - 3).unwrap_or_default();
-    Some(format!("{parent} {started}"))
-}
-
-#[cfg(not(unix))]
-fn caller() -> Option<String> {
-    None
 }

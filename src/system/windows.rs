@@ -1,13 +1,94 @@
-//! What only Windows has.
+//! What only Windows has. `unix.rs` has the same names.
 
+use std::fs::Metadata;
 use std::io;
 use std::os::windows::io::AsRawHandle;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 
+use win32job::Job;
 use windows_sys::Win32::Foundation::{HANDLE_FLAG_INHERIT, SetHandleInformation};
+
+use super::Uptime;
+use super::interrupt::Undo;
+use crate::env::{self, Env};
+
+/// The console that this process belongs to, whatever its standard streams are.
+pub const CONTROLLING_TERMINAL: &str = "CONOUT$";
+/// Between the entries of PATH-like variables; a colon stands in every path.
+pub const LIST_SEPARATOR: char = ';';
+/// What is added to the name of a program to get its file. `az` is `az.cmd`: `Command` hands it to the system's own
+/// cmd.exe and quotes the arguments for it, or refuses those that it cannot quote.
+pub const PROGRAM_EXTENSIONS: &[&str] = &[".com", ".exe", ".bat", ".cmd"];
+/// True where the TLS library takes the certificates in SSL_CERT_FILE for the system's.
+pub const TLS_READS_SSL_CERT_FILE: bool = false;
+
+/// A command line without the address at its end.
+pub type Opener = &'static [&'static str];
+
+/// The program that opens an address in the person's browser. It gets it as an argument, never through a shell.
+pub fn openers(_says_wsl: bool) -> Vec<Opener> {
+    vec![&["rundll32.exe", "url.dll,FileProtocolHandler"]]
+}
+
+/// Where installers put programs, for callers whose PATH is short: desktop programs, services.
+pub fn usual_folders(env: &Env) -> Vec<PathBuf> {
+    [
+        (env::PROGRAM_FILES, r"Microsoft SDKs\Azure\CLI2\wbin"),
+        (env::PROGRAM_FILES_X86, r"Microsoft SDKs\Azure\CLI2\wbin"),
+        (env::PROGRAM_FILES, "Azure Dev CLI"),
+        (env::LOCALAPPDATA, r"Programs\Azure Dev CLI"),
+    ]
+    .into_iter()
+    .filter_map(|(variable, folder)| Some(Path::new(env.get(variable)?).join(folder)))
+    .collect()
+}
+
+/// A folder to run programs in that nobody else can write to.
+pub fn working_folder(env: &Env) -> PathBuf {
+    PathBuf::from(env.get(env::SYSTEM_ROOT).unwrap_or(r"C:\Windows"))
+}
+
+pub fn is_executable(_metadata: &Metadata) -> bool {
+    true
+}
+
+/// Keeps Ctrl-C from a program: here it reaches only programs of the console, which no browser is.
+pub fn detach(_command: &mut Command) {}
+
+/// Starts a program so that it can be ended with all that it starts.
+pub fn spawn(command: &mut Command) -> io::Result<(Child, Group)> {
+    let child = command.spawn()?;
+    let job = Job::create().and_then(|job| {
+        job.assign_process(child.as_raw_handle() as isize)?;
+        Ok(job)
+    });
+    Ok((child, Group(job.ok())))
+}
+
+/// A program and all that it started: a job object. `None` if the system grants none; then nothing can be ended.
+pub struct Group(Option<Job>);
+
+impl Group {
+    pub fn kill(self) {
+        if let Some(job) = self.0
+            && let Ok(mut limits) = job.query_extended_limit_info()
+        {
+            limits.limit_kill_on_job_close();
+            let _ = job.set_extended_limit_info(&limits);
+        }
+    }
+}
+
+/// Does nothing: Ctrl-C reaches every program of the console, and nothing of ours outlives it.
+pub fn before_a_signal_ends_us(_undo: fn()) {}
 
 /// Keeps the pipes to our client from the programs that we start. On Windows a program inherits them along with its own
 /// streams: a browser would hold them open until it is closed, and kubectl would wait for that.
-#[expect(unsafe_code, reason = "std has no way to say it")]
+#[expect(
+    unsafe_code,
+    reason = "neither std nor a safe crate can change the flag of a handle that stays open"
+)]
 pub fn keep_streams_private() {
     for stream in [
         io::stdin().as_raw_handle(),
@@ -16,5 +97,43 @@ pub fn keep_streams_private() {
     ] {
         // SAFETY: the handle is this process's own, or null, for which the call fails and changes nothing.
         unsafe { SetHandleInformation(stream, HANDLE_FLAG_INHERIT, 0) };
+    }
+}
+
+/// For how long the machine has been on: not known here.
+pub fn uptime() -> Option<Uptime> {
+    None
+}
+
+/// The process that runs us: not known here.
+pub fn caller() -> Option<String> {
+    None
+}
+
+/// True if reading the console does not stop us: Windows has no background jobs.
+pub fn is_in_foreground() -> bool {
+    true
+}
+
+/// How wide the console is: it does not say.
+pub fn columns(_console: &impl AsRawHandle) -> Option<u16> {
+    None
+}
+
+/// Lets lines of any length be pasted: the console takes any that matters.
+pub fn turn_line_editor_off() -> io::Result<Undo> {
+    Ok(Box::new(|| ()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_command_interpreter_sees_the_address() {
+        assert_eq!(
+            openers(false),
+            [["rundll32.exe", "url.dll,FileProtocolHandler"]]
+        );
     }
 }

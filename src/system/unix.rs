@@ -1,0 +1,205 @@
+//! What Linux and macOS have in common and Windows has not, with the few differences between the two. `windows.rs` has
+//! the same names.
+
+use std::fs::Metadata;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt, parent_id};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::thread;
+
+use rustix::process::{Pid, Signal, getpgrp, kill_process_group};
+use rustix::system::uname;
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
+};
+use rustix::time::{ClockId, clock_gettime};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
+
+use super::Uptime;
+use super::interrupt::Undo;
+use crate::env::Env;
+
+/// The terminal that this process belongs to, whatever its standard streams are.
+pub const CONTROLLING_TERMINAL: &str = "/dev/tty";
+/// Between the entries of PATH-like variables.
+pub const LIST_SEPARATOR: char = ':';
+/// What is added to the name of a program to get its file.
+pub const PROGRAM_EXTENSIONS: &[&str] = &[""];
+/// True where the TLS library takes the certificates in SSL_CERT_FILE for the system's.
+pub const TLS_READS_SSL_CERT_FILE: bool = cfg!(target_os = "linux");
+/// The clock that goes on while the machine sleeps.
+#[cfg(target_os = "linux")]
+const CLOCK: ClockId = ClockId::Boottime;
+#[cfg(not(target_os = "linux"))]
+const CLOCK: ClockId = ClockId::Monotonic;
+
+/// A command line without the address at its end.
+pub type Opener = &'static [&'static str];
+
+/// The programs that open an address in the desktop's browser, the best first. Each gets it as an argument, never
+/// through a shell.
+pub fn openers(says_wsl: bool) -> Vec<Opener> {
+    const MACOS: &[Opener] = &[&["open"]];
+    const WSL: &[Opener] = &[
+        &["wslview"],
+        &["rundll32.exe", "url.dll,FileProtocolHandler"],
+    ];
+    const OTHERS: &[Opener] = &[&["xdg-open"], &["x-www-browser"], &["www-browser"]];
+    if cfg!(target_os = "macos") {
+        MACOS.to_vec()
+    } else if says_wsl || is_kernel_of_wsl(Path::new("/proc/version")) {
+        [WSL, OTHERS].concat()
+    } else {
+        OTHERS.to_vec()
+    }
+}
+
+/// WSL's kernel has Microsoft in its version; `sudo` and containers lose the variable.
+fn is_kernel_of_wsl(version: &Path) -> bool {
+    std::fs::read_to_string(version)
+        .is_ok_and(|text| text.to_ascii_lowercase().contains("microsoft"))
+}
+
+/// Where installers put programs, for callers whose PATH is short: desktop programs, sandboxes, services.
+pub fn usual_folders(_env: &Env) -> Vec<PathBuf> {
+    [
+        "/usr/local/bin",
+        "/usr/bin",
+        "/opt/homebrew/bin",
+        "/home/linuxbrew/.linuxbrew/bin",
+        "/snap/bin",
+    ]
+    .map(PathBuf::from)
+    .to_vec()
+}
+
+/// A folder to run programs in that nobody else can write to.
+pub fn working_folder(_env: &Env) -> PathBuf {
+    PathBuf::from("/")
+}
+
+pub fn is_executable(metadata: &Metadata) -> bool {
+    metadata.permissions().mode() & 0o111 != 0
+}
+
+/// Keeps Ctrl-C, which goes to a terminal's foreground group, from a program.
+pub fn detach(command: &mut Command) {
+    command.process_group(0);
+}
+
+/// Starts a program so that it can be ended with all that it starts.
+pub fn spawn(command: &mut Command) -> io::Result<(Child, Group)> {
+    detach(command);
+    let child = command.spawn()?;
+    let leader = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    Ok((child, Group(leader)))
+}
+
+/// A program and all that it started and that did not leave its process group.
+pub struct Group(Option<Pid>);
+
+impl Group {
+    pub fn kill(self) {
+        if let Some(leader) = self.0 {
+            // Fails only if nobody is left.
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
+    }
+}
+
+/// From now on `undo` is called before one of the signals that end programs ends this one.
+pub fn before_a_signal_ends_us(undo: fn()) {
+    let Ok(mut signals) = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM]) else {
+        return;
+    };
+    // Without the thread a signal ends us as ever, and nothing is undone.
+    let _ = thread::Builder::new().spawn(move || {
+        for signal in signals.forever() {
+            undo();
+            let _ = emulate_default_handler(signal);
+        }
+    });
+}
+
+/// Keeps our standard streams from the programs that we start: Rust's library does it here. It has also opened /dev/null
+/// for a stream that was closed, lest a file get its number and messages be written into it, and ignores SIGPIPE.
+pub fn keep_streams_private() {}
+
+/// For how long the machine has been on.
+pub fn uptime() -> Option<Uptime> {
+    Some(Uptime {
+        machine: uname().nodename().to_string_lossy().into_owned(),
+        seconds: clock_gettime(CLOCK).tv_sec,
+    })
+}
+
+/// The parent's process ID and, as those are used again, when it started (proc_pid_stat(5), field 22).
+pub fn caller() -> Option<String> {
+    let parent = parent_id();
+    let status = std::fs::read_to_string(format!("/proc/{parent}/stat")).unwrap_or_default();
+    // The program's name, in parentheses, may hold anything: the fields after it count from the third.
+    let fields = status.rsplit(')').next().unwrap_or_default();
+    let started = fields.split_whitespace().nth(22 - 3).unwrap_or_default();
+    Some(format!("{parent} {started}"))
+}
+
+/// False if reading the terminal would stop this process and all of its job (SIGTTIN), as after `kubectl ... &`.
+pub fn is_in_foreground() -> bool {
+    tcgetpgrp(io::stdin()).is_ok_and(|foreground| foreground == getpgrp())
+}
+
+/// How wide a terminal is; `None` if it does not say.
+pub fn columns(terminal: &impl AsFd) -> Option<u16> {
+    let size = tcgetwinsize(terminal).ok()?;
+    Some(size.ws_col).filter(|columns| *columns > 0)
+}
+
+/// Lets lines of any length be pasted: a terminal's line editor takes 1,024 bytes on macOS and 4,095 on Linux, and an
+/// address with an authorization code can be longer.
+pub fn turn_line_editor_off() -> io::Result<Undo> {
+    let before = tcgetattr(io::stdin())?;
+    let mut without_editor = before.clone();
+    without_editor.local_modes -= LocalModes::ICANON;
+    without_editor.special_codes[SpecialCodeIndex::VMIN] = 1;
+    without_editor.special_codes[SpecialCodeIndex::VTIME] = 0;
+    tcsetattr(io::stdin(), OptionalActions::Now, &without_editor)?;
+    Ok(Box::new(move || {
+        // From the background this would stop us (SIGTTOU), and the terminal is somebody else's by then.
+        if is_in_foreground() {
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &before);
+        }
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn under_wsl_the_browser_of_windows_comes_first() {
+        if cfg!(target_os = "linux") {
+            let openers = openers(true);
+            assert_eq!(openers[0], ["wslview"]);
+            assert!(openers.contains(&&["xdg-open"][..]));
+        }
+    }
+
+    #[test]
+    fn wsl_is_known_by_its_kernel() {
+        let path = std::env::temp_dir().join(format!("kubelogin-wsl-{}", std::process::id()));
+        for (text, is_wsl) in [
+            ("Linux version 6.6.87-microsoft-standard-WSL2", true),
+            ("Linux version 6.1.0", false),
+        ] {
+            std::fs::write(&path, text).expect("written");
+            assert_eq!(is_kernel_of_wsl(&path), is_wsl, "{text}");
+        }
+        std::fs::remove_file(&path).expect("removed");
+        assert!(!is_kernel_of_wsl(&path));
+    }
+}
