@@ -275,6 +275,28 @@ fn a_whole_release_lacks_no_platform() {
     assert!(release.names().is_empty() && output.status.code() == Some(1));
 }
 
+#[test]
+fn the_workflow_pins_every_action_and_tries_every_platform() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".github/workflows");
+    let read = |name| fs::read_to_string(folder.join(name)).expect("a workflow");
+    let release = read("release.yml");
+    let both = [release.clone(), read("ci.yml")].concat();
+    let used: Vec<_> = both.lines().filter(|line| line.contains("uses:")).collect();
+    for line in &used {
+        let (_, pin) = line.split_once('@').expect("a version");
+        let (commit, version) = pin.split_once(" # v").expect("the commit's name");
+        let is_hash = commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+        assert!(is_hash && !version.is_empty(), "{line}");
+    }
+    assert!(used.len() > 5, "{used:?}");
+    for (folder, archive, program) in PLATFORMS {
+        let tried = format!("archive: {archive}, program: bin/{folder}/{program} }}");
+        assert!(release.contains(&tried), "{tried}");
+        let builds = |line: &str| line.contains("platforms:") && line.contains(folder);
+        assert!(release.lines().any(builds), "{folder}");
+    }
+}
+
 // --- the program under test
 
 /// The program under test without its debug information, as `linux_<architecture>`.
