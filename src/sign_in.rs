@@ -489,8 +489,8 @@ mod tests {
         assert_eq!(silent(1, &[]), Ok("1".into()));
         assert_eq!(silent(56, &[(200, &granted("2"))]), Ok("2".into()));
         let revoked = r#"{"error":"invalid_grant","error_description":"AADSTS50173: revoked"}"#;
-        for (minutes, answers) in [(115, &[(400, revoked)][..]), (116, &[])] {
-            let (kind, what) = silent(minutes, answers).expect_err("the sign-in has ended");
+        for answers in [&[(400, revoked)][..], &[]] {
+            let (kind, what) = silent(116, answers).expect_err("the sign-in has ended");
             assert_eq!(kind, ErrorKind::NotSignedIn);
             assert_eq!(what.contains("AADSTS50173"), !answers.is_empty(), "{what}");
         }
@@ -520,18 +520,22 @@ mod tests {
     }
 
     #[test]
-    fn a_second_scope_that_the_client_may_not_have_leaves_the_first_and_asks_nobody() {
+    fn a_second_scope_that_the_client_may_not_have_leaves_its_own_entry_and_asks_nobody() {
         let scratch = signed_in();
-        let refused = r#"{"error":"invalid_grant","error_description":"AADSTS65002: no"}"#;
         let second: Get = |sign_in, scope| {
-            let first = sign_in.token(scope)?;
-            sign_in.token_of_same_sign_in(&first, &Scope::of_server("other"))
+            let first = Token {
+                access_token: Secret::new("arm"),
+                expires_on: FakeSystem::EPOCH,
+                refresh_token: Some(Secret::new("refresh arm")),
+            };
+            sign_in.token_of_same_sign_in(&first, scope)
         };
-        let (token, system) = get(second, &scratch, 1, &[(400, refused)]);
+        let refused = r#"{"error":"invalid_grant","error_description":"AADSTS65002: no"}"#;
+        let (token, system) = get(second, &scratch, 61, &[(400, refused)]);
         let error = token.expect_err("refused");
         assert_eq!(*error.kind(), ErrorKind::NotSignedIn);
         assert!(error.to_string().contains("AADSTS65002"), "{error}");
         assert_eq!(system.prompts(), [""; 0]);
-        assert_eq!(token_at(&scratch, 56, &[(200, &granted("2"))]), "2");
+        assert_eq!(token_at(&scratch, 61, &[(200, &granted("2"))]), "2");
     }
 }
