@@ -8,6 +8,7 @@ pub mod context;
 pub mod diff;
 pub mod edit;
 pub mod file;
+pub mod secrets;
 pub mod splice;
 pub mod tree;
 pub mod write;
@@ -25,6 +26,7 @@ pub struct Kubeconfig<'t> {
 }
 
 /// A user of a kubeconfig.
+#[derive(Clone, Copy)]
 pub struct User<'n, 't> {
     pub name: &'n str,
     /// The item of the list.

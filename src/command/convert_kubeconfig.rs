@@ -1,22 +1,26 @@
-//! `kubelogin convert-kubeconfig`: turns the Azure users of a kubeconfig to a login mode.
+//! `kubelogin convert-kubeconfig`: converts the Azure users in a kubeconfig to a login mode.
 
 mod arguments;
+mod report;
+mod users;
 
 use std::collections::HashSet;
 use std::io::Write;
 use std::path::PathBuf;
 
 use arguments::{After, Before, Wanted};
+use report::Report;
+use users::{AzureCredentials, AzureUser, Chosen};
 
 use crate::cli::{ConvertArgs, OldArgs};
 use crate::entra::authority::{AuthorityHost, Cloud};
 use crate::env::{self, Env};
 use crate::error::{Error, one_line};
-use crate::flag::{Flag, FlagValues, Takes};
+use crate::flag::{Flag, Takes};
+use crate::kubeconfig::Kubeconfig;
 use crate::kubeconfig::edit::{Edit, NewExec};
 use crate::kubeconfig::file::{self, Found, KubeconfigFile, Outcome, Replacement};
-use crate::kubeconfig::splice::{self, Cut};
-use crate::kubeconfig::{AuthProvider, Credentials, Exec, Kubeconfig, User, diff};
+use crate::kubeconfig::splice;
 use crate::login_mode::LoginMode;
 use crate::system::System;
 use crate::timeout::Timeout;
@@ -26,7 +30,7 @@ const V1: &str = "client.authentication.k8s.io/v1";
 const V1BETA1: &str = "client.authentication.k8s.io/v1beta1";
 const INSTALL_HINT: &str = "kubelogin signs in to this cluster with Microsoft Entra ID and is not installed: \
      see https://azure.github.io/kubelogin/";
-/// How often a file may change under us before that is an error: each time somebody else got their change in.
+/// How often a file may change under us before that is an error: each time another program got its change in.
 const ATTEMPTS: usize = 1000;
 
 pub fn run(
@@ -42,35 +46,40 @@ pub fn run(
         .remedy("In a kubeconfig, use get-token; run convert-kubeconfig yourself, once."));
     }
     let mut conversion = Conversion::new(args, env)?;
+    let mode = conversion.wanted.mode;
     let paths = file::paths(args.kubeconfig.as_deref(), env)?;
     for _ in 0..ATTEMPTS {
         let files = read(&paths)?;
-        let outcome = conversion.convert(&files)?;
+        let Plan { changes, report } = conversion.convert(&files)?;
         if args.dry_run {
-            outcome.tell(&paths, &files, "would be converted", system);
-            return conversion.print_diff(&files, &outcome, out);
+            report.tell(
+                &paths,
+                &files,
+                &format!("would be converted to {mode}"),
+                system,
+            );
+            return report::print_diff(&files, &changes, out);
         }
-        outcome.check_readable()?;
-        let replacements: Vec<_> = outcome
-            .changes
-            .iter()
-            .map(|change| Replacement {
+        let mut replacements = Vec::new();
+        for change in &changes {
+            change.check_readable()?;
+            replacements.push(Replacement {
                 file: &files[change.file],
                 text: &change.text,
-            })
-            .collect();
+            });
+        }
         if replacements.is_empty() || file::replace(&replacements, system)? == Outcome::Replaced {
-            outcome.tell(&paths, &files, "converted", system);
+            report.tell(&paths, &files, &format!("converted to {mode}"), system);
             return Ok(());
         }
     }
     Err(
-        Error::outside("the kubeconfig is changed by other programs again and again")
+        Error::outside("the kubeconfig kept changing while it was being converted")
             .remedy("Try again later."),
     )
 }
 
-/// Reads the files that are there. None at all is an error; of several, some may be missing, as for kubectl.
+/// Reads the files that exist. If none does, that is an error; of several, some may be missing, as for kubectl.
 fn read(paths: &[PathBuf]) -> Result<Vec<KubeconfigFile>, Error> {
     let mut files = Vec::new();
     let mut missing = Vec::new();
@@ -81,8 +90,8 @@ fn read(paths: &[PathBuf]) -> Result<Vec<KubeconfigFile>, Error> {
         }
     }
     if files.is_empty() {
-        return Err(Error::input(format!("{} is not there", missing.join(", ")))
-            .remedy("Name the kubeconfig with --kubeconfig or KUBECONFIG, or write one: az aks get-credentials."));
+        return Err(Error::input(format!("{} does not exist", missing.join(", ")))
+            .remedy("Name the kubeconfig with --kubeconfig or KUBECONFIG, or create one: az aks get-credentials."));
     }
     Ok(files)
 }
@@ -94,31 +103,33 @@ struct Conversion<'a> {
     old_args: OldArgs,
 }
 
-/// What is to be written, and what to say about it.
-#[derive(Default)]
+/// What is to be written, and what there is to say about it.
 struct Plan {
     changes: Vec<Change>,
-    /// The converted users, each with the number of its file.
-    converted: Vec<(usize, String)>,
-    /// The users that stay as they are, each with the reason.
-    kept: Vec<String>,
-    /// Files that are empty.
-    empty: Vec<String>,
-    /// Each once.
-    warnings: Vec<String>,
-    mode: LoginMode,
+    report: Report,
 }
 
+/// The new text of a file.
 struct Change {
     /// The number of the file.
     file: usize,
-    cuts: Vec<Cut>,
     text: String,
 }
 
-enum AzureCredentials<'n, 't> {
-    AuthProvider(AuthProvider<'n, 't>),
-    Exec(Exec<'n, 't>),
+impl Change {
+    /// People have one kubeconfig: what is written must be one again, whatever bug we have.
+    fn check_readable(&self) -> Result<(), Error> {
+        let converted = Kubeconfig::parse("the converted file", &self.text);
+        converted
+            .and_then(|kubeconfig| kubeconfig.users().map(|_| ()))
+            .map_err(|error| {
+                error
+                    .context("the kubeconfig could not be converted; this is a bug in kubelogin")
+                    .remedy(
+                        "Nothing was changed. Please report the bug with the output of --dry-run.",
+                    )
+            })
+    }
 }
 
 impl<'a> Conversion<'a> {
@@ -149,45 +160,29 @@ impl<'a> Conversion<'a> {
         for (file, name) in files.iter().zip(&names) {
             kubeconfigs.push(Kubeconfig::parse(name, &file.text)?);
         }
-        let mut plan = Plan {
-            mode: self.wanted.mode,
-            ..Plan::default()
-        };
-        let only = match &self.args.context {
-            Some(context) => Some(user_of_context(&kubeconfigs, context)?),
-            None => None,
-        };
-        let users = selected(&kubeconfigs, only)?;
-        let mut azure = Vec::new();
-        for ((kubeconfig, users), name) in kubeconfigs.iter().zip(&users).zip(&names) {
+        let mut report = Report::default();
+        for (kubeconfig, file) in kubeconfigs.iter().zip(files) {
             if kubeconfig.is_empty() {
-                plan.empty.push(format!("{name} is empty"));
+                report.empty(&file.path);
             }
-            let mut ours = Vec::new();
-            for user in users {
-                match azure_credentials(kubeconfig, user)? {
-                    Ok(credentials) => ours.push((user, credentials)),
-                    Err(why) => plan.kept.push(format!("{:?} {why}", user.name)),
-                }
-            }
-            azure.push(ours);
         }
-        let names: HashSet<&str> = azure.iter().flatten().map(|(user, _)| user.name).collect();
-        self.check_cluster_flags(&kubeconfigs, &names)?;
-        for (number, kubeconfig) in kubeconfigs.iter().enumerate() {
-            let edit = Edit::new(kubeconfig, &users[number]);
-            let change = self.edit(number, kubeconfig, edit, &azure[number], &mut plan)?;
-            plan.changes.extend(change);
+        let chosen = users::choose(&kubeconfigs, self.args.context.as_deref(), &mut report)?;
+        self.check_cluster_flags(&kubeconfigs, &chosen)?;
+        let mut changes = Vec::new();
+        for (number, (kubeconfig, users)) in kubeconfigs.iter().zip(&chosen).enumerate() {
+            changes.extend(self.edit(number, kubeconfig, users, &mut report)?);
         }
-        Ok(plan)
+        Ok(Plan { changes, report })
     }
 
     /// A flag that belongs to one cluster must not go to the users of several.
     fn check_cluster_flags(
         &self,
         kubeconfigs: &[Kubeconfig],
-        users: &HashSet<&str>,
+        chosen: &[Chosen],
     ) -> Result<(), Error> {
+        let users = chosen.iter().flat_map(|chosen| &chosen.azure);
+        let users: HashSet<&str> = users.map(|azure| azure.user.name).collect();
         if users.len() < 2
             || self.args.context.is_some()
             || !self.args.typed.is_given(Flag::PopClaims)
@@ -204,7 +199,7 @@ impl<'a> Conversion<'a> {
         }
         let (count, flag) = (users.len(), Flag::PopClaims.typed());
         Err(Error::input(format!(
-            "{flag} is for one cluster, and {count} users would be converted"
+            "{flag} applies to one cluster, but {count} users would be converted"
         ))
         .remedy(format!(
             "Choose one with --context: {}.",
@@ -217,24 +212,18 @@ impl<'a> Conversion<'a> {
         &mut self,
         file: usize,
         kubeconfig: &'n Kubeconfig<'t>,
-        mut edit: Edit<'n, 't>,
-        users: &[(&User<'n, 't>, AzureCredentials<'n, 't>)],
-        plan: &mut Plan,
+        users: &Chosen<'n, 't>,
+        report: &mut Report,
     ) -> Result<Option<Change>, Error> {
-        for (user, credentials) in users {
-            let before = self.before(kubeconfig, user, credentials)?;
+        let mut edit = Edit::new(kubeconfig, &users.all);
+        for azure in &users.azure {
+            let AzureUser { user, credentials } = azure;
+            let before = self.before(kubeconfig, azure)?;
             let new = self.new_exec(&before, credentials).map_err(|error| {
                 let (what, remedy) = error.parts();
                 kubeconfig.error_at_user(user, what).remedy(remedy)
             })?;
-            self.warn(&new, plan);
-            let is_flow = match credentials {
-                AzureCredentials::AuthProvider(_) => user.is_flow(),
-                AzureCredentials::Exec(exec) => exec.is_flow(),
-            };
-            if is_flow && new.note.is_some() {
-                plan.warn(format!("Warning: JSON has no comments to keep the flags in that --login {} has no place for: type them again for another login mode", self.wanted.mode));
-            }
+            self.warn(&new, azure, report);
             let changed = match credentials {
                 AzureCredentials::AuthProvider(provider) => {
                     edit.replace(user, provider, &new).map(|()| true)
@@ -242,10 +231,9 @@ impl<'a> Conversion<'a> {
                 AzureCredentials::Exec(exec) => edit.update(user, exec, &new),
             };
             if changed.map_err(|error| error.context(format!("user {:?}", user.name)))? {
-                plan.converted.push((file, user.name.to_owned()));
+                report.convert(file, user.name);
             } else {
-                plan.kept
-                    .push(format!("{:?} is as asked for already", user.name));
+                report.keep(user.name, "is already converted");
             }
         }
         let cuts = edit.finish()?;
@@ -253,16 +241,19 @@ impl<'a> Conversion<'a> {
             return Ok(None);
         }
         let text = splice::apply(kubeconfig.tree().text(), &cuts);
-        Ok(Some(Change { file, cuts, text }))
+        Ok(Some(Change { file, text }))
     }
 
-    fn warn(&self, new: &NewExec, plan: &mut Plan) {
-        let typed = &self.args.typed;
+    fn warn(&self, new: &NewExec, azure: &AzureUser, report: &mut Report) {
+        let Wanted { mode, typed } = self.wanted;
         let secrets = Flag::ALL.iter().filter(|definition| {
             matches!(definition.takes, Takes::Secret(_)) && typed.is_given(definition.flag)
         });
         for definition in secrets {
-            plan.warn(format!("Warning: the value of {} is written into the kubeconfig, readable for whoever reads the file", definition.flag.typed()));
+            report.warn(format!(
+                "Warning: the value of {} is written to the kubeconfig, where anyone who can read the file can read it",
+                definition.flag.typed()
+            ));
         }
         let environment = new
             .args
@@ -271,22 +262,28 @@ impl<'a> Conversion<'a> {
         let environment = environment.and_then(|at| new.args.get(at + 1));
         if let Some(Err(error)) = environment.map(|name| Cloud::from_name(name)) {
             let (what, remedy) = error.parts();
-            plan.warn(one_line(&format!(
+            report.warn(one_line(&format!(
                 "Warning: get-token will fail: {what}. {remedy}"
             )));
+        }
+        if azure.is_flow() && new.note.is_some() {
+            report.warn(format!(
+                "Warning: JSON cannot hold comments, so flags that --login {mode} does not use are lost; \
+                 pass them again when you convert back"
+            ));
         }
     }
 
     fn before<'n, 't>(
         &mut self,
         kubeconfig: &'n Kubeconfig<'t>,
-        user: &User<'n, 't>,
-        credentials: &AzureCredentials<'n, 't>,
+        azure: &AzureUser<'n, 't>,
     ) -> Result<Before, Error> {
+        let AzureUser { user, credentials } = azure;
         let at_user = |error: Error| error.context(format!("user {:?}", user.name));
         let exec = match credentials {
             AzureCredentials::AuthProvider(provider) => {
-                let values = config_values(kubeconfig, provider).map_err(at_user)?;
+                let values = users::config_values(kubeconfig, provider).map_err(at_user)?;
                 return Ok(Before::of_auth_provider(values));
             }
             AzureCredentials::Exec(exec) => exec,
@@ -295,7 +292,7 @@ impl<'a> Conversion<'a> {
         Before::of_exec(&args, kubeconfig.note(exec), &mut self.old_args).map_err(|error| {
             let (what, _) = error.parts();
             kubeconfig
-                .error_at_user(user, format!("its args cannot be understood: {what}"))
+                .error_at_user(user, format!("cannot read its args: {what}"))
                 .remedy("Correct or remove that argument in the file, then convert again.")
         })
     }
@@ -328,215 +325,6 @@ impl<'a> Conversion<'a> {
             install_hint: INSTALL_HINT,
         })
     }
-
-    fn print_diff(
-        &self,
-        files: &[KubeconfigFile],
-        plan: &Plan,
-        out: &mut dyn Write,
-    ) -> Result<(), Error> {
-        for change in &plan.changes {
-            let file = &files[change.file];
-            let name = file.path.display().to_string();
-            let (old, new) = (
-                Kubeconfig::parse(&name, &file.text)?,
-                Kubeconfig::parse(&name, &change.text)?,
-            );
-            let diff = diff::unified(&name, &old, &new, &change.cuts);
-            out.write_all(diff.as_bytes())
-                .map_err(|error| Error::outside(format!("cannot write to stdout: {error}")))?;
-        }
-        Ok(())
-    }
-}
-
-impl Plan {
-    /// People have one kubeconfig: what is written must be one again, whatever fault there is in us.
-    fn check_readable(&self) -> Result<(), Error> {
-        for change in &self.changes {
-            let converted = Kubeconfig::parse("the converted file", &change.text);
-            converted
-                .and_then(|kubeconfig| kubeconfig.users().map(|_| ()))
-                .map_err(|error| {
-                    error
-                        .context("this kubeconfig cannot be converted, by a fault of kubelogin")
-                        .remedy("Nothing was changed. Please report it with what --dry-run prints.")
-                })?;
-        }
-        Ok(())
-    }
-
-    fn warn(&mut self, warning: String) {
-        if !self.warnings.contains(&warning) {
-            self.warnings.push(warning);
-        }
-    }
-
-    /// A line per converted user and file, or why there is none.
-    fn tell(&self, paths: &[PathBuf], files: &[KubeconfigFile], done: &str, system: &dyn System) {
-        for path in paths
-            .iter()
-            .filter(|path| !files.iter().any(|file| file.path == **path))
-        {
-            system.tell(&format!("{} is not there and was skipped", path.display()));
-        }
-        for empty in &self.empty {
-            system.tell(empty);
-        }
-        if self.converted.is_empty() {
-            let why = if self.kept.is_empty() {
-                "there are none".to_owned()
-            } else {
-                summary(&self.kept)
-            };
-            system.tell(&format!("0 of {} users {done}: {why}", self.kept.len()));
-        }
-        for warning in self.warnings.iter().filter(|_| !self.converted.is_empty()) {
-            system.tell(warning);
-        }
-        for (file, user) in &self.converted {
-            system.tell(&format!(
-                "{}: user {user:?} {done} to {}",
-                files[*file].path.display(),
-                self.mode
-            ));
-        }
-    }
-}
-
-fn summary(reasons: &[String]) -> String {
-    const SHOWN: usize = 5;
-    let mut text = reasons[..reasons.len().min(SHOWN)].join("; ");
-    if reasons.len() > SHOWN {
-        text.push_str(&format!("; and {} more", reasons.len() - SHOWN));
-    }
-    text
-}
-
-/// The users of each kubeconfig that count: the first file that names a user wins, as for kubectl.
-fn selected<'n, 't>(
-    kubeconfigs: &'n [Kubeconfig<'t>],
-    only: Option<&str>,
-) -> Result<Vec<Vec<User<'n, 't>>>, Error> {
-    let mut seen = HashSet::new();
-    let mut selected = Vec::new();
-    for kubeconfig in kubeconfigs {
-        let users = kubeconfig.users()?;
-        let counts = |user: &User<'n, 't>| {
-            only.is_none_or(|only| user.name == only) && !seen.contains(user.name)
-        };
-        let users: Vec<_> = users.into_iter().filter(counts).collect();
-        seen.extend(users.iter().map(|user| user.name));
-        selected.push(users);
-    }
-    Ok(selected)
-}
-
-/// The user of a context, which must be there.
-fn user_of_context<'n>(kubeconfigs: &'n [Kubeconfig], name: &str) -> Result<&'n str, Error> {
-    let mut names = Vec::new();
-    for kubeconfig in kubeconfigs {
-        for context in kubeconfig.contexts()? {
-            if context.name != name {
-                names.push(context.name);
-                continue;
-            }
-            let Some(wanted) = context.user else {
-                return Err(kubeconfig.error_at_context(&context, "has no user").remedy(
-                    "Choose another context, or give it a user: kubectl config set-context.",
-                ));
-            };
-            for kubeconfig in kubeconfigs {
-                if let Some(user) = kubeconfig.users()?.iter().find(|user| user.name == wanted) {
-                    return Ok(user.name);
-                }
-            }
-            return Err(kubeconfig
-                .error_at_context(
-                    &context,
-                    format!("has the user {wanted:?}, who is in no file"),
-                )
-                .remedy(
-                    "Correct the user of the context, or write it again: az aks get-credentials.",
-                ));
-        }
-    }
-    Err(
-        Error::input(format!("no context exists with the name: {name:?}"))
-            .remedy(nearest(name, names)),
-    )
-}
-
-/// The names that are most like `name`.
-fn nearest(name: &str, mut names: Vec<&str>) -> String {
-    const SHOWN: usize = 5;
-    if names.is_empty() {
-        return "There is no context at all; az aks get-credentials writes one.".into();
-    }
-    names.sort_by_cached_key(|other| {
-        strsim::osa_distance(&name.to_lowercase(), &other.to_lowercase())
-    });
-    names.truncate(SHOWN);
-    format!("Did you mean one of these: {}?", names.join(", "))
-}
-
-/// How an Azure user signs in, or why it is not one of ours.
-fn azure_credentials<'n, 't>(
-    kubeconfig: &'n Kubeconfig<'t>,
-    user: &User<'n, 't>,
-) -> Result<Result<AzureCredentials<'n, 't>, String>, Error> {
-    let at_user = |error: Error| error.context(format!("user {:?}", user.name));
-    Ok(match kubeconfig.credentials(user).map_err(at_user)? {
-        Credentials::AuthProvider(provider) if provider.name == "azure" => {
-            Ok(AzureCredentials::AuthProvider(provider))
-        }
-        Credentials::AuthProvider(provider) => {
-            Err(format!("has the auth-provider {:?}", provider.name))
-        }
-        Credentials::Exec(exec) if is_kubelogin(exec.command) => {
-            let args = kubeconfig.args(&exec).map_err(at_user)?;
-            let is_int128 = args.iter().any(|arg| arg.starts_with("--oidc-"));
-            if is_int128 {
-                Err("belongs to int128/kubelogin".into())
-            } else {
-                Ok(AzureCredentials::Exec(exec))
-            }
-        }
-        Credentials::Exec(exec) => Err(format!("runs {:?}", exec.command)),
-        Credentials::Others => Err("has neither an auth-provider nor an exec".into()),
-    })
-}
-
-/// The settings of kubectl's own login, as flags.
-fn config_values<'t>(
-    kubeconfig: &Kubeconfig<'t>,
-    provider: &AuthProvider<'_, 't>,
-) -> Result<FlagValues, Error> {
-    const KEYS: &[(&str, Flag)] = &[
-        ("environment", Flag::Environment),
-        ("tenant-id", Flag::TenantId),
-        ("client-id", Flag::ClientId),
-        ("apiserver-id", Flag::ServerId),
-    ];
-    let mut values = FlagValues::new();
-    for (key, flag) in KEYS {
-        if let Some(value) = kubeconfig.text_of(provider.config, key)? {
-            values.set(*flag, value);
-        }
-    }
-    if matches!(
-        kubeconfig.text_of(provider.config, "config-mode")?,
-        None | Some("" | "0")
-    ) {
-        values.set(Flag::Legacy, "true");
-    }
-    Ok(values)
-}
-
-/// True for kubelogin by its own name, wherever it lies; a wrapper or a folder of that name is something else.
-fn is_kubelogin(command: &str) -> bool {
-    let name = command.rsplit(['/', '\\']).next().unwrap_or_default();
-    name.eq_ignore_ascii_case("kubelogin") || name.eq_ignore_ascii_case("kubelogin.exe")
 }
 
 /// True for an absolute path of any operating system: a kubeconfig travels.

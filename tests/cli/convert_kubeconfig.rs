@@ -51,7 +51,7 @@ fn the_kubeconfig_at_home_is_converted_and_a_second_run_does_not_write() {
         .expect("a time");
     let (again, told) = converted(&kubelogin, &path);
     assert_eq!(again, text);
-    assert!(told.starts_with("0 of 1 users converted: "), "{told}");
+    assert!(told.starts_with("0 of 1 users converted to "), "{told}");
     assert_eq!(
         fs::metadata(&path)
             .expect("metadata")
@@ -73,10 +73,7 @@ fn kubeconfig_names_the_files_and_its_flag_beats_it() {
     assert!(read(&one).contains("- spn"));
     // The user of both files counts in the first.
     assert_eq!(read(&two).matches("- spn").count(), 1);
-    assert!(
-        told.contains("missing is not there and was skipped"),
-        "{told}"
-    );
+    assert!(told.contains("missing does not exist: skipped"), "{told}");
     assert_eq!(told.matches("converted to spn").count(), 2);
     let three = room.file("three", legacy_kubeconfig(1));
     converted(
@@ -98,7 +95,7 @@ fn what_is_no_file_to_convert_is_named_and_nothing_is_made() {
             .arg(path)
     };
     let missing = room.path().join("folder").join("missing");
-    assert!(refused(&convert(&missing), &missing).contains("missing is not there"));
+    assert!(refused(&convert(&missing), &missing).contains("missing does not exist"));
     assert!(!missing.parent().expect("a folder").exists());
     assert!(refused(&convert(room.path()), &missing).contains("is a directory"));
     for (content, what) in [
@@ -251,7 +248,7 @@ fn a_dry_run_prints_a_diff_without_secrets_and_writes_nothing() {
     assert_eq!(read(&path), text);
     let diff = output.stdout;
     assert!(
-        diff.contains("\n-    auth-provider:\n") && diff.contains("\n+      - [secret]\n"),
+        diff.contains("\n-    auth-provider:\n") && diff.contains("\n+      - [new secret]\n"),
         "{diff}"
     );
     assert!(diff.contains("\n     token: [secret]\n"), "{diff}");

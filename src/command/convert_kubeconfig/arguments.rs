@@ -1,4 +1,4 @@
-//! The arguments of a converted user: what stays of the old ones, what was typed, in which order. A table and pure functions.
+//! The arguments of a converted user: which old ones stay, which new ones are added, in which order. A table and pure functions.
 
 use crate::cli::OldArgs;
 use crate::error::Error;
@@ -14,12 +14,12 @@ enum Keep {
     Require,
     /// Typed, else what the user has.
     Carry,
-    /// Typed, else what was typed for this same login mode before.
+    /// Typed, else what was typed for the same login mode before.
     Given,
 }
 
-/// The flags of a converted user, in the original's order. `--login`, `--server-id` and `--cache-dir` stand before
-/// them, any other flag that was typed after them ([`keep`]).
+/// The flags of a converted user, in the original's order. `--login`, `--server-id` and `--cache-dir` come before
+/// them, any other flag that was typed comes after them ([`keep`]).
 #[rustfmt::skip]
 fn plan(mode: LoginMode) -> &'static [(Keep, Flag)] {
     use Flag::*;
@@ -49,8 +49,8 @@ fn plan(mode: LoginMode) -> &'static [(Keep, Flag)] {
     }
 }
 
-/// What, once typed, makes the value that a user has for this flag void: of two ways to sign in the new one counts, and a
-/// password is of its own certificate.
+/// The flags that replace this one when typed: a new way to sign in replaces the old one, and a password belongs to its
+/// certificate.
 fn replaced_by(mode: LoginMode, flag: Flag) -> &'static [Flag] {
     match (mode, flag) {
         (LoginMode::Msi, Flag::ClientId) => &[Flag::IdentityResourceId],
@@ -80,7 +80,7 @@ fn keep(mode: LoginMode, flag: Flag) -> Keep {
             | Flag::UseAzurermEnvVars
             | Flag::DisableInstanceDiscovery,
         ) => Keep::Carry,
-        // In no row of the plan: a flag that was typed is never dropped.
+        // In no row of the plan, but a flag that was typed is never dropped.
         (None, _) => Keep::Given,
     }
 }
@@ -93,7 +93,7 @@ fn worth_keeping() -> impl Iterator<Item = Flag> {
         .filter(|flag| *flag != Flag::Login)
 }
 
-/// True for a flag that some login mode takes over from another.
+/// True for a flag whose value some login mode takes over from another.
 fn is_of_any_mode(flag: Flag) -> bool {
     let mut keeps = LoginMode::all().iter().map(|mode| keep(*mode, flag));
     keeps.any(|keep| matches!(keep, Keep::Require | Keep::Carry))
@@ -104,14 +104,14 @@ pub struct Before {
     /// The login mode's word.
     login: String,
     values: FlagValues,
-    /// `-v`, which is no flag of a login.
+    /// `-v`, which belongs to no login mode.
     verbosity: Option<i64>,
-    /// What conversions before remembered for other login modes.
+    /// What earlier conversions kept for other login modes.
     remembered: Remembered,
     note: Option<String>,
 }
 
-/// Flags that had no place in a converted user, kept in a comment so that a later conversion finds them.
+/// Flags that a converted user does not use, kept in a comment for a later conversion.
 #[derive(Clone, Default)]
 struct Remembered {
     /// Flags that fit any login mode.
@@ -121,7 +121,7 @@ struct Remembered {
 }
 
 impl Before {
-    /// Of a login that kubectl had built in: it was a device code.
+    /// For the login that kubectl had built in, which used a device code.
     pub fn of_auth_provider(values: FlagValues) -> Self {
         Self {
             login: LoginMode::default().to_string(),
@@ -132,7 +132,7 @@ impl Before {
         }
     }
 
-    /// Of an exec plugin's arguments and the comment that an earlier conversion left above them.
+    /// For an exec plugin's arguments and the comment that an earlier conversion left above them.
     pub fn of_exec(args: &[&str], note: Option<&str>, parser: &mut OldArgs) -> Result<Self, Error> {
         let (values, verbosity) = parser.parse(args)?;
         let remembered = note.and_then(|note| Remembered::read(note, parser));
@@ -149,7 +149,7 @@ impl Before {
 }
 
 impl Remembered {
-    /// Reads our comment; somebody who edited it into nonsense loses what it held, no more.
+    /// Reads our comment. If somebody broke it, what it held is lost, and nothing else.
     fn read(note: &str, parser: &mut OldArgs) -> Option<Self> {
         let words: Vec<String> = serde_json::from_str(note).ok()?;
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -227,16 +227,16 @@ impl Wanted<'_> {
             if keep == Keep::Require && !values.is_given(flag) {
                 let (name, mode) = (flag.definition().name, self.mode);
                 return Err(Error::input(format!(
-                    "{name} is required for --login {mode}, and the user has none"
+                    "{name} is required for --login {mode}, but the user has none"
                 ))
-                .remedy(format!("Give {}; nothing was changed.", flag.typed())));
+                .remedy(format!("Pass {}. Nothing was changed.", flag.typed())));
             }
         }
         options::written_pop_claims(&values)?;
         Ok(values)
     }
 
-    /// Whose value a flag takes if it is not typed.
+    /// Where a flag that was not typed takes its value from.
     fn source<'o>(&self, before: &'o Before, flag: Flag, keep: Keep) -> Option<&'o FlagValues> {
         let mode = self.mode.to_string();
         let Remembered { general, former } = &before.remembered;
@@ -251,7 +251,7 @@ impl Wanted<'_> {
         sources.into_iter().find(|values| values.is_given(flag))
     }
 
-    /// True if another flag that was typed makes what the user has for this one void.
+    /// True if another flag that was typed replaces the user's value of this one.
     fn is_replaced(&self, flag: Flag, old: &FlagValues) -> bool {
         let typed = self.typed;
         if flag == Flag::PopClaims && typed.agrees_with(Flag::PopEnabled, "false") {
@@ -261,7 +261,7 @@ impl Wanted<'_> {
         others.any(|other| typed.is_given(*other) && !typed.is_same(*other, old))
     }
 
-    /// What the new arguments have no place for and another login mode will want again. Never a secret.
+    /// What the new arguments do not use and another login mode will need again. Never a secret.
     fn note(&self, before: &Before, new: &FlagValues) -> Option<String> {
         if before.login == self.mode.to_string() {
             return before.note.clone();
@@ -283,7 +283,7 @@ impl Wanted<'_> {
             }
         }
         let general = words.len();
-        // A value that counts for the former mode only is not to be found in the new arguments, even if it is there.
+        // A value that is for the former mode only would not be taken from the new arguments, even if it is in them.
         let former_mode = LoginMode::from_word(&before.login);
         let is_own = |flag| former_mode.is_some_and(|mode| keep(mode, flag) == Keep::Given);
         for flag in
@@ -316,7 +316,7 @@ fn push(args: &mut Vec<String>, flag: Flag, values: &FlagValues) {
                     .flat_map(|value| [flag.typed(), value.to_owned()]),
             );
         }
-        // The one place where a secret goes into a file: only a flag that was typed brings it here.
+        // The only place that writes a secret to a file: only a flag that was typed gets it here.
         Takes::Secret(_) => {
             args.extend(
                 values

@@ -1,0 +1,90 @@
+//! Which users are converted.
+
+use super::*;
+
+#[test]
+fn of_several_files_the_first_that_names_a_user_wins() {
+    let text = exec_user(AZ_EXEC);
+    let other = text.replace("alice", "bob");
+    let (texts, plan) = convert_files(&[&text, &text, &other], &["-l", "spn"]).expect("converted");
+    assert_ne!(texts[0], text);
+    assert_eq!(texts[1], text, "kubectl never sees this one");
+    assert_ne!(texts[2], other);
+    assert_eq!(
+        plan.report.converted,
+        [(0, "alice".to_owned()), (2, "bob".to_owned())]
+    );
+}
+
+const CONTEXTS: &str = "contexts:\n- name: work\n  context: {user: bob}\n- name: home\n  context: {user: alice}\n- name: nobody\n  context: {cluster: c}\n- name: ghost\n  context: {user: casper}\n";
+
+#[test]
+fn a_context_means_its_user_and_never_everybody() {
+    let text = exec_user(AZ_EXEC);
+    let bob = format!("{}{CONTEXTS}", text.replace("alice", "bob"));
+    let (texts, plan) =
+        convert_files(&[&text, &bob], &["-l", "spn", "--context", "work"]).expect("converted");
+    assert_eq!(plan.report.converted, [(1, "bob".to_owned())]);
+    assert_eq!(texts[0], text);
+    let failure = |context| failure(&bob, &["-l", "spn", "--context", context]);
+    assert!(failure("nobody").contains("context \"nobody\" has no user"));
+    assert!(failure("ghost").contains("\"casper\""));
+    let unknown = failure("wrok");
+    assert!(
+        unknown.starts_with("no context exists with the name: \"wrok\""),
+        "{unknown}"
+    );
+    assert!(unknown.contains("these: work, "), "{unknown}");
+}
+
+#[test]
+fn claims_of_one_cluster_are_not_given_to_the_users_of_several() {
+    let text = exec_user(AZ_EXEC);
+    let bob = format!("{}{CONTEXTS}", text.replace("alice", "bob"));
+    let typed = ["-l", "spn", "--pop-enabled", "--pop-claims", "u=/arm"];
+    let error = convert_files(&[&text, &bob], &typed)
+        .err()
+        .expect("refused")
+        .to_string();
+    assert!(
+        error.contains("--pop-claims") && error.contains("work, home"),
+        "{error}"
+    );
+    let one = [&typed[..], &["--context", "work"]].concat();
+    assert!(convert_files(&[&text, &bob], &one).is_ok());
+    assert!(convert_files(&[&text], &typed).is_ok());
+}
+
+#[test]
+fn only_kubelogin_by_its_own_name_is_kubelogin() {
+    for command in [
+        "kubelogin",
+        "kubelogin.exe",
+        "KubeLogin.exe",
+        "/a/kubelogin",
+        r"C:\a b\kubelogin.exe",
+        "./kubelogin",
+    ] {
+        assert!(users::is_kubelogin(command), "{command}");
+    }
+    for command in [
+        "kubelogin.sh",
+        "/kubelogin/aws",
+        "my-kubelogin",
+        "kubelogin-wrapper",
+        "",
+        "kubelogin/",
+    ] {
+        assert!(!users::is_kubelogin(command), "{command}");
+    }
+    for (command, absolute) in [
+        ("/a", true),
+        (r"C:\a", true),
+        ("c:/a", true),
+        (r"\\host\a", true),
+        ("a/b", false),
+        ("C:a", false),
+    ] {
+        assert_eq!(is_absolute(command), absolute, "{command}");
+    }
+}
