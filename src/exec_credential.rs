@@ -1,4 +1,4 @@
-//! The exec plugin protocol of client-go: KUBERNETES_EXEC_INFO in, one ExecCredential line out.
+//! client-go's exec plugin protocol: KUBERNETES_EXEC_INFO in, one ExecCredential line out.
 
 use std::io::Write;
 
@@ -12,19 +12,19 @@ use crate::token::Token;
 const V1: &str = "client.authentication.k8s.io/v1";
 const V1BETA1: &str = "client.authentication.k8s.io/v1beta1";
 
-/// The last moment that RFC 3339 can write, 9999-12-31T23:59:59Z: clients take no year of five digits.
+/// The last moment that RFC 3339 can express, 9999-12-31T23:59:59Z: clients accept no five-digit year.
 const LAST_MOMENT: DateTime<Utc> = DateTime::from_timestamp(253_402_300_799, 0).unwrap();
 
-/// What the client that runs us said about itself.
+/// What the client that runs us says about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExecInfo {
-    /// The API version it wants to be answered in.
+    /// The API version it expects.
     api_version: &'static str,
 }
 
 impl ExecInfo {
-    /// Reads KUBERNETES_EXEC_INFO. Without it, as when a person runs us, the answer is v1beta1. The cluster, and any
-    /// `config` in it, is not looked at. The value is not shown in the error: it can hold the cluster's secrets.
+    /// Reads KUBERNETES_EXEC_INFO. Without it, as when a person runs us, the version is v1beta1. The cluster in it, and any
+    /// `config` there, is ignored. Errors do not show the value: it can contain the cluster's secrets.
     pub fn read(env: &Env) -> Result<Self, Error> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -39,34 +39,35 @@ impl ExecInfo {
         };
         let wrong = |why: &str| {
             Error::input(format!("KUBERNETES_EXEC_INFO {why}")).remedy(format!(
-                "The client that runs kubelogin sets it: apiVersion must be {V1BETA1} or {V1}, in the kubeconfig too."
+                "The client that runs kubelogin sets it; apiVersion must be {V1BETA1} or {V1}, in the kubeconfig too."
             ))
         };
-        let wire: Wire = serde_json::from_str(text)
-            .map_err(|_| wrong("is not the JSON of an ExecCredential"))?;
+        let wire: Wire =
+            serde_json::from_str(text).map_err(|_| wrong("is not an ExecCredential in JSON"))?;
         if wire
             .kind
             .is_some_and(|kind| !matches!(kind.as_str(), "" | "ExecCredential"))
         {
-            return Err(wrong("is of another kind than ExecCredential"));
+            return Err(wrong("has a kind other than ExecCredential"));
         }
         match wire.api_version.as_deref() {
             None | Some("" | V1BETA1) => Ok(Self {
                 api_version: V1BETA1,
             }),
             Some(V1) => Ok(Self { api_version: V1 }),
-            Some(_) => Err(wrong("asks for an API version that is not supported")),
+            Some(_) => Err(wrong("requests an unsupported API version")),
         }
     }
 
-    /// Writes the token as one line, at once.
+    /// Writes the token as one line, in a single write.
     pub fn write(self, token: &Token, out: &mut dyn Write) -> Result<(), Error> {
         let mut line = self.line(token);
         line.push('\n');
         let written = out.write_all(line.as_bytes()).and_then(|()| out.flush());
         written.map_err(|error| {
-            Error::outside(format!("the token could not be written to stdout: {error}"))
-                .remedy("Whatever reads the token closed its end too early, or its disk is full.")
+            Error::outside(format!("cannot write the token to stdout: {error}")).remedy(
+                "The program that reads the token closed the pipe too early, or the disk is full.",
+            )
         })
     }
 
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_is_the_original_s_to_the_byte() {
+    fn the_line_is_byte_for_byte_the_original_s() {
         for (asked, version) in [("", "v1beta1"), (V1BETA1, "v1beta1"), (V1, "v1")] {
             let info = read(&format!(r#"{{"apiVersion":"{asked}"}}"#)).expect("read");
             let mut out = Vec::new();
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_without_an_end_is_written_with_the_last_one_that_can_be_read() {
+    fn a_token_that_never_expires_is_written_with_the_last_time_that_clients_can_read() {
         let endless = Token {
             expires_on: DateTime::from_timestamp(1_000_000_000_000, 0).expect("time"),
             ..token()

@@ -8,40 +8,30 @@ use ring::rand::{SecureRandom, SystemRandom};
 use ring::rsa::KeyPair;
 use ring::signature::{RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding};
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::error::Error;
 use crate::secret::Secret;
 
-/// Signs `claims`. `key` is an RSA private key in PKCS#1 DER, of 2048 to 4096 bits; the header's `alg` is PS256 or RS256.
+/// Signs `claims`. `key` is an RSA private key of 2048 to 4096 bits in PKCS#1 DER; the header's `alg` is PS256 or RS256.
 pub fn sign(header: &Header, claims: &impl Serialize, key: &[u8]) -> Result<Secret, Error> {
-    // An error means that an earlier token has installed it.
+    // An error means that it is already installed.
     let _ = RING.install_default();
     jsonwebtoken::encode(header, claims, &EncodingKey::from_rsa_der(key))
         .map(Secret::new)
-        .map_err(|error| Error::input(format!("it cannot be signed: {error}")))
+        .map_err(|error| Error::input(error.to_string()))
 }
 
-/// A UUID of version 4 (RFC 9562 section 5.4), for `jti` and `nonce`.
-pub fn random_uuid() -> Result<String, Error> {
+/// A random UUID (RFC 9562 section 5.4), for `jti` and `nonce`.
+pub fn random_uuid() -> Result<Uuid, Error> {
     let mut bytes = [0; 16];
     SystemRandom::new()
         .fill(&mut bytes)
-        .map_err(|_| Error::outside("the system gives no random numbers"))?;
-    let number = u128::from_be_bytes(bytes);
-    let number = number & !(0xf << 76) | 0x4 << 76;
-    let number = number & !(0x3 << 62) | 0x2 << 62;
-    let digits = format!("{number:032x}");
-    let (a, b, c, d, e) = (
-        &digits[..8],
-        &digits[8..12],
-        &digits[12..16],
-        &digits[16..20],
-        &digits[20..],
-    );
-    Ok(format!("{a}-{b}-{c}-{d}-{e}"))
+        .map_err(|_| Error::outside("the system's random number generator failed"))?;
+    Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
 }
 
-/// It signs, and verifies nothing.
+/// Signs only; it cannot verify.
 static RING: CryptoProvider = CryptoProvider {
     signer_factory: |algorithm, key| {
         let padding = padding(*algorithm).ok_or(ErrorKind::UnsupportedAlgorithm)?;
@@ -94,13 +84,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_uuid_is_another_of_version_4() {
+    fn each_uuid_is_a_different_one_of_version_4() {
         let ids: Vec<_> = (0..64).map(|_| random_uuid().expect("random")).collect();
         for (number, id) in ids.iter().enumerate() {
-            let lengths: Vec<_> = id.split('-').map(str::len).collect();
-            assert_eq!(lengths, [8, 4, 4, 4, 12], "{id}");
-            assert_eq!(&id[14..15], "4", "version of {id}");
-            assert!("89ab".contains(&id[19..20]), "variant of {id}");
+            assert_eq!(id.get_version_num(), 4, "{id}");
+            assert_eq!(id.get_variant(), uuid::Variant::RFC4122, "{id}");
             assert!(!ids[..number].contains(id));
         }
     }

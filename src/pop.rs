@@ -1,5 +1,5 @@
-//! Proof of possession: an access token bound to a key of ours, in an envelope that only the key's holder can make
-//! (draft-ietf-oauth-signed-http-request-03, RFC 7800). Azure Arc asks for it.
+//! Proof of possession: an access token bound to a key of ours, in an envelope that only the holder of the key can sign
+//! (draft-ietf-oauth-signed-http-request-03, RFC 7800). Azure Arc requires it.
 
 use std::collections::BTreeMap;
 
@@ -23,21 +23,21 @@ use crate::token::{Scope, Token};
 /// The claims of `--pop-claims`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
-    /// The host that the token is for: the resource ID of the cluster.
+    /// The resource ID of the cluster that the token is for.
     u: String,
-    /// All others, as they were given.
+    /// All other claims, as given.
     others: BTreeMap<String, String>,
 }
 
-/// The claims that the envelope makes itself.
+/// The claims that the envelope adds itself.
 const OWN_CLAIMS: &[&str] = &["at", "ts", "cnf"];
 
 impl Claims {
-    /// Reads `u=/ARM/ID,key=value`. A value may hold `=`, none may hold a comma.
+    /// Reads `u=/ARM/ID,key=value`. A value may contain `=` but no comma.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let wrong = |why: &str| {
             Error::input(format!("--pop-claims {text:?} {why}"))
-                .remedy("Give it as key=value,key=value, with the cluster's resource ID as u: --pop-claims u=/ARM/ID/OF/CLUSTER")
+                .remedy("Use key=value,key=value with the cluster's resource ID as u, such as --pop-claims u=/ARM/ID/OF/CLUSTER")
         };
         let mut claims = BTreeMap::new();
         for claim in text.split(',').map(str::trim) {
@@ -45,14 +45,18 @@ impl Claims {
                 .split_once('=')
                 .map(|(key, value)| (key.trim(), value.trim()))
                 .filter(|(key, value)| !key.is_empty() && !value.is_empty())
-                .ok_or_else(|| wrong(&format!("is not valid: {claim:?} is no key=value")))?;
+                .ok_or_else(|| {
+                    wrong(&format!(
+                        "is not valid: {claim:?} is not of the form key=value"
+                    ))
+                })?;
             if OWN_CLAIMS.contains(&key) {
                 return Err(wrong(&format!(
-                    "is not valid: kubelogin itself makes the claim {key}"
+                    "is not valid: kubelogin sets the claim {key} itself"
                 )));
             }
             if claims.insert(key.to_owned(), value.to_owned()).is_some() {
-                return Err(wrong(&format!("gives the claim {key} twice")));
+                return Err(wrong(&format!("repeats the claim {key}")));
             }
         }
         let u = claims.remove("u");
@@ -63,7 +67,7 @@ impl Claims {
     }
 }
 
-/// What makes PoP tokens: the claims and the key.
+/// The claims and the key that PoP tokens are made with.
 pub struct Binding<'a> {
     claims: &'a Claims,
     key: Key,
@@ -79,7 +83,7 @@ impl<'a> Binding<'a> {
         scope.bound_to(self.key.confirmation())
     }
 
-    /// Puts an access token into a new envelope. It ends when the access token does.
+    /// Puts an access token into a new envelope, which expires with it.
     pub fn envelope(&self, token: Token, now: DateTime<Utc>) -> Result<Token, Error> {
         let access_token = self.key.envelope(&token.access_token, self.claims, now)?;
         Ok(Token {
@@ -89,7 +93,7 @@ impl<'a> Binding<'a> {
     }
 }
 
-/// The RSA key that tokens are bound to, and its public part.
+/// The RSA key that tokens are bound to, with its public part.
 pub struct Key {
     /// PKCS#1 DER.
     der: Zeroizing<Vec<u8>>,
@@ -102,17 +106,17 @@ pub struct Key {
 const KEY_BITS: usize = 2048;
 
 impl Key {
-    /// Makes a new key, which takes some 100 ms: keep it.
+    /// Generates a new key. This takes about 100 ms, so keep it.
     pub fn generate() -> Result<Self, Error> {
-        let unmade =
-            |why: String| Error::outside(format!("no key for PoP tokens can be made: {why}"));
+        let failed =
+            |why: String| Error::outside(format!("cannot generate a key for PoP tokens: {why}"));
         let key =
-            RsaPrivateKey::new(&mut OsRng, KEY_BITS).map_err(|why| unmade(why.to_string()))?;
-        let der = key.to_pkcs1_der().map_err(|why| unmade(why.to_string()))?;
-        Self::from_der(der.to_bytes()).ok_or_else(|| unmade("it does not read back".into()))
+            RsaPrivateKey::new(&mut OsRng, KEY_BITS).map_err(|why| failed(why.to_string()))?;
+        let der = key.to_pkcs1_der().map_err(|why| failed(why.to_string()))?;
+        Self::from_der(der.to_bytes()).ok_or_else(|| failed("it cannot be read back".into()))
     }
 
-    /// A key that was kept; `None` if it is none.
+    /// A key from the cache; `None` if it is not an RSA key.
     pub fn from_der(der: Zeroizing<Vec<u8>>) -> Option<Self> {
         let pair = KeyPair::from_der(&der).ok()?;
         let PublicKeyComponents { n, e } = PublicKeyComponents::<Vec<u8>>::from(pair.public());
@@ -120,7 +124,7 @@ impl Key {
         Some(Self { der, n, e })
     }
 
-    /// The key as it is kept.
+    /// The key as it is cached: PKCS#1 DER.
     pub fn der(&self) -> &[u8] {
         &self.der
     }
@@ -132,7 +136,7 @@ impl Key {
         URL_SAFE_NO_PAD.encode(digest(&SHA256, members.as_bytes()))
     }
 
-    /// `req_cnf`, which tells Entra what to bind the token to: a key kept in software.
+    /// `req_cnf`, which tells Entra what to bind the token to: a key held in software.
     fn confirmation(&self) -> String {
         let thumbprint = self.thumbprint();
         URL_SAFE_NO_PAD.encode(format!(r#"{{"kid":"{thumbprint}","xms_ksl":"sw"}}"#))
@@ -152,7 +156,7 @@ impl Key {
         };
         let nonce = match claims.others.contains_key("nonce") {
             true => None,
-            false => Some(jwt::random_uuid()?.replace('-', "")),
+            false => Some(jwt::random_uuid()?.simple().to_string()),
         };
         let (e, kty, n, alg) = (&self.e, "RSA", &self.n, "RS256");
         let jwk = Jwk {
@@ -170,7 +174,8 @@ impl Key {
             nonce,
             others: &claims.others,
         };
-        jwt::sign(&header, &payload, &self.der).map_err(|error| error.context("the PoP token"))
+        jwt::sign(&header, &payload, &self.der)
+            .map_err(|error| error.context("cannot sign the PoP token"))
     }
 }
 
@@ -178,7 +183,7 @@ impl Key {
 #[derive(Serialize)]
 struct Payload<'a> {
     at: &'a str,
-    /// Unix seconds: a server takes an envelope for some minutes only.
+    /// Unix seconds; a server accepts an envelope for a few minutes only.
     ts: i64,
     u: &'a str,
     cnf: Confirmation<'a>,
@@ -231,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_envelope_is_the_original_s_to_the_byte_and_its_key_verifies_it() {
+    fn the_envelope_is_byte_for_byte_the_original_s_and_its_key_verifies_it() {
         let key = key();
         let envelope = envelope(&key, "u=/ARM/ID");
         let (header, payload) = parts(&envelope);
@@ -266,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn each_envelope_has_a_nonce_of_its_own() {
+    fn each_envelope_has_its_own_nonce() {
         let key = key();
         let nonce = || parts(&envelope(&key, "u=x")).1;
         assert_ne!(nonce(), nonce());
@@ -302,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_reads_back_as_itself_and_anything_else_does_not() {
+    fn a_key_can_be_read_back_and_anything_else_cannot() {
         let key = key();
         let again = Key::from_der(key.der.clone()).expect("a key");
         assert_eq!(again.thumbprint(), key.thumbprint());
@@ -311,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_are_read_as_they_were_meant() {
+    fn claims_are_read_as_meant() {
         let claims = |text| Claims::parse(text).expect(text);
         assert_eq!(claims(" u = /ARM/ID ").u, "/ARM/ID");
         assert_eq!(claims("u=a=b==").u, "a=b==");
@@ -326,18 +331,18 @@ mod tests {
     }
 
     #[test]
-    fn each_malformed_claim_is_told() {
+    fn each_malformed_claim_is_reported() {
         for (text, why) in [
-            ("u", "\"u\" is no key=value"),
-            ("u=", "no key=value"),
-            ("=x", "no key=value"),
-            ("u=x,", "\"\" is no key=value"),
-            ("u=x,y", "\"y\" is no key=value"),
-            (" ", "no key=value"),
+            ("u", "\"u\" is not of the form key=value"),
+            ("u=", "not of the form key=value"),
+            ("=x", "not of the form key=value"),
+            ("u=x,", "\"\" is not of the form key=value"),
+            ("u=x,y", "\"y\" is not of the form key=value"),
+            (" ", "not of the form key=value"),
             ("x=1", "lacks the claim u"),
-            ("u=1,u=2", "gives the claim u twice"),
-            ("u=1,cnf=2", "itself makes the claim cnf"),
-            ("u=1,at=2", "itself makes the claim at"),
+            ("u=1,u=2", "repeats the claim u"),
+            ("u=1,cnf=2", "sets the claim cnf itself"),
+            ("u=1,at=2", "sets the claim at itself"),
         ] {
             let error = Claims::parse(text).expect_err(text).to_string();
             assert!(

@@ -1,4 +1,4 @@
-//! Asking a host again, a little and within a bound.
+//! Retrying requests a few times, within a deadline.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use http::header::RETRY_AFTER;
 use crate::error::Error;
 use crate::system::{HttpRequest, HttpResponse, NetworkError, NetworkErrorKind, System, Via};
 
-/// The moment when a login must be over, by [`System::elapsed`].
+/// The moment by which a login must be done, by [`System::elapsed`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline {
     end: Duration,
@@ -25,29 +25,29 @@ impl Deadline {
         }
     }
 
-    /// What is left of the time; nothing once it is over.
+    /// The time that is left; zero once the deadline has passed.
     pub fn remaining(self, system: &dyn System) -> Duration {
         self.end.saturating_sub(system.elapsed())
     }
 }
 
-/// The waits before the second and later tries.
+/// The waits before the second and later attempts.
 const WAITS: &[Duration] = &[
     Duration::from_millis(500),
     Duration::from_millis(1500),
     Duration::from_millis(4500),
 ];
 
-/// The longest a single try may take: a host that hangs once is asked again within the default timeout.
+/// The longest a single attempt may take: a host that hangs once is tried again within the default timeout.
 pub const LONGEST_TRY: Duration = Duration::from_secs(25);
 
-/// What the tries before said, for the error of the last.
+/// How the previous attempts failed, for the error about the last one.
 pub type Earlier = Option<String>;
 
-/// Sends a request, again after a passing failure (no connection, 408, 429, 5xx), never after any other answer.
+/// Sends a request, and again after a transient failure (no connection, 408, 429, 5xx); never after any other response.
 ///
 /// # Errors
-/// If the last try brought no answer; names the host and what it last did. An answer of any status is `Ok`.
+/// The last attempt got no response; the error names the host and what it last did. A response of any status is `Ok`.
 pub fn send(
     system: &dyn System,
     request: &HttpRequest,
@@ -73,7 +73,7 @@ pub fn send(
     unreachable!("the waits end")
 }
 
-/// How long to wait before the next try; `None` if there is none.
+/// How long to wait before the next attempt; `None` to give up.
 fn next_wait(
     outcome: &Result<HttpResponse, NetworkError>,
     retries: usize,
@@ -90,7 +90,7 @@ fn next_wait(
     (wait < remaining).then_some(wait)
 }
 
-/// True for the statuses of a service that is busy or out of order.
+/// True for the statuses of a service that is busy or temporarily unavailable.
 pub fn is_passing(status: StatusCode) -> bool {
     status.is_server_error()
         || matches!(
@@ -113,7 +113,7 @@ pub fn retry_after(answer: &HttpResponse, now: DateTime<Utc>) -> Option<Duration
     text.parse().ok().map(Duration::from_secs).or_else(date)
 }
 
-/// What one try came to, for the error of a later one.
+/// How an attempt ended, for the error about a later one.
 pub fn describe(outcome: &Result<HttpResponse, NetworkError>) -> String {
     match outcome {
         Ok(answer) => format!("it answered {}", answer.status()),
@@ -121,7 +121,7 @@ pub fn describe(outcome: &Result<HttpResponse, NetworkError>) -> String {
     }
 }
 
-/// The error for a last try without an answer, with `remaining` left until the `deadline`, and the way out.
+/// The error for a last attempt without a response, with `remaining` time left until the `deadline`, and the fix.
 pub fn network_error(
     error: &NetworkError,
     earlier: Earlier,
@@ -142,10 +142,10 @@ pub fn network_error(
     };
     error.remedy(match kind {
         NetworkErrorKind::Certificate(_) => {
-            "If a proxy of your company inspects TLS, add its CA to the trust store of this machine or name it in SSL_CERT_FILE."
+            "If your company's proxy inspects TLS, add its CA to this machine's trust store, or set SSL_CERT_FILE to a file with it."
         }
         NetworkErrorKind::Proxy(_) => "Check HTTPS_PROXY and NO_PROXY.",
-        NetworkErrorKind::TimedOut => "Check the network and HTTPS_PROXY; --timeout allows more time.",
+        NetworkErrorKind::TimedOut => "Check the network and HTTPS_PROXY, or allow more time with --timeout.",
         NetworkErrorKind::Unreachable(_) | NetworkErrorKind::Broken(_) | NetworkErrorKind::BodyTooLarge => {
             "Check the network, DNS, HTTPS_PROXY and NO_PROXY."
         }
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_passing_failure_is_survived() {
+    fn a_transient_failure_is_retried() {
         for passing in [408, 429, 500, 502, 503, 504] {
             let system = FakeSystem::new([
                 FakeSystem::json(passing, ""),
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_answer_is_final() {
+    fn any_other_response_is_final() {
         for status in [200, 307, 400, 401, 404] {
             let system = FakeSystem::new([FakeSystem::json(status, "")]);
             assert_eq!(run(&system, 60).expect("answer").status(), status);
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_problem_is_said_at_once() {
+    fn a_certificate_problem_is_reported_at_once() {
         let kind = NetworkErrorKind::Certificate("it has expired".into());
         let system = FakeSystem::new([Err(NetworkError {
             host: "login.example".into(),
@@ -214,14 +214,14 @@ mod tests {
     }
 
     #[test]
-    fn the_tries_are_few_and_the_last_answer_is_the_outcome() {
+    fn attempts_are_few_and_the_last_response_is_the_outcome() {
         let system = FakeSystem::new((0..4).map(|_| FakeSystem::json(503, "")));
         assert_eq!(run(&system, 60).expect("answer").status(), 503);
         assert_eq!(system.requests().len(), 4);
     }
 
     #[test]
-    fn retry_after_is_honoured_within_the_bound_only() {
+    fn retry_after_is_honoured_only_within_the_deadline() {
         let busy = |seconds| {
             let answer = http::Response::builder()
                 .status(429)
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn when_time_runs_out_the_error_names_the_host_and_what_it_last_did() {
+    fn when_time_runs_out_the_error_names_the_host_and_its_last_response() {
         let system = FakeSystem::new([FakeSystem::json(503, ""), Err(refused())]);
         let error = run(&system, 1).expect_err("no time").to_string();
         assert!(

@@ -1,4 +1,4 @@
-//! What is asked for (a scope) and what comes back (a token).
+//! What is requested (a scope) and what is returned (a token).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,12 +11,12 @@ use crate::secret::Secret;
 
 const DEFAULT_SCOPE: &str = "/.default";
 
-/// The permission asked for: `<server-id>/.default`, all that the client may do at the AKS server application
+/// The permission requested: `<server-id>/.default`, everything the client may do at the AKS server application
 /// (Microsoft identity platform, "The .default scope").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     text: String,
-    /// `req_cnf`: the key that the token is to be bound to.
+    /// `req_cnf`: the key to bind the token to.
     confirmation: Option<String>,
 }
 
@@ -49,25 +49,25 @@ impl Scope {
         self.confirmation.as_deref()
     }
 
-    /// The server application itself: `resource` of the v1 endpoints, IMDS and az.
+    /// The server application itself: the `resource` of v1 endpoints, IMDS and az.
     pub fn resource(&self) -> &str {
         self.text.strip_suffix(DEFAULT_SCOPE).unwrap_or(&self.text)
     }
 }
 
-/// An access token with what is needed to renew it.
+/// An access token and what is needed to renew it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     pub access_token: Secret,
-    /// When the access token ends, by our clock.
+    /// When the access token expires, by our clock.
     pub expires_on: DateTime<Utc>,
     pub refresh_token: Option<Secret>,
 }
 
-/// The life of a token that does not say its own: shorter than any that Entra gives.
+/// The assumed lifetime of a token that does not state one: shorter than any that Entra issues.
 pub const UNKNOWN_LIFE: TimeDelta = TimeDelta::minutes(5);
 
-/// A positive number of seconds, whole or not, quoted or not: servers and programs write them either way.
+/// A positive number of seconds, whole or fractional, quoted or not: servers and programs write either.
 pub fn seconds(value: &Value) -> Option<i64> {
     let number = match value {
         Value::Number(number) => number.as_f64(),
@@ -76,7 +76,7 @@ pub fn seconds(value: &Value) -> Option<i64> {
     };
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "saturates; whoever makes a time of it checks the range"
+        reason = "saturates; callers that make a time of it check the range"
     )]
     number
         .filter(|number| number.is_finite() && *number > 0.0)
@@ -94,7 +94,7 @@ pub fn expiry_claim(access_token: &Secret) -> Option<DateTime<Utc>> {
 }
 
 /// The claims of a JWT, unverified: for advice and expiry only, never for a decision about trust.
-/// `None` if the text is no JWT or lacks what `T` needs.
+/// `None` if the text is not a JWT or lacks what `T` needs.
 pub fn unverified_claims<T: DeserializeOwned>(jwt: &Secret) -> Option<T> {
     let mut parts = jwt.expose().split('.');
     let (_header, payload, _signature) = (parts.next()?, parts.next()?, parts.next()?);
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn seconds_are_read_however_they_are_written() {
+    fn seconds_are_read_in_every_form() {
         for (written, read) in [
             ("3600", Some(3600)),
             ("\" 3600 \"", Some(3600)),
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_of_what_is_no_jwt_are_none() {
+    fn text_that_is_not_a_jwt_has_no_claims() {
         for text in ["", "a.b.c", "opaque", "e30.e30"] {
             assert_eq!(
                 unverified_claims::<serde_json::Value>(&Secret::new(text)),

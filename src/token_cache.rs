@@ -16,7 +16,6 @@ mod storage;
 mod vault;
 
 use std::cell::Cell;
-use std::fmt::Write;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -70,10 +69,7 @@ impl<'a> TokenCache<'a> {
     /// The place of a login.
     pub fn slot(&self, key: &CacheKey, fingerprint: Fingerprint) -> Slot<'_> {
         let digest = key.digest();
-        let mut name = PREFIX.to_owned();
-        for byte in digest {
-            let _ = write!(name, "{byte:02x}"); // writing to a String does not fail
-        }
+        let name = format!("{PREFIX}{}", hex::encode(digest));
         Slot {
             cache: self,
             digest,

@@ -1,4 +1,4 @@
-//! What in an access token may make a cluster refuse it, though Entra gave it.
+//! What in an access token may make a cluster reject it although Entra issued it.
 
 #[allow(dead_code)]
 pub mod claims;
@@ -22,12 +22,12 @@ struct Claims {
     hasgroups: Value,
 }
 
-/// A line for the person about each oddity; none for a token that is no JWT.
+/// A line about each oddity; none for a token that is not a JWT.
 pub fn oddities(access_token: &Secret, version: Version) -> Vec<&'static str> {
     let Some(claims) = unverified_claims::<Claims>(access_token) else {
         return Vec::new();
     };
-    // Azure/kubelogin#79: managed identities of some services get it unasked.
+    // Azure/kubelogin#79: managed identities on some services get it without asking.
     let is_v1_audience = claims
         .aud
         .as_str()
@@ -36,14 +36,14 @@ pub fn oddities(access_token: &Secret, version: Version) -> Vec<&'static str> {
     [
         (
             is_v1_audience && version == Version::V2,
-            "The token's audience begins with \"spn:\" though --legacy is not given: a cluster with AKS-managed Entra ID \
-             answers it with Unauthorized. If it does, use another login mode or identity here.",
+            "The token's audience starts with \"spn:\" although --legacy is not set; a cluster with AKS-managed Entra ID rejects \
+             it as Unauthorized. If yours does, use another login mode or identity.",
         ),
         // Azure/kubelogin#136.
         (
             has_overage,
-            "The identity is in more than 200 groups, so the token lists none of them: if the cluster answers Unauthorized \
-             or Forbidden, bind the identity itself, or an application role, instead of a group.",
+            "The identity is in more than 200 groups, so the token lists none of them; if the cluster answers Unauthorized or \
+             Forbidden, bind a role to the identity itself, or to an application role, instead of a group.",
         ),
     ]
     .into_iter()
@@ -65,14 +65,14 @@ mod tests {
     }
 
     #[test]
-    fn an_audience_of_v1_is_odd_unless_it_was_asked_for() {
+    fn a_v1_audience_is_reported_unless_it_was_requested() {
         let claims = json!({"aud": "spn:srv"});
         assert!(of(&claims, Version::V2)[0].contains("spn:"));
         assert_eq!(of(&claims, Version::V1), [""; 0]);
     }
 
     #[test]
-    fn too_many_groups_are_told_in_either_form() {
+    fn too_many_groups_are_reported_in_either_form() {
         for claims in [
             json!({"_claim_names": {"groups": "src1"}}),
             json!({"hasgroups": true}),
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn of_any_other_token_there_is_nothing_to_say() {
+    fn any_other_token_is_not_reported() {
         for claims in [
             json!({"aud": "srv", "groups": ["g"], "hasgroups": false}),
             json!({"_claim_names": {"x": 1}, "aud": ["spn:x"]}),

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn an_odd_but_lawful_answer_gives_the_token_and_its_end() {
+    fn an_odd_but_valid_response_yields_the_token_and_its_expiry() {
         let hour = 3600;
         for (body, life) in [
             (
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_no_token_is_one_error_that_shows_none_of_it() {
+    fn a_response_without_a_token_is_one_error_that_shows_none_of_it() {
         for body in [
             "",
             "null",

@@ -59,12 +59,12 @@ impl Certificate {
             aud: audience,
             iss: client_id,
             sub: client_id,
-            jti: random_uuid()?,
+            jti: random_uuid()?.to_string(),
             nbf: now.timestamp(),
             exp: (now + LIFETIME).timestamp(),
         };
         jwt::sign(&self.header(version), &claims, &self.key)
-            .map_err(|error| error.context("client assertion"))
+            .map_err(|error| error.context("cannot sign the client assertion"))
     }
 
     fn header(&self, version: Version) -> Header {
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_public_key_of_the_certificate_verifies_the_signature() {
+    fn the_certificate_s_public_key_verifies_the_signature() {
         for (file, password) in [
             ("rsa-4096.pem", ""),
             ("pkcs1.pem", ""),
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_claims_name_the_application_twice_and_the_endpoint_for_ten_minutes() {
+    fn the_claims_name_the_application_and_the_endpoint_and_expire_after_ten_minutes() {
         let certificate = open("pkcs1.pem", "").expect("opened");
         let mut claims = part(&assertion(Version::V2, &certificate), 1);
         claims

@@ -1,7 +1,7 @@
-//! Where Entra ID is: clouds, the authority host, the endpoints of a tenant.
+//! Where Entra ID is: clouds, authority hosts, and the endpoints of a tenant.
 //!
-//! The endpoints of the known clouds are a table: no discovery request is sent for them. Any other host is asked for
-//! its OpenID configuration once a login (OpenID Connect Discovery 1.0 section 4).
+//! The endpoints of the known clouds are in a table, without any discovery request. Any other host is asked for its
+//! OpenID configuration, once per sign-in (OpenID Connect Discovery 1.0 section 4).
 
 use std::path::Path;
 
@@ -47,7 +47,7 @@ impl Cloud {
     }
 }
 
-/// The hosts whose endpoints are known without asking (Microsoft's published authorities and their aliases).
+/// The hosts whose endpoints need no discovery (Microsoft's published authorities and their aliases).
 const KNOWN_HOSTS: &[&str] = &[
     "login.microsoftonline.com",
     "login.windows.net",
@@ -64,7 +64,7 @@ const KNOWN_HOSTS: &[&str] = &[
     "login.sovcloud-identity.sg",
 ];
 
-/// The host that issues tokens: an https URL that ends in a slash.
+/// The host that issues tokens: an https URL that ends with a slash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthorityHost(Url);
 
@@ -73,29 +73,29 @@ impl AuthorityHost {
     pub fn parse(text: &str) -> Result<Self, Error> {
         let wrong = |why: &str| {
             Error::input(format!("authority host {text:?} {why}"))
-                .remedy("Give --authority-host (or AZURE_AUTHORITY_HOST) like https://login.microsoftonline.com/")
+                .remedy("Set --authority-host (or AZURE_AUTHORITY_HOST) to a URL such as https://login.microsoftonline.com/")
         };
         let url = Url::parse(text).map_err(|error| wrong(&format!("is not valid: {error}")))?;
         if !url.has_host() {
-            return Err(wrong("is not valid: it names no host"));
+            return Err(wrong("is not valid: it has no host"));
         }
         if url.scheme() != "https" {
-            return Err(wrong("is not https"));
+            return Err(wrong("must start with https://"));
         }
         if !text.ends_with('/') {
-            return Err(wrong("should have a trailing slash"));
+            return Err(wrong("must end with a slash"));
         }
         if url.query().is_some()
             || url.fragment().is_some()
             || !url.username().is_empty()
             || url.password().is_some()
         {
-            return Err(wrong("is not valid: it is more than a host and a path"));
+            return Err(wrong("is not valid: it must be a host and a path only"));
         }
         Ok(Self(url))
     }
 
-    /// The host of a cloud. `stack_file` is where AZURE_ENVIRONMENT_FILEPATH points.
+    /// The host of a cloud. `stack_file` is the path in AZURE_ENVIRONMENT_FILEPATH.
     pub fn of_cloud(cloud: Cloud, stack_file: Option<&Path>) -> Result<Self, Error> {
         match cloud {
             Cloud::Public => Self::parse("https://login.microsoftonline.com/"),
@@ -103,12 +103,12 @@ impl AuthorityHost {
             Cloud::China => Self::parse("https://login.chinacloudapi.cn/"),
             Cloud::Stack => Self::of_stack_file(stack_file.ok_or_else(|| {
                 Error::input("--environment AzureStackCloud needs AZURE_ENVIRONMENT_FILEPATH, which is not set")
-                    .remedy("Set it to the JSON file that describes the cloud, or give --authority-host.")
+                    .remedy("Set it to the JSON file that describes the cloud, or set --authority-host.")
             })?),
         }
     }
 
-    /// Reads `activeDirectoryEndpoint` of an Azure Stack Hub environment file (the format of go-autorest).
+    /// Reads `activeDirectoryEndpoint` from an Azure Stack Hub environment file (go-autorest's format).
     fn of_stack_file(path: &Path) -> Result<Self, Error> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -117,7 +117,7 @@ impl AuthorityHost {
         }
         let wrong = |why: &dyn std::fmt::Display| {
             Error::input(format!("AZURE_ENVIRONMENT_FILEPATH {}: {why}", path.display()))
-                .remedy("The file must be JSON with an activeDirectoryEndpoint; --authority-host does without it.")
+                .remedy("The file must be JSON with an activeDirectoryEndpoint; with --authority-host it is not needed.")
         };
         let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
         let text = text.trim_start_matches('\u{feff}');
@@ -146,19 +146,19 @@ pub struct Authority {
 /// A version of Entra's endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Version {
-    /// `--legacy`: takes a `resource`, quotes its numbers, and puts `spn:` before an audience that is a GUID.
+    /// `--legacy`: takes a `resource`, quotes numbers, and prefixes an audience that is a GUID with `spn:`.
     V1,
     /// The Microsoft identity platform: takes a `scope`.
     V2,
 }
 
-/// The endpoints of an authority that logins use.
+/// The endpoints of an authority.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoints {
     /// Where a browser goes (RFC 6749 section 3.1).
     pub authorize: Url,
     pub token: Url,
-    /// RFC 8628; `None` if the host offers no device code.
+    /// RFC 8628; `None` if the host does not support device codes.
     pub device_code: Option<Url>,
 }
 
@@ -168,7 +168,7 @@ impl Authority {
         let is_tenant = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
         if tenant.is_empty() || !tenant.chars().all(is_tenant) || tenant.chars().all(|c| c == '.') {
             return Err(Error::input(format!("tenant ID {tenant:?} is not valid"))
-                .remedy("Give --tenant-id (or AZURE_TENANT_ID) the directory's GUID or domain: letters, digits, dots and dashes."));
+                .remedy("Set --tenant-id (or AZURE_TENANT_ID) to the tenant's GUID or domain name: letters, digits, dots and dashes."));
         }
         Ok(Self {
             host,
@@ -181,8 +181,8 @@ impl Authority {
         self.at("").trim_end_matches('/').to_ascii_lowercase()
     }
 
-    /// The endpoints, where they are known without asking. Those of v1 were never published: every host has them at
-    /// the same place.
+    /// The endpoints, if they need no discovery. The v1 endpoints were never published: they have the same paths on every
+    /// host.
     pub fn known_endpoints(&self, version: Version) -> Option<Endpoints> {
         let url = |path: &str| Url::parse(&self.at(path)).ok();
         match version {
@@ -200,8 +200,8 @@ impl Authority {
         }
     }
 
-    /// The audience that Entra in this cloud wants in a federated token (Microsoft, "Workload identity federation":
-    /// the clouds do not take each other's).
+    /// The audience that Entra requires of a federated token in this cloud (Microsoft, "Workload identity federation": no
+    /// cloud accepts another's).
     pub fn token_exchange_audience(&self) -> &'static str {
         match self.host.0.host_str() {
             Some(
@@ -216,7 +216,7 @@ impl Authority {
         }
     }
 
-    /// Where an unknown host publishes its endpoints. AD FS has one directory and no version in its path.
+    /// Where an unknown host publishes its endpoints. AD FS has a single directory and no version in its path.
     pub fn discovery_url(&self) -> String {
         let version = if self.tenant.eq_ignore_ascii_case("adfs") {
             ""
@@ -226,8 +226,8 @@ impl Authority {
         self.at(&format!("{version}.well-known/openid-configuration"))
     }
 
-    /// Reads the answer to [`Authority::discovery_url`]. Every endpoint must be https, and the issuer must be this host
-    /// or a known one: an answer that someone else wrote must not learn a secret.
+    /// Reads the response to [`Authority::discovery_url`]. Every endpoint must be https, and the issuer must be this host
+    /// or a known one: a response that someone else wrote must not direct a secret to them.
     pub fn read_discovery(&self, body: &[u8]) -> Result<Endpoints, Error> {
         let at = self.host.0.host_str().unwrap_or_default();
         let wrong = |why: &str| {
@@ -235,13 +235,13 @@ impl Authority {
                 .remedy("Check --authority-host and --tenant-id.")
         };
         let metadata: Metadata =
-            serde_json::from_slice(body).map_err(|_| wrong("is not the JSON it should be"))?;
+            serde_json::from_slice(body).map_err(|_| wrong("is not the expected JSON"))?;
         let issuer = metadata.issuer().url();
         let is_known_issuer = issuer
             .host_str()
             .is_some_and(|host| KNOWN_HOSTS.contains(&host));
         if issuer.origin() != self.host.0.origin() && !is_known_issuer {
-            return Err(wrong("names another issuer"));
+            return Err(wrong("names a different issuer"));
         }
         let https = |url: &Url| {
             if url.scheme() == "https" {
@@ -252,7 +252,7 @@ impl Authority {
         };
         let token = metadata
             .token_endpoint()
-            .ok_or_else(|| wrong("names no token endpoint"))?;
+            .ok_or_else(|| wrong("has no token endpoint"))?;
         let device_code = metadata
             .additional_metadata()
             .device_authorization_endpoint
@@ -324,12 +324,12 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_is_no_https_url_with_a_slash_is_refused() {
+    fn a_host_that_is_not_an_https_url_ending_with_a_slash_is_refused() {
         for (text, why) in [
-            ("http://login.microsoftonline.com/", "not https"),
+            ("http://login.microsoftonline.com/", "https://"),
             ("https://", "not valid"),
             ("login.microsoftonline.com", "not valid"),
-            ("https://login.microsoftonline.com", "trailing slash"),
+            ("https://login.microsoftonline.com", "end with a slash"),
             ("https://login.example/?x=/", "not valid"),
             ("https://user:pw@login.example/", "not valid"),
         ] {
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_is_letters_digits_dots_and_dashes() {
+    fn a_tenant_consists_of_letters_digits_dots_and_dashes() {
         let host = AuthorityHost::parse("https://login.microsoftonline.com/").expect("host");
         for tenant in ["", "a b", "a/b", "..", "a?b", "ä"] {
             assert!(Authority::new(host.clone(), tenant).is_err(), "{tenant}");
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn discovery_is_believed_only_from_the_host_itself_and_only_with_https_endpoints() {
+    fn discovery_is_trusted_only_from_the_host_itself_and_only_with_https_endpoints() {
         let answer = |issuer: &str, token: &str| {
             format!(
                 r#"{{"issuer":"{issuer}","authorization_endpoint":"https://idp.example/a","token_endpoint":"{token}",
@@ -396,12 +396,12 @@ mod tests {
             (
                 "https://evil.example/guid/v2.0",
                 "https://idp.example/t",
-                "another issuer",
+                "different issuer",
             ),
             (
                 "http://idp.example/guid/v2.0",
                 "https://idp.example/t",
-                "another issuer",
+                "different issuer",
             ),
             (
                 "https://idp.example/guid/v2.0",

@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_the_answer_quotes_is_not_shown() {
+    fn a_secret_quoted_in_the_response_is_not_shown() {
         let quoted = r#"{"error":"invalid_client","error_description":"AADSTS7000215: s3cr&t =+ is wrong."}"#;
         let system = FakeSystem::new([FakeSystem::json(401, quoted)]);
         let error = token_at("https://login.microsoftonline.com/", &system)
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn another_status_is_named_with_its_host_and_a_redirect_is_not_followed() {
+    fn any_other_status_is_reported_with_its_host_and_redirects_are_not_followed() {
         for (status, body) in [
             (307, ""),
             (403, "<html>hunter2"),

@@ -1,14 +1,14 @@
-//! Entra's error answers, and what a person can do about them.
+//! Entra's error responses, and what you can do about them.
 //!
-//! The AADSTS codes are for advice only: Microsoft changes them. What the program does next rests on the OAuth `error`
-//! (RFC 6749 section 5.2, RFC 8628 section 3.5).
+//! The AADSTS codes are for advice only, because Microsoft changes them. What the program does next depends on the OAuth
+//! `error` (RFC 6749 section 5.2, RFC 8628 section 3.5).
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 use crate::error::Error;
 
-/// An error answer (RFC 6749 section 5.2) with Entra's additions, which are for people only.
+/// An error response (RFC 6749 section 5.2) with Entra's additions, which are for people only.
 #[derive(Debug, Deserialize)]
 struct ErrorAnswer {
     error: String,
@@ -20,7 +20,7 @@ struct ErrorAnswer {
     correlation_id: Option<String>,
 }
 
-/// A member that is not what it should be is as good as absent: it must not hide `error`, which decides.
+/// A member of an unexpected type counts as absent: it must not hide `error`, which decides.
 fn or_absent<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -28,13 +28,13 @@ fn or_absent<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
     Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
-/// Reads an error answer; `None` if the body is none.
+/// Reads an error response; `None` if the body is not one.
 pub fn read(body: &[u8]) -> Option<Error> {
     let answer: ErrorAnswer = serde_json::from_slice(body).ok()?;
     (!answer.error.is_empty()).then(|| explain(&answer))
 }
 
-/// The error in a text that quotes Entra's description, as az prints it; `None` if it quotes none.
+/// The error in a text that quotes Entra's description, as az prints it; `None` if it does not.
 pub fn in_text(text: &str) -> Option<Error> {
     let description = &text[text.find("AADSTS")?..];
     code_in(description)?;
@@ -46,7 +46,7 @@ pub fn in_text(text: &str) -> Option<Error> {
     }))
 }
 
-/// The error that a browser brought back to the redirect address (RFC 6749 section 4.1.2.1).
+/// The error in a response to the redirect URI (RFC 6749 section 4.1.2.1).
 pub fn of_redirect(error: &str, description: &str) -> Error {
     explain(&ErrorAnswer {
         error: error.to_owned(),
@@ -56,7 +56,7 @@ pub fn of_redirect(error: &str, description: &str) -> Error {
     })
 }
 
-/// Three lines: Entra's own first sentence, our words with the way out, the reference for support.
+/// Three lines: Entra's own first sentence, our explanation with the fix, and the reference for support.
 fn explain(answer: &ErrorAnswer) -> Error {
     let code = answer.code();
     let what = match answer.first_sentence() {
@@ -83,7 +83,7 @@ fn explain(answer: &ErrorAnswer) -> Error {
 }
 
 impl ErrorAnswer {
-    /// The AADSTS code: of `error_codes` if it is there, else of the text.
+    /// The AADSTS code: from `error_codes` if present, else from the text.
     fn code(&self) -> Option<u32> {
         self.error_codes
             .first()
@@ -91,7 +91,7 @@ impl ErrorAnswer {
             .or_else(|| code_in(&self.error_description))
     }
 
-    /// `AADSTS...: ` with the first sentence, without the trace that follows it.
+    /// `AADSTS...: ` and the first sentence, without the trace IDs that follow.
     fn first_sentence(&self) -> &str {
         let text = self
             .error_description
@@ -114,7 +114,7 @@ impl ErrorAnswer {
     }
 }
 
-/// The number of the first `AADSTS<number>` in a text, such as az prints too.
+/// The number in the first `AADSTS<number>` of a text; az prints these too.
 pub fn code_in(text: &str) -> Option<u32> {
     let (_, rest) = text.split_once("AADSTS")?;
     let end = rest
@@ -123,7 +123,7 @@ pub fn code_in(text: &str) -> Option<u32> {
     rest[..end].parse().ok()
 }
 
-/// What to tell a person about an error. The OAuth errors of the device code say more than the code that comes along.
+/// What to do about an error. For a device code, the OAuth error says more than the AADSTS code that comes with it.
 pub fn advice(oauth_error: &str, code: Option<u32>) -> &'static str {
     let by_error = OAUTH_ADVICE.iter().find(|(error, _)| *error == oauth_error);
     let by_code = || {
@@ -134,118 +134,118 @@ pub fn advice(oauth_error: &str, code: Option<u32>) -> &'static str {
     if oauth_error == "access_denied"
         && let Some((_, advice)) = by_code()
     {
-        // Entra's word for every no in a browser: who said it stands in the code.
+        // Entra reports every refusal in a browser like this; only the code says who refused.
         return advice;
     }
     by_error
         .map(|(_, advice)| *advice)
         .or_else(|| by_code().map(|(_, advice)| *advice))
         .unwrap_or(match code {
-            Some(_) => "Entra ID gives the reason above; the link below explains the code.",
-            None => "Entra ID gives no more than the reason above: check the flags and variables of this login.",
+            Some(_) => "See the reason above; the link below explains the code.",
+            None => "Entra ID gave no other details; check the flags and variables of this login.",
         })
 }
 
-/// Advice by OAuth error, where it is plain without a code.
+/// Advice by OAuth error, for those that are clear without a code.
 const OAUTH_ADVICE: &[(&str, &str)] = &[
     (
         "authorization_declined",
-        "The sign-in was declined in the browser: run the command again, and approve it.",
+        "The sign-in was declined in the browser: run the command again and approve it.",
     ),
     (
         "access_denied",
-        "The sign-in was declined in the browser: run the command again, and approve it.",
+        "The sign-in was declined in the browser: run the command again and approve it.",
     ),
     (
         "expired_token",
         "The device code has expired: run the command again for a new one.",
     ),
-    // The v1 endpoint's word for it.
+    // The v1 endpoint's name for it.
     (
         "code_expired",
         "The device code has expired: run the command again for a new one.",
     ),
     (
         "bad_verification_code",
-        "The device code is not known any more: run the command again for a new one.",
+        "The device code is no longer valid: run the command again for a new one.",
     ),
 ];
 
-/// Advice by AADSTS code: what it means in plain words, and what a kubelogin user can do.
+/// Advice by AADSTS code: what it means in plain words, and what a user of kubelogin can do.
 #[rustfmt::skip]
 const CODE_ADVICE: &[(&[u32], &str)] = &[
     (&[50034, 51004],
-     "There is no such user in this tenant: check --username and --tenant-id; a guest signs in with the tenant that holds the cluster."),
+     "There is no such user in this tenant: check --username and --tenant-id; guests sign in to the tenant that owns the cluster."),
     (&[50020, 90072],
-     "The account belongs to another directory and is no guest here: give --tenant-id of the cluster's tenant, or have the account invited."),
+     "The account belongs to another tenant and is not a guest in this one: set --tenant-id to the cluster's tenant, or have the account invited."),
     (&[50126],
-     "The user name or password is wrong (a few wrong ones lock the account), or the user signs in through federation: then use --login interactive or devicecode."),
+     "The user name or password is wrong (repeated attempts lock the account), or the user is federated and must use --login interactive or devicecode."),
     (&[50053],
-     "The account is locked, or the sign-in came from a blocked address: wait a while, or have it unlocked."),
+     "The account is locked, or the sign-in came from a blocked IP address: wait a while, or have the account unlocked."),
     (&[50055, 50144],
      "The password has expired: change it in a browser, then sign in again."),
     (&[50056],
-     "The password is missing or cannot be checked here: set --password or AZURE_PASSWORD; a federated user needs --login interactive or devicecode."),
+     "The password is missing or cannot be verified here: set --password or AZURE_PASSWORD; federated users need --login interactive or devicecode."),
     (&[50057, 7000112],
-     "The user or the application is disabled: ask the directory's administrator."),
+     "The user or application is disabled: ask your tenant administrator."),
     (&[50058, 50132, 50133, 50173, 70008, 70043, 70044, 700082, 700084],
-     "The remembered sign-in is over (password changed, revoked, or unused for too long): sign in again."),
+     "The previous sign-in is no longer valid (password changed, session revoked, or unused for too long): sign in again."),
     (&[50072, 50074, 50076, 50078, 50079, 50158],
-     "A second factor is needed: use --login interactive or devicecode (ropc cannot give one); with azurecli run: az login --scope <server-id>/.default"),
+     "Multi-factor authentication is required: use --login interactive or devicecode (ropc does not support it); with azurecli, run: az login --scope <server-id>/.default"),
     (&[50097, 50131, 53000, 53001, 530003],
-     "Conditional Access wants a managed or compliant device, which a device code cannot prove: use --login interactive or azurecli on that device."),
+     "Conditional Access requires a managed or compliant device, which a device code cannot prove: use --login interactive or azurecli on such a device."),
     (&[53002, 53003, 530032, 530033, 500212, 500213],
-     "A Conditional Access or cross-tenant policy blocks this: use --login interactive or azurecli from an allowed place, or give the correlation ID to the administrator."),
+     "A Conditional Access or cross-tenant policy blocks this sign-in: use --login interactive or azurecli from an allowed location, or send the correlation ID to your administrator."),
     (&[53004],
-     "The account must first register for multi-factor authentication, and may not from here: register on a trusted device."),
+     "The account must register for multi-factor authentication first, which is not allowed from here: register on a trusted device."),
     (&[530084],
-     "Conditional Access wants a token that is bound to the device; a browser or device code cannot give it: use --login azurecli with az's broker."),
+     "Conditional Access requires a token bound to the device, which a browser or device code cannot provide: use --login azurecli with az's broker."),
     (&[50105, 501051],
-     "The user or application is not assigned to the server application: have it assigned under Enterprise applications."),
+     "The user or application is not assigned to the server application: have it assigned under Enterprise applications in Entra ID."),
     (&[65001],
-     "Nobody has consented to this application: ask an administrator for consent, or use another --client-id."),
+     "Nobody has consented to this application: ask an administrator to grant consent, or use another --client-id."),
     (&[65004],
      "Consent was declined: sign in again and accept it."),
     (&[650052, 500011, 50001],
      "The server application does not exist in this tenant: check --server-id, --tenant-id and --environment."),
     (&[650057],
-     "The application may not ask for this server: check that --client-id is the AKS client, or add the permission to it."),
+     "The application has no permission to request tokens for this server: check that --client-id is the AKS client, or add the permission to it."),
     (&[700016, 70001, 7000229],
      "The application does not exist in this tenant: check --client-id, --tenant-id and --environment."),
     (&[90002, 50128, 50059, 900023, 90019],
-     "The tenant was not found: check --tenant-id; China and US Government have directories of their own (--environment)."),
+     "The tenant was not found: check --tenant-id; Azure China and Azure US Government have their own tenants (set --environment)."),
     (&[900432, 900439],
-     "The account lives in another Azure cloud: check --environment."),
+     "The account belongs to another Azure cloud: check --environment."),
     (&[50049],
-     "The authority is not known: check --authority-host."),
+     "The authority is unknown: check --authority-host."),
     (&[7000215],
-     "The client secret is wrong (often its ID was given instead of its value): check AZURE_CLIENT_SECRET or --client-secret."),
+     "The client secret is wrong (often it is the secret's ID instead of its value): check AZURE_CLIENT_SECRET or --client-secret."),
     (&[7000222],
-     "The client secret has expired: make a new one for the application and set AZURE_CLIENT_SECRET or --client-secret."),
+     "The client secret has expired: create a new one for the application, and set AZURE_CLIENT_SECRET or --client-secret."),
     (&[7000218, 70002],
-     "The application is not a public client: enable \"Allow public client flows\" for it, or use --login spn with its secret."),
+     "The application is not a public client: turn on \"Allow public client flows\" for it, or use --login spn with its secret."),
     (&[700027, 700030, 5000611],
-     "The certificate is not registered for the application, or does not belong to its key: upload it, and check --client-certificate."),
+     "The certificate is not registered for the application, or does not match the private key: upload it, and check --client-certificate."),
     (&[700023, 700024, 500133, 50013],
-     "The assertion's audience or time is wrong: check this machine's clock, and that the federated token file is not expired."),
+     "The assertion has the wrong audience or is not valid now: check this machine's clock, and that the federated token has not expired."),
     (&[70021, 700211, 700212, 700213],
-     "No federated credential of the application matches the token: its issuer, subject and audience must stand there exactly."),
+     "No federated credential of the application matches the token: issuer, subject and audience must be exactly the same in both."),
     (&[50011, 500113],
-     "The redirect address is not registered: add http://localhost under \"Mobile and desktop applications\", or give --redirect-url."),
+     "The redirect URI is not registered: add http://localhost under \"Mobile and desktop applications\", or set --redirect-url."),
     (&[54005, 70000],
-     "The code or grant was used before or is not valid any more: sign in again."),
+     "The code or grant has already been used or is no longer valid: sign in again."),
     (&[9002325, 9002326, 900144, 9000411, 9002313, 90014, 900561],
-     "Entra ID finds the request malformed, which is a bug of kubelogin: please report it with the correlation ID."),
+     "Entra ID rejected the request as malformed, which is a bug in kubelogin: please report it with the correlation ID."),
     (&[70011, 1002012],
      "The scope is not valid: --server-id must be an application ID or an application ID URI."),
     (&[70016],
      "The sign-in is not finished yet: enter the code in the browser."),
     (&[70018, 70019, 70020],
-     "The device code is wrong, has expired or was used: run the command again for a new one."),
+     "The device code is wrong, expired or already used: run the command again for a new one."),
     (&[90033, 90024, 90025, 50196, 50197],
      "Entra ID is busy, or sees the same request in a loop: wait a while, then try again."),
     (&[16000, 50140],
-     "Entra ID wants a person to choose: use --login interactive."),
+     "Entra ID needs you to make a choice: use --login interactive."),
 ];
 
 #[cfg(test)]
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn every_code_of_the_table_is_told_in_three_lines_with_the_way_out() {
+    fn every_code_in_the_table_is_reported_in_three_lines_with_the_fix() {
         for (codes, advice) in CODE_ADVICE {
             for code in *codes {
                 let error = read(answer("invalid_grant", *code).as_bytes()).expect("an error");
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn no_code_stands_in_two_rows() {
+    fn no_code_is_in_two_rows() {
         let mut codes: Vec<_> = CODE_ADVICE.iter().flat_map(|(codes, _)| *codes).collect();
         let all = codes.len();
         codes.sort_unstable();
@@ -298,7 +298,7 @@ mod tests {
 
     /// Azure/kubelogin loses the text of a declined or expired code ("Response contained no body").
     #[test]
-    fn a_declined_code_is_not_called_pending() {
+    fn a_declined_code_is_not_reported_as_pending() {
         let error = read(answer("authorization_declined", 70016).as_bytes()).expect("an error");
         assert!(error.to_string().contains("declined"), "{error}");
     }
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_text_names_the_oauth_error() {
+    fn a_response_without_text_names_the_oauth_error() {
         let error = read(br#"{"error":"invalid_scope"}"#)
             .expect("an error")
             .to_string();
@@ -351,9 +351,9 @@ mod tests {
         }
     }
 
-    /// What a person waits for at a device code must not end because of a member that nobody needs.
+    /// Waiting for a device code must not end because of a member that nobody needs.
     #[test]
-    fn members_that_are_odd_do_not_hide_the_oauth_error() {
+    fn malformed_members_do_not_hide_the_oauth_error() {
         for rest in [
             r#""error_description":null,"error_codes":null,"correlation_id":null"#,
             r#""error_description":7,"error_codes":["70016"],"correlation_id":{}"#,
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_service_is_no_refusal() {
+    fn a_busy_service_is_not_a_refusal() {
         let error = read(answer("temporarily_unavailable", 90033).as_bytes()).expect("an error");
         assert_eq!(*error.kind(), crate::error::ErrorKind::Outside);
     }

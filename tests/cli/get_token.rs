@@ -143,7 +143,7 @@ fn every_wrong_option_is_named_before_any_request() {
         (&["--authority-host", "https:///"], "authority host"),
         (
             &["--authority-host", "https://login.microsoftonline.com"],
-            "trailing slash",
+            "end with a slash",
         ),
         (&["--timeout", "0"], "--timeout"),
         (&["--timeout", "-5s"], "--timeout"),

@@ -143,8 +143,16 @@ fn each_bad_combination_is_told_before_any_request() {
     let rows: [(&str, &[&str], &str); 9] = [
         ("spn", &[on], "--pop-claims"),
         ("spn", &["--pop-claims", "u=x"], "--pop-enabled"),
-        ("spn", &[on, "--pop-claims", "u"], "no key=value"),
-        ("spn", &[on, "--pop-claims", "u="], "no key=value"),
+        (
+            "spn",
+            &[on, "--pop-claims", "u"],
+            "not of the form key=value",
+        ),
+        (
+            "spn",
+            &[on, "--pop-claims", "u="],
+            "not of the form key=value",
+        ),
         ("spn", &[on, "--pop-claims", "x=1"], "lacks the claim u"),
         (
             "spn",

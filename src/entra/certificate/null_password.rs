@@ -1,8 +1,8 @@
-//! PKCS#12 without a password as Azure Key Vault, .NET and Windows write it.
+//! PKCS#12 without a password, as Azure Key Vault, .NET and Windows write it.
 //!
-//! RFC 7292 appendix B.1 ends a password with two zero bytes, an empty one too, and so does OpenSSL. These leave them
-//! out, so that every key derives from no bytes at all; `p12-keystore` cannot do that. The MAC is not looked at: with a
-//! key that everybody knows it proves nothing.
+//! RFC 7292 appendix B.1 ends every password, even an empty one, with two zero bytes, and so does OpenSSL. These programs
+//! leave the zero bytes out, so every key is derived from no bytes at all, which `p12-keystore` does not support. The MAC
+//! is not checked: with a key that everybody knows, it proves nothing.
 
 use cbc::Decryptor;
 use cbc::cipher::block_padding::Pkcs7;
@@ -27,7 +27,7 @@ use rc2::Rc2;
 use sha1::Sha1;
 use zeroize::Zeroizing;
 
-/// What a file holds.
+/// What a file contains.
 #[derive(Default)]
 pub struct Bags {
     /// PKCS#8 DER.
@@ -36,7 +36,7 @@ pub struct Bags {
     pub certificates: Vec<Vec<u8>>,
 }
 
-/// Reads a file; `None` if it has a password after all, or is none of these.
+/// Reads a file; `None` if it does have a password or is some other kind of file.
 pub fn read(der: &[u8]) -> Option<Bags> {
     let mut bags = Bags::default();
     let safes = octets(&Pfx::from_der(der).ok()?.auth_safe)?;
@@ -77,13 +77,13 @@ impl Bags {
     }
 }
 
-/// The bytes of a content that is plain data (RFC 5652 section 4).
+/// The bytes of unencrypted content (RFC 5652 section 4).
 fn octets(content: &ContentInfo) -> Option<Zeroizing<Vec<u8>>> {
     let octets: OctetString = content.content.decode_as().ok()?;
     Some(Zeroizing::new(octets.into_bytes().into()))
 }
 
-/// The bytes of a content that is encrypted data (RFC 5652 section 8).
+/// The decrypted bytes of encrypted content (RFC 5652 section 8).
 fn decrypt_safe(content: &ContentInfo) -> Option<Zeroizing<Vec<u8>>> {
     let encrypted: EncryptedData = content.content.decode_as().ok()?;
     let info = encrypted.enc_content_info;
@@ -105,7 +105,7 @@ fn decrypt(algorithm: &AlgorithmIdentifierOwned, data: &[u8]) -> Option<Zeroizin
     }
 }
 
-/// Decrypts by a scheme of RFC 7292 appendix C, with a key of `key_length` bytes.
+/// Decrypts with a scheme of RFC 7292 appendix C, with a key of `key_length` bytes.
 fn decrypt_cbc<Cipher: KeyInit + BlockCipherDecrypt>(
     parameters: &[u8],
     key_length: usize,

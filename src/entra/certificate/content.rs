@@ -1,0 +1,168 @@
+//! The keys and certificates in a PEM or PKCS#12 file, not yet checked.
+
+use p12_keystore::Pkcs12Archive;
+use p12_keystore::error::Error as Pkcs12Error;
+use pkcs8::pkcs5;
+use pkcs8::{EncryptedPrivateKeyInfoRef, ObjectIdentifier, PrivateKeyInfoRef};
+use x509_parser::parse_x509_certificate;
+use x509_parser::pem::Pem;
+use zeroize::Zeroizing;
+
+use super::{CHECK_PATH, null_password};
+use crate::error::Error;
+use crate::secret::Secret;
+
+/// What a file contains.
+#[derive(Default)]
+pub struct Content {
+    /// RSA keys as PKCS#1 DER.
+    pub keys: Vec<Zeroizing<Vec<u8>>>,
+    /// Certificates as DER.
+    pub certificates: Vec<Vec<u8>>,
+}
+
+/// The algorithm of an RSA key (RFC 8017 appendix A.1).
+const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+
+pub const CHECK_PASSWORD: &str =
+    "Check --client-certificate-password (or AZURE_CLIENT_CERTIFICATE_PASSWORD).";
+pub const CONVERT_KEY: &str = "Convert the key: openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD.pem -out NEW.pem, then append the certificate to NEW.pem.";
+pub const CONVERT_PKCS12: &str = "Convert the file: openssl pkcs12 -in OLD.pfx -out NEW.pem, then set --client-certificate (or AZURE_CLIENT_CERTIFICATE_PATH) to NEW.pem.";
+
+impl Content {
+    /// Reads PEM or PKCS#12. `password` is needed only if something in the file is encrypted.
+    pub fn read(bytes: &[u8], password: Option<&Secret>) -> Result<Self, Error> {
+        match bytes {
+            // A DER sequence of more than 127 bytes; no text starts like that.
+            [0x30, 0x80..=0xff, ..] => Self::read_pkcs12(bytes, password),
+            _ if contains(bytes, "-----BEGIN ") => Self::read_pem(bytes, password),
+            _ => Err(Error::input("is neither PEM nor PKCS#12").remedy(CHECK_PATH)),
+        }
+    }
+
+    fn read_pem(text: &[u8], password: Option<&Secret>) -> Result<Self, Error> {
+        if contains(text, "Proc-Type: 4,ENCRYPTED") {
+            return Err(
+                Error::input("has a key in OpenSSL's traditional encrypted format")
+                    .remedy(CONVERT_KEY),
+            );
+        }
+        let mut content = Self::default();
+        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+        for block in Pem::iter_from_buffer(text) {
+            let Pem { label, contents } = block.map_err(|_| damaged("the PEM data"))?;
+            let contents = Zeroizing::new(contents);
+            match label.as_str() {
+                "CERTIFICATE" => content.certificates.push(contents.to_vec()),
+                "PRIVATE KEY" => content.keys.push(rsa_key(&contents)?),
+                "RSA PRIVATE KEY" => content.keys.push(contents),
+                "ENCRYPTED PRIVATE KEY" => content.keys.push(decrypt(&contents, password)?),
+                other if other.ends_with("PRIVATE KEY") => return Err(not_rsa()),
+                _ => {}
+            }
+        }
+        Ok(content)
+    }
+
+    fn read_pkcs12(der: &[u8], password: Option<&Secret>) -> Result<Self, Error> {
+        if parse_x509_certificate(der).is_ok() {
+            return Err(no_key());
+        }
+        let archive = match Pkcs12Archive::from_pkcs12(der, password.map_or("", Secret::expose)) {
+            Ok(archive) => archive,
+            Err(error) => {
+                let bags = match password {
+                    Some(_) => None,
+                    None => null_password::read(der),
+                };
+                return match bags {
+                    Some(bags) => Self::from_pkcs8(bags.keys.iter(), bags.certificates),
+                    None => Err(pkcs12_error(&error, password)),
+                };
+            }
+        };
+        Self::from_pkcs8(
+            archive.keys.iter().map(|bag| bag.key.as_der()),
+            archive
+                .certs
+                .iter()
+                .map(|bag| bag.cert.as_der().to_vec())
+                .collect(),
+        )
+    }
+
+    fn from_pkcs8(
+        keys: impl Iterator<Item = impl AsRef<[u8]>>,
+        certificates: Vec<Vec<u8>>,
+    ) -> Result<Self, Error> {
+        let keys = keys
+            .map(|key| rsa_key(key.as_ref()))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { keys, certificates })
+    }
+}
+
+/// The RSA key of a PKCS#8 `PrivateKeyInfo` (RFC 5958 section 2).
+fn rsa_key(pkcs8: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let info = PrivateKeyInfoRef::try_from(pkcs8).map_err(|_| damaged("the private key"))?;
+    match info.algorithm.oid {
+        RSA_ENCRYPTION => Ok(Zeroizing::new(info.private_key.as_bytes().to_vec())),
+        _ => Err(not_rsa()),
+    }
+}
+
+/// The RSA key of a PKCS#8 `EncryptedPrivateKeyInfo` (RFC 5958 section 3), encrypted by PBES2 (RFC 8018 section 6.2).
+fn decrypt(pkcs8: &[u8], password: Option<&Secret>) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let unsupported = || Error::input("has a key with unsupported encryption").remedy(CONVERT_KEY);
+    let encrypted = EncryptedPrivateKeyInfoRef::try_from(pkcs8).map_err(|_| unsupported())?;
+    let given = password.map_or("", Secret::expose);
+    let key = encrypted.decrypt(given).map_err(|error| match error {
+        pkcs8::Error::EncryptedPrivateKey(pkcs5::Error::DecryptFailed) | pkcs8::Error::Asn1(_) => {
+            wrong_or_no_password(password)
+        }
+        _ => unsupported(),
+    })?;
+    rsa_key(key.as_bytes())
+}
+
+fn pkcs12_error(error: &Pkcs12Error, password: Option<&Secret>) -> Error {
+    match error {
+        Pkcs12Error::MacError(_) | Pkcs12Error::UnpadError => wrong_or_no_password(password),
+        Pkcs12Error::Pkcs5Error(why) if *why == pkcs5::Error::DecryptFailed.to_string() => {
+            wrong_or_no_password(password)
+        }
+        Pkcs12Error::Pkcs5Error(_)
+        | Pkcs12Error::UnsupportedEncryptionScheme
+        | Pkcs12Error::UnsupportedMacAlgorithm => {
+            Error::input("uses unsupported encryption").remedy(CONVERT_PKCS12)
+        }
+        _ => Error::input("is not a valid PKCS#12 file").remedy(CONVERT_PKCS12),
+    }
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
+}
+
+pub fn damaged(part: &str) -> Error {
+    Error::input(format!("is damaged: {part} cannot be read")).remedy(CHECK_PATH)
+}
+
+pub fn no_key() -> Error {
+    Error::input("contains no private key").remedy(CHECK_PATH)
+}
+
+fn not_rsa() -> Error {
+    Error::input("has a private key that is not RSA")
+        .remedy("Use a certificate with an RSA key; Entra ID does not accept EC or Ed25519 keys.")
+}
+
+fn wrong_or_no_password(password: Option<&Secret>) -> Error {
+    match password {
+        Some(_) => Error::input("cannot be decrypted with this password").remedy(CHECK_PASSWORD),
+        None => Error::input("is encrypted and needs a password")
+            .remedy("Set --client-certificate-password (or AZURE_CLIENT_CERTIFICATE_PASSWORD)."),
+    }
+}
