@@ -61,7 +61,7 @@ fn each_identity_has_a_token_of_its_own() {
     let output = kubelogin.env("AZURE_CLIENT_ID", "cid").run();
     assert_eq!(output.token(), "cid");
     assert!(
-        output.stderr.contains("--identity-resource-id is not used"),
+        output.stderr.contains("ignoring --identity-resource-id"),
         "{output:?}"
     );
 }

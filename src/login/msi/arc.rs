@@ -1,14 +1,16 @@
-//! Azure Arc's challenge: its agent names a file that only those may read who may have a token.
+//! Azure Arc: a machine outside Azure with an agent. The agent names a file that only users who may have tokens can
+//! read, and wants its content back.
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use http::StatusCode;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 
-use super::host::sensitive;
-use super::unreachable;
+use super::Identity;
+use super::host::{self, Host, Selectors, Shape, unreachable};
+use crate::env::{self, Env};
 use crate::error::Error;
 use crate::retry::{self, Deadline};
 use crate::secret::Secret;
@@ -17,8 +19,71 @@ use crate::system::{HttpRequest, HttpResponse, System, Via};
 /// The largest key, in bytes.
 const LARGEST_KEY: u64 = 4096;
 
-/// Sends the request twice: for the file, and with its content.
-pub fn send(
+/// Where the agent listens.
+const ENDPOINT: &str = "http://127.0.0.1:40342/metadata/identity/oauth2/token";
+
+/// Found by IDENTITY_ENDPOINT and IMDS_ENDPOINT, or by the agent's program: not every process gets the variables.
+pub fn detect(env: &Env) -> Result<Option<Host>, Error> {
+    let program_data = env.get(env::PROGRAM_DATA).map(Path::new);
+    let agent = Agent::of_this_platform(program_data);
+    let is_installed = agent.as_ref().is_some_and(|agent| agent.program.is_file());
+    let variables = env
+        .get(env::IDENTITY_ENDPOINT)
+        .zip(env.get(env::IMDS_ENDPOINT));
+    let endpoint = match variables {
+        Some((endpoint, _)) => host::endpoint(env::IDENTITY_ENDPOINT, endpoint)?,
+        None if is_installed => host::endpoint("Azure Arc", ENDPOINT)?,
+        None => return Ok(None),
+    };
+    let agent = agent.ok_or_else(|| {
+        Error::input("Azure Arc issues tokens only on Linux and Windows")
+            .remedy("Unset IDENTITY_ENDPOINT and IMDS_ENDPOINT, or use another --login mode.")
+    })?;
+    Ok(Some(Host {
+        name: "Azure Arc",
+        endpoint,
+        shape: Shape::Query {
+            api_version: "2020-06-01",
+        },
+        headers: vec![host::metadata()],
+        selectors: Selectors {
+            advice: super::ONE_IDENTITY,
+            ..Selectors::default()
+        },
+        default_identity: Identity::System,
+        send: Box::new(move |system, request, deadline| {
+            send(system, request, &agent.key_folder, deadline)
+        }),
+    }))
+}
+
+/// Arc's agent, and the folder that only the agent and the users it trusts can read.
+struct Agent {
+    program: PathBuf,
+    key_folder: PathBuf,
+}
+
+impl Agent {
+    /// `None` where Arc has no agent.
+    fn of_this_platform(program_data: Option<&Path>) -> Option<Self> {
+        if cfg!(target_os = "linux") {
+            return Some(Self {
+                program: "/opt/azcmagent/bin/himds".into(),
+                key_folder: "/var/opt/azcmagent/tokens".into(),
+            });
+        }
+        let folder = program_data
+            .filter(|_| cfg!(windows))?
+            .join("AzureConnectedMachineAgent");
+        Some(Self {
+            program: folder.join("himds.exe"),
+            key_folder: folder.join("Tokens"),
+        })
+    }
+}
+
+/// Sends the request twice: once to learn the file, once with its content.
+fn send(
     system: &dyn System,
     mut request: HttpRequest,
     key_folder: &Path,
@@ -32,29 +97,25 @@ pub fn send(
     let header = header.and_then(|header| header.to_str().ok());
     let path = header.and_then(|header| Some(header.split_once("Basic realm=")?.1));
     let path = path.ok_or_else(|| {
-        Error::refused(
-            "",
-            "it answered 401 without naming the file that proves who we are",
-        )
-        .remedy("Check the agent with azcmagent check, and update it.")
+        Error::refused("", "it answered 401 without naming its key file")
+            .remedy("Run azcmagent check, and update the agent.")
     })?;
     let key = read_key(Path::new(path.trim().trim_matches('"')), key_folder)?;
     let proof = Secret::new(format!("Basic {}", key.expose()));
-    request
-        .headers_mut()
-        .insert(AUTHORIZATION, sensitive(&proof)?);
+    let proof = host::sensitive(proof.expose(), "the content of its key file")?;
+    request.headers_mut().insert(AUTHORIZATION, proof);
     retry::send(system, &request, Via::Direct, deadline).map_err(unreachable)
 }
 
-/// Whoever answers in the agent's place must not get any other file of ours.
+/// Something that answers in the agent's place must not get any other file of ours.
 fn read_key(path: &Path, folder: &Path) -> Result<Secret, Error> {
     let wrong = |why: &str| {
         Error::refused("", format!("it names the key file {path:?}, which {why}")).remedy(
-            "Something else than Azure Arc's agent may have answered: check IDENTITY_ENDPOINT and azcmagent check.",
+            "Something other than Azure Arc's agent may have answered: check IDENTITY_ENDPOINT, and run azcmagent check.",
         )
     };
     if path.extension().is_none_or(|extension| extension != "key") {
-        return Err(wrong("is no .key file"));
+        return Err(wrong("is not a .key file"));
     }
     if path.parent() != Some(folder) {
         return Err(wrong(&format!("is not in {}", folder.display())));
@@ -63,11 +124,11 @@ fn read_key(path: &Path, folder: &Path) -> Result<Secret, Error> {
         .symlink_metadata()
         .map_err(|error| unreadable(path, &error))?;
     if !metadata.is_file() {
-        return Err(wrong("is a link or no file"));
+        return Err(wrong("is a link or not a file"));
     }
     if metadata.len() > LARGEST_KEY {
         return Err(wrong(&format!(
-            "has {} bytes instead of at most {LARGEST_KEY}",
+            "has {} bytes; at most {LARGEST_KEY} are allowed",
             metadata.len()
         )));
     }
@@ -80,7 +141,7 @@ fn read_key(path: &Path, folder: &Path) -> Result<Secret, Error> {
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
     Error::input(format!("its key file {} cannot be read: {error}", path.display())).remedy(
-        "Only members of the group himds (on Windows: Hybrid agent extension applications, or administrators) may have the machine's tokens: join it.",
+        "Only members of the group himds (on Windows: Hybrid agent extension applications, or administrators) can get the machine's tokens; add this user to it.",
     )
 }
 
@@ -111,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_that_the_agent_names_opens_the_door() {
+    fn the_content_of_the_file_that_the_agent_names_is_sent_back() {
         let folder = test_folder("arc");
         let path = folder.join("1.key");
         fs::write(&path, "the key\n").expect("written");
@@ -145,9 +206,9 @@ mod tests {
                     .join("a.key"),
                 "is not in",
             ),
-            (folder.join("a.txt"), "is no .key file"),
+            (folder.join("a.txt"), "is not a .key file"),
             (folder.join("big.key"), "4097 bytes"),
-            (folder.join("folder.key"), "no file"),
+            (folder.join("folder.key"), "not a file"),
             (folder.join("absent.key"), "cannot be read"),
             #[cfg(unix)]
             (folder.join("link.key"), "is a link"),
@@ -166,11 +227,11 @@ mod tests {
     }
 
     #[test]
-    fn a_challenge_that_names_no_file_is_an_error() {
+    fn a_challenge_without_a_file_is_an_error() {
         let system = FakeSystem::new([FakeSystem::json(401, "")]);
         let error = ask(&system, Path::new("/x"))
             .expect_err("refused")
             .to_string();
-        assert!(error.contains("without naming the file"), "{error}");
+        assert!(error.contains("without naming its key file"), "{error}");
     }
 }

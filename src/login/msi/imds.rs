@@ -1,16 +1,41 @@
-//! Asking the instance metadata service: as patiently as Microsoft says where it is, briefly where it is not.
+//! The instance metadata service (IMDS) of a virtual machine, a scale set or an AKS node: retried as patiently as
+//! Microsoft asks where it exists, given up on quickly where it does not.
 
 use std::time::Duration;
 
 use http::StatusCode;
 use http::header::SERVER;
 
+use super::Identity;
+use super::host::{self, Host, Selectors, Shape};
 use crate::error::Error;
 use crate::retry::{self, Deadline, LONGEST_TRY};
 use crate::system::{HttpRequest, HttpResponse, NetworkError, NetworkErrorKind, System, Via};
 
+/// A link-local address, the same in every Azure network.
+const ENDPOINT: &str = "http://169.254.169.254/metadata/identity/oauth2/token";
+
+/// What is left when no other host is found.
+pub fn host() -> Result<Host, Error> {
+    Ok(Host {
+        name: "the instance metadata service (IMDS)",
+        endpoint: host::endpoint("IMDS", ENDPOINT)?,
+        shape: Shape::Query {
+            api_version: "2018-02-01",
+        },
+        headers: vec![host::metadata()],
+        selectors: Selectors {
+            client_id: Some("client_id"),
+            resource_id: Some("msi_res_id"),
+            ..Selectors::default()
+        },
+        default_identity: Identity::System,
+        send: Box::new(|system, request, deadline| send(system, &request, deadline)),
+    })
+}
+
 /// The waits before the second and later tries ("How to use managed identities .. to acquire an access token", Error
-/// handling: exponential, starting at a second).
+/// handling: exponential, starting at one second).
 const WAITS: &[Duration] = &[
     Duration::from_secs(1),
     Duration::from_secs(2),
@@ -21,16 +46,16 @@ const WAITS: &[Duration] = &[
     Duration::from_secs(20),
 ];
 
-/// How often to try again where no update is under way: half a minute in all.
+/// How often to try again unless an update is under way: half a minute in all.
 const RETRIES: usize = 5;
 
-/// The way out if it is there and does not answer: no proxy is ever in play here.
-const BROKEN: &str = "The instance metadata service of this machine is busy or being updated: try again in a minute; --timeout allows more time.";
+/// The fix if it exists and does not answer: no proxy is ever used here.
+const BROKEN: &str = "This machine's instance metadata service is busy or being updated; try again in a minute, or allow more time with --timeout.";
 
-/// What came of a try.
+/// The result of one try.
 type Outcome = Result<HttpResponse, NetworkError>;
 
-pub fn send(
+fn send(
     system: &dyn System,
     request: &HttpRequest,
     deadline: Deadline,
@@ -46,7 +71,14 @@ pub fn send(
                 earlier = Some(retry::describe(&outcome));
                 system.sleep(wait);
             }
-            (None, Ok(answer)) => return Ok(answer),
+            (None, Ok(answer)) => {
+                return match other_cloud(&answer) {
+                    Some(cloud) => {
+                        Err(absent(&format!("the metadata service of {cloud} answered")))
+                    }
+                    None => Ok(answer),
+                };
+            }
             (None, Err(error)) if retries == 0 && is_absence(&error) => {
                 return Err(absent(&error.to_string()));
             }
@@ -66,7 +98,7 @@ fn next_wait(outcome: &Outcome, retries: usize, system: &dyn System) -> Option<D
     let planned_few = planned.filter(|_| retries < RETRIES);
     match outcome {
         Ok(answer) if other_cloud(answer).is_some() => None,
-        // An update: it ends within 70 s.
+        // An update, which takes at most 70 s.
         Ok(answer) if answer.status() == StatusCode::GONE => planned,
         Ok(answer)
             if answer.status() == StatusCode::NOT_FOUND || retry::is_passing(answer.status()) =>
@@ -80,13 +112,16 @@ fn next_wait(outcome: &Outcome, retries: usize, system: &dyn System) -> Option<D
     }
 }
 
-/// True if nothing is at the address. Where there is an IMDS it is one hop away: no connection means no IMDS.
+/// True if nothing is at the address. An IMDS is at most one hop away: no connection means no IMDS.
 fn is_absence(error: &NetworkError) -> bool {
     matches!(error.kind, NetworkErrorKind::Unreachable(_))
 }
 
-/// The cloud whose own metadata service answered: the address is the same everywhere.
-pub fn other_cloud(answer: &HttpResponse) -> Option<&'static str> {
+/// The other cloud that answered: every cloud has its metadata service at this address.
+fn other_cloud(answer: &HttpResponse) -> Option<&'static str> {
+    if answer.status().is_success() {
+        return None;
+    }
     let server = answer.headers().get(SERVER);
     let server = server
         .and_then(|server| server.to_str().ok())
@@ -100,9 +135,9 @@ pub fn other_cloud(answer: &HttpResponse) -> Option<&'static str> {
     }
 }
 
-/// The error off Azure.
-pub fn absent(why: &str) -> Error {
-    Error::input(format!("there is no managed identity here: this machine is not in Azure ({why})")).remedy(
-        "--login msi works on Azure (VM, AKS, App Service, Container Apps, Arc ..): elsewhere use azurecli or devicecode; in a pod use workloadidentity, or allow 169.254.169.254 in its network policy.",
+/// The error outside Azure.
+fn absent(why: &str) -> Error {
+    Error::input(format!("no managed identity: this machine is not in Azure ({why})")).remedy(
+        "--login msi works in Azure (VM, AKS, App Service, Container Apps, Arc ..); elsewhere use azurecli or devicecode. In a pod use workloadidentity, or allow 169.254.169.254 in its network policy.",
     )
 }
