@@ -2,7 +2,10 @@
 
 use std::io::Write;
 
-use crate::cli::{self, Candidate, Shell};
+use clap::Arg;
+use clap::builder::StyledStr;
+
+use crate::cli::{self, Shell};
 use crate::entra::authority::Cloud;
 use crate::env::Env;
 use crate::error::Error;
@@ -15,77 +18,12 @@ use crate::token_cache::Storage;
 /// The script for a shell. Without candidates, each completes file names.
 pub fn script(shell: Shell) -> &'static str {
     match shell {
-        Shell::Bash => BASH,
-        Shell::Zsh => ZSH,
-        Shell::Fish => FISH,
-        Shell::Powershell => POWERSHELL,
+        Shell::Bash => include_str!("completion/kubelogin.bash"),
+        Shell::Zsh => include_str!("completion/kubelogin.zsh"),
+        Shell::Fish => include_str!("completion/kubelogin.fish"),
+        Shell::Powershell => include_str!("completion/kubelogin.ps1"),
     }
 }
-
-const BASH: &str = r#"# source <(kubelogin completion bash)
-_kubelogin() {
-    local line=${COMP_LINE:0:COMP_POINT} cur=${COMP_WORDS[COMP_CWORD]} candidate
-    # Bash sees words within a word: it breaks them at = and :
-    case $cur in [=:]) cur= ;; esac
-    local before=${line%"$cur"}
-    before=${before##*[[:space:]]}
-    COMPREPLY=()
-    while IFS=$'\t' read -r candidate _; do
-        candidate=${candidate#"$before"}
-        # Within quotes that are open bash takes the word as it is, and closes them.
-        [[ $cur == [\"\']* ]] || candidate=$(printf %q "$candidate")
-        COMPREPLY+=("$candidate")
-    done < <(kubelogin __complete "$line" 2>/dev/null)
-}
-complete -o default -F _kubelogin kubelogin
-"#;
-
-const ZSH: &str = r#"#compdef kubelogin
-# source <(kubelogin completion zsh)
-_kubelogin() {
-    local -a candidates
-    local line
-    for line in "${(@f)$(kubelogin __complete "${(j: :)words[1,CURRENT]}" 2>/dev/null)}"; do
-        [[ -n $line ]] && candidates+=("${${line%%$'\t'*}//:/\\:}:${line#*$'\t'}")
-    done
-    if (( $#candidates )); then
-        _describe kubelogin candidates
-    else
-        _files
-    fi
-}
-if [[ $funcstack[1] == _kubelogin ]]; then
-    _kubelogin "$@"
-else
-    compdef _kubelogin kubelogin
-fi
-"#;
-
-const FISH: &str = r#"# kubelogin completion fish | source
-function __kubelogin_complete
-    set -l found (kubelogin __complete (commandline -cp | string collect) 2>/dev/null)
-    if test (count $found) -gt 0
-        string join \n -- $found
-    else
-        complete -C "'' "(commandline -ct)
-    end
-end
-complete -c kubelogin -f -k -a '(__kubelogin_complete)'
-"#;
-
-const POWERSHELL: &str = r#"# kubelogin completion powershell | Out-String | Invoke-Expression
-Register-ArgumentCompleter -Native -CommandName 'kubelogin', 'kubelogin.exe' -ScriptBlock {
-    param($wordToComplete, $commandAst, $cursorPosition)
-    $line = $commandAst.ToString()
-    $length = $cursorPosition - $commandAst.Extent.StartOffset
-    $line = if ($line.Length -lt $length) { "$line " } else { $line.Substring(0, $length) }
-    kubelogin __complete $line 2>$null | ForEach-Object {
-        $value, $help = $_ -split "`t", 2
-        if (-not $help) { $help = $value }
-        [System.Management.Automation.CompletionResult]::new($value, $value, 'ParameterValue', $help)
-    }
-}
-"#;
 
 /// Prints what the last word of `line` can become, each with its help after a tab.
 pub fn complete(line: &str, env: &Env, out: &mut dyn Write) -> Result<(), Error> {
@@ -97,34 +35,91 @@ pub fn complete(line: &str, env: &Env, out: &mut dyn Write) -> Result<(), Error>
         .map_err(|error| Error::outside(format!("cannot write to stdout: {error}")))
 }
 
+/// What a word that is being typed can become.
+struct Candidate {
+    word: String,
+    help: String,
+}
+
+impl Candidate {
+    fn new(word: impl Into<String>, help: Option<&StyledStr>) -> Self {
+        Self {
+            word: word.into(),
+            help: help.map(ToString::to_string).unwrap_or_default(),
+        }
+    }
+}
+
 fn candidates(line: &str, env: &Env) -> Vec<Candidate> {
     let words = shell_words(line);
     let mut words: Vec<&str> = words.iter().map(String::as_str).skip(1).collect();
     let last = words.pop().unwrap_or_default();
-    let command = words.iter().find(|word| cli::is_command(word)).copied();
-    // A value: behind its flag, or joined to it.
-    if let Some((flag, _)) = last.split_once('=').filter(|_| last.starts_with('-')) {
-        let values = values(flag, &words, env)
-            .into_iter()
-            .map(|value| format!("{flag}={value}"));
-        return fitting(values.map(Candidate::bare), last);
-    }
-    if let Some(flag) = words.last().filter(|word| cli::takes_value(command, word)) {
-        return fitting(
-            values(flag, &words, env).into_iter().map(Candidate::bare),
-            last,
-        );
-    }
-    match command {
-        _ if last.starts_with('-') => fitting(cli::flags(command), last),
-        Some(cli::COMPLETION) => fitting(
-            Shell::ALL.iter().map(|shell| Candidate::bare(shell.word())),
-            last,
-        ),
-        None => fitting(cli::commands(), last),
-        Some(_) if last.is_empty() => fitting(cli::flags(command), last),
-        Some(_) => Vec::new(),
-    }
+    let mut program = cli::program();
+    program.build();
+    let command = words.iter().find_map(|word| program.find_subcommand(word));
+    let args: Vec<&Arg> = command.unwrap_or(&program).get_arguments().collect();
+    let all_values = |arg: &Arg, prefix: &str| -> Vec<Candidate> {
+        let values = values(arg, &words, env).into_iter();
+        let values = values.map(|value| Candidate::new(format!("{prefix}{value}"), None));
+        values.collect()
+    };
+    let before = words.last().and_then(|word| flag(&args, word));
+    let mut candidates = if let Some((name, _)) = last.split_once('=').filter(|_| is_flag(last)) {
+        let arg = flag(&args, name);
+        arg.map_or(Vec::new(), |arg| all_values(arg, &format!("{name}=")))
+    } else if let Some(arg) = before.filter(|arg| takes_next_word(arg)) {
+        all_values(arg, "")
+    } else if is_flag(last) {
+        flags(&args)
+    } else if let Some(arg) = args.iter().find(|arg| arg.is_positional()) {
+        all_values(arg, "")
+    } else if command.is_none() {
+        commands(&program)
+    } else if last.is_empty() {
+        flags(&args)
+    } else {
+        Vec::new()
+    };
+    candidates.retain(|candidate| candidate.word.starts_with(last));
+    candidates
+}
+
+fn commands(program: &clap::Command) -> Vec<Candidate> {
+    let shown = program
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set());
+    shown
+        .map(|command| Candidate::new(command.get_name(), command.get_about()))
+        .collect()
+}
+
+fn flags(args: &[&Arg]) -> Vec<Candidate> {
+    let shown = args.iter().filter(|arg| !arg.is_hide_set());
+    shown
+        .filter_map(|arg| {
+            let word = format!("--{}", arg.get_long()?);
+            Some(Candidate::new(word, arg.get_help()))
+        })
+        .collect()
+}
+
+fn is_flag(word: &str) -> bool {
+    word.starts_with('-')
+}
+
+/// The flag that is typed in its long or short form.
+fn flag<'a>(args: &[&'a Arg], word: &str) -> Option<&'a Arg> {
+    let is_named = |arg: &&Arg| match word.strip_prefix("--") {
+        Some(long) => arg.get_long() == Some(long),
+        None => arg
+            .get_short()
+            .is_some_and(|letter| word == format!("-{letter}")),
+    };
+    args.iter().copied().find(is_named)
+}
+
+fn takes_next_word(arg: &Arg) -> bool {
+    arg.get_action().takes_values() && !arg.is_require_equals_set()
 }
 
 /// The words of a line without their quotes and backslashes, the one that is being typed last; it may be empty.
@@ -153,22 +148,20 @@ fn shell_words(line: &str) -> Vec<String> {
     words
 }
 
-fn fitting(candidates: impl IntoIterator<Item = Candidate>, start: &str) -> Vec<Candidate> {
-    candidates
-        .into_iter()
-        .filter(|candidate| candidate.word.starts_with(start))
-        .collect()
-}
-
-/// The values that a flag can have, as far as they can be listed.
-fn values(flag: &str, words: &[&str], env: &Env) -> Vec<String> {
-    let is = |flag: Flag, name| flag.definition().name == name;
-    match cli::long_name(flag) {
-        Some(name) if is(Flag::Login, name) => value_words::<LoginMode>(),
-        Some(name) if is(Flag::Environment, name) => value_words::<Cloud>(),
-        Some(name) if is(Flag::TokenCacheStorage, name) => value_words::<Storage>(),
-        Some(cli::CONTEXT) => contexts(words, env),
-        _ => Vec::new(),
+/// The values that an argument can have, as far as they can be listed.
+fn values(arg: &Arg, words: &[&str], env: &Env) -> Vec<String> {
+    let is = |flag: Flag| arg.get_id() == flag.definition().name;
+    if is(Flag::Login) {
+        value_words::<LoginMode>()
+    } else if is(Flag::Environment) {
+        value_words::<Cloud>()
+    } else if is(Flag::TokenCacheStorage) {
+        value_words::<Storage>()
+    } else if arg.get_id() == cli::CONTEXT {
+        contexts(words, env)
+    } else {
+        let values = arg.get_possible_values().into_iter();
+        values.map(|value| value.get_name().to_owned()).collect()
     }
 }
 

@@ -42,7 +42,7 @@ fn a_user_that_cannot_be_converted_is_named_with_its_place() {
         ),
         (
             "    exec: {command: kubelogin, args: [get-token, --legacy, 'false']}\n",
-            "belongs to no flag",
+            "unexpected argument",
             "Correct or remove",
         ),
         (

@@ -1,0 +1,118 @@
+//! Errors of the command line: what is wrong, where, what to do - and never a value, which may be a secret in the wrong
+//! place.
+
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::SHELL;
+use crate::error::Error;
+use crate::login_mode::LoginMode;
+
+const SEE_HELP: &str =
+    "Run kubelogin --help, or kubelogin get-token --help, for the commands and flags.";
+
+/// clap's error in our form.
+pub fn usage_error(error: &clap::Error) -> Error {
+    let all = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => vec![text.as_str()],
+        Some(ContextValue::Strings(texts)) => texts.iter().map(String::as_str).collect(),
+        _ => Vec::new(),
+    };
+    let first = |kind| all(kind).into_iter().next();
+    let arg = first(ContextKind::InvalidArg).unwrap_or_default();
+    let name = arg.split([' ', '=', '[']).next().unwrap_or_default();
+    let value = first(ContextKind::InvalidValue).unwrap_or_default();
+    let valid = all(ContextKind::ValidValue).join(", ");
+    let suggestion = first(ContextKind::SuggestedArg).or(first(ContextKind::SuggestedSubcommand));
+    match error.kind() {
+        ErrorKind::UnknownArgument if name.starts_with('-') => unknown_flag(name, suggestion),
+        ErrorKind::UnknownArgument => unexpected_argument(arg),
+        ErrorKind::InvalidSubcommand => {
+            let word = first(ContextKind::InvalidSubcommand).unwrap_or_default();
+            Error::input(format!("unknown command {word:?}")).remedy(did_you_mean(suggestion))
+        }
+        ErrorKind::MissingRequiredArgument => Error::input(format!("missing argument {arg}"))
+            .remedy("Run the command with --help to see its arguments."),
+        ErrorKind::InvalidValue | ErrorKind::NoEquals if value.is_empty() => {
+            Error::input(format!("{name} needs a value")).remedy(SEE_HELP)
+        }
+        ErrorKind::InvalidValue if name.trim_matches(['<', '>']) == SHELL => {
+            Error::input(format!("unsupported shell {value:?}"))
+                .remedy(format!("Use one of {valid}."))
+        }
+        ErrorKind::InvalidValue if !valid.is_empty() => {
+            invalid_value(name, &format!("one of {valid}"))
+        }
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
+            invalid_value(name, kind_of_value(name))
+        }
+        ErrorKind::TooManyValues => Error::input(format!("{name} takes no value")).remedy(SEE_HELP),
+        other => Error::input(other.to_string()).remedy(SEE_HELP),
+    }
+}
+
+fn unknown_flag(name: &str, suggestion: Option<&str>) -> Error {
+    if suggestion == Some(name) {
+        // clap knows the flag, but not with a blank and its value in the same argument.
+        return Error::input(format!("{name} and its value are one argument")).remedy(format!(
+            "Pass two: {name} and the value. In a kubeconfig's args, each is an item of its own."
+        ));
+    }
+    let error = Error::input(format!("unknown flag: {name}"));
+    if name.starts_with("--oidc-") {
+        return error.remedy(
+            "This is a flag of int128/kubelogin, another program with the same name: call that one \
+             (as kubectl-oidc_login), or convert the user for this one.",
+        );
+    }
+    error.remedy(did_you_mean(suggestion))
+}
+
+fn unexpected_argument(word: &str) -> Error {
+    let is_harmless = LoginMode::from_word(word).is_some() || ["true", "false"].contains(&word);
+    let shown = if is_harmless {
+        format!("unexpected argument {word:?}")
+    } else {
+        "unexpected argument (not shown: it may be a secret)".to_owned()
+    };
+    Error::input(shown).remedy(
+        "Quote values that contain spaces; turn a switch off with --flag=false, without a space.",
+    )
+}
+
+fn did_you_mean(suggestion: Option<&str>) -> String {
+    match suggestion {
+        Some(near) => format!("Did you mean {near}? {SEE_HELP}"),
+        None => SEE_HELP.to_owned(),
+    }
+}
+
+fn invalid_value(name: &str, valid: &str) -> Error {
+    Error::input(format!("the value of {name} is not valid: use {valid}"))
+}
+
+fn kind_of_value(name: &str) -> &'static str {
+    if name.starts_with("--v") || name == "-v" {
+        "a whole number"
+    } else {
+        "true or false, as in --flag=false"
+    }
+}
+
+/// The error for text that clap cannot read. It names the flag: `--flag=value` itself, or the word before the value.
+pub fn not_utf8(args: &[OsString]) -> Error {
+    let at = args.iter().position(|arg| arg.to_str().is_none());
+    let around = at.map_or(&[][..], |at| &args[at.saturating_sub(1)..=at]);
+    let flag = around
+        .iter()
+        .rev()
+        .map(|arg| arg.to_string_lossy())
+        .find(|arg| arg.starts_with('-'));
+    let name = flag.as_deref().and_then(|flag| flag.split('=').next());
+    Error::input(format!(
+        "the value of {} is not UTF-8 text",
+        name.unwrap_or("an argument")
+    ))
+    .remedy("Type it in a terminal or save it in a file that uses UTF-8.")
+}
