@@ -43,14 +43,14 @@ mod tests {
         new(&options("azurepipelines", &[], env), &Env::of(env))
     }
 
-    /// Azure/kubelogin#697: the task sets all of it.
+    /// Azure/kubelogin#697: the task sets all of them.
     #[test]
-    fn the_variables_of_the_task_are_enough() {
+    fn the_task_s_variables_are_enough() {
         assert_eq!(login(&VARIABLES).expect("login").client.client_id, "app");
     }
 
     #[test]
-    fn each_that_is_missing_is_named() {
+    fn each_missing_variable_is_named() {
         for (variable, _) in VARIABLES {
             let env: Vec<_> = VARIABLES
                 .into_iter()

@@ -1,4 +1,4 @@
-//! `--login devicecode`: the person types a code at another device (RFC 8628).
+//! `--login devicecode`: the user enters a code on another device (RFC 8628).
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ use crate::timeout::Timeout;
 use crate::token::{Scope, Token};
 use crate::token_cache::CacheKey;
 
-/// The shortest wait between two polls: an answer that says 0 must not make us ask without a pause.
+/// The shortest wait between two polls: a response with an interval of 0 must not make us poll without pause.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What `slow_down` adds to the interval (RFC 8628 section 3.5).
 const SLOW_DOWN: Duration = Duration::from_secs(5);
 
-/// The longest wait between two polls while the network is away.
+/// The longest wait between two polls while the network is down.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
 
-/// A public client whose person types a code elsewhere.
+/// A public client whose user enters a code elsewhere.
 #[derive(Debug)]
 pub struct DeviceCode(Client);
 
@@ -46,8 +46,8 @@ impl Login for DeviceCode {
         true
     }
 
-    /// Shows the code and polls until the person has decided. The code's own life bounds the wait; `timeout` does so
-    /// only if the person asked for it (Azure/kubelogin#641: MFA takes longer than a minute).
+    /// Shows the code and polls until the user has decided. The code's lifetime limits the wait; `timeout` does so only if
+    /// it was given (Azure/kubelogin#641: MFA takes longer than a minute).
     fn acquire(
         &self,
         scope: &Scope,
@@ -79,7 +79,7 @@ impl Login for DeviceCode {
     }
 }
 
-/// The text for the person: Entra's own, else the same in our words. One line, whatever the server sent.
+/// What to tell the user: Entra's own text, else the same in our words. One line, whatever the server sent.
 fn instructions(code: &DeviceAuthorization) -> String {
     match code
         .extra_fields()
@@ -103,7 +103,7 @@ fn next_wait(error: &Error, interval: Duration) -> Option<Duration> {
     } else if error.is_refused_with("slow_down") {
         Some(interval + SLOW_DOWN)
     } else if *error.kind() == ErrorKind::Outside {
-        // The person may be typing the code while the network is away.
+        // The user may be entering the code while the network is down.
         Some((interval * 2).min(LONGEST_INTERVAL))
     } else {
         None
@@ -116,7 +116,7 @@ fn unanswered(patience: Duration, timeout: Timeout) -> Error {
         patience.as_secs_f64().round()
     );
     Error::refused("expired_token", what).remedy(match timeout.is_given {
-        true => "Run the command again; a longer --timeout (or none: then the code's own life counts) gives more time.",
+        true => "Run the command again with a longer --timeout, or without one to wait until the code expires.",
         false => "Run the command again for a new code.",
     })
 }
@@ -124,7 +124,8 @@ fn unanswered(patience: Duration, timeout: Timeout) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flag::{Flag, FlagValues};
+    use crate::flag::Flag;
+    use crate::login::tests::{CLIENT, options};
     use crate::system::fake::FakeSystem;
 
     const CODE: &str = r#"{"device_code":"dev","user_code":"ABC","verification_uri":"https://microsoft.com/devicelogin",
@@ -135,22 +136,19 @@ mod tests {
         r#"{"token_type":"Bearer","access_token":"at","expires_in":3600,"refresh_token":"rt"}"#;
 
     fn login(system: &FakeSystem, timeout: Option<u64>) -> Result<Token, Error> {
-        login_with(FlagValues::new(), system, timeout)
+        login_with(&[], system, timeout)
+    }
+
+    fn legacy_login(system: &FakeSystem) -> Result<Token, Error> {
+        login_with(&[(Flag::Legacy, "true")], system, None)
     }
 
     fn login_with(
-        mut typed: FlagValues,
+        flags: &[(Flag, &str)],
         system: &FakeSystem,
         timeout: Option<u64>,
     ) -> Result<Token, Error> {
-        for (flag, value) in [
-            (Flag::ServerId, "srv"),
-            (Flag::ClientId, "app"),
-            (Flag::TenantId, "ten"),
-        ] {
-            typed.set(flag, value);
-        }
-        let (mut options, _) = Options::resolve(&typed, &Env::of(&[])).expect("options");
+        let mut options = options("devicecode", &[&CLIENT, flags].concat(), &[]);
         if let Some(seconds) = timeout {
             options.timeout = Timeout {
                 duration: Duration::from_secs(seconds),
@@ -166,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn the_person_is_asked_once_and_the_polls_keep_the_interval() {
+    fn the_user_is_prompted_once_and_the_polls_keep_the_interval() {
         let system = FakeSystem::new([
             FakeSystem::json(200, CODE),
             FakeSystem::json(400, PENDING),
@@ -192,7 +190,7 @@ mod tests {
     const POLL_FORM: &str = "client_id=app&grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code\
         &device_code=dev&scope=srv%2F.default+openid+offline_access+profile";
 
-    /// The original crashes without `message` or `interval`, asks at once and again and again without either.
+    /// The original crashes without `message`, and polls without pause without `interval`.
     #[test]
     fn legacy_speaks_the_v1_form_and_reads_quoted_numbers() {
         let code = |more: &str| {
@@ -220,9 +218,7 @@ mod tests {
                     r#"{"access_token":"at","expires_in":"3599","expires_on":"1767229199","refresh_token":"rt"}"#,
                 ),
             ]);
-            let mut typed = FlagValues::new();
-            typed.set(Flag::Legacy, "true");
-            let token = login_with(typed, &system, None).expect("token");
+            let token = legacy_login(&system).expect("token");
             let life = token.expires_on - FakeSystem::EPOCH;
             assert_eq!(life.num_seconds(), 2 * interval + 3599);
             assert_eq!(system.prompts(), [prompt]);
@@ -240,20 +236,16 @@ mod tests {
     }
 
     #[test]
-    fn legacy_s_own_word_for_an_expired_code_ends_it_with_the_way_out() {
+    fn legacy_s_own_error_for_an_expired_code_ends_the_login_with_the_fix() {
         let expired =
             r#"{"error":"code_expired","error_description":"AADSTS70020: It has expired."}"#;
         let system = FakeSystem::new([FakeSystem::json(200, CODE), FakeSystem::json(400, expired)]);
-        let mut typed = FlagValues::new();
-        typed.set(Flag::Legacy, "true");
-        let error = login_with(typed, &system, None)
-            .expect_err("expired")
-            .to_string();
+        let error = legacy_login(&system).expect_err("expired").to_string();
         assert!(error.contains("run the command again"), "{error}");
     }
 
     #[test]
-    fn the_code_s_life_bounds_the_wait_unless_a_timeout_was_typed() {
+    fn the_code_s_lifetime_limits_the_wait_unless_a_timeout_was_given() {
         for (timeout, end) in [(None, 900), (Some(60), 60), (Some(3600), 900)] {
             let answers = std::iter::once(FakeSystem::json(200, CODE));
             let system =
@@ -267,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_of_nothing_is_a_second() {
+    fn an_interval_of_zero_becomes_a_second() {
         let code = CODE.replace(r#""interval":5"#, r#""interval":0"#);
         let system = FakeSystem::new([
             FakeSystem::json(200, code),
@@ -279,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_that_is_away_for_a_while_does_not_end_the_login() {
+    fn a_network_that_is_down_for_a_while_does_not_end_the_login() {
         let mut answers = vec![FakeSystem::json(200, CODE)];
         answers.extend((0..4).map(|_| FakeSystem::json(503, "")));
         answers.push(FakeSystem::json(200, TOKEN));
@@ -288,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_ends_it_with_entra_s_words() {
+    fn a_refusal_ends_the_login() {
         let declined = r#"{"error":"authorization_declined","error_description":"AADSTS70016: The user said no."}"#;
         for answer in [
             FakeSystem::json(400, declined),
@@ -301,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_message_the_code_and_the_page_are_told() {
+    fn without_a_message_the_prompt_has_the_code_and_the_page() {
         let code = CODE.replace(
             r#""message":"Open the page and enter ABC.""#,
             r#""message":"""#,

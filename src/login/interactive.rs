@@ -1,5 +1,5 @@
-//! `--login interactive`: the person signs in with a browser on this machine (RFC 8252: authorization code with PKCE
-//! and a loopback redirect), or with one elsewhere, from where the address is pasted back.
+//! `--login interactive`: the user signs in with a browser on this machine (RFC 8252: authorization code with PKCE and a
+//! loopback redirect), or with one on another machine and pastes back the address that it ends on.
 
 mod listener;
 mod page;
@@ -27,10 +27,10 @@ use listener::{Answer, Listener};
 use page::Page;
 use redirect_url::RedirectUrl;
 
-/// How long a person may take, second factor included, unless `--timeout` is given.
+/// How long the user may take, including multi-factor authentication, unless `--timeout` is given.
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
-/// All that a sign-in through the browser needs.
+/// A public client that the user signs in to with a browser.
 #[derive(Debug)]
 pub struct Interactive {
     client: Client,
@@ -64,8 +64,8 @@ impl Login for Interactive {
         true
     }
 
-    /// Listens, then opens the browser, then waits for the person, then gives the code for a token. `timeout` bounds
-    /// the network; the person only if it was asked for.
+    /// Listens, opens the browser, waits for the user, then exchanges the code for a token. `timeout` limits the network
+    /// requests; the wait for the user only if it was given.
     fn acquire(
         &self,
         scope: &Scope,
@@ -86,19 +86,15 @@ impl Login for Interactive {
             state: &state,
         };
         let url = |mode| exchange.authorization_url(&request, mode, scope);
-        let answers = ask(
-            listener,
-            &url(ResponseMode::FormPost)?,
-            &url(ResponseMode::Query)?,
-            system,
-        )?;
+        let (to_open, to_paste_from) = (url(ResponseMode::FormPost)?, url(ResponseMode::Query)?);
+        let answers = ask(listener, &to_open, &to_paste_from, system)?;
 
-        let (end, patience) = match timeout.is_given {
-            true => (network, timeout.duration),
-            false => (Deadline::after(system, PATIENCE), PATIENCE),
+        let end = match timeout.is_given {
+            true => network,
+            false => Deadline::after(system, PATIENCE),
         };
-        let answer = first_of_ours(&answers, &state, end, system)
-            .ok_or_else(|| unanswered(patience, timeout))?;
+        let answer = first_of_ours(&answers, &state, end, system);
+        let answer = answer.ok_or_else(|| unanswered(timeout))?;
         let result = code(&answer).and_then(|code| {
             let grant = Grant::AuthorizationCode {
                 code: &code,
@@ -116,8 +112,8 @@ impl Login for Interactive {
     }
 }
 
-/// Asks the person to sign in: shows the address, and opens a browser with it. Answers come from the listener and,
-/// where there is a terminal to type at, from the person.
+/// Asks the user to sign in: shows the address and opens it in a browser. Answers come from the listener and, where there
+/// is a terminal to type at, from the user.
 fn ask(
     listener: Listener,
     to_open: &Url,
@@ -128,12 +124,12 @@ fn ask(
     listener.serve(&deliver)?;
     let receive_typed = move |line: String| {
         if !line.trim().is_empty() {
-            // The login is over when nobody receives any more.
+            // Once nobody receives, the login is over.
             let _ = deliver.send(Answer::typed(&line));
         }
     };
     let prompt = match system.receive_typed_lines(Box::new(receive_typed)) {
-        // Only an address that holds the answer can be pasted.
+        // Only an address that contains the answer can be pasted.
         true => format!("{SIGN_IN}\n{to_paste_from}\n{PASTE}"),
         false => format!("{SIGN_IN}\n{to_open}"),
     };
@@ -142,8 +138,8 @@ fn ask(
     Ok(answers)
 }
 
-/// Lets the browser that waits see how it ended. Whoever sent the same again meanwhile sees the same: the first answer
-/// counted.
+/// Shows the waiting browser how the sign-in ended. Any browser that has sent an answer since sees the same result: only
+/// the first answer counted.
 fn show_result(
     result: &Result<Token, Error>,
     answer: Answer,
@@ -159,11 +155,11 @@ fn show_result(
     }
 }
 
-const SIGN_IN: &str = "To sign in, use the browser that opens now, or open this address yourself:";
-const PASTE: &str = "If that browser is on another machine, it ends at a page that cannot be reached: \
+const SIGN_IN: &str = "To sign in, use the browser that is opening, or open this address yourself:";
+const PASTE: &str = "If that browser is on another machine, it will end on a page that cannot be reached; \
                      paste the address of that page here and press Enter.";
 
-/// Waits for an answer with our state. Any other is turned away and ends nothing: everyone can send one.
+/// Waits for an answer with our state. Any other is rejected without ending the login, because anyone can send one.
 fn first_of_ours(
     answers: &Receiver<Answer>,
     state: &CsrfToken,
@@ -177,12 +173,12 @@ fn first_of_ours(
         }
         answer.show(&Page::NotThisSignIn);
         if answer.is_typed() {
-            system.tell("That is not the address this sign-in ends at: paste it whole, from http:// to its end.");
+            system.tell("That is not this sign-in's redirect address; paste the whole address, starting with http://");
         }
     }
 }
 
-/// RFC 6749 section 10.12. The state is compared before anything else in the answer is looked at.
+/// RFC 6749 section 10.12. The state is checked before anything else in the answer.
 fn is_ours(answer: &Answer, state: &CsrfToken) -> bool {
     answer.get("state") == Some(state.secret())
 }
@@ -195,22 +191,25 @@ fn code(answer: &Answer) -> Result<Secret, Error> {
     answer.get("code").map(Secret::new).ok_or_else(|| {
         Error::refused(
             "",
-            "the browser brought an answer of Entra ID without an authorization code",
+            "Entra ID's response in the browser came without an authorization code",
         )
-        .remedy("Run the command again; if it stays so, use --login devicecode.")
+        .remedy("Run the command again; if that does not help, use --login devicecode.")
     })
 }
 
-fn unanswered(patience: Duration, timeout: Timeout) -> Error {
+fn unanswered(timeout: Timeout) -> Error {
+    let (patience, remedy) = match timeout.is_given {
+        true => (
+            timeout.duration,
+            "Run the command again with a longer --timeout, or without one to have 5 minutes.",
+        ),
+        false => (
+            PATIENCE,
+            "Run the command again with --timeout 15m for more time, or use --login devicecode.",
+        ),
+    };
     let what = format!("nobody signed in with the browser within {patience:?}");
-    Error::refused("", what).remedy(match timeout.is_given {
-        true => {
-            "Run the command again; a longer --timeout (or none: then 5 minutes) gives more time."
-        }
-        false => {
-            "Run the command again, with --timeout 15m for more time, or use --login devicecode."
-        }
-    })
+    Error::refused("", what).remedy(remedy)
 }
 
 #[cfg(test)]

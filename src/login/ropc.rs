@@ -1,4 +1,4 @@
-//! `--login ropc`: a user name and a password (RFC 6749 section 4.3), for accounts without a second factor.
+//! `--login ropc`: a user name and a password (RFC 6749 section 4.3), for accounts without multi-factor authentication.
 
 use crate::entra::{Client, Grant};
 use crate::env::Env;
@@ -12,7 +12,7 @@ use crate::timeout::Timeout;
 use crate::token::{Scope, Token};
 use crate::token_cache::{CacheKey, Fingerprint};
 
-/// A public client with the user who signs in.
+/// A public client and the user who signs in.
 #[derive(Debug)]
 pub struct Ropc {
     client: Client,
@@ -48,7 +48,7 @@ impl Login for Ropc {
     }
 
     /// Sends the password to the token endpoint and nowhere else. The original first asks for the user's realm and
-    /// sends the password of a federated user to the federation's server too; here such a user is told to use a browser.
+    /// sends the password of a federated user to the federation server too; here such a user is told to use a browser.
     fn acquire(
         &self,
         scope: &Scope,
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_password_is_sent_once_and_the_way_out_is_another_mode() {
+    fn a_refused_password_is_sent_only_once_and_the_fix_is_another_mode() {
         for code in [50126, 50056, 50076, 50079] {
             let body = format!(
                 r#"{{"error":"invalid_grant","error_description":"AADSTS{code}: No.","error_codes":[{code}]}}"#
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named_with_its_variables() {
+    fn a_missing_value_is_named_with_its_variables() {
         let name = Ropc::new(&options(&[(Flag::Password, "p")]), &Env::default())
             .expect_err("no name")
             .to_string();

@@ -75,35 +75,16 @@ fn auth(options: &Options) -> Result<ClientAuth, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entra::certificate::tests::{FIXTURES, PASSWORD};
-    use crate::flag::FlagValues;
+    use crate::entra::certificate::tests::PASSWORD;
+    use crate::login::tests::{CLIENT, options};
     use crate::system::fake::FakeSystem;
 
     const TOKEN: &str = r#"{"token_type":"Bearer","access_token":"at","expires_in":3600}"#;
-    const CERTIFICATE: (Flag, &str) = (Flag::ClientCertificate, "modern.pfx");
+    const CERTIFICATE: (Flag, &str) = (Flag::ClientCertificate, "fixtures/certificates/modern.pfx");
     const GOOD_PASSWORD: (Flag, &str) = (Flag::ClientCertificatePassword, PASSWORD);
 
-    fn options(given: &[(Flag, &str)]) -> Options {
-        let mut typed = FlagValues::new();
-        for (flag, value) in [
-            (Flag::Login, "spn"),
-            (Flag::ServerId, "srv"),
-            (Flag::ClientId, "app"),
-            (Flag::TenantId, "ten"),
-        ] {
-            typed.set(flag, value);
-        }
-        for (flag, value) in given {
-            match flag {
-                Flag::ClientCertificate => typed.set(*flag, format!("{FIXTURES}/{value}")),
-                _ => typed.set(*flag, *value),
-            }
-        }
-        Options::resolve(&typed, &Env::of(&[])).expect("options").0
-    }
-
     fn login(given: &[(Flag, &str)], system: &FakeSystem) -> Result<Token, Error> {
-        let options = options(given);
+        let options = options("spn", &[&CLIENT, given].concat(), &[]);
         ServicePrincipal::new(&options, &Env::default())?.acquire(
             &Scope::of_server("srv"),
             options.timeout,
@@ -180,8 +161,14 @@ mod tests {
                 elsewhere,
                 (Flag::ClientCertificatePassword, "wrong"),
             ],
-            vec![(Flag::ClientCertificate, "missing.pem"), elsewhere],
-            vec![(Flag::ClientCertificate, "expired.pem"), elsewhere],
+            vec![
+                (Flag::ClientCertificate, "fixtures/certificates/missing.pem"),
+                elsewhere,
+            ],
+            vec![
+                (Flag::ClientCertificate, "fixtures/certificates/expired.pem"),
+                elsewhere,
+            ],
         ] {
             // It has no answer to give.
             let system = FakeSystem::new([]);

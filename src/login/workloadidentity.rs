@@ -70,7 +70,7 @@ mod tests {
 
     /// Azure/azure-cli#28551: "clientID cannot be empty" told nobody what to set.
     #[test]
-    fn what_is_missing_is_named_with_where_it_usually_comes_from() {
+    fn a_missing_value_is_named_with_its_usual_source() {
         for (env, names) in [
             (vec![], ["AZURE_FEDERATED_TOKEN_FILE", "webhook"]),
             (

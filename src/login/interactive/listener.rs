@@ -1,8 +1,8 @@
-//! Listens on loopback for the answer that the browser brings, as little HTTP/1.1 (RFC 9112) as that takes.
+//! Listens on loopback for the answer that the browser delivers, with as little HTTP/1.1 (RFC 9112) as that takes.
 //!
-//! Anyone on this machine, and any web page that the browser shows, can connect here. So every connection has a thread
-//! and a size of its own, the oldest makes room for the newest, and none can end the login: what looks like an answer is
-//! handed over, with the browser waiting for its page; the rest is answered at once.
+//! Anyone on this machine, and any web page in the browser, can connect here. So every connection has its own thread and
+//! size limit, the oldest makes room for the newest, and none can end the login. What looks like an answer is passed on
+//! while the browser waits for its page; everything else gets a response at once.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -20,14 +20,14 @@ use crate::error::Error;
 
 /// How long a connection may be silent.
 const LONGEST_SILENCE: Duration = Duration::from_secs(5);
-/// How many connections are served at once on each socket: browsers open a few, some of them for nothing.
+/// How many connections are served at once on each socket: browsers open a few, some of which they never use.
 const MOST_CONNECTIONS: usize = 64;
-/// The largest head of a request, in bytes; cookies of every other program on localhost come along.
+/// The largest request head, in bytes; it carries the cookies of every other program on localhost.
 const LARGEST_HEAD: usize = 64 * 1024;
-/// The largest form, in bytes: an authorization code has a few KiB.
+/// The largest form, in bytes; an authorization code has a few KiB.
 const LARGEST_FORM: usize = 64 * 1024;
 const MOST_HEADERS: usize = 100;
-/// How often another free port is tried if the first is free at one address only.
+/// How many free ports are tried if the first is free on only one of the addresses.
 const MOST_PORTS: usize = 10;
 
 /// Sockets on one port, not yet served.
@@ -54,18 +54,18 @@ impl Listener {
         self.port
     }
 
-    /// Hands every answer over, from threads that live until the process ends.
+    /// Passes on every answer, from threads that run until the process ends.
     pub fn serve(self, answers: &Sender<Answer>) -> Result<(), Error> {
         for socket in self.sockets {
             let answers = answers.clone();
             let thread = thread::Builder::new().spawn(move || accept(&socket, &answers));
-            thread.map_err(|error| Error::outside(format!("no thread can be started: {error}")))?;
+            thread.map_err(|error| Error::outside(format!("cannot start a thread: {error}")))?;
         }
         Ok(())
     }
 }
 
-/// One port at all addresses. An address that this machine lacks, as IPv6 often, is left out.
+/// The same port on all addresses. An address that this machine does not have, often the IPv6 one, is left out.
 fn bind_all(addresses: &[IpAddr], mut port: u16) -> io::Result<(u16, Vec<TcpListener>)> {
     let mut sockets = Vec::new();
     let mut lacking = None;
@@ -91,11 +91,13 @@ fn cannot_listen(redirect_url: &RedirectUrl, error: &io::Error) -> Error {
         None => "a free port on localhost".to_owned(),
     };
     let why = match error.kind() {
-        io::ErrorKind::AddrInUse => "another program uses it".to_owned(),
+        io::ErrorKind::AddrInUse => "another program is using it".to_owned(),
         _ => error.to_string(),
     };
-    Error::outside(format!("{place} cannot be listened on for the browser: {why}"))
-        .remedy("Give --redirect-url another port, or none for any free one; --login devicecode needs no port.")
+    let what = format!("cannot listen on {place} for the browser's answer: {why}");
+    Error::outside(what).remedy(
+        "Set --redirect-url to another port, or to none to use any free one; --login devicecode needs no port.",
+    )
 }
 
 fn accept(socket: &TcpListener, answers: &Sender<Answer>) {
@@ -105,27 +107,27 @@ fn accept(socket: &TcpListener, answers: &Sender<Answer>) {
         if open.len() >= MOST_CONNECTIONS
             && let Some(oldest) = open.pop_front().and_then(|connection| connection.upgrade())
         {
-            // Its thread notices, and ends. A browser is done at once; only who has no request to send grows old.
+            // Its thread notices and ends. A browser is done at once; only a client with nothing to send stays this long.
             let _ = oldest.shutdown(Shutdown::Both);
         }
         let stream = Arc::new(stream);
         open.push_back(Arc::downgrade(&stream));
         let answers = answers.clone();
-        // Where no thread can be had, the connection is dropped: the browser tries again. The other side may be gone or
-        // silly: that is its own concern.
+        // If no thread can be started, the connection is dropped and the browser tries again. Errors of a connection
+        // concern only its client.
         let _ = thread::Builder::new().spawn(move || serve(stream, &answers));
     }
 }
 
-/// An answer to the authorization request (RFC 6749 section 4.1.2), not yet believed.
+/// An answer to the authorization request (RFC 6749 section 4.1.2), not yet trusted.
 pub struct Answer {
     parameters: Vec<(String, String)>,
-    /// Who brought it and waits for a page; `None` if a person typed it.
+    /// The browser that delivered it and waits for a page; `None` if it was typed.
     browser: Option<Arc<TcpStream>>,
 }
 
 impl Answer {
-    /// From the address that a browser elsewhere ended at, or from what follows its question mark.
+    /// From the address that a browser on another machine ended on, or the part after its question mark.
     pub fn typed(line: &str) -> Self {
         let query = line.split_once('?').map_or(line, |(_, query)| query);
         let query = query.split('#').next().unwrap_or_default();
@@ -147,7 +149,7 @@ impl Answer {
             .filter(|value| !value.is_empty())
     }
 
-    /// Shows a page to the browser, if it still waits.
+    /// Shows a page to the browser, if it is still waiting.
     pub fn show(&self, page: &Page) {
         if let Some(mut browser) = self.browser.as_deref() {
             let _ = browser.write_all(page.response().as_bytes());
@@ -159,20 +161,20 @@ fn parse(form: &[u8]) -> Vec<(String, String)> {
     form_urlencoded::parse(form).into_owned().collect()
 }
 
-/// A request that came whole.
+/// A complete request.
 struct Request {
     method: String,
     query: String,
     form: Vec<u8>,
-    /// The browser fetches ahead of the person: the page may never be seen.
+    /// The browser is fetching ahead: nobody may ever see the page.
     is_prefetch: bool,
 }
 
-/// Why a request was not read to its end.
+/// Why a request was not read completely.
 enum Unread {
-    /// The other side is gone, or was silent for too long.
+    /// The client is gone, or was silent for too long.
     Gone,
-    /// It is none, or too large: with the status to say so.
+    /// It is not valid HTTP or too large; with the status to respond with.
     Refused(&'static str),
 }
 
@@ -204,7 +206,7 @@ fn serve(connection: Arc<TcpStream>, answers: &Sender<Answer>) -> io::Result<()>
     if !parameters.iter().any(answers_something) {
         return stream.write_all(Page::Waiting.response().as_bytes());
     }
-    // Nobody waits any more: then the browser gets no page.
+    // If nobody is waiting any more, the browser gets no page.
     let _ = answers.send(Answer {
         parameters,
         browser: Some(connection),
@@ -245,7 +247,7 @@ fn read(stream: &mut impl Read) -> Result<Request, Unread> {
     }
 }
 
-/// The request without its form, and how long that is.
+/// The request without its form, and the form's length.
 fn understand(head: &httparse::Request) -> Result<(Request, usize), Unread> {
     let header = |name: &str| {
         let found = head

@@ -1,4 +1,4 @@
-//! What the person sees in the browser: one page, whole in one answer, without scripts and without the network.
+//! What the user sees in the browser: one self-contained page without scripts, in one response.
 
 use std::sync::LazyLock;
 
@@ -10,19 +10,19 @@ use crate::error::Error;
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 
-/// What there is to say.
+/// What a page says.
 pub enum Page<'a> {
-    /// The token is here.
+    /// The token has arrived.
     SignedIn,
     /// The login is over, without a token.
     Failed(&'a Error),
-    /// The answer is to another login's question, or nobody's. The login goes on.
+    /// The answer belongs to another sign-in, or to none. The login goes on.
     NotThisSignIn,
-    /// Somebody looked in before the sign-in was finished.
+    /// Someone opened the page before the sign-in was finished.
     Waiting,
 }
 
-/// The filled places of the template; `body` is HTML, the others are words of ours.
+/// The values for the template's placeholders; `body` is HTML, the others are our own words.
 struct Content {
     status: &'static str,
     mood: &'static str,
@@ -36,7 +36,7 @@ const CROSS: &str = "M16 16l16 16M32 16L16 32";
 const HANDS_OF_A_CLOCK: &str = "M24 12v12l8 6";
 
 impl Page<'_> {
-    /// The whole HTTP answer. It is kept nowhere, and may load, run and be framed by nothing.
+    /// The whole HTTP response. It must not be stored or framed, and may load and run nothing.
     pub fn response(&self) -> String {
         let Content {
             status,
@@ -74,7 +74,7 @@ impl Page<'_> {
                 mood: "good",
                 mark: CHECK,
                 title: "You are signed in",
-                body: "<p>You can close this tab and go back to the terminal, where your command goes on.</p>".into(),
+                body: "<p>You can close this tab and return to the terminal, where your command continues.</p>".into(),
             },
             Self::Failed(error) => Content {
                 status: "400 Bad Request",
@@ -88,10 +88,10 @@ impl Page<'_> {
                 mood: "bad",
                 mark: CROSS,
                 title: "This belongs to another sign-in",
-                body: "<p>The answer that this browser brought is not for the sign-in that is waiting now. \
+                body: "<p>This response does not belong to the sign-in that is waiting now. \
                        It may come from an old tab.</p>\
                        <h2>What to do</h2>\
-                       <p>Close this tab, and open the address that the terminal shows.</p>"
+                       <p>Close this tab and open the address shown in the terminal.</p>"
                     .into(),
             },
             Self::Waiting => Content {
@@ -101,14 +101,14 @@ impl Page<'_> {
                 title: "Waiting for the sign-in",
                 body: "<p>There is nothing to see here until you have signed in.</p>\
                        <h2>What to do</h2>\
-                       <p>Finish signing in in the other tab, or open the address that the terminal shows.</p>"
+                       <p>Finish the sign-in in the other tab, or open the address shown in the terminal.</p>"
                     .into(),
             },
         }
     }
 }
 
-/// The lines of an error: what failed, the way out, the reference for support.
+/// The lines of an error: what failed, the fix, the reference for support.
 fn explanation(error: &Error) -> String {
     let error = error.to_string();
     let mut lines = error.lines().map(escape);
@@ -136,7 +136,7 @@ fn escape(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
-            // No placeholder of the template may come from outside.
+            // Text from outside must not contain a placeholder of the template.
             '{' => escaped.push_str("&#123;"),
             _ => escaped.push(character),
         }
@@ -144,7 +144,7 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-/// Content Security Policy Level 3: nothing but our own style, which its digest names.
+/// Content Security Policy Level 3: nothing but our own style, identified by its digest.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let digest = STANDARD.encode(ring::digest::digest(
         &ring::digest::SHA256,
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_comes_from_outside_is_escaped() {
+    fn everything_from_outside_is_escaped() {
         let page = failed();
         let escaped =
             "&lt;script&gt;alert(&#39;a&#39;)&lt;/script&gt; &amp; &#123;mood} &quot;x&quot;";
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn every_page_is_complete_and_asks_for_nothing_else() {
+    fn every_page_is_complete_and_loads_nothing_else() {
         let error = Error::input("x");
         for page in [
             Page::SignedIn,
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_names_the_style_as_it_stands_in_the_page() {
+    fn the_policy_has_the_digest_of_the_style_in_the_page() {
         let page = failed();
         let (_, rest) = page.split_once("<style>").expect("a style");
         let (style, _) = rest.split_once("</style>").expect("its end");

@@ -1,4 +1,4 @@
-//! `--redirect-url`: where on this machine the browser comes back to (RFC 8252 section 7.3).
+//! `--redirect-url`: the loopback address that the browser is redirected to (RFC 8252 section 7.3).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -6,13 +6,13 @@ use http::Uri;
 
 use crate::error::Error;
 
-/// `http://`, a name of this machine, perhaps a port and a path.
+/// `http://` and a loopback host, with an optional port and path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedirectUrl {
     host: Host,
-    /// `None`: any free one. Entra ID does not compare the port of a loopback address.
+    /// `None` for any free port: Entra ID does not compare the port of a loopback address.
     port: Option<u16>,
-    /// As written; empty, or begins with a slash.
+    /// As written: empty, or starting with a slash.
     path: String,
 }
 
@@ -39,7 +39,7 @@ impl Host {
 }
 
 impl Default for RedirectUrl {
-    /// `http://localhost` with a free port, which the well-known clients are registered with.
+    /// `http://localhost` with any free port, as the well-known clients are registered.
     fn default() -> Self {
         Self {
             host: Host::Localhost,
@@ -53,15 +53,15 @@ impl RedirectUrl {
     pub fn parse(text: &str) -> Result<Self, Error> {
         let wrong = |why: &str| {
             Error::input(format!("--redirect-url {text:?} {why}")).remedy(
-                "Give the address that is registered for the application, like http://localhost:8000 or http://127.0.0.1:8000/path.",
+                "Use a redirect URI that is registered for the application, such as http://localhost:8000 or http://127.0.0.1:8000/path.",
             )
         };
         let uri: Uri = text.parse().map_err(|_| wrong("is not a URL"))?;
         if uri.scheme_str() != Some("http") {
-            return Err(wrong("does not begin with http://"));
+            return Err(wrong("does not start with http://"));
         }
         if text.contains(['@', '?', '#']) {
-            return Err(wrong("is more than a host, a port and a path"));
+            return Err(wrong("must have only a host, a port and a path"));
         }
         let host = uri.host().unwrap_or_default();
         let host = Host::ALL
@@ -76,7 +76,7 @@ impl RedirectUrl {
             _ => Some(
                 uri.port_u16()
                     .filter(|port| *port > 0)
-                    .ok_or_else(|| wrong("has a port that is none"))?,
+                    .ok_or_else(|| wrong("has an invalid port"))?,
             ),
         };
         let path = match uri.path() {
@@ -86,7 +86,7 @@ impl RedirectUrl {
         Ok(Self { host, port, path })
     }
 
-    /// The address with the port that is listened on: the `redirect_uri` of both requests.
+    /// The address with the port in use: the `redirect_uri` of both requests.
     pub fn at(&self, port: u16) -> String {
         format!("http://{}:{port}{}", self.host.word(), self.path)
     }
@@ -95,7 +95,7 @@ impl RedirectUrl {
         self.port
     }
 
-    /// Where a browser may connect to when it is sent here: `localhost` is either address.
+    /// The addresses that a browser may connect to; for `localhost`, that is either one.
     pub fn addresses(&self) -> &'static [IpAddr] {
         match self.host {
             Host::Localhost => &[IPV4, IPV6],
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn port_host_and_path_are_obeyed() {
+    fn port_host_and_path_are_kept() {
         for (text, port, at_9) in [
             ("http://localhost", None, "http://localhost:9"),
             ("http://localhost/", None, "http://localhost:9/"),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_on_this_machine_is_named_and_refused() {
+    fn an_address_that_is_not_loopback_is_named_and_refused() {
         for (text, why) in [
             ("https://localhost:8000", "http://"),
             ("localhost:8000", "http://"),
@@ -150,9 +150,9 @@ mod tests {
             ),
             ("http://localhost:0", "port"),
             ("http://localhost:65536", "port"),
-            ("http://user@localhost:8000", "more than"),
-            ("http://localhost:8000/?a=b", "more than"),
-            ("http://localhost:8000/#a", "more than"),
+            ("http://user@localhost:8000", "must have only"),
+            ("http://localhost:8000/?a=b", "must have only"),
+            ("http://localhost:8000/#a", "must have only"),
         ] {
             let error = RedirectUrl::parse(text).expect_err(text).to_string();
             assert!(

@@ -1,4 +1,6 @@
-//! The browser is played by threads that connect to the real listener; Entra by canned answers.
+//! Threads that connect to the real listener play the browser; canned responses play Entra.
+
+mod listener;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -31,7 +33,7 @@ const UNBOUNDED: Timeout = Timeout {
     is_given: false,
 };
 
-/// What a browser was sent to Entra with.
+/// The parameters that a browser was sent to Entra with.
 #[derive(Clone)]
 struct Visit(BTreeMap<String, String>);
 
@@ -54,7 +56,7 @@ impl Visit {
         &self.0["state"]
     }
 
-    /// Sends bytes to the listener and reads all that it answers.
+    /// Sends bytes to the listener and reads its whole response.
     fn send_to(&self, address: IpAddr, request: &str) -> String {
         let mut stream = self.connect(address);
         stream
@@ -102,7 +104,7 @@ fn post(pairs: &[(&str, &str)]) -> String {
     format!("{head}\r\nContent-Length: {}\r\n\r\n{form}", form.len())
 }
 
-/// How a login went.
+/// How a login ended.
 struct Outcome {
     result: Result<Token, Error>,
     /// What the browser's script returned.
@@ -111,7 +113,7 @@ struct Outcome {
 }
 
 impl Outcome {
-    /// The error's text, which is not to show what only Entra and we know.
+    /// The error's text.
     fn error(&self) -> String {
         self.result.as_ref().expect_err("no token").to_string()
     }
@@ -212,7 +214,7 @@ fn both_requests_are_the_original_s() {
 }
 
 #[test]
-fn a_login_hint_takes_the_place_of_the_account_picker() {
+fn a_login_hint_replaces_the_account_picker() {
     let outcome = sign_in(
         &[(Flag::LoginHint, "a+b@c.example")],
         &[(200, TOKEN)],
@@ -239,126 +241,7 @@ fn the_redirect_url_s_host_and_path_are_in_both_requests() {
 }
 
 #[test]
-fn the_answer_may_come_by_get_on_any_path() {
-    let get =
-        |visit: &Visit| vec![visit.get(&format!("/some/where?state={}&code=c0de", visit.state()))];
-    let outcome = sign_in(&[], &[(200, TOKEN)], get);
-    assert_eq!(
-        (outcome.result.is_ok(), status(&outcome.pages[0])),
-        (true, "200")
-    );
-}
-
-/// Browsers try either address for `localhost`.
-#[test]
-fn every_loopback_address_of_this_machine_is_listened_at() {
-    for address in [V4, IpAddr::V6(Ipv6Addr::LOCALHOST)] {
-        let is_here = TcpListener::bind((address, 0)).is_ok();
-        let outcome = sign_in(&[], &[(200, TOKEN)], move |visit| {
-            let request = post(&[("code", "c0de"), ("state", visit.state())]);
-            vec![visit.send_to(if is_here { address } else { V4 }, &request)]
-        });
-        assert_eq!(
-            (outcome.result.is_ok(), status(&outcome.pages[0])),
-            (true, "200"),
-            "{address}"
-        );
-    }
-}
-
-/// Azure/kubelogin loses the login to each of these.
-#[test]
-fn probes_get_a_harmless_answer_and_the_login_goes_on() {
-    let outcome = sign_in(&[], &[(200, TOKEN)], |visit| {
-        let answer = format!("/?code=ahead&state={}", visit.state());
-        vec![
-            visit.get("/favicon.ico"),
-            visit.get("/"),
-            visit.post(&[]),
-            visit.send(&format!("HEAD {answer} HTTP/1.1\r\n\r\n")),
-            visit
-                .send("OPTIONS / HTTP/1.1\r\nAccess-Control-Request-Private-Network: true\r\n\r\n"),
-            visit.send(&format!(
-                "GET {answer} HTTP/1.1\r\nSec-Purpose: prefetch;prerender\r\n\r\n"
-            )),
-            visit.send("hello?\r\n\r\n"),
-            visit.send("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"),
-            visit.send("POST / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n"),
-            visit.send("POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n"),
-            visit.succeed(),
-        ]
-    });
-    let statuses: Vec<_> = outcome.pages.iter().map(|page| status(page)).collect();
-    assert_eq!(
-        statuses,
-        [
-            "404", "404", "404", "405", "405", "503", "400", "411", "413", "400", "200"
-        ]
-    );
-    assert_eq!(outcome.forms()[0]["code"], "c0de");
-}
-
-#[test]
-fn connections_that_say_nothing_or_half_of_it_hold_up_nobody() {
-    let outcome = sign_in(&[], &[(200, TOKEN)], |visit| {
-        let silent = [visit.connect(V4), visit.connect(V4)];
-        let mut half = visit.connect(V4);
-        half.write_all(b"POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\ncode=")
-            .expect("written");
-        let page = visit.succeed();
-        drop((silent, half));
-        vec![page]
-    });
-    assert_eq!(
-        (outcome.result.is_ok(), status(&outcome.pages[0])),
-        (true, "200")
-    );
-}
-
-#[test]
-fn more_connections_than_are_served_lock_nobody_out() {
-    let outcome = sign_in(&[], &[(200, TOKEN)], |visit| {
-        let silent: Vec<_> = (0..200).map(|_| visit.connect(V4)).collect();
-        let page = visit.succeed();
-        drop(silent);
-        vec![page]
-    });
-    assert_eq!(
-        (outcome.result.is_ok(), status(&outcome.pages[0])),
-        (true, "200")
-    );
-}
-
-#[test]
-fn another_state_or_none_is_turned_away_before_anything_else_counts() {
-    let outcome = sign_in(&[], &[(200, TOKEN)], |visit| {
-        vec![
-            visit.post(&[("code", "stolen"), ("state", "wrong")]),
-            visit.post(&[("code", "stolen")]),
-            visit.post(&[("error", "access_denied"), ("state", "")]),
-            visit.get(&format!(
-                "/?code=stolen&state=wrong&state={}",
-                visit.state()
-            )),
-            visit.get(&format!("/?error=access_denied&state={}x", visit.state())),
-            visit.succeed(),
-        ]
-    });
-    let (succeeded, turned_away) = outcome.pages.split_last().expect("pages");
-    assert_eq!(status(succeeded), "200");
-    let Visit(asked) = Visit::to(&outcome.system.opened()[0]);
-    for page in turned_away {
-        assert_eq!(status(page), "400");
-        assert!(
-            page.contains("another sign-in") && !page.contains(&asked["state"]),
-            "{page}"
-        );
-    }
-    assert_eq!(outcome.forms()[0]["code"], "c0de");
-}
-
-#[test]
-fn an_error_of_entra_ends_it_with_its_code_explained_and_the_page_says_the_same() {
+fn an_error_from_entra_ends_the_login_and_is_explained_on_the_page_too() {
     let description =
         "AADSTS65004: The <b>user</b> & co declined. Trace ID: t Correlation ID: c-1 Timestamp: x";
     let outcome = sign_in(&[], &[], move |visit| {
@@ -390,7 +273,7 @@ fn an_error_of_entra_ends_it_with_its_code_explained_and_the_page_says_the_same(
 }
 
 #[test]
-fn an_answer_without_a_code_ends_it() {
+fn an_answer_without_a_code_ends_the_login() {
     let outcome = sign_in(&[], &[], |visit| {
         vec![visit.post(&[("code", ""), ("state", visit.state())])]
     });
@@ -399,7 +282,7 @@ fn an_answer_without_a_code_ends_it() {
 }
 
 #[test]
-fn the_page_of_success_is_shown_only_after_the_token_came() {
+fn success_is_shown_only_after_the_token_has_arrived() {
     let refusal =
         r#"{"error":"invalid_grant","error_description":"AADSTS54005: Redeemed already. More."}"#;
     let outcome = sign_in(&[], &[(400, refusal)], |visit| vec![visit.succeed()]);
@@ -415,82 +298,8 @@ fn the_page_of_success_is_shown_only_after_the_token_came() {
     );
 }
 
-/// Answers as the listener hands them over, each with the browser's end of its connection.
-fn brought(requests: &[&str]) -> (Receiver<Answer>, Vec<TcpStream>) {
-    let (deliver, answers) = mpsc::channel();
-    let socket = Listener::bind(&RedirectUrl::default()).expect("a port");
-    let port = socket.port();
-    socket.serve(&deliver).expect("served");
-    let mut browsers = Vec::new();
-    let (forward, in_order) = mpsc::channel();
-    for request in requests {
-        let mut browser = TcpStream::connect((V4, port)).expect("connected");
-        browser.write_all(request.as_bytes()).expect("written");
-        browsers.push(browser);
-        forward
-            .send(answers.recv().expect("handed over"))
-            .expect("kept");
-    }
-    (in_order, browsers)
-}
-
 #[test]
-fn of_two_answers_the_first_counts_and_both_browsers_see_the_end() {
-    let answer = |code, state| post(&[("code", code), ("state", state)]);
-    let requests = [
-        answer("1st", "ours"),
-        answer("2nd", "ours"),
-        answer("3rd", "theirs"),
-    ];
-    let (answers, browsers) = brought(&requests.each_ref().map(String::as_str));
-    let state = CsrfToken::new("ours".into());
-    let system = FakeSystem::new([]);
-    let end = Deadline::after(&system, PATIENCE);
-    let first = first_of_ours(&answers, &state, end, &system).expect("an answer");
-    assert_eq!(code(&first), Ok(Secret::new("1st")));
-    let token = Token {
-        access_token: Secret::new("at"),
-        expires_on: FakeSystem::EPOCH,
-        refresh_token: None,
-    };
-    show_result(&Ok(token), first, &answers, &state);
-    let pages = browsers.into_iter().map(|mut browser| {
-        let mut page = String::new();
-        browser.read_to_string(&mut page).expect("a page");
-        page
-    });
-    let statuses: Vec<_> = pages.map(|page| status(&page).to_owned()).collect();
-    assert_eq!(statuses, ["200", "200", "400"]);
-}
-
-#[test]
-fn a_busy_port_is_named_with_the_flag() {
-    let mut busy = vec![TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port")];
-    busy.extend(TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).ok());
-    for socket in &busy {
-        let port = socket.local_addr().expect("an address").port();
-        let login = interactive(&[(Flag::RedirectUrl, &format!("http://localhost:{port}"))])
-            .expect("a login");
-        let system = FakeSystem::new([]);
-        let error = login
-            .acquire(&Scope::of_server("srv"), UNBOUNDED, &system)
-            .expect_err("busy")
-            .to_string();
-        assert!(
-            error.contains(&format!("port {port} of --redirect-url"))
-                && error.contains("another program"),
-            "{error}"
-        );
-        assert_eq!(
-            system.opened(),
-            [""; 0],
-            "no browser is opened for an address that nobody listens at"
-        );
-    }
-}
-
-#[test]
-fn a_wrong_redirect_url_is_refused_before_anything_is_done() {
+fn an_invalid_redirect_url_is_refused_at_once() {
     let error = interactive(&[(Flag::RedirectUrl, "http://example.com")])
         .expect_err("refused")
         .to_string();
@@ -501,7 +310,7 @@ fn a_wrong_redirect_url_is_refused_before_anything_is_done() {
 }
 
 #[test]
-fn nobody_coming_is_an_error_after_the_given_time() {
+fn a_sign_in_that_nobody_finishes_is_an_error_after_the_given_time() {
     let timeout = Timeout {
         duration: Duration::from_millis(20),
         is_given: true,
@@ -513,11 +322,11 @@ fn nobody_coming_is_an_error_after_the_given_time() {
     let says = "nobody signed in with the browser within 20ms";
     assert!(error.to_string().contains(says), "{error}");
     assert!(error.to_string().contains("--timeout"), "{error}");
-    assert!(unanswered(PATIENCE, UNBOUNDED).to_string().contains("300s"));
+    assert!(unanswered(UNBOUNDED).to_string().contains("300s"));
 }
 
 #[test]
-fn the_address_a_browser_elsewhere_ended_at_can_be_pasted() {
+fn the_address_that_a_browser_elsewhere_ended_on_can_be_pasted() {
     let typist = |prompt: &str| {
         let url = prompt
             .lines()
@@ -552,7 +361,7 @@ fn the_address_a_browser_elsewhere_ended_at_can_be_pasted() {
 }
 
 #[test]
-fn an_unknown_authority_s_own_authorization_endpoint_is_used() {
+fn the_authorization_endpoint_of_an_unknown_authority_is_used() {
     let discovery = r#"{"issuer":"https://idp.example/ten/v2.0","authorization_endpoint":"https://idp.example/auth?p=1",
         "token_endpoint":"https://idp.example/tok","jwks_uri":"https://idp.example/k","response_types_supported":["code"],
         "subject_types_supported":["pairwise"],"id_token_signing_alg_values_supported":["RS256"]}"#;
