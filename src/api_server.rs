@@ -11,8 +11,7 @@ use http::Method;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
-#[allow(unused_imports)]
-pub use answer::{Greeting, Identity, Rbac, Refusal, Verdict};
+pub use answer::{Greeting, Identity, Rbac, Refusal, Verdict, rbac};
 
 use crate::error::Error;
 use crate::kubeconfig::context::{CertificateAuthority, Cluster};
@@ -98,6 +97,17 @@ impl ApiServer {
     /// Its URL.
     pub fn uri(&self) -> &http::Uri {
         &self.uri
+    }
+
+    /// True if the kubeconfig says that no certificate is to be checked.
+    pub fn trusts_anyone(&self) -> bool {
+        self.way.trust == Trust::Anyone
+    }
+
+    /// Its own proxy, host and port.
+    pub fn proxy(&self) -> Option<String> {
+        let proxy: http::Uri = self.way.proxy.as_ref()?.parse().ok()?;
+        proxy.authority().map(ToString::to_string)
     }
 
     /// Asks for the version without a token: any answer proves that name, connection and certificate are good.

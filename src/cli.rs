@@ -1,5 +1,6 @@
 //! The command line: subcommands, flags, help. It stores what was typed and decides nothing.
 
+pub mod inspect;
 mod quick;
 mod usage;
 mod version;
@@ -35,6 +36,8 @@ pub enum Command {
     /// Print what the last word of this command line can become: that script asks.
     Complete(String),
     RemoveCacheDir(FlagValues),
+    Whoami(inspect::WhoamiArgs),
+    Doctor(inspect::DoctorArgs),
     /// Print this text and succeed: help or the version.
     Print(String),
 }
@@ -108,6 +111,8 @@ impl Cli {
             Some((REMOVE_CACHE_DIR | OLD_REMOVE_CACHE_DIR, matches)) => {
                 Command::RemoveCacheDir(flag_values(matches))
             }
+            Some((inspect::DOCTOR, matches)) => Command::Doctor(inspect::doctor(matches)),
+            Some((inspect::WHOAMI, matches)) => Command::Whoami(inspect::whoami(matches)?),
             Some((VERSION, _)) => Command::Print(version::text()),
             _ => Command::Print(root.render_help().to_string()),
         };
@@ -116,7 +121,12 @@ impl Cli {
 
     fn new(args: &[OsString], matches: &ArgMatches, command: Command) -> Self {
         let level = matches.get_one::<i64>(VERBOSITY).copied().unwrap_or(0);
-        let level = level.clamp(0, u8::MAX.into());
+        // doctor's page says what it looked at; a trace on stderr would say the names that --redact masks.
+        let most = match command {
+            Command::Doctor(_) => 4,
+            _ => u8::MAX.into(),
+        };
+        let level = level.clamp(0, most);
         Self {
             verbosity: u8::try_from(level).unwrap_or(u8::MAX),
             notices: deprecations(args, matches.subcommand_name()),
@@ -163,6 +173,7 @@ pub fn program() -> ClapCommand {
                         .args(login_args())
                 }),
         )
+        .subcommands(inspect::commands())
         .subcommands(completion_commands())
         .subcommand(ClapCommand::new(VERSION).about("Print the version"))
 }

@@ -2,5 +2,20 @@
 
 pub mod completion;
 pub mod convert_kubeconfig;
+pub mod doctor;
+pub mod explain;
 pub mod get_token;
 pub mod remove_cache_dir;
+pub mod subject;
+pub mod whoami;
+
+use std::io::Write;
+
+use crate::error::Error;
+
+/// Prints what a command has to say, at once.
+pub fn print(text: &str, out: &mut dyn Write) -> Result<(), Error> {
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Error::outside(format!("cannot write to stdout: {error}")))
+}

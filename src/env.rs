@@ -116,6 +116,17 @@ pub const BROWSER: &str = "BROWSER";
 pub const WSL_DISTRO_NAME: &str = "WSL_DISTRO_NAME";
 /// A file with CA certificates, in PEM, as OpenSSL and Go name it. On Linux they count instead of the system's.
 pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
+/// Set in the jobs of nearly every CI system.
+pub const CI: &str = "CI";
+/// Set in the jobs of Azure Pipelines, which has no CI.
+pub const TF_BUILD: &str = "TF_BUILD";
+/// The preferences of kubectl, or `off`.
+pub const KUBERC: &str = "KUBERC";
+/// `false` switches these preferences off.
+pub const KUBECTL_KUBERC: &str = "KUBECTL_KUBERC";
+/// Where an X server is, and where a Wayland compositor is.
+pub const DISPLAY: &str = "DISPLAY";
+pub const WAYLAND_DISPLAY: &str = "WAYLAND_DISPLAY";
 /// Set to anything: no colours, please (no-color.org).
 pub const NO_COLOR: &str = "NO_COLOR";
 /// The kind of terminal; `dumb` knows no colours.
@@ -211,6 +222,17 @@ impl Env {
             folder.join(".kube").join("config").exists()
         })
         .or_else(|| find([&home, &profile, &drive_and_path], |folder| folder.is_dir()))
+    }
+
+    /// This environment with some variables set over it, as a kubeconfig sets them for its plugin.
+    #[must_use]
+    pub fn with<'v>(&self, variables: impl IntoIterator<Item = (&'v str, &'v str)>) -> Self {
+        let mut env = self.clone();
+        for (name, value) in variables {
+            env.variables.retain(|(other, _)| other != name);
+            env.variables.push((name.to_owned(), value.to_owned()));
+        }
+        env
     }
 
     /// An environment with just these variables, for tests.

@@ -3,7 +3,6 @@
 //! It knows YAML and kubectl's rules, not logins: what a converted user looks like is decided in
 //! [`convert_kubeconfig`](crate::command::convert_kubeconfig).
 
-#[allow(dead_code)]
 pub mod context;
 pub mod diff;
 pub mod edit;
@@ -84,9 +83,7 @@ impl Exec<'_, '_> {
 pub struct Context<'n> {
     pub name: &'n str,
     pub user: Option<&'n str>,
-    #[allow(dead_code)]
     pub cluster: Option<&'n str>,
-    #[allow(dead_code)]
     pub namespace: Option<&'n str>,
     at: usize,
 }

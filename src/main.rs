@@ -19,7 +19,6 @@
 //! - [`kubeconfig`]: kubectl's files, edited without changing any other byte
 //! - [`system`]: the outside world, one trait; [`retry`]: asking a host again, within a limit
 
-#[allow(dead_code)]
 mod api_server;
 mod cli;
 mod command;

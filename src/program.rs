@@ -5,12 +5,13 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
-use crate::command;
+use crate::command::{self, print};
 use crate::env::Env;
 use crate::error::Error;
 use crate::system::{RealSystem, System};
 
-/// Runs the program in this process. `args` starts with the program's name. Every error is exit code 1.
+/// Runs the program in this process. `args` starts with the program's name. Every error is exit code 1; only `whoami` has
+/// a code of its own.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let env = Env::of_this_process();
     let mut system = RealSystem::new(&env);
@@ -19,7 +20,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         run(cli, &env, &system, &mut io::stdout().lock())
     });
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code.into(),
         Err(error) => {
             system.tell(&format!("Error: {error}"));
             ExitCode::FAILURE
@@ -28,7 +29,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// Runs what was typed, given the environment and the outside world.
-fn run(cli: Cli, env: &Env, system: &dyn System, out: &mut dyn Write) -> Result<(), Error> {
+fn run(
+    cli: Cli,
+    env: &Env,
+    system: &(dyn System + Sync),
+    out: &mut dyn Write,
+) -> Result<u8, Error> {
     for notice in &cli.notices {
         system.tell(notice);
     }
@@ -40,12 +46,9 @@ fn run(cli: Cli, env: &Env, system: &dyn System, out: &mut dyn Write) -> Result<
         Command::Completion(shell) => print(command::completion::script(shell), out),
         Command::Complete(line) => command::completion::complete(&line, env, out),
         Command::RemoveCacheDir(typed) => command::remove_cache_dir::run(&typed, env, system),
+        Command::Whoami(args) => return command::whoami::run(&args, env, system, out),
+        Command::Doctor(args) => return command::doctor::run(&args, env, system, out),
         Command::Print(text) => print(&text, out),
-    }
-}
-
-fn print(text: &str, out: &mut dyn Write) -> Result<(), Error> {
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|error| Error::outside(format!("cannot write to stdout: {error}")))
+    }?;
+    Ok(0)
 }

@@ -57,6 +57,16 @@ impl<'a> SignIn<'a> {
         })
     }
 
+    /// True if signing in takes a person.
+    pub fn asks_a_person(&self) -> bool {
+        self.login.asks_a_person()
+    }
+
+    /// The token cache, if there is one.
+    pub fn cache(&self) -> Option<&TokenCache<'a>> {
+        self.cache.as_ref()
+    }
+
     /// What binds tokens to a key of ours; `None` unless the options ask for PoP tokens. Ask for a token with its
     /// scope, and give the cluster that token in its envelope.
     pub fn binding<'o>(&self, options: &'o Options) -> Result<Option<pop::Binding<'o>>, Error> {
@@ -89,7 +99,6 @@ impl<'a> SignIn<'a> {
     /// # Errors
     /// [`ErrorKind::NotSignedIn`] if a person has to sign in, with the server's reason if it
     /// gave one.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for whoami and doctor"))]
     pub fn silent_token(&self, scope: &Scope) -> Result<Token, Error> {
         self.obtain(scope, Ask::Silent)
     }

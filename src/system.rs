@@ -5,14 +5,13 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 mod browser;
-#[allow(dead_code)]
 mod cluster;
 #[cfg(test)]
 pub mod fake;
@@ -20,7 +19,6 @@ mod http_client;
 mod interrupt;
 mod pinned;
 mod process;
-#[allow(dead_code)]
 mod reach;
 mod real;
 mod terminal;
@@ -35,8 +33,8 @@ use unix as platform;
 #[cfg(windows)]
 use windows as platform;
 
-#[allow(unused_imports)]
 pub use cluster::{ClusterWay, Trust};
+pub use process::{is_program, on_path};
 pub use real::RealSystem;
 
 /// An HTTP request with its body in memory, as `oauth2`, `openidconnect` and `reqwest` take it.
@@ -64,7 +62,6 @@ pub trait System {
         timeout: Duration,
     ) -> Result<HttpResponse, NetworkError>;
     /// Sends one request to a cluster, by the way that its kubeconfig gives; else as [`System::send`].
-    #[allow(dead_code)]
     fn send_to_cluster(
         &self,
         request: &HttpRequest,
@@ -72,7 +69,6 @@ pub trait System {
         timeout: Duration,
     ) -> Result<HttpResponse, NetworkError>;
     /// Resolves a host's name.
-    #[allow(dead_code)]
     fn resolve(
         &self,
         host: &str,
@@ -80,7 +76,6 @@ pub trait System {
         timeout: Duration,
     ) -> Result<Vec<SocketAddr>, NetworkError>;
     /// Opens a TCP connection to a host at one of its addresses, and closes it.
-    #[allow(dead_code)]
     fn connect(
         &self,
         host: &str,
@@ -88,14 +83,19 @@ pub trait System {
         timeout: Duration,
     ) -> Result<(), NetworkError>;
     /// The proxy that the environment (or the operating system) puts on the way to this URL: host and port.
-    #[allow(dead_code)]
     fn proxy_of(&self, url: &http::Uri) -> Option<String>;
     /// Where stdout is read.
-    #[allow(dead_code)]
     fn page(&self) -> Page;
     /// Runs a program to its end, without a shell and without input, and gives what it wrote. At the end of `timeout`
     /// it is stopped, with all that it started.
     fn run(&self, program: &Program, timeout: Duration) -> Result<Output, ProgramError>;
+    /// The same for the program in this file, for a moment's question such as its version.
+    fn run_file(
+        &self,
+        path: &Path,
+        args: &[&str],
+        timeout: Duration,
+    ) -> Result<Output, ProgramError>;
     /// The process that runs us, so that its next run of us is told from anyone else's; `None` where that is not known.
     fn caller(&self) -> Option<String>;
     /// How much to say: 0 what must be said, 1 advice, 5 each step.
@@ -136,7 +136,6 @@ pub enum Via {
 
 /// Where stdout is read: by a person at a terminal, or by a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code)]
 pub struct Page {
     /// Columns of the terminal; `None` if stdout is something else.
     pub columns: Option<u16>,

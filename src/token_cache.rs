@@ -8,6 +8,7 @@ mod entry;
 mod failure;
 mod flight;
 mod folder;
+mod health;
 mod key;
 mod keyring;
 mod pop_key;
@@ -33,6 +34,7 @@ use flight::Lock;
 use folder::Folder;
 #[cfg(test)]
 pub use folder::tests::Scratch;
+pub use health::Health;
 pub use key::{CacheKey, Fingerprint};
 pub use storage::{CacheSettings, Storage};
 use vault::{Place, Vault};

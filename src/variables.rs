@@ -156,7 +156,6 @@ impl Merged {
     }
 
     /// The value of a flag and where it came from; `None` if its default applies.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for `doctor` and `-v 1`"))]
     pub fn given(&self, flag: Flag) -> Option<Given<'_>> {
         if !self.values.is_given(flag) {
             return None;

@@ -2,7 +2,7 @@
 
 mod arguments;
 mod report;
-mod users;
+pub mod users;
 
 use std::collections::HashSet;
 use std::io::Write;

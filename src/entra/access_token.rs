@@ -1,8 +1,6 @@
 //! What in an access token may make a cluster reject it although Entra issued it.
 
-#[allow(dead_code)]
 pub mod claims;
-#[allow(dead_code)]
 pub mod fit;
 
 use serde::Deserialize;

@@ -75,7 +75,6 @@ pub enum CertificateAuthority {
 #[derive(Clone)]
 pub struct UserEntry {
     pub name: String,
-    pub place: Place,
     pub credentials: UserCredentials,
     /// Whom the user acts as, as headers (`as`, `as-groups`, `as-uid`).
     pub impersonation: Vec<(&'static str, String)>,
@@ -271,7 +270,6 @@ impl<'n, 't> Reader<'n, 't> {
         }
         Ok(UserEntry {
             name: user.name.to_owned(),
-            place: self.place(user.entry.start()),
             credentials,
             impersonation,
         })

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -220,6 +221,11 @@ impl System for FakeSystem {
             self.elapsed.set(self.elapsed.get() + timeout);
         }
         output
+    }
+
+    fn run_file(&self, _: &Path, _: &[&str], _: Duration) -> Result<Output, ProgramError> {
+        let output = self.outputs.borrow_mut().pop_front();
+        output.expect("no output is left for this program")
     }
 
     fn caller(&self) -> Option<String> {

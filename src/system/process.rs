@@ -48,10 +48,20 @@ impl Programs {
         timeout: Duration,
         elapsed: impl Fn() -> Duration,
     ) -> Result<Output, ProgramError> {
-        let path = self.find(program.name)?;
+        self.run_file(&self.find(program.name)?, program, timeout, elapsed)
+    }
+
+    /// Runs the program in this file, by the arguments and variables of `program`.
+    pub fn run_file(
+        &self,
+        path: &Path,
+        program: &Program,
+        timeout: Duration,
+        elapsed: impl Fn() -> Duration,
+    ) -> Result<Output, ProgramError> {
         let not_started = |error| ProgramError::NotStarted(format!("{}: {error}", path.display()));
         let (child, running) =
-            interrupt::begin(|| self.start(&path, program)).map_err(not_started)?;
+            interrupt::begin(|| self.start(path, program)).map_err(not_started)?;
         let outcome = match listen(child) {
             Ok(events) => collect(&events, timeout, elapsed),
             Err(error) => Err(not_started(error)),
@@ -101,7 +111,22 @@ impl Programs {
     }
 }
 
-fn is_program(path: &Path) -> bool {
+/// Every program of this name on PATH, in its order: the first is the one that a client starts.
+pub fn on_path(name: &str, env: &Env) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    for folder in env.paths(env::PATH) {
+        for extension in platform::PROGRAM_EXTENSIONS {
+            let path = folder.join(format!("{name}{extension}"));
+            if is_program(&path) && !found.contains(&path) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// True for a file that can be run.
+pub fn is_program(path: &Path) -> bool {
     path.metadata()
         .is_ok_and(|metadata| metadata.is_file() && platform::is_executable(&metadata))
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -143,6 +144,21 @@ impl System for RealSystem {
             )));
         }
         self.programs.run(program, timeout, || self.elapsed())
+    }
+
+    fn run_file(
+        &self,
+        path: &Path,
+        args: &[&str],
+        timeout: Duration,
+    ) -> Result<Output, ProgramError> {
+        let program = Program {
+            name: "",
+            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            environment: Vec::new(),
+        };
+        self.programs
+            .run_file(path, &program, timeout, || self.elapsed())
     }
 
     fn caller(&self) -> Option<String> {

@@ -132,6 +132,11 @@ impl Folder {
     }
 }
 
+/// True if this folder belongs to the user.
+pub fn is_ours(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| platform::is_ours(&metadata))
+}
+
 fn make(path: &Path) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         match fs::metadata(parent) {

@@ -33,6 +33,11 @@ impl TokenCache<'_> {
         Ok(key)
     }
 
+    /// True if the key is there.
+    pub fn has_pop_key(&self) -> bool {
+        self.find_pop_key().is_some()
+    }
+
     fn find_pop_key(&self) -> Option<Key> {
         Key::from_der(self.open(FILE, label)?)
     }

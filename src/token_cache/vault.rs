@@ -83,6 +83,11 @@ impl<'a> Vault<'a> {
         self.keyring(folder).forget()
     }
 
+    /// Why the keyring cannot be used; `None` if it works, with or without a key in it. Changes nothing.
+    pub fn keyring_problem(&self, folder: &Folder) -> Option<String> {
+        self.keyring(folder).find().err()
+    }
+
     fn keyring_key(&self, folder: &Folder) -> Result<(Place, SealingKey), String> {
         let keyring = self.keyring(folder);
         let made = || {

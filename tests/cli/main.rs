@@ -18,6 +18,7 @@ mod azd;
 mod azurecli;
 mod completion; // what a shell offers
 mod convert_kubeconfig; // kubeconfigs on disk
+mod doctor; // a broken situation for each check
 mod federated; // federated tokens: a file, GitHub Actions, Azure Pipelines
 mod get_token; // requests, prompts, stdout and errors of a login
 mod interactive; // a sign-in with a browser: addresses, answers, pages, openers
@@ -31,3 +32,4 @@ mod sudden_death; // kill -9 at any moment of a sign-in, a refresh and a convers
 #[cfg(unix)]
 mod terminal;
 mod token_cache; // tokens kept between runs: who is asked again, and what stands in the way of nobody
+mod whoami; // who is signed in, and whom the cluster takes them for

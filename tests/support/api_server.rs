@@ -16,8 +16,53 @@ pub struct FakeApiServer {
     seen: Arc<Mutex<Seen>>,
 }
 
+/// How a cluster takes whoever comes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Manner {
+    /// As Kubernetes 1.28 and newer.
+    #[default]
+    Normal,
+    /// It knows SelfSubjectReview in this version only; in none, if it is empty.
+    Knows(&'static str),
+    /// 401 for every token.
+    Unauthorized,
+    /// It knows who they are, and answers every question with 403; Azure RBAC says no, or Kubernetes RBAC.
+    Forbidden(Rbac),
+    /// It says who they are, and that they may do nothing.
+    Powerless(Rbac),
+    /// Something in between answers with its own page.
+    WebPage,
+    /// It says nothing after TLS.
+    Silent,
+    /// It sends everyone elsewhere.
+    Redirects(String),
+}
+
+/// Which system denies access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rbac {
+    Azure,
+    Kubernetes,
+}
+
+impl Rbac {
+    /// The denial, in the words of kube-apiserver and guard.
+    fn denial(self, user: &str) -> String {
+        let tail = match self {
+            Self::Azure => {
+                ": User does not have access to the resource in Azure. Update role assignment to allow access."
+            }
+            Self::Kubernetes => "",
+        };
+        format!(
+            "pods is forbidden: User {user:?} cannot list resource \"pods\" in API group \"\" in the namespace \"default\"{tail}"
+        )
+    }
+}
+
 #[derive(Default)]
 struct Seen {
+    manner: Manner,
     requests: Vec<Request>,
     admitted: Vec<Claims>,
     refused: Vec<String>,
@@ -57,6 +102,11 @@ impl FakeApiServer {
         format!("{config:#}\n")
     }
 
+    /// Behaves like this from now on.
+    pub fn behave(&self, manner: Manner) {
+        lock(&self.seen).manner = manner;
+    }
+
     pub fn requests(&self) -> Vec<Request> {
         lock(&self.seen).requests.clone()
     }
@@ -75,13 +125,28 @@ impl FakeApiServer {
 impl Seen {
     fn answer(&mut self, request: &Request) -> Reply {
         self.requests.push(request.clone());
-        match admit(request) {
+        match &self.manner {
+            Manner::WebPage => return Reply::html(200, "<!doctype html><title>Sign in</title>"),
+            Manner::Silent => return Reply::Hang,
+            Manner::Redirects(to) => return Reply::redirect(302, to),
+            _ => {}
+        }
+        // Strangers may know the version (system:public-info-viewer).
+        if request.path == "/version" && request.header("authorization").is_none() {
+            return Reply::json(200, &version());
+        }
+        let admitted = match self.manner {
+            Manner::Unauthorized => Err("it takes nobody".to_owned()),
+            _ => admit(request),
+        };
+        match admitted {
             Err(reason) => {
                 self.refused.push(reason);
                 status(401, "Unauthorized", "Unauthorized")
             }
             Ok(claims) => {
-                let reply = resource(request, &claims);
+                let reply =
+                    review(request, &claims, &self.manner).unwrap_or_else(|| resource(request));
                 self.admitted.push(claims);
                 reply
             }
@@ -118,14 +183,12 @@ fn admit(request: &Request) -> Result<Claims, String> {
     }
 }
 
-fn resource(request: &Request, claims: &Claims) -> Reply {
+fn resource(request: &Request) -> Reply {
     let wants_table = request
         .header("accept")
         .is_some_and(|accept| accept.contains("as=Table"));
     let body = match (request.method.as_str(), request.path.as_str()) {
-        ("GET", "/version") => {
-            json!({"major": "1", "minor": "33", "gitVersion": "v1.33.0", "platform": "linux/amd64"})
-        }
+        ("GET", "/version") => version(),
         ("GET", "/api") => json!({"kind": "APIVersions", "versions": ["v1"]}),
         ("GET", "/apis") => json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": []}),
         ("GET", "/api/v1") => resource_list(),
@@ -133,10 +196,6 @@ fn resource(request: &Request, claims: &Claims) -> Reply {
         ("GET", "/api/v1/nodes") => list("NodeList", &[node()]),
         ("GET", "/api/v1/namespaces/default/pods") => list("PodList", &[]),
         ("GET", "/api/v1/namespaces/default/secrets") => list("SecretList", &[helm_release()]),
-        ("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews") => json!({
-            "kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1",
-            "status": {"userInfo": {"username": claims.get("upn").unwrap_or(&claims["appid"])}},
-        }),
         _ => {
             return status(
                 404,
@@ -145,7 +204,41 @@ fn resource(request: &Request, claims: &Claims) -> Reply {
             );
         }
     };
-    Reply::json(if request.method == "POST" { 201 } else { 200 }, &body)
+    Reply::json(200, &body)
+}
+
+fn version() -> Value {
+    json!({"major": "1", "minor": "33", "gitVersion": "v1.33.0", "platform": "linux/amd64"})
+}
+
+/// The questions about oneself.
+fn review(request: &Request, claims: &Claims, manner: &Manner) -> Option<Reply> {
+    let (group, question) = request.path.strip_prefix("/apis/")?.rsplit_once('/')?;
+    let body: Value = serde_json::from_slice(&request.body).ok()?;
+    // AKS's rule: the UPN; for those who have none the object ID.
+    let user = claims["upn"].as_str().or_else(|| claims["oid"].as_str());
+    let user = user.unwrap_or("nobody");
+    if let Manner::Forbidden(rbac) = manner {
+        return Some(status(403, "Forbidden", &rbac.denial(user)));
+    }
+    let known = match manner {
+        Manner::Knows(version) => *version,
+        _ => "v1",
+    };
+    let status = match question {
+        "selfsubjectreviews" if group == format!("authentication.k8s.io/{known}") => {
+            let mut groups = claims["groups"].as_array().cloned().unwrap_or_default();
+            groups.push("system:authenticated".into());
+            json!({"userInfo": {"username": user, "groups": groups, "extra": {"oid": [claims["oid"]]}}})
+        }
+        "selfsubjectaccessreviews" if group == "authorization.k8s.io/v1" => match manner {
+            Manner::Powerless(rbac) => json!({"allowed": false, "reason": rbac.denial(user)}),
+            _ => json!({"allowed": true}),
+        },
+        _ => return None,
+    };
+    let answer = json!({"kind": body["kind"], "apiVersion": group, "status": status});
+    Some(Reply::json(201, &answer))
 }
 
 fn resource_list() -> Value {

@@ -280,6 +280,10 @@ impl<S: Read + Write> Connection<S> {
         for (name, value) in &answer.headers {
             head += &format!("{name}: {value}\r\n");
         }
+        if answer.header("date").is_none() {
+            let now = chrono::Utc::now().format("%a, %d %b %Y %H:%M:%S GMT");
+            head += &format!("Date: {now}\r\n");
+        }
         head += &match answer.chunked {
             true => "Transfer-Encoding: chunked\r\n".to_owned(),
             false => format!("Content-Length: {}\r\n", answer.body.len()),

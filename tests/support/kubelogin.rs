@@ -21,6 +21,7 @@ pub fn program_under_test() -> PathBuf {
 }
 
 /// The real binary with a home, a working folder and a PATH of its own. One value, many runs: they share the home.
+#[derive(Clone)]
 pub struct Kubelogin {
     room: Arc<TempDir>,
     args: Vec<OsString>,

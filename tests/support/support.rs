@@ -36,7 +36,7 @@ mod server; // listens, on TLS or as a forward proxy, and hands requests to a st
 mod temp_dir; // folders that remove themselves
 mod tls; // certificates for any name, signed by a certificate authority of our own
 
-pub use api_server::FakeApiServer;
+pub use api_server::{FakeApiServer, Manner, Rbac};
 pub use browser::{Browser, Page};
 pub use entra::{
     AUTHORIZATION_SERVER_NAMES, CLIENT_CERTIFICATE, CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID,

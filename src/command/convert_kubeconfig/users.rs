@@ -102,7 +102,7 @@ fn user_of_context<'n>(kubeconfigs: &'n [Kubeconfig], name: &str) -> Result<&'n 
 }
 
 /// The names that are most like `name`.
-fn nearest(name: &str, mut names: Vec<&str>) -> String {
+pub fn nearest(name: &str, mut names: Vec<&str>) -> String {
     const SHOWN: usize = 5;
     if names.is_empty() {
         return "The kubeconfig has no contexts; az aks get-credentials adds one.".into();

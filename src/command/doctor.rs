@@ -1,0 +1,140 @@
+//! `kubelogin doctor`: everything between kubectl and the cluster, checked. It changes nothing and asks nobody.
+//!
+//! What can be learnt is gathered first, the network in parallel ([`case`]); then every check of the table
+//! ([`checks`]) says what it makes of it, whatever the others say.
+
+mod api_server;
+mod cache;
+mod case;
+mod checks;
+mod entra;
+mod environment;
+mod kubeconfig;
+mod login;
+mod page;
+mod plugin;
+mod quiet;
+mod redact;
+
+use std::io::Write;
+
+use crate::cli::inspect::DoctorArgs;
+use crate::command::print;
+use crate::env::Env;
+use crate::error::Error;
+use crate::system::System;
+use case::Case;
+use checks::Check;
+use quiet::Quiet;
+use redact::Redactor;
+
+/// What a check came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing to mend; what there is, or nothing.
+    Good(String),
+    /// It may be the reason, or will be.
+    Warning(Problem),
+    /// It is in the way.
+    Failure(Problem),
+    /// It could not be made, and why.
+    Skipped(String),
+}
+
+/// What is wrong, and what mends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub what: String,
+    /// The check's own advice, if there is none here.
+    pub remedy: String,
+}
+
+/// A check that was made.
+pub struct Finding {
+    pub check: &'static Check,
+    pub outcome: Outcome,
+}
+
+pub fn run(
+    args: &DoctorArgs,
+    env: &Env,
+    system: &(dyn System + Sync),
+    out: &mut dyn Write,
+) -> Result<u8, Error> {
+    let chosen = checks::chosen(&args.checks)?;
+    let text = match args.list {
+        true => page::list(&chosen, args.json),
+        false => {
+            let quiet = Quiet::new(system);
+            let case = Case::gather(&args.subject, &chosen, env, &quiet);
+            let findings: Vec<Finding> = chosen.iter().map(|check| check.make(&case)).collect();
+            let redactor = match args.redact {
+                true => Redactor::of(&case),
+                false => Redactor::none(),
+            };
+            let report = page::Report {
+                case: &case,
+                findings: &findings,
+                redactor,
+                verbosity: system.verbosity(),
+            };
+            let text = match args.json {
+                true => report.json(),
+                false => report.text(system.page()),
+            };
+            let has_failed = |finding: &Finding| matches!(finding.outcome, Outcome::Failure(_));
+            let code = u8::from(findings.iter().any(has_failed));
+            print(&text, out)?;
+            return Ok(code);
+        }
+    };
+    print(&text, out)?;
+    Ok(0)
+}
+
+fn good(what: impl Into<String>) -> Outcome {
+    Outcome::Good(what.into())
+}
+
+fn skipped(why: impl Into<String>) -> Outcome {
+    Outcome::Skipped(why.into())
+}
+
+/// With the check's own advice.
+fn warning(what: impl Into<String>) -> Outcome {
+    Outcome::Warning(Problem {
+        what: what.into(),
+        remedy: String::new(),
+    })
+}
+
+/// With the check's own advice.
+fn failure(what: impl Into<String>) -> Outcome {
+    Outcome::Failure(Problem {
+        what: what.into(),
+        remedy: String::new(),
+    })
+}
+
+/// What an error says, as a failure.
+fn failed(error: &Error) -> Outcome {
+    let (what, remedy) = error.parts();
+    failure(what).with(remedy)
+}
+
+impl Outcome {
+    /// With advice of its own.
+    fn with(self, advice: impl Into<String>) -> Self {
+        match self {
+            Self::Warning(problem) => Self::Warning(Problem {
+                remedy: advice.into(),
+                ..problem
+            }),
+            Self::Failure(problem) => Self::Failure(Problem {
+                remedy: advice.into(),
+                ..problem
+            }),
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Checks of the cluster: the way to its API server, and what it makes of the token.
+
+use super::case::Case;
+use super::entra::{step_dns, step_tcp};
+use super::{Outcome, Problem, failed, failure, good, skipped, warning};
+use crate::api_server::{Rbac, Refusal, Verdict, rbac};
+use crate::command::explain::{self, Cause};
+use crate::system::NetworkErrorKind;
+
+pub fn server(case: &Case) -> Outcome {
+    match &case.api_server {
+        None => skipped("no cluster"),
+        Some(Err(error)) => failed(error),
+        Some(Ok(server)) if server.trusts_anyone() => warning(format!(
+            "insecure-skip-tls-verify is on: anybody on the way to {} can take the token",
+            server.uri()
+        ))
+        .with("Remove it and add the cluster's certificate authority: az aks get-credentials --overwrite-existing"),
+        Some(Ok(_)) => good(""),
+    }
+}
+
+fn host<'c>(case: &'c Case) -> &'c str {
+    case.server()
+        .and_then(|server| server.uri().host())
+        .unwrap_or_default()
+}
+
+pub fn dns(case: &Case) -> Outcome {
+    step_dns(host(case), &case.api.steps)
+}
+
+pub fn tcp(case: &Case) -> Outcome {
+    let outcome = step_tcp(host(case), &case.api.steps);
+    let addresses = match &case.api.steps.dns {
+        Some(Ok(addresses)) => addresses.as_slice(),
+        _ => &[],
+    };
+    match (
+        &outcome,
+        addresses.iter().find(|address| is_private(address)),
+    ) {
+        (Outcome::Failure(problem), Some(address)) if case.api.steps.proxy.is_none() => {
+            failure(format!(
+                "{} ({address} is a private address: this is a private cluster)",
+                problem.what
+            ))
+            .with("Connect to its network (VPN, peering), or use: az aks command invoke")
+        }
+        _ => outcome,
+    }
+}
+
+fn is_private(address: &str) -> bool {
+    address
+        .parse()
+        .is_ok_and(|address: std::net::Ipv4Addr| address.is_private())
+}
+
+pub fn tls(case: &Case) -> Outcome {
+    let greeting = match &case.api.greeting {
+        None => return skipped("no connection"),
+        Some(Err(error)) => {
+            let outcome = failure(error.to_string());
+            return match error.kind {
+                NetworkErrorKind::Certificate(_) => outcome,
+                NetworkErrorKind::Proxy(_) => outcome.with("Correct proxy-url or HTTPS_PROXY, or add the host to NO_PROXY."),
+                _ => outcome.with("Check what is between this machine and the cluster: it takes connections and does not answer."),
+            };
+        }
+        Some(Ok(greeting)) => greeting,
+    };
+    match (&greeting.oddity, &greeting.version) {
+        (Some(oddity), _) => failure(format!("{} answers with {oddity}", host(case)))
+            .with("Something else is at this address: check server and proxy-url of the cluster."),
+        (None, Some(version)) => good(format!("Kubernetes {version}")),
+        (None, None) => good(""),
+    }
+}
+
+pub fn auth(case: &Case) -> Outcome {
+    let verdict = match &case.api.review {
+        None => return skipped("see api.tls"),
+        Some(Err(error)) => return failure(error.to_string()).with("Try again."),
+        Some(Ok(verdict)) => verdict,
+    };
+    let claims = case.fetched().and_then(|fetched| fetched.claims.as_ref());
+    match verdict {
+        Verdict::Yes(identity) => good(format!("the cluster sees {}", identity.username)),
+        // Kubernetes before 1.26, or a cluster that does not let everyone ask.
+        Verdict::NotOffered | Verdict::No(Refusal::Forbidden { .. }) => {
+            good("the cluster accepts the token")
+        }
+        Verdict::Odd(what) => {
+            failure(format!("{} answers with {what}", host(case))).with("See api.tls.")
+        }
+        Verdict::No(Refusal::Unauthorized) => match case.expected() {
+            Some(expected) => because("Unauthorized", explain::unauthorized(claims, &expected)),
+            None => failure("Unauthorized"),
+        },
+    }
+}
+
+pub fn authz(case: &Case) -> Outcome {
+    let verdict = match &case.api.may_list {
+        None => return skipped("see api.tls"),
+        Some(Err(error)) => return failure(error.to_string()).with("Try again."),
+        Some(Ok(verdict)) => verdict,
+    };
+    let denied = |by: Rbac, user: Option<&str>| {
+        let claims = case.fetched().and_then(|fetched| fetched.claims.as_ref());
+        because(
+            "Forbidden to list pods",
+            explain::forbidden(by, user, claims, case.now),
+        )
+    };
+    match verdict {
+        Verdict::Yes(Ok(())) => good("pods may be listed"),
+        // What Kubernetes RBAC does not grant, a person may not need; Azure RBAC says why.
+        Verdict::Yes(Err(reason)) => soften(denied(rbac(reason), None)),
+        Verdict::No(Refusal::Forbidden { user, by, .. }) => denied(*by, user.as_deref()),
+        Verdict::No(Refusal::Unauthorized) => skipped("see api.auth"),
+        Verdict::NotOffered => skipped("the cluster cannot be asked"),
+        Verdict::Odd(_) => skipped("see api.auth"),
+    }
+}
+
+fn because(what: &str, cause: Cause) -> Outcome {
+    failure(format!("{what}: {}", cause.what)).with(cause.remedy)
+}
+
+/// A failure as a warning: listing pods is but a sample of what one may do.
+fn soften(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Failure(Problem { what, remedy }) => Outcome::Warning(Problem { what, remedy }),
+        other => other,
+    }
+}

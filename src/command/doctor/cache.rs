@@ -1,0 +1,74 @@
+//! Checks of the token cache: why one is asked on every call (Azure/kubelogin#642, #698, #740, #762).
+
+use super::case::Case;
+use super::{Outcome, failure, good, skipped, warning};
+use crate::token_cache::{Health, Storage};
+
+fn health<'c>(case: &'c Case) -> Result<&'c Health, Outcome> {
+    let Some(options) = case.options() else {
+        return Err(skipped("no login"));
+    };
+    match (&case.health, options.cache.storage) {
+        (_, Storage::None) => Err(skipped("--token-cache-storage none keeps no tokens")),
+        (Some(health), _) => Ok(health),
+        (None, _) => Err(warning("there is no place for tokens: HOME is not set")
+            .with("Set HOME or --cache-dir.")),
+    }
+}
+
+pub fn folder(case: &Case) -> Outcome {
+    match health(case) {
+        Err(outcome) => outcome,
+        Ok(health) => match &health.problem {
+            Some(why) => failure(format!(
+                "tokens cannot be kept in {}: {why}",
+                health.folder.display()
+            )),
+            None => good(health.folder.display().to_string()),
+        },
+    }
+}
+
+pub fn key(case: &Case) -> Outcome {
+    let health = match health(case) {
+        Err(_) => return skipped("see cache.folder"),
+        Ok(health) => health,
+    };
+    let storage = case.options().map(|options| options.cache.storage);
+    match (&health.keyring_problem, storage) {
+        (_, Some(Storage::Disk)) => good("tokens are protected by file permissions, as asked for"),
+        (None, _) => good("the key is in the keyring"),
+        (Some(why), Some(Storage::Keyring)) => failure(format!("no token is kept: {why}")),
+        (Some(why), _) => warning(format!(
+            "tokens are protected by file permissions only, as no keyring is available: {why}"
+        ))
+        .with("Nothing to do if that is enough; to say so, set --token-cache-storage disk."),
+    }
+}
+
+pub fn entries(case: &Case) -> Outcome {
+    let Ok(health) = health(case) else {
+        return skipped("see cache.folder");
+    };
+    match (health.entries, health.unreadable) {
+        (0, _) => good("no sign-in is remembered"),
+        (all, 0) => good(format!("{all} remembered")),
+        (all, lost) => warning(format!(
+            "{lost} of {all} remembered sign-ins in {} cannot be opened: they were sealed on another machine, or the key is lost",
+            health.folder.display()
+        )),
+    }
+}
+
+pub fn lock(case: &Case) -> Outcome {
+    let Ok(health) = health(case) else {
+        return skipped("see cache.folder");
+    };
+    match health.busy.first() {
+        Some(path) => warning(format!(
+            "another kubelogin is signing in, and others wait for it ({})",
+            path.display()
+        )),
+        None => good(""),
+    }
+}

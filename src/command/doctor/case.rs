@@ -1,0 +1,367 @@
+//! What the checks look at, gathered once: files at once, the network and other programs in parallel, all within a bound.
+
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::checks::{Check, Need};
+use super::entra::EntraProbe;
+use super::plugin::PluginProbe;
+use super::quiet::Quiet;
+use crate::api_server::{ApiServer, Caller, Greeting, Identity, Verdict};
+use crate::cli::inspect::SubjectArgs;
+use crate::command::subject::{self, NotOurs, Subject};
+use crate::command::whoami::report::expected;
+use crate::entra::access_token::claims::Claims;
+use crate::entra::access_token::fit::Expected;
+use crate::env::Env;
+use crate::error::{Error, ErrorKind};
+use crate::kubeconfig::context::{ContextEntry, Contexts};
+use crate::login_mode::LoginMode;
+use crate::options::Options;
+use crate::sign_in::SignIn;
+use crate::system::{NetworkError, System};
+use crate::token::{Scope, Token};
+use crate::token_cache::{Health, Storage, TokenCache};
+
+/// How long one step on the network may take.
+pub const STEP: Duration = Duration::from_secs(4);
+/// How long all of it may take.
+const ALL: Duration = Duration::from_secs(14);
+
+pub struct Case<'a> {
+    pub env: &'a Env,
+    pub system: &'a Quiet<'a>,
+    pub now: DateTime<Utc>,
+    /// `None` if flags alone describe the login.
+    pub contexts: Option<Result<Contexts, Error>>,
+    /// The name of the context, if one is chosen.
+    pub context: Option<Result<String, Error>>,
+    pub subject: Option<Result<Subject, NotOurs>>,
+    pub options: Option<Result<Options, Error>>,
+    pub health: Option<Health>,
+    pub plugin: PluginProbe,
+    pub entra: Option<EntraProbe>,
+    pub token: Option<Result<Fetched, Error>>,
+    pub api_server: Option<Result<ApiServer, Error>>,
+    pub api: ApiProbe,
+}
+
+/// A token, and the one to give the cluster: the same, or its envelope.
+pub struct Fetched {
+    pub token: Token,
+    pub claims: Option<Claims>,
+    pub for_cluster: Token,
+}
+
+/// Steps to a host, as far as they went.
+#[derive(Default)]
+pub struct Steps {
+    /// The proxy on the way, which is then what the steps go to.
+    pub proxy: Option<String>,
+    pub dns: Option<Result<Vec<String>, NetworkError>>,
+    pub tcp: Option<Result<(), NetworkError>>,
+}
+
+/// What the API server answered.
+#[derive(Default)]
+pub struct ApiProbe {
+    pub steps: Steps,
+    pub greeting: Option<Result<Greeting, NetworkError>>,
+    pub review: Option<Result<Verdict<Identity>, NetworkError>>,
+    pub may_list: Option<Result<Verdict<Result<(), String>>, NetworkError>>,
+}
+
+impl<'a> Case<'a> {
+    /// Looks at everything that these checks need.
+    pub fn gather(
+        args: &SubjectArgs,
+        checks: &[&Check],
+        env: &'a Env,
+        system: &'a Quiet<'a>,
+    ) -> Self {
+        let mut case = Self::local(args, env, system);
+        let wants = |names: &[&str]| {
+            checks.iter().any(|check| {
+                names
+                    .iter()
+                    .any(|name| check.id == *name || check.area() == *name)
+            })
+        };
+        let (wants_api, wants_auth) = (wants(&["api"]), wants(&["api.auth", "api.authz"]));
+        let wants_token = wants_auth || wants(&["login.token", "login.fit"]);
+        let began = system.elapsed();
+        let local = &case;
+        let (plugin, entra, token, api) = thread::scope(|scope| {
+            let plugin = scope.spawn(|| PluginProbe::of(local, wants(&["plugin"])));
+            let entra = scope.spawn(|| wants(&["entra"]).then(|| EntraProbe::of(local)).flatten());
+            let token = scope.spawn(|| wants_token.then(|| local.fetch_token()).flatten());
+            let api = wants_api.then(|| ApiProbe::of(local));
+            (plugin.join(), entra.join(), token.join(), api)
+        });
+        case.plugin = plugin.unwrap_or_default();
+        case.entra = entra.unwrap_or_default();
+        case.token = token.unwrap_or_default();
+        case.api = api.unwrap_or_default();
+        let left = (began + ALL).saturating_sub(system.elapsed()).min(STEP);
+        if wants_auth {
+            case.ask_about_token(left);
+        }
+        case
+    }
+
+    fn local(args: &SubjectArgs, env: &'a Env, system: &'a Quiet<'a>) -> Self {
+        let mut case = Self {
+            env,
+            system,
+            now: system.now(),
+            contexts: None,
+            context: None,
+            subject: None,
+            options: None,
+            health: None,
+            plugin: PluginProbe::default(),
+            entra: None,
+            token: None,
+            api_server: None,
+            api: ApiProbe::default(),
+        };
+        if subject::is_typed(args) {
+            case.subject = Some(Ok(Subject::of_flags(&args.typed, env)));
+        } else {
+            let contexts = subject::contexts(args, env);
+            if let Ok(contexts) = &contexts {
+                let context = subject::chosen(args, contexts).map(str::to_owned);
+                if let Ok(name) = &context {
+                    case.subject = Some(Subject::of_context(contexts, name, &args.typed, env));
+                }
+                case.context = Some(context);
+            }
+            case.contexts = Some(contexts);
+        }
+        case.options = case.subject().map(Subject::options);
+        if let Some(Ok(options)) = &case.options {
+            let cache = TokenCache::new(&options.cache, system);
+            case.health = cache.map(|cache| cache.health());
+        }
+        case.api_server = case.cluster_of_context().map(ApiServer::of);
+        case
+    }
+
+    pub fn subject(&self) -> Option<&Subject> {
+        self.subject.as_ref()?.as_ref().ok()
+    }
+
+    pub fn options(&self) -> Option<&Options> {
+        self.options.as_ref()?.as_ref().ok()
+    }
+
+    pub fn kubeconfig(&self) -> Option<&Contexts> {
+        self.contexts.as_ref()?.as_ref().ok()
+    }
+
+    pub fn fetched(&self) -> Option<&Fetched> {
+        self.token.as_ref()?.as_ref().ok()
+    }
+
+    pub fn server(&self) -> Option<&ApiServer> {
+        self.api_server.as_ref()?.as_ref().ok()
+    }
+
+    /// The context that is looked at, whoever its user is.
+    pub fn entry(&self) -> Option<&ContextEntry> {
+        let name = self.context.as_ref()?.as_ref().ok()?;
+        self.kubeconfig()?.context(name)
+    }
+
+    /// What a command about this context needs to be told.
+    pub fn context_flag(&self) -> String {
+        match self.entry() {
+            Some(entry) => format!(" --context {}", entry.name),
+            None => String::new(),
+        }
+    }
+
+    fn cluster_of_context(&self) -> Option<&crate::kubeconfig::context::Cluster> {
+        self.kubeconfig()?
+            .cluster(self.entry()?.cluster.as_deref()?)
+    }
+
+    /// What the token should be.
+    pub fn expected(&self) -> Option<Expected<'_>> {
+        Some(expected(self.options()?, &self.subject()?.env, self.now))
+    }
+
+    /// Why a check cannot be made; `None` if it can.
+    pub fn lacks(&self, need: Need) -> Option<&'static str> {
+        let plugin = || {
+            self.subject()
+                .is_none_or(|subject| subject.exec().is_none())
+        };
+        let no_token = "no token: see login.token";
+        let no_server = "no cluster with a usable server";
+        match need {
+            Need::Machine => None,
+            Need::Kubeconfig => self.kubeconfig().is_none().then_some("no kubeconfig"),
+            Need::Plugin => plugin().then_some("no context whose user runs this kubelogin"),
+            Need::Login => self.options().is_none().then_some("no login"),
+            Need::Entra => match self.options() {
+                None => Some("no login"),
+                Some(options) if !goes_to_entra(options.login) => {
+                    Some("this login mode does not ask Entra ID itself")
+                }
+                Some(_) => None,
+            },
+            Need::Cluster => self.api_server.is_none().then_some(no_server),
+            Need::Token => self.fetched().is_none().then_some(no_token),
+            Need::ClusterAndToken => match (self.server(), self.fetched()) {
+                (None, _) => Some(no_server),
+                (_, None) => Some(no_token),
+                _ => None,
+            },
+        }
+    }
+
+    /// A token that costs nobody anything: from the cache or by refresh where a person would have to sign in; where no
+    /// person is needed, by the login itself, which then leaves nothing in the cache.
+    fn fetch_token(&self) -> Option<Result<Fetched, Error>> {
+        let subject = self.subject()?;
+        let mut options = subject.options().ok()?;
+        options.timeout.duration = STEP;
+        options.timeout.is_given = true;
+        Some(self.fetch(&mut options, &subject.env))
+    }
+
+    fn fetch(&self, options: &mut Options, env: &Env) -> Result<Fetched, Error> {
+        if !SignIn::new(options, env, self.system)?.asks_a_person() {
+            options.cache.storage = Storage::None;
+        }
+        let sign_in = SignIn::new(options, env, self.system)?;
+        // The key of PoP tokens is made when it is first needed, which is not now.
+        let lacks_key = options.pop_claims.is_some()
+            && sign_in.cache().is_some_and(|cache| !cache.has_pop_key());
+        if lacks_key {
+            return Err(Error::not_signed_in(None));
+        }
+        let binding = sign_in.binding(options)?;
+        let scope = Scope::of_server(&options.server_id);
+        let scope = match &binding {
+            Some(binding) => binding.scope(scope),
+            None => scope,
+        };
+        let token = sign_in.silent_token(&scope)?;
+        let claims = Claims::read(&token.access_token);
+        let for_cluster = match &binding {
+            Some(binding) => binding.envelope(token.clone(), self.now)?,
+            None => token.clone(),
+        };
+        Ok(Fetched {
+            token,
+            claims,
+            for_cluster,
+        })
+    }
+
+    /// Two questions to the cluster at the same time.
+    fn ask_about_token(&mut self, timeout: Duration) {
+        let (Some(server), Some(fetched)) = (self.server(), self.fetched()) else {
+            return;
+        };
+        let is_its_own = |greeting: &Greeting| greeting.oddity.is_none();
+        if !matches!(&self.api.greeting, Some(Ok(greeting)) if is_its_own(greeting)) {
+            return; // a token goes only to what has proved to be the cluster
+        }
+        let impersonation = self.subject().and_then(|subject| subject.user.as_ref());
+        let caller = Caller {
+            token: &fetched.for_cluster.access_token,
+            impersonation: impersonation.map_or(&[], |user| user.impersonation.as_slice()),
+        };
+        let namespace = self.entry().and_then(|entry| entry.namespace.as_deref());
+        let namespace = namespace.unwrap_or("default");
+        let system = self.system;
+        let (review, may_list) = thread::scope(|scope| {
+            let review = scope.spawn(|| server.review(&caller, system, timeout));
+            let may_list = server.may_list_pods(namespace, &caller, system, timeout);
+            (review.join().ok(), may_list)
+        });
+        self.api.review = review;
+        self.api.may_list = Some(may_list);
+    }
+
+    /// True if the error says only that somebody has to sign in.
+    pub fn is_not_signed_in(error: &Error) -> bool {
+        *error.kind() == ErrorKind::NotSignedIn
+    }
+
+    /// This program's own file.
+    pub fn own_path() -> Option<PathBuf> {
+        let path = std::env::current_exe().ok()?;
+        Some(std::fs::canonicalize(&path).unwrap_or(path))
+    }
+}
+
+/// False for the modes that leave that to another program or to Azure's own endpoints.
+fn goes_to_entra(mode: LoginMode) -> bool {
+    !matches!(mode, LoginMode::Msi | LoginMode::AzureCli | LoginMode::Azd)
+}
+
+/// A proxy's host and port: what stands before an @ can be a password.
+fn bare(proxy: &str) -> &str {
+    proxy.rsplit('@').next().unwrap_or_default()
+}
+
+impl Steps {
+    /// Resolves and connects to a host, or to the proxy on the way.
+    pub fn to(uri: &http::Uri, proxy: Option<String>, system: &dyn System) -> Self {
+        let proxy = proxy.or_else(|| system.proxy_of(uri));
+        let target: http::Uri = match &proxy {
+            Some(proxy) => format!("http://{}", bare(proxy))
+                .parse()
+                .unwrap_or_default(),
+            None => uri.clone(),
+        };
+        let host = target.host().unwrap_or_default();
+        let usual = if proxy.is_some() { 80 } else { 443 };
+        let port = target.port_u16().unwrap_or(usual);
+        let addresses = system.resolve(host, port, STEP);
+        let tcp = addresses
+            .as_ref()
+            .ok()
+            .map(|addresses| system.connect(host, addresses, STEP));
+        let shown = addresses.map(|found| {
+            found
+                .iter()
+                .map(|address| address.ip().to_string())
+                .collect()
+        });
+        Self {
+            proxy: proxy.map(|proxy| bare(&proxy).to_owned()),
+            dns: Some(shown),
+            tcp,
+        }
+    }
+
+    /// True if there is a connection.
+    pub fn is_connected(&self) -> bool {
+        matches!(self.tcp, Some(Ok(())))
+    }
+}
+
+impl ApiProbe {
+    fn of(case: &Case) -> Self {
+        let Some(server) = case.server() else {
+            return Self::default();
+        };
+        let steps = Steps::to(server.uri(), server.proxy(), case.system);
+        let greeting = steps
+            .is_connected()
+            .then(|| server.greet(case.system, STEP));
+        Self {
+            steps,
+            greeting,
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Checks of the way to Entra ID.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use http::header::DATE;
+use serde_json::Value;
+
+use super::case::{Case, STEP, Steps};
+use super::{Outcome, failure, good, skipped, warning};
+use crate::entra::access_token::fit::span;
+use crate::entra::authority::{Authority, AuthorityHost};
+use crate::env;
+use crate::login_mode::LoginMode;
+use crate::options::Options;
+use crate::system::{HttpResponse, NetworkError, NetworkErrorKind, System, Via};
+
+/// A clock that is further off is worth a word; one further still breaks assertions.
+const SMALL_SKEW: i64 = 60;
+const LARGE_SKEW: i64 = 300;
+/// The managed identity endpoint of virtual machines.
+const IMDS: SocketAddr = SocketAddr::new(
+    std::net::IpAddr::V4(std::net::Ipv4Addr::new(169, 254, 169, 254)),
+    80,
+);
+
+/// What Entra ID answered.
+#[derive(Default)]
+pub struct EntraProbe {
+    host: String,
+    steps: Steps,
+    answer: Option<Result<HttpResponse, NetworkError>>,
+    received: Option<DateTime<Utc>>,
+}
+
+impl EntraProbe {
+    pub fn of(case: &Case) -> Option<Self> {
+        let options = case.options()?;
+        if case.lacks(super::checks::Need::Entra).is_some() {
+            return None;
+        }
+        let authority = authority(options)?;
+        let url = authority.discovery_url();
+        let uri: http::Uri = url.parse().ok()?;
+        let steps = Steps::to(&uri, None, case.system);
+        let mut probe = Self {
+            host: uri.host().unwrap_or_default().to_owned(),
+            steps,
+            ..Self::default()
+        };
+        if probe.steps.is_connected() {
+            let request = http::Request::get(uri).body(Vec::new()).ok()?;
+            probe.answer = Some(case.system.send(&request, Via::EnvironmentProxy, STEP));
+            probe.received = Some(case.system.now());
+        }
+        Some(probe)
+    }
+
+    fn certificate_problem(&self) -> Option<&NetworkError> {
+        match &self.answer {
+            Some(Err(error)) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+fn authority(options: &Options) -> Option<Authority> {
+    let host = match &options.authority_host {
+        Some(host) => host.clone(),
+        None => AuthorityHost::of_cloud(options.cloud, options.stack_file.as_deref()).ok()?,
+    };
+    Authority::new(host, options.tenant_id.as_deref()?).ok()
+}
+
+fn probe<'c>(case: &'c Case) -> Result<&'c EntraProbe, Outcome> {
+    case.entra.as_ref().ok_or_else(|| skipped("no tenant"))
+}
+
+/// What the first step to a host came to.
+pub fn step_dns(host: &str, steps: &Steps) -> Outcome {
+    let (host, what) = match &steps.proxy {
+        Some(proxy) => (proxy.as_str(), "the proxy "),
+        None => (host, ""),
+    };
+    match &steps.dns {
+        None => skipped("not asked"),
+        Some(Ok(addresses)) => good(format!("{what}{host} is {}", addresses.join(", "))),
+        Some(Err(error)) => match &error.kind {
+            NetworkErrorKind::TimedOut => {
+                failure(format!("no name server answered for {what}{host}"))
+            }
+            NetworkErrorKind::Unreachable(why) => {
+                failure(format!("the name {what}{host} cannot be resolved: {why}"))
+            }
+            _ => failure(error.to_string()),
+        },
+    }
+}
+
+/// What the second step to a host came to.
+pub fn step_tcp(host: &str, steps: &Steps) -> Outcome {
+    let host = match &steps.proxy {
+        Some(proxy) => format!("the proxy {proxy}"),
+        None => host.to_owned(),
+    };
+    match &steps.tcp {
+        None => skipped("its name is not resolved"),
+        Some(Ok(())) => good(""),
+        Some(Err(error)) => match &error.kind {
+            NetworkErrorKind::TimedOut => failure(format!(
+                "{host} does not take a connection: nothing comes back"
+            )),
+            NetworkErrorKind::Unreachable(why) => {
+                failure(format!("{host} does not take a connection: {why}"))
+            }
+            _ => failure(error.to_string()),
+        },
+    }
+}
+
+pub fn dns(case: &Case) -> Outcome {
+    match probe(case) {
+        Err(outcome) => outcome,
+        Ok(probe) => step_dns(&probe.host, &probe.steps),
+    }
+}
+
+pub fn tcp(case: &Case) -> Outcome {
+    match probe(case) {
+        Err(outcome) => outcome,
+        Ok(probe) => step_tcp(&probe.host, &probe.steps),
+    }
+}
+
+pub fn tls(case: &Case) -> Outcome {
+    let probe = match probe(case) {
+        Err(outcome) => return outcome,
+        Ok(probe) => probe,
+    };
+    if probe.answer.is_none() {
+        return skipped("no connection");
+    }
+    match probe.certificate_problem() {
+        None => good(""),
+        Some(error) => {
+            let outcome = failure(error.to_string());
+            match error.kind {
+                NetworkErrorKind::Certificate(_) => outcome,
+                NetworkErrorKind::Proxy(_) => {
+                    outcome.with("Correct HTTPS_PROXY, or add the host to NO_PROXY.")
+                }
+                _ => outcome.with("Try again; a firewall may be breaking the connection."),
+            }
+        }
+    }
+}
+
+fn answer<'c>(case: &'c Case) -> Result<(&'c EntraProbe, &'c HttpResponse), Outcome> {
+    let probe = probe(case)?;
+    match &probe.answer {
+        Some(Ok(answer)) => Ok((probe, answer)),
+        _ => Err(skipped("no answer of Entra ID")),
+    }
+}
+
+/// AADSTS90002.
+pub fn tenant(case: &Case) -> Outcome {
+    let (probe, answer) = match answer(case) {
+        Err(outcome) => return outcome,
+        Ok(both) => both,
+    };
+    let tenant = case
+        .options()
+        .and_then(|options| options.tenant_id.as_deref())
+        .unwrap_or_default();
+    let host = &probe.host;
+    let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
+    if body["issuer"].is_string() {
+        return good(format!("tenant {tenant} at {host}"));
+    }
+    let code = body["error_description"].as_str().unwrap_or_default();
+    if code.contains("AADSTS90002") || body["error"] == "invalid_tenant" {
+        return failure(format!(
+            "there is no tenant {tenant} at {host} (AADSTS90002)"
+        ));
+    }
+    let status = answer.status();
+    warning(format!(
+        "{host} answers {status} instead of the OpenID configuration of tenant {tenant}"
+    ))
+}
+
+pub fn clock(case: &Case) -> Outcome {
+    let (probe, answer) = match answer(case) {
+        Err(outcome) => return outcome,
+        Ok(both) => both,
+    };
+    let date = answer
+        .headers()
+        .get(DATE)
+        .and_then(|date| date.to_str().ok());
+    let date = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok());
+    let (Some(date), Some(now)) = (date, probe.received) else {
+        return skipped("Entra ID's answer has no date");
+    };
+    let skew = now - date.with_timezone(&Utc);
+    let direction = if skew.num_seconds() < 0 {
+        "behind"
+    } else {
+        "ahead of"
+    };
+    let what = format!(
+        "this machine's clock is {} {direction} Entra ID's",
+        span(skew)
+    );
+    match skew.num_seconds().abs() {
+        LARGE_SKEW.. => failure(what),
+        SMALL_SKEW.. => warning(what),
+        _ => good("the clock is right"),
+    }
+}
+
+/// Whether anything is at the address that virtual machines ask for managed identities.
+pub fn imds(case: &Case) -> Outcome {
+    let Some(options) = case.options() else {
+        return skipped("no login");
+    };
+    let env = case.subject().map_or(case.env, |subject| &subject.env);
+    let has_endpoint = [env::IDENTITY_ENDPOINT, env::MSI_ENDPOINT]
+        .iter()
+        .any(|name| env.get(name).is_some());
+    if options.login != LoginMode::Msi || has_endpoint {
+        return good("");
+    }
+    match case
+        .system
+        .connect(&IMDS.ip().to_string(), &[IMDS], Duration::from_secs(1))
+    {
+        Ok(()) => good("the managed identity endpoint answers"),
+        Err(_) => failure(format!(
+            "nothing answers at {}: --login msi works only on machines in Azure",
+            IMDS.ip()
+        )),
+    }
+}

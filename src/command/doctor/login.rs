@@ -1,0 +1,199 @@
+//! Checks of the login itself: its mode, its files, its helpers, its token.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::case::Case;
+use super::{Outcome, Problem, failed, failure, good, skipped, warning};
+use crate::entra::access_token::claims::Claims;
+use crate::entra::access_token::fit::{mismatches, span};
+use crate::entra::certificate::CertificateFile;
+use crate::env;
+use crate::flag::Flag;
+use crate::login_mode::LoginMode;
+use crate::secret::Secret;
+use crate::system::on_path;
+
+/// Microsoft's managed Conditional Access policy "Block device code flow" (2025) ends even the refresh of such sign-ins.
+pub fn mode(case: &Case) -> Outcome {
+    let Some(options) = case.options() else {
+        return skipped("no login");
+    };
+    let login = options.login;
+    let given = case
+        .subject()
+        .is_some_and(|subject| subject.flags.is_given(Flag::Login));
+    match (login, given) {
+        (LoginMode::DeviceCode, false) => warning(
+            "no --login is set, so a device code is used, which many tenants block by Conditional Access",
+        )
+        .with(format!("Choose one: kubelogin convert-kubeconfig -l interactive{}", case.context_flag())),
+        _ => good(format!("--login {login}")),
+    }
+}
+
+/// AADSTS700027, 700024, 700211 to 700213.
+pub fn files(case: &Case) -> Outcome {
+    let Some(options) = case.options() else {
+        return skipped("no login");
+    };
+    match options.login {
+        LoginMode::Spn => match options.text(Flag::ClientCertificate) {
+            Some(path) => certificate(
+                case,
+                Path::new(path),
+                options.secret(Flag::ClientCertificatePassword),
+            ),
+            None => good(""),
+        },
+        LoginMode::WorkloadIdentity => match options.text(Flag::FederatedTokenFile) {
+            Some(path) => federated_token(case, Path::new(path)),
+            None => good(""),
+        },
+        _ => good(""),
+    }
+}
+
+fn certificate(case: &Case, path: &Path, password: Option<Secret>) -> Outcome {
+    let opened =
+        CertificateFile::read(path, password).and_then(|file| file.open(case.now).map(|_| ()));
+    match opened {
+        Ok(()) => good(format!(
+            "the certificate {} and its key belong together",
+            path.display()
+        )),
+        Err(error) => failed(&error),
+    }
+}
+
+fn federated_token(case: &Case, path: &Path) -> Outcome {
+    let shown = path.display();
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => Secret::new(text.trim()),
+        Err(error) => {
+            return failure(format!(
+                "the federated token {shown} cannot be read: {error}"
+            ))
+            .with(
+                "Mount it again, or correct --federated-token-file (AZURE_FEDERATED_TOKEN_FILE).",
+            );
+        }
+    };
+    let Some(claims) = Claims::read(&text) else {
+        return failure(format!("the federated token {shown} is not a JWT"))
+            .with("Write the token itself into the file, and nothing else.");
+    };
+    let told = |name| claims.text(name).unwrap_or("none");
+    let presented = format!("issuer {}, subject {}", told("iss"), told("sub"));
+    if let Some(end) = claims.time("exp").filter(|end| *end <= case.now) {
+        let ago = span(case.now - end);
+        return failure(format!(
+            "the federated token {shown} expired {ago} ago ({presented})"
+        ))
+        .with("Get a new one: in a long CI job, ask for the token again before kubectl runs.");
+    }
+    good(format!("federated token of {presented}"))
+}
+
+/// The program that signs in.
+pub fn tool(case: &Case) -> Outcome {
+    let Some(options) = case.options() else {
+        return skipped("no login");
+    };
+    let name = match options.login {
+        LoginMode::AzureCli => "az",
+        LoginMode::Azd => "azd",
+        _ => return good(""),
+    };
+    let env = case.subject().map_or(case.env, |subject| &subject.env);
+    let Some(path) = on_path(name, env).into_iter().next() else {
+        return failure(format!(
+            "--login {} runs {name}, which is in no folder of PATH",
+            options.login
+        ))
+        .with(format!("Install {name}, or put its folder on PATH."));
+    };
+    if name == "azd" {
+        return good(path.display().to_string());
+    }
+    let folder = match env.get(env::AZURE_CONFIG_DIR) {
+        Some(folder) => Some(PathBuf::from(folder)),
+        None => env.user_home().map(|home| home.join(".azure")),
+    };
+    az_account(folder, options.tenant_id.as_deref())
+        .unwrap_or_else(|| good(path.display().to_string()))
+}
+
+/// What is wrong with az's own account; `None` if nothing is.
+fn az_account(folder: Option<PathBuf>, tenant: Option<&str>) -> Option<Outcome> {
+    let folder = folder?;
+    let place = folder.join("azureProfile.json");
+    let shown = place.display();
+    let sign_in = match tenant {
+        Some(tenant) => format!("az login --tenant {tenant}"),
+        None => "az login".into(),
+    };
+    let text = std::fs::read_to_string(&place).unwrap_or_default();
+    let profile: Value =
+        serde_json::from_str(text.trim_start_matches('\u{feff}')).unwrap_or_default();
+    let accounts = profile["subscriptions"]
+        .as_array()
+        .filter(|accounts| !accounts.is_empty());
+    let Some(accounts) = accounts else {
+        return Some(
+            failure(format!("az is not signed in: {shown} holds no account")).with(sign_in),
+        );
+    };
+    let tenant = tenant.filter(|tenant| tenant.len() == 36)?;
+    let is_of_tenant = |account: &Value| {
+        account["tenantId"]
+            .as_str()
+            .is_some_and(|id| id.eq_ignore_ascii_case(tenant))
+    };
+    (!accounts.iter().any(is_of_tenant)).then(|| {
+        warning(format!(
+            "az is signed in to other tenants than {tenant} ({shown})"
+        ))
+        .with(sign_in)
+    })
+}
+
+pub fn token(case: &Case) -> Outcome {
+    match &case.token {
+        None => skipped("no login"),
+        Some(Ok(fetched)) => {
+            let name = fetched.claims.as_ref().map_or("unknown", Claims::name);
+            let left = span(fetched.token.expires_on - case.now);
+            good(format!("signed in as {name} for {left} more"))
+        }
+        Some(Err(error)) if Case::is_not_signed_in(error) => {
+            let (what, _) = error.parts();
+            warning(what).with(format!(
+                "Sign in: kubelogin whoami --sign-in{}",
+                case.context_flag()
+            ))
+        }
+        Some(Err(error)) => failed(error),
+    }
+}
+
+/// What the token shows without asking the cluster.
+pub fn fit(case: &Case) -> Outcome {
+    let claims = case.fetched().and_then(|fetched| fetched.claims.as_ref());
+    let (Some(claims), Some(expected)) = (claims, case.expected()) else {
+        return failure("the token is not a JWT, which is the only kind that AKS accepts")
+            .with("Check --server-id and --login.");
+    };
+    let Some(first) = mismatches(claims, &expected).into_iter().next() else {
+        return good("");
+    };
+    let problem = Problem {
+        what: first.what,
+        remedy: first.remedy,
+    };
+    match first.is_fatal {
+        true => Outcome::Failure(problem),
+        false => Outcome::Warning(problem),
+    }
+}

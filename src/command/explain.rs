@@ -1,0 +1,96 @@
+//! Why a cluster says Unauthorized or Forbidden: the tables of causes, by what the token and the answer show.
+//!
+//! Facts: guard, authz/providers/azure/rbac; Microsoft, "Use Kubernetes RBAC with Microsoft Entra ID in AKS".
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::api_server::Rbac;
+use crate::entra::access_token::claims::{Claims, Groups};
+use crate::entra::access_token::fit::{self, Expected};
+
+/// A reason, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    pub what: String,
+    pub remedy: String,
+}
+
+/// Why the cluster does not accept the token: what the token shows, else what is left.
+pub fn unauthorized(claims: Option<&Claims>, expected: &Expected) -> Cause {
+    let Some(claims) = claims else {
+        return Cause {
+            what: "the token is not a JWT, which is the only kind that AKS accepts".into(),
+            remedy: "Check --server-id and --login.".into(),
+        };
+    };
+    let mut fatal = fit::mismatches(claims, expected).into_iter();
+    if let Some(mismatch) = fatal.find(|mismatch| mismatch.is_fatal) {
+        return Cause {
+            what: mismatch.what,
+            remedy: mismatch.remedy,
+        };
+    }
+    Cause {
+        what: format!(
+            "the token matches the kubeconfig, so the cluster expects something else: another tenant than {}, another \
+             server ID, or no Entra ID token at all (the integration is off, or it cannot reach Entra ID)",
+            claims.text("tid").unwrap_or("this one")
+        ),
+        remedy: "Compare with the cluster: az aks show --resource-group GROUP --name CLUSTER --query aadProfile".into(),
+    }
+}
+
+/// Why the cluster accepts the token and denies access.
+pub fn forbidden(
+    by: Rbac,
+    user: Option<&str>,
+    claims: Option<&Claims>,
+    now: DateTime<Utc>,
+) -> Cause {
+    let name = user
+        .or_else(|| claims.and_then(Claims::aks_user_name))
+        .unwrap_or("this identity");
+    let object_id = claims
+        .and_then(|claims| claims.text("oid"))
+        .unwrap_or("OBJECT-ID");
+    match by {
+        Rbac::Azure => Cause {
+            what: format!("Azure RBAC is on for this cluster, and {name} has no role assignment that allows it"),
+            remedy: format!(
+                "az role assignment create --assignee-object-id {object_id} --role \"Azure Kubernetes Service RBAC Reader\" \
+                 --scope CLUSTER-RESOURCE-ID; a new assignment takes up to 5 minutes."
+            ),
+        },
+        Rbac::AzureFailed => Cause {
+            what: "the cluster could not ask Azure RBAC".into(),
+            remedy: "Try again in a minute; if it stays, check the cluster's egress to management.azure.com.".into(),
+        },
+        Rbac::Kubernetes => Cause {
+            what: format!("Kubernetes RBAC: no role binding allows {name}{}", hint(claims, now)),
+            remedy: format!(
+                "An administrator can bind it: kubectl create clusterrolebinding NAME --clusterrole=view --user={name}"
+            ),
+        },
+    }
+}
+
+/// What the token says about why a binding may not count.
+fn hint(claims: Option<&Claims>, now: DateTime<Utc>) -> String {
+    let Some(claims) = claims else {
+        return String::new();
+    };
+    if claims.groups() == Groups::TooMany {
+        return " (it is in more than 200 groups, which the token does not list: bind the user instead of a group)".into();
+    }
+    if claims.text("upn").is_none() {
+        let kind = claims.kind().words();
+        return format!(" (a {kind} is bound by its object ID, not by a name)");
+    }
+    match claims.time("iat") {
+        Some(issued) if now - issued > TimeDelta::minutes(5) => format!(
+            " (the token knows the groups of {} ago; after a new membership, sign in again: kubelogin remove-cache-dir)",
+            fit::span(now - issued)
+        ),
+        _ => " (groups are bound by object ID, not by name)".into(),
+    }
+}

@@ -1,0 +1,250 @@
+//! Whose login `whoami` and `doctor` look at: a context's in the kubeconfig, or the one that flags describe.
+
+use std::path::PathBuf;
+
+use crate::cli::OldArgs;
+use crate::cli::inspect::SubjectArgs;
+use crate::command::convert_kubeconfig::users::{is_kubelogin, nearest};
+use crate::env::Env;
+use crate::error::Error;
+use crate::flag::{Flag, FlagValues};
+use crate::kubeconfig::context::{
+    Cluster, ContextEntry, Contexts, ExecEntry, Place, UserCredentials, UserEntry,
+};
+use crate::kubeconfig::file;
+use crate::login_mode::LoginMode;
+use crate::options::Options;
+use crate::variables::{Merged, Origin};
+
+/// A login that is ours, with the cluster that it is for.
+pub struct Subject {
+    pub context: Option<ContextEntry>,
+    pub cluster: Option<Cluster>,
+    pub user: Option<UserEntry>,
+    /// The flags of `get-token`: the context's, and over them what was typed here.
+    pub flags: FlagValues,
+    /// What was typed here.
+    typed: FlagValues,
+    /// The environment that the plugin runs in: this one, and over it the variables of the context's user.
+    pub env: Env,
+}
+
+/// The value of a flag and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Value {
+    pub flag: String,
+    /// Never a secret.
+    pub value: String,
+    pub origin: String,
+    /// The variable that overrides what the flag says, if one does.
+    pub overridden_by: Option<&'static str>,
+}
+
+/// Why a context has no login of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotOurs {
+    /// In the context or its user; with what to do.
+    Broken(Error),
+    /// Another program signs in, or none; its description.
+    Other(String),
+}
+
+/// The kubeconfig files that count, read.
+pub fn contexts(args: &SubjectArgs, env: &Env) -> Result<Contexts, Error> {
+    let paths: Vec<PathBuf> = file::paths(args.kubeconfig.as_deref(), env)?;
+    Contexts::read(&paths)
+}
+
+/// True if the flags alone describe a login, and no kubeconfig is looked at.
+pub fn is_typed(args: &SubjectArgs) -> bool {
+    args.context.is_none() && args.kubeconfig.is_none() && args.typed.is_given(Flag::ServerId)
+}
+
+/// The name of the context that is asked about.
+pub fn chosen<'c>(args: &'c SubjectArgs, contexts: &'c Contexts) -> Result<&'c str, Error> {
+    if let Some(name) = &args.context {
+        return Ok(name);
+    }
+    let current = contexts.current.as_ref().map(|(name, _)| name.as_str());
+    current.ok_or_else(|| {
+        let files: Vec<_> = contexts.files.iter().chain(&contexts.missing).collect();
+        let files: Vec<_> = files.iter().map(|path| path.display().to_string()).collect();
+        let what = match contexts.files.is_empty() {
+            true => format!("there is no kubeconfig at {}", files.join(", ")),
+            false => format!("no current context is set in {}", files.join(", ")),
+        };
+        let remedy = match contexts.contexts.is_empty() {
+            true => "Write one (az aks get-credentials), or describe the login with flags as for get-token.",
+            false => "Pass --context NAME, or set one: kubectl config use-context NAME",
+        };
+        Error::input(what).remedy(remedy)
+    })
+}
+
+impl Subject {
+    /// The login that flags alone describe.
+    pub fn of_flags(typed: &FlagValues, env: &Env) -> Self {
+        Self {
+            context: None,
+            cluster: None,
+            user: None,
+            flags: typed.clone(),
+            typed: typed.clone(),
+            env: env.clone(),
+        }
+    }
+
+    /// The login of a context.
+    pub fn of_context(
+        contexts: &Contexts,
+        name: &str,
+        typed: &FlagValues,
+        env: &Env,
+    ) -> Result<Self, NotOurs> {
+        let context = contexts
+            .context(name)
+            .ok_or_else(|| NotOurs::Broken(no_such_context(contexts, name)))?;
+        let broken = |what: String, remedy: &str| {
+            let place = &context.place;
+            let what = format!("{place}: context {name:?} {what}");
+            NotOurs::Broken(Error::input(what).remedy(remedy))
+        };
+        let again = "Choose another context, or write it again: az aks get-credentials.";
+        let user = context
+            .user
+            .as_deref()
+            .ok_or_else(|| broken("has no user".into(), again))?;
+        let user = contexts
+            .user(user)
+            .ok_or_else(|| broken(format!("has the user {user:?}, which is in no file"), again))?;
+        let exec = our_exec(user).map_err(NotOurs::Other)?;
+        let args = flags_of(user, exec)?;
+        let mut flags = args;
+        for definition in Flag::ALL {
+            if typed.is_given(definition.flag) {
+                flags.copy(definition.flag, typed);
+            }
+        }
+        let variables = exec.env.iter();
+        let variables = variables.map(|(name, value)| (name.as_str(), value.expose()));
+        Ok(Self {
+            context: Some(context.clone()),
+            cluster: context
+                .cluster
+                .as_deref()
+                .and_then(|name| contexts.cluster(name))
+                .cloned(),
+            user: Some(user.clone()),
+            flags,
+            typed: typed.clone(),
+            env: env.with(variables),
+        })
+    }
+
+    /// The exec plugin of the context's user.
+    pub fn exec(&self) -> Option<&ExecEntry> {
+        match &self.user.as_ref()?.credentials {
+            UserCredentials::Exec(exec) => Some(exec),
+            _ => None,
+        }
+    }
+
+    pub fn options(&self) -> Result<Options, Error> {
+        Options::resolve(&self.flags, &self.env).map(|(options, _)| options)
+    }
+
+    /// Every flag that has a value, with where it came from; and the login mode, which always has one.
+    pub fn values(&self) -> Vec<Value> {
+        let merged = Merged::new(&self.flags, &self.env);
+        let mut values = Vec::new();
+        for definition in Flag::ALL {
+            let flag = definition.flag;
+            let Some(given) = merged.given(flag) else {
+                if flag == Flag::Login {
+                    values.push(Value {
+                        flag: flag.typed(),
+                        value: LoginMode::DeviceCode.to_string(),
+                        origin: "the default".into(),
+                        overridden_by: None,
+                    });
+                }
+                continue;
+            };
+            let (origin, variable) = match given.origin {
+                Origin::Variable(name) => (self.origin_of_variable(name), Some(name)),
+                Origin::Flag => (self.origin_of_flag(flag), None),
+            };
+            let overrides = self.flags.is_given(flag) && !self.flags.is_same(flag, &merged.values);
+            values.push(Value {
+                flag: flag.typed(),
+                value: given.text.to_owned(),
+                origin,
+                overridden_by: variable.filter(|_| overrides),
+            });
+        }
+        values
+    }
+
+    fn origin_of_variable(&self, name: &str) -> String {
+        let in_exec = self.exec().filter(|exec| {
+            let mut names = exec.env.iter().map(|(name, _)| name.as_str());
+            names.any(|other| other == name)
+        });
+        match in_exec {
+            Some(exec) => format!("{name} in env of the plugin, {}", exec.place),
+            None => format!("the variable {name}"),
+        }
+    }
+
+    fn origin_of_flag(&self, flag: Flag) -> String {
+        match self.exec() {
+            Some(exec) if !self.typed.is_given(flag) => format!("args, {}", exec.place),
+            _ => "typed".into(),
+        }
+    }
+
+    /// Where the login is written.
+    pub fn place(&self) -> Option<&Place> {
+        self.exec().map(|exec| &exec.place)
+    }
+}
+
+/// The exec plugin of a user, if it is us; else what it is.
+pub fn our_exec(user: &UserEntry) -> Result<&ExecEntry, String> {
+    match &user.credentials {
+        UserCredentials::Exec(exec) if is_kubelogin(&exec.command) => {
+            let mut args = exec.args.iter();
+            match args.any(|arg| arg.expose().starts_with("--oidc-")) {
+                true => Err("int128/kubelogin, another program of this name".into()),
+                false => Ok(exec),
+            }
+        }
+        UserCredentials::Exec(exec) => Err(format!("the program {:?}", exec.command)),
+        UserCredentials::AuthProvider(name) if name == "azure" => Err(
+            "kubectl's old Azure login, which was removed in 1.26 (convert it: kubelogin convert-kubeconfig)".into(),
+        ),
+        UserCredentials::AuthProvider(name) => Err(format!("kubectl's old {name:?} login")),
+        UserCredentials::Others(what) => Err((*what).into()),
+    }
+}
+
+fn flags_of(user: &UserEntry, exec: &ExecEntry) -> Result<FlagValues, NotOurs> {
+    let words: Vec<&str> = exec.args.iter().map(|arg| arg.expose()).collect();
+    let parsed = OldArgs::new().parse(&words);
+    parsed.map(|(flags, _)| flags).map_err(|error| {
+        let (what, _) = error.parts();
+        let what = format!(
+            "{}: user {:?}: args of kubelogin: {what}",
+            exec.place, user.name
+        );
+        let remedy =
+            "Correct that argument in the kubeconfig, or run: kubelogin convert-kubeconfig";
+        NotOurs::Broken(Error::input(what).remedy(remedy))
+    })
+}
+
+fn no_such_context(contexts: &Contexts, name: &str) -> Error {
+    let names = contexts.contexts.iter().map(|entry| entry.name.as_str());
+    Error::input(format!("there is no context {name:?} in the kubeconfig"))
+        .remedy(nearest(name, names.collect()))
+}

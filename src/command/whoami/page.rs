@@ -1,0 +1,184 @@
+//! The report as a page for a person: three blocks.
+
+use std::fmt::Write;
+
+use chrono::{DateTime, Local, Utc};
+
+use super::plain;
+use super::report::{ClusterSees, Report, SignedIn};
+use crate::entra::access_token::claims::{Groups, application_name};
+use crate::entra::access_token::fit::span;
+use crate::error::one_line;
+
+/// How many group IDs are shown.
+const GROUPS_SHOWN: usize = 5;
+
+pub fn text(report: &Report, with_claims: bool) -> String {
+    let mut page = Page(String::new());
+    page.heading("SIGNED IN AS");
+    match &report.token {
+        Ok(signed_in) => signed_in_block(&mut page, report, signed_in),
+        Err(error) => {
+            let (what, remedy) = error.parts();
+            page.row("nobody", what);
+            page.row("", remedy);
+        }
+    }
+    page.heading("OPTIONS");
+    let flags = report.values.iter().map(|value| value.flag.len());
+    let width = flags.max().unwrap_or(0);
+    for value in &report.values {
+        let overrides = match value.overridden_by {
+            Some(variable) => format!(", where {variable} overrides the flag"),
+            None => String::new(),
+        };
+        let told = format!("{} ({}{overrides})", value.value, value.origin);
+        page.wide_row(&value.flag, width, &told);
+    }
+    if report.token.is_ok() {
+        cluster_block(&mut page, report);
+        mismatches_block(&mut page, report);
+    }
+    if let (
+        true,
+        Ok(SignedIn {
+            claims: Some(claims),
+            ..
+        }),
+    ) = (with_claims, &report.token)
+    {
+        page.heading("CLAIMS");
+        for (name, value) in claims.all() {
+            page.row(name, &plain(value));
+        }
+    }
+    page.0
+}
+
+fn signed_in_block(page: &mut Page, report: &Report, signed_in: &SignedIn) {
+    if let Some(claims) = &signed_in.claims {
+        let display = claims.text("name").map(|name| format!("  ({name})"));
+        page.row(
+            "name",
+            &format!("{}{}", claims.name(), display.unwrap_or_default()),
+        );
+        page.row("kind", claims.kind().words());
+        page.row_of("tenant", claims.text("tid"));
+        page.row_of("object ID", claims.text("oid"));
+        page.row_of("resource", claims.text("xms_mirid"));
+        if let Some(client) = claims.client_id() {
+            let name = application_name(client).map(|name| format!("  ({name})"));
+            page.row("client", &format!("{client}{}", name.unwrap_or_default()));
+        }
+        let issued = claims.time("iat");
+        let groups = match claims.groups() {
+            Groups::TooMany => "more than 200, which the token does not list".to_owned(),
+            Groups::Listed(groups) => groups_text(&groups),
+        };
+        let as_of = issued.map(|issued| format!(", as of {} ago", span(report.now - issued)));
+        page.row("groups", &format!("{groups}{}", as_of.unwrap_or_default()));
+    } else {
+        page.row("name", "unknown: the token is not a JWT");
+    }
+    let login = report
+        .value("--login")
+        .map_or("", |value| value.value.as_str());
+    page.row("login mode", login);
+    let renewal = match signed_in.is_renewable {
+        true => ", then renewed without asking",
+        false => "",
+    };
+    let left = span(signed_in.expires_on - report.now);
+    page.row(
+        "token until",
+        &format!("{} (in {left}{renewal})", local(signed_in.expires_on)),
+    );
+}
+
+fn cluster_block(page: &mut Page, report: &Report) {
+    if matches!(report.cluster, ClusterSees::Nothing) {
+        return;
+    }
+    page.heading("THE CLUSTER SEES");
+    page.row_of("server", report.server.as_deref());
+    match &report.cluster {
+        ClusterSees::Nothing => {}
+        ClusterSees::Identity(identity) => {
+            page.row("user name", &identity.username);
+            page.row("groups", &groups_text(&identity.groups));
+            page.row_of("object ID", identity.object_id());
+        }
+        ClusterSees::SomeUser => {
+            page.row(
+                "user name",
+                "unknown: Kubernetes before 1.26 cannot tell; the token is good enough to ask",
+            );
+        }
+        ClusterSees::Refused(cause) => {
+            page.row("nobody", &cause.what);
+            page.row("", &cause.remedy);
+        }
+        ClusterSees::Unreachable(why) => {
+            page.row("unknown", why);
+            if let Some(context) = &report.context {
+                page.row("", &format!("Run: kubelogin doctor --context {context}"));
+            }
+        }
+    }
+}
+
+fn mismatches_block(page: &mut Page, report: &Report) {
+    if report.mismatches.is_empty() {
+        return;
+    }
+    page.heading("MISMATCHES");
+    for mismatch in &report.mismatches {
+        page.row(
+            if mismatch.is_fatal {
+                "wrong"
+            } else {
+                "doubtful"
+            },
+            &mismatch.what,
+        );
+        page.row("", &mismatch.remedy);
+    }
+}
+
+fn groups_text(groups: &[String]) -> String {
+    let shown = groups[..groups.len().min(GROUPS_SHOWN)].join(", ");
+    match groups.len() {
+        0 => "none".into(),
+        count if count > GROUPS_SHOWN => format!("{count}: {shown}, .."),
+        count => format!("{count}: {shown}"),
+    }
+}
+
+fn local(time: DateTime<Utc>) -> String {
+    time.with_timezone(&Local)
+        .format("%Y-%m-%d %H:%M %:z")
+        .to_string()
+}
+
+struct Page(String);
+
+impl Page {
+    fn heading(&mut self, text: &str) {
+        let gap = if self.0.is_empty() { "" } else { "\n" };
+        let _ = writeln!(self.0, "{gap}{text}"); // writing to a String does not fail
+    }
+
+    fn row(&mut self, label: &str, value: &str) {
+        self.wide_row(label, 12, value);
+    }
+
+    fn wide_row(&mut self, label: &str, width: usize, value: &str) {
+        if !value.is_empty() {
+            let _ = writeln!(self.0, "  {label:<width$} {}", one_line(value));
+        }
+    }
+
+    fn row_of(&mut self, label: &str, value: Option<&str>) {
+        self.row(label, value.unwrap_or_default());
+    }
+}

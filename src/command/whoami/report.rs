@@ -1,0 +1,319 @@
+//! What `whoami` found out about one login.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value as Json, json};
+
+use super::Outcome;
+use crate::api_server::{ApiServer, Caller, Identity, Refusal, Verdict};
+use crate::command::explain::{self, Cause};
+use crate::command::subject::{Subject, Value};
+use crate::entra::access_token::claims::{Claims, Groups, application_name};
+use crate::entra::access_token::fit::{self, Expected, Mismatch};
+use crate::env::{self, Env};
+use crate::error::{Error, ErrorKind};
+use crate::options::Options;
+use crate::secret::Secret;
+use crate::sign_in::SignIn;
+use crate::system::System;
+use crate::token::{Scope, Token};
+
+/// How far to look.
+#[derive(Clone, Copy)]
+pub struct Look {
+    pub asks_cluster: bool,
+    /// False if no person may be asked.
+    pub may_sign_in: bool,
+    /// For each question to the cluster.
+    pub timeout: Duration,
+}
+
+pub struct Report {
+    pub context: Option<String>,
+    pub server: Option<String>,
+    pub values: Vec<Value>,
+    pub token: Result<SignedIn, Error>,
+    pub cluster: ClusterSees,
+    pub mismatches: Vec<Mismatch>,
+    pub now: DateTime<Utc>,
+}
+
+/// The token, as far as it may be shown.
+pub struct SignedIn {
+    pub claims: Option<Claims>,
+    pub expires_on: DateTime<Utc>,
+    pub is_renewable: bool,
+}
+
+/// What the cluster makes of the token.
+pub enum ClusterSees {
+    /// Not asked: `--offline`, or there is no token or no cluster.
+    Nothing,
+    Identity(Identity),
+    /// The token is accepted, and more could not be found out: the server is older than 1.26.
+    SomeUser,
+    Refused(Cause),
+    /// It could not be asked; why.
+    Unreachable(String),
+}
+
+impl Report {
+    /// Looks at a login.
+    ///
+    /// # Errors
+    /// If the login itself is wrong: an option that is missing or not valid.
+    pub fn of(subject: &Subject, look: Look, system: &dyn System) -> Result<Self, Error> {
+        let options = subject.options()?;
+        let now = system.now();
+        let mut report = Self {
+            context: subject.context.as_ref().map(|context| context.name.clone()),
+            server: subject
+                .cluster
+                .as_ref()
+                .and_then(|cluster| cluster.server.clone()),
+            values: subject.values(),
+            token: Err(Error::input("nobody has looked")),
+            cluster: ClusterSees::Nothing,
+            mismatches: Vec::new(),
+            now,
+        };
+        let sign_in = SignIn::new(&options, &subject.env, system)?;
+        let binding = sign_in.binding(&options)?;
+        let scope = Scope::of_server(&options.server_id);
+        let scope = match &binding {
+            Some(binding) => binding.scope(scope),
+            None => scope,
+        };
+        let token = match look.may_sign_in {
+            true => sign_in.token(&scope),
+            false => sign_in.silent_token(&scope),
+        };
+        let token = match token {
+            Ok(token) => token,
+            Err(error) => {
+                report.token = Err(error);
+                return Ok(report);
+            }
+        };
+        let claims = Claims::read(&token.access_token);
+        let expected = expected(&options, &subject.env, now);
+        if let Some(claims) = &claims {
+            report.mismatches = fit::mismatches(claims, &expected);
+        }
+        let envelope = match &binding {
+            Some(binding) => binding.envelope(token.clone(), now)?,
+            None => token.clone(),
+        };
+        if look.asks_cluster {
+            report.cluster = ask(
+                subject,
+                &envelope.access_token,
+                claims.as_ref(),
+                &expected,
+                look,
+                system,
+            );
+        }
+        report.token = Ok(SignedIn::new(&token, claims));
+        Ok(report)
+    }
+
+    pub fn outcome(&self) -> Outcome {
+        match (&self.token, &self.cluster) {
+            (Err(error), _) if *error.kind() == ErrorKind::NotSignedIn => Outcome::NotSignedIn,
+            (Err(_), _) => Outcome::NotAccepted,
+            (Ok(_), ClusterSees::Refused(_) | ClusterSees::Unreachable(_)) => Outcome::NotAccepted,
+            (Ok(_), _) => Outcome::Accepted,
+        }
+    }
+
+    /// The value of a flag, with its origin.
+    pub fn value(&self, flag: &str) -> Option<&Value> {
+        self.values.iter().find(|value| value.flag == flag)
+    }
+
+    pub fn json(&self, with_claims: bool) -> Json {
+        let outcome = self.outcome();
+        let values: Vec<Json> = self.values.iter().map(value_json).collect();
+        let mismatches: Vec<Json> = self
+            .mismatches
+            .iter()
+            .map(|mismatch| json!({"fatal": mismatch.is_fatal, "what": mismatch.what, "remedy": mismatch.remedy}))
+            .collect();
+        let mut json = json!({
+            "version": 1,
+            "context": self.context,
+            "server": self.server,
+            "signedIn": null,
+            "error": null,
+            "options": values,
+            "cluster": self.cluster.json(),
+            "mismatches": mismatches,
+            "exitCode": outcome as u8,
+        });
+        match &self.token {
+            Ok(signed_in) => {
+                json["signedIn"] = signed_in.json();
+                if with_claims {
+                    let claims = signed_in.claims.as_ref().map(|claims| claims.all().clone());
+                    json["claims"] = claims.map_or(Json::Null, Json::Object);
+                }
+            }
+            Err(error) => {
+                let (what, remedy) = error.parts();
+                json["error"] = json!({"what": what, "remedy": remedy});
+            }
+        }
+        json
+    }
+}
+
+fn value_json(value: &Value) -> Json {
+    json!({
+        "flag": value.flag,
+        "value": value.value,
+        "origin": value.origin,
+        "overriddenBy": value.overridden_by,
+    })
+}
+
+impl SignedIn {
+    fn new(token: &Token, claims: Option<Claims>) -> Self {
+        Self {
+            claims,
+            expires_on: token.expires_on,
+            is_renewable: token.refresh_token.is_some(),
+        }
+    }
+
+    fn json(&self) -> Json {
+        let mut json = json!({
+            "expiresOn": self.expires_on.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+            "renewable": self.is_renewable,
+        });
+        let Some(claims) = &self.claims else {
+            return json;
+        };
+        let time = |name| {
+            claims
+                .time(name)
+                .map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+        };
+        let more = json!({
+            "name": claims.name(),
+            "displayName": claims.text("name"),
+            "kind": claims.kind().words(),
+            "tenant": claims.text("tid"),
+            "objectId": claims.text("oid"),
+            "clientId": claims.client_id(),
+            "application": claims.client_id().and_then(application_name),
+            "audience": claims.text("aud"),
+            "issuedAt": time("iat"),
+            "groups": match claims.groups() {
+                Groups::Listed(groups) => json!(groups),
+                Groups::TooMany => Json::Null,
+            },
+        });
+        if let (Json::Object(json), Json::Object(more)) = (&mut json, more) {
+            json.extend(more);
+        }
+        json
+    }
+}
+
+impl ClusterSees {
+    fn json(&self) -> Json {
+        match self {
+            Self::Nothing => Json::Null,
+            Self::SomeUser => json!({"accepted": true}),
+            Self::Identity(identity) => json!({
+                "accepted": true,
+                "username": identity.username,
+                "uid": identity.uid,
+                "groups": identity.groups,
+                "extra": identity.extra,
+            }),
+            Self::Refused(cause) => {
+                json!({"accepted": false, "what": cause.what, "remedy": cause.remedy})
+            }
+            Self::Unreachable(why) => json!({"accepted": false, "what": why, "remedy": null}),
+        }
+    }
+}
+
+/// What the token of these options should be.
+pub fn expected<'o>(options: &'o Options, env: &Env, now: DateTime<Utc>) -> Expected<'o> {
+    let is_ci = [env::CI, env::TF_BUILD]
+        .iter()
+        .any(|name| env.get(name).is_some());
+    Expected {
+        tenant: options.tenant_id.as_deref(),
+        server: &options.server_id,
+        version: options.version,
+        is_bound: options.pop_claims.is_some(),
+        now,
+        is_ci,
+    }
+}
+
+fn ask(
+    subject: &Subject,
+    token: &Secret,
+    claims: Option<&Claims>,
+    expected: &Expected,
+    look: Look,
+    system: &dyn System,
+) -> ClusterSees {
+    let Some(cluster) = &subject.cluster else {
+        return match &subject.context {
+            Some(context) => ClusterSees::Unreachable(format!(
+                "{}: context {:?} has no cluster, or one that is in no file",
+                context.place, context.name
+            )),
+            None => ClusterSees::Nothing,
+        };
+    };
+    let server = match ApiServer::of(cluster) {
+        Ok(server) => server,
+        Err(error) => return ClusterSees::Unreachable(error.to_string()),
+    };
+    // Without the token first: it goes only to a server that has proved to be the cluster's.
+    let greeting = match server.greet(system, look.timeout) {
+        Ok(greeting) => greeting,
+        Err(error) => return ClusterSees::Unreachable(error.to_string()),
+    };
+    if let Some(oddity) = greeting.oddity {
+        return ClusterSees::Unreachable(format!("{} answers with {oddity}", server.uri()));
+    }
+    let impersonation = subject
+        .user
+        .as_ref()
+        .map(|user| user.impersonation.as_slice());
+    let caller = Caller {
+        token,
+        impersonation: impersonation.unwrap_or_default(),
+    };
+    match server.review(&caller, system, look.timeout) {
+        Err(error) => ClusterSees::Unreachable(error.to_string()),
+        Ok(Verdict::Yes(identity)) => ClusterSees::Identity(identity),
+        Ok(Verdict::NotOffered) => ClusterSees::SomeUser,
+        Ok(Verdict::Odd(what)) => {
+            ClusterSees::Unreachable(format!("{} answers with {what}", server.uri()))
+        }
+        Ok(Verdict::No(Refusal::Unauthorized)) => {
+            let cause = explain::unauthorized(claims, expected);
+            ClusterSees::Refused(Cause {
+                what: format!("Unauthorized: {}", cause.what),
+                ..cause
+            })
+        }
+        Ok(Verdict::No(Refusal::Forbidden { user, by, .. })) => {
+            let cause = explain::forbidden(by, user.as_deref(), claims, expected.now);
+            ClusterSees::Refused(Cause {
+                what: format!("Forbidden: {}", cause.what),
+                ..cause
+            })
+        }
+    }
+}
