@@ -113,10 +113,10 @@ fn host_of(request: &HttpRequest) -> &str {
     request.uri().host().unwrap_or_default()
 }
 
-/// The body without a byte order mark, which some servers put before JSON (RFC 8259 section 8.1 lets a reader ignore
+/// The text without a byte order mark, which some servers put before JSON (RFC 8259 section 8.1 lets a reader ignore
 /// it).
-pub fn without_bom(body: &[u8]) -> &[u8] {
-    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
+pub fn without_bom(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 #[cfg(test)]

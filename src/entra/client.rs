@@ -63,7 +63,7 @@ impl Client {
         }
     }
 
-    /// Exchanges a grant for a token; everything that takes must be done `within` this time.
+    /// Exchanges a grant for a token, `within` this time including discovery and retries.
     pub fn token(
         &self,
         grant: &Grant,

@@ -26,7 +26,7 @@ use crate::token_cache::CacheKey;
 /// An application that presents a new federated token at each sign-in.
 #[derive(Debug)]
 pub struct Federated {
-    /// Not yet authenticated.
+    /// Without credentials; each sign-in brings its own.
     pub client: Client,
     pub source: Source,
 }
@@ -82,7 +82,7 @@ impl Source {
         self.check(&text, system.now())
     }
 
-    /// The JWT in `text`, which may stand between white space.
+    /// The JWT in `text`, without the white space around it.
     fn check(&self, text: &Secret, now: DateTime<Utc>) -> Result<Secret, Error> {
         let text = text.expose().trim_start_matches('\u{feff}').trim();
         if text.is_empty() {

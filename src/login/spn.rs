@@ -170,7 +170,7 @@ mod tests {
                 elsewhere,
             ],
         ] {
-            // It has no answer to give.
+            // A request would fail: there is no response for it.
             let system = FakeSystem::new([]);
             let error = login(&given, &system).expect_err("refused").to_string();
             assert!(error.starts_with("client certificate "), "{error}");

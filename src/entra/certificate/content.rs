@@ -9,6 +9,7 @@ use x509_parser::pem::Pem;
 use zeroize::Zeroizing;
 
 use super::{CHECK_PATH, null_password};
+use crate::entra::answer::without_bom;
 use crate::error::Error;
 use crate::secret::Secret;
 
@@ -48,8 +49,7 @@ impl Content {
             );
         }
         let mut content = Self::default();
-        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-        for block in Pem::iter_from_buffer(text) {
+        for block in Pem::iter_from_buffer(without_bom(text)) {
             let Pem { label, contents } = block.map_err(|_| damaged("the PEM data"))?;
             let contents = Zeroizing::new(contents);
             match label.as_str() {

@@ -28,7 +28,7 @@ pub struct Request<'a> {
 
 impl Request<'_> {
     /// # Errors
-    /// A variable holds no URL or no token. Its value is not shown: a URL can hold a signature.
+    /// A variable has no usable URL or token. Its value is not shown, because a URL can contain a signature.
     pub fn build(&self) -> Result<HttpRequest, Error> {
         let unusable = |(variable, _): Variable, why: &str| {
             Error::input(format!("{variable} {why}"))

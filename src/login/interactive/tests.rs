@@ -128,7 +128,7 @@ impl Outcome {
     }
 }
 
-/// Signs in, with a browser that does as the script says, against an Entra that gives this answer to the code.
+/// Signs in with a browser that follows the script, against an Entra that gives these responses.
 fn sign_in(
     flags: &[(Flag, &str)],
     entra: &[(u16, &str)],

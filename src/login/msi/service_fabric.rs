@@ -37,22 +37,14 @@ pub fn detect(env: &Env) -> Result<Option<Host>, Error> {
 
 /// The bytes of a SHA-1 digest in hexadecimal, with or without colons.
 fn thumbprint(text: &str) -> Result<[u8; 20], Error> {
-    let digits: Vec<char> = text.chars().filter(|c| *c != ':').collect();
-    let mut bytes = [0; 20];
-    let mut is_digest = digits.len() == 2 * bytes.len();
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
-        let pair: String = pair.iter().collect();
-        match u8::from_str_radix(&pair, 16) {
-            Ok(value) => *byte = value,
-            Err(_) => is_digest = false,
-        }
-    }
-    is_digest.then_some(bytes).ok_or_else(|| {
+    let mut digest = [0; 20];
+    hex::decode_to_slice(text.replace(':', ""), &mut digest).map_err(|_| {
         let what = format!(
             "{} {text:?} is not a SHA-1 digest",
             env::IDENTITY_SERVER_THUMBPRINT
         );
         Error::input(what)
             .remedy("Service Fabric sets this variable to 40 hexadecimal digits; do not change it.")
-    })
+    })?;
+    Ok(digest)
 }
