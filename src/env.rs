@@ -1,7 +1,7 @@
-//! The environment variables the program reads, each documented where it is named, and a snapshot of them.
+//! The environment variables that the program reads, each documented where it is named, and a snapshot of them.
 //!
 //! The environment is read once, in [`Env::of_this_process`]. A variable that is set but empty counts as unset: an
-//! empty CI secret must not blank a flag.
+//! empty CI secret must not clear a flag.
 
 use std::path::PathBuf;
 
@@ -61,21 +61,21 @@ pub const AZD_CONFIG_DIR: &str = "AZD_CONFIG_DIR";
 pub const AZD_AUTH_ENDPOINT: &str = "AZD_AUTH_ENDPOINT";
 /// The managed identity endpoint of App Service, Container Apps, Service Fabric and Azure Arc.
 pub const IDENTITY_ENDPOINT: &str = "IDENTITY_ENDPOINT";
-/// The secret that this endpoint wants.
+/// The secret that this endpoint expects.
 pub const IDENTITY_HEADER: &str = "IDENTITY_HEADER";
-/// The SHA-1 digest of the endpoint's certificate, on Service Fabric.
+/// The SHA-1 thumbprint of the endpoint's certificate, on Service Fabric.
 pub const IDENTITY_SERVER_THUMBPRINT: &str = "IDENTITY_SERVER_THUMBPRINT";
-/// The instance metadata endpoint that Azure Arc names; only whether it is set counts.
+/// The instance metadata endpoint on Azure Arc; only whether it is set matters.
 pub const IMDS_ENDPOINT: &str = "IMDS_ENDPOINT";
 /// The managed identity endpoint of Azure Machine Learning and Cloud Shell.
 pub const MSI_ENDPOINT: &str = "MSI_ENDPOINT";
-/// The secret that this endpoint wants, on Azure Machine Learning.
+/// The secret that this endpoint expects, on Azure Machine Learning.
 pub const MSI_SECRET: &str = "MSI_SECRET";
-/// The identity that Azure Machine Learning uses if none is named.
+/// The client ID of the identity that Azure Machine Learning uses by default.
 pub const DEFAULT_IDENTITY_CLIENT_ID: &str = "DEFAULT_IDENTITY_CLIENT_ID";
-/// Where programs are.
+/// The folders to search for programs.
 pub const PATH: &str = "PATH";
-/// The folders of Windows and of its programs.
+/// Where Windows and its programs are installed.
 #[cfg(windows)]
 pub const SYSTEM_ROOT: &str = "SYSTEMROOT";
 #[cfg(windows)]
@@ -84,37 +84,37 @@ pub const PROGRAM_FILES: &str = "PROGRAMFILES";
 pub const PROGRAM_FILES_X86: &str = "PROGRAMFILES(X86)";
 #[cfg(windows)]
 pub const LOCALAPPDATA: &str = "LOCALAPPDATA";
-/// The folder that all programs of Windows share, Azure Arc's agent among them.
+/// The data folder that programs on Windows share; Azure Arc's agent uses it.
 pub const PROGRAM_DATA: &str = "PROGRAMDATA";
 /// The federated token's file, for `workloadidentity`; the AKS workload identity webhook sets it.
 pub const AZURE_FEDERATED_TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
 /// The authority host, for `workloadidentity`; the AKS workload identity webhook sets it.
 pub const AZURE_AUTHORITY_HOST: &str = "AZURE_AUTHORITY_HOST";
-/// The client ID of a service connection; the Azure tasks of Azure Pipelines set it.
+/// The client ID of a service connection; the Azure tasks in Azure Pipelines set it.
 pub const AZURESUBSCRIPTION_CLIENT_ID: &str = "AZURESUBSCRIPTION_CLIENT_ID";
 /// Its tenant.
 pub const AZURESUBSCRIPTION_TENANT_ID: &str = "AZURESUBSCRIPTION_TENANT_ID";
 /// Its own ID.
 pub const AZURESUBSCRIPTION_SERVICE_CONNECTION_ID: &str = "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID";
-/// Where a GitHub Actions job asks for a federated token, and as whom.
+/// Where a GitHub Actions job requests its federated token.
 pub const ACTIONS_ID_TOKEN_REQUEST_URL: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
 /// The bearer token for that request.
 pub const ACTIONS_ID_TOKEN_REQUEST_TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
-/// Where an Azure Pipelines job asks for a federated token.
+/// Where an Azure Pipelines job requests its federated token.
 pub const SYSTEM_OIDCREQUESTURI: &str = "SYSTEM_OIDCREQUESTURI";
-/// The bearer token for that request; a step gets it only if it is mapped.
+/// The bearer token for that request; a step sees it only if it is mapped.
 pub const SYSTEM_ACCESSTOKEN: &str = "SYSTEM_ACCESSTOKEN";
 /// The folder of the token cache, as `--cache-dir`; kubectl keeps its own caches there too.
 pub const KUBECACHEDIR: &str = "KUBECACHEDIR";
-/// What guards the token cache, as `--token-cache-storage`.
+/// What protects the token cache, as `--token-cache-storage`.
 pub const KUBELOGIN_TOKEN_CACHE_STORAGE: &str = "KUBELOGIN_TOKEN_CACHE_STORAGE";
-/// What an exec client says to its plugin (client-go, `ExecCredential`).
+/// What an exec client tells its plugin (client-go, `ExecCredential`).
 pub const KUBERNETES_EXEC_INFO: &str = "KUBERNETES_EXEC_INFO";
-/// The browsers to try, each with `%s` for the address or without, as `xdg-open` and Python have it.
+/// The browsers to try, each with or without `%s` for the address, as `xdg-open` and Python read it.
 pub const BROWSER: &str = "BROWSER";
 /// Set by the Windows Subsystem for Linux.
 pub const WSL_DISTRO_NAME: &str = "WSL_DISTRO_NAME";
-/// A file with CA certificates, in PEM, as OpenSSL and Go name it. On Linux they count instead of the system's.
+/// A PEM file with CA certificates, as OpenSSL and Go read it. On Linux it replaces the system's.
 pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
 /// Set in the jobs of nearly every CI system.
 pub const CI: &str = "CI";
@@ -131,14 +131,14 @@ pub const WAYLAND_DISPLAY: &str = "WAYLAND_DISPLAY";
 pub const NO_COLOR: &str = "NO_COLOR";
 /// The kind of terminal; `dumb` knows no colours.
 pub const TERM: &str = "TERM";
-/// The person's home folder.
+/// The user's home folder.
 const HOME: &str = "HOME";
-/// The same on Windows, by the names that it has there.
+/// The same on Windows, under the names used there.
 const USER_PROFILE: &str = "USERPROFILE";
 const HOME_DRIVE: &str = "HOMEDRIVE";
 const HOME_PATH: &str = "HOMEPATH";
 
-/// The environment as it was when the program began.
+/// The environment as it was when the program started.
 #[derive(Debug, Clone, Default)]
 pub struct Env {
     variables: Vec<(String, String)>,
@@ -154,7 +154,7 @@ impl Env {
     pub fn of_this_process() -> Self {
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| {
-                // Windows matches names without regard to case.
+                // Windows ignores the case of names.
                 let name = name.into_string().ok()?;
                 let name = if cfg!(windows) {
                     name.to_ascii_uppercase()
@@ -171,7 +171,7 @@ impl Env {
         env.home = if cfg!(windows) {
             env.windows_home().or_else(dirs::home_dir)
         } else {
-            // As kubectl does: without HOME a unix process has no home, whatever the user database says.
+            // As in kubectl: without HOME, a Unix process has no home, whatever the user database says.
             env.get(HOME).and_then(|_| dirs::home_dir())
         };
         env
@@ -185,25 +185,25 @@ impl Env {
             .filter(|value| !value.is_empty())
     }
 
-    /// The paths of a variable that holds a list of them, as PATH does.
+    /// The paths in a variable that holds a list of them, such as PATH.
     pub fn paths(&self, name: &str) -> Vec<PathBuf> {
         let list = self.get(name).unwrap_or_default();
         let paths = std::env::split_paths(list);
         paths.filter(|path| !path.as_os_str().is_empty()).collect()
     }
 
-    /// The home folder of the person as kubectl has it, if there is one.
+    /// The user's home folder as kubectl determines it, if there is one.
     pub fn home(&self) -> Option<&PathBuf> {
         self.home.as_ref()
     }
 
-    /// The same as az and azd have it: Python's `expanduser` and Go's `os.UserHomeDir`.
+    /// The same as az and azd determine it: Python's `expanduser` and Go's `os.UserHomeDir`.
     pub fn user_home(&self) -> Option<PathBuf> {
         let profile = self.get(USER_PROFILE).filter(|_| cfg!(windows));
         profile.map(PathBuf::from).or_else(|| self.home.clone())
     }
 
-    /// Of the folders that are a home on Windows, the first with a kubeconfig; if none has one, the first that is there
+    /// Of the folders that can be a home on Windows, the first with a kubeconfig; if none has one, the first that exists
     /// (client-go, `homedir.HomeDir`).
     fn windows_home(&self) -> Option<PathBuf> {
         let of = |name| self.get(name).map(PathBuf::from);
@@ -255,7 +255,7 @@ mod tests {
     use super::*;
     use crate::token_cache::Scratch;
 
-    /// Which of HOME, USERPROFILE and HOMEDRIVE with HOMEPATH are there and have a kubeconfig, and which of them is home.
+    /// Which of HOME, USERPROFILE and HOMEDRIVE with HOMEPATH exist and have a kubeconfig, and which of them is home.
     #[test]
     fn home_on_windows_is_where_kubectl_finds_its_configuration() {
         for (there, with_config, home) in [

@@ -1,5 +1,5 @@
-//! The flags of `get-token` and `convert-kubeconfig`: one row each, from which parsing, help, completion, the
-//! environment's precedence and the conversion of old kubeconfigs are all made.
+//! The flags of `get-token` and `convert-kubeconfig`: one row each, which parsing, help, completion, the merge with the
+//! environment and the conversion of old kubeconfigs all use.
 
 use std::fmt;
 
@@ -42,7 +42,7 @@ pub enum Flag {
 /// What follows a flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Takes {
-    /// A value, called so in the help.
+    /// A value, with its name in the help.
     Value(&'static str),
     /// A value that must not be shown.
     Secret(&'static str),
@@ -50,58 +50,58 @@ pub enum Takes {
     Switch,
 }
 
-/// All that the program knows of a flag.
+/// Everything the program knows about a flag.
 pub struct Definition {
     pub flag: Flag,
     /// The long name, without dashes.
     pub name: &'static str,
     pub short: Option<char>,
     pub takes: Takes,
-    /// The group in `--help`: what the flag is for.
+    /// The group in `--help`.
     pub heading: &'static str,
     pub help: &'static str,
 }
 
 const COMMON: &str = "Options for every login mode";
-const ENTRA: &str = "Where Entra ID is";
-const PEOPLE: &str = "For people: devicecode, interactive";
-const SPN: &str = "For service principals: spn";
-const ROPC: &str = "For user name and password: ropc";
-const MSI: &str = "For managed identities: msi";
-const AZ: &str = "For the Azure CLIs: azurecli, azd";
-const FEDERATED: &str = "For federated credentials: workloadidentity, azurepipelines";
-const TOKEN_KIND: &str = "Another kind of token";
+const ENTRA: &str = "Entra ID endpoint";
+const PEOPLE: &str = "Interactive sign-in (devicecode, interactive)";
+const SPN: &str = "Service principals (spn)";
+const ROPC: &str = "User name and password (ropc)";
+const MSI: &str = "Managed identities (msi)";
+const AZ: &str = "Azure CLIs (azurecli, azd)";
+const FEDERATED: &str = "Federated credentials (workloadidentity, azurepipelines)";
+const TOKEN_KIND: &str = "Token type";
 
 impl Flag {
     /// Every flag, in the order of the help; a flag's row is at its own number.
     #[rustfmt::skip]
     pub const ALL: &[Definition] = &[
-        row(Self::Login, "login", Some('l'), Takes::Value("MODE"), COMMON, "How to sign in: one of the modes below [default: devicecode]"),
+        row(Self::Login, "login", Some('l'), Takes::Value("MODE"), COMMON, "How to sign in: one of the login modes below [default: devicecode]"),
         row(Self::ServerId, "server-id", None, Takes::Value("ID"), COMMON, "Application ID of the AKS server (required)"),
-        row(Self::TenantId, "tenant-id", Some('t'), Takes::Value("ID"), COMMON, "Tenant that holds the cluster"),
+        row(Self::TenantId, "tenant-id", Some('t'), Takes::Value("ID"), COMMON, "Tenant ID or domain"),
         row(Self::ClientId, "client-id", None, Takes::Value("ID"), COMMON, "Application ID to sign in with"),
         row(Self::Environment, "environment", Some('e'), Takes::Value("NAME"), ENTRA, "Azure cloud [default: AzurePublicCloud]"),
-        row(Self::AuthorityHost, "authority-host", None, Takes::Value("URL"), ENTRA, "Entra ID host, instead of the cloud's, ending in a slash"),
-        row(Self::Timeout, "timeout", None, Takes::Value("DURATION"), COMMON, "How long a login may take, like 30s or 2m [default: 60s; waiting for a person is bounded only if this is given]"),
-        row(Self::CacheDir, "cache-dir", None, Takes::Value("DIR"), COMMON, "Folder of the token cache [default: KUBECACHEDIR, else ~/.kube/cache/kubelogin/]"),
-        row(Self::TokenCacheStorage, "token-cache-storage", None, Takes::Value("WHERE"), COMMON, "What guards the tokens: keyring (the operating system's), disk (a file only you can read), none (keep no token), auto (the keyring, else disk) [default: auto]"),
-        row(Self::DisableEnvironmentOverride, "disable-environment-override", None, Takes::Switch, COMMON, "Flags count, environment variables do not"),
-        row(Self::UseAzurermEnvVars, "use-azurerm-env-vars", None, Takes::Switch, COMMON, "Read Terraform's variables (ARM_...) instead of AZURE_..."),
-        row(Self::DisableInstanceDiscovery, "disable-instance-discovery", None, Takes::Switch, ENTRA, "Accepted for compatibility: no instance discovery is ever sent"),
-        row(Self::Legacy, "legacy", None, Takes::Switch, TOKEN_KIND, "Token of the v1 endpoint, with 'spn:' in its audience"),
-        row(Self::PopEnabled, "pop-enabled", None, Takes::Switch, TOKEN_KIND, "Proof-of-possession token (Arc-enabled clusters); needs --pop-claims"),
-        row(Self::PopClaims, "pop-claims", None, Takes::Value("CLAIMS"), TOKEN_KIND, "Claims of the proof-of-possession token, like u=/ARM/ID/OF/CLUSTER"),
-        row(Self::RedirectUrl, "redirect-url", None, Takes::Value("URL"), PEOPLE, "Where the browser comes back to, like http://localhost:8000"),
-        row(Self::LoginHint, "login-hint", None, Takes::Value("USER"), PEOPLE, "User name to fill in at the sign-in page"),
-        row(Self::ClientSecret, "client-secret", None, Takes::Secret("SECRET"), SPN, "Client secret (better given by AZURE_CLIENT_SECRET)"),
-        row(Self::ClientCertificate, "client-certificate", None, Takes::Value("FILE"), SPN, "Client certificate with its key, PEM or PKCS#12"),
-        row(Self::ClientCertificatePassword, "client-certificate-password", None, Takes::Secret("PASSWORD"), SPN, "Password of the certificate file"),
+        row(Self::AuthorityHost, "authority-host", None, Takes::Value("URL"), ENTRA, "Entra ID authority host to use instead of the cloud's; must end with a slash"),
+        row(Self::Timeout, "timeout", None, Takes::Value("DURATION"), COMMON, "Time limit for a sign-in, such as 30s or 2m [default: 60s; no limit on waiting for a person unless set]"),
+        row(Self::CacheDir, "cache-dir", None, Takes::Value("DIR"), COMMON, "Token cache folder [default: KUBECACHEDIR, otherwise ~/.kube/cache/kubelogin/]"),
+        row(Self::TokenCacheStorage, "token-cache-storage", None, Takes::Value("WHERE"), COMMON, "What protects cached tokens: keyring (the OS keyring), disk (a key file that only you can read), none (tokens are not cached), auto (keyring, or disk if there is none) [default: auto]"),
+        row(Self::DisableEnvironmentOverride, "disable-environment-override", None, Takes::Switch, COMMON, "Do not let environment variables override flags"),
+        row(Self::UseAzurermEnvVars, "use-azurerm-env-vars", None, Takes::Switch, COMMON, "Read Terraform's ARM_... variables instead of AZURE_..."),
+        row(Self::DisableInstanceDiscovery, "disable-instance-discovery", None, Takes::Switch, ENTRA, "Accepted for compatibility; instance discovery is never used"),
+        row(Self::Legacy, "legacy", None, Takes::Switch, TOKEN_KIND, "Get a token from the v1 endpoint, with spn: in its audience"),
+        row(Self::PopEnabled, "pop-enabled", None, Takes::Switch, TOKEN_KIND, "Get a proof-of-possession token (Arc-enabled clusters); needs --pop-claims"),
+        row(Self::PopClaims, "pop-claims", None, Takes::Value("CLAIMS"), TOKEN_KIND, "Claims of the proof-of-possession token, such as u=/ARM/ID/OF/CLUSTER"),
+        row(Self::RedirectUrl, "redirect-url", None, Takes::Value("URL"), PEOPLE, "Redirect URI registered for the application, such as http://localhost:8000"),
+        row(Self::LoginHint, "login-hint", None, Takes::Value("USER"), PEOPLE, "User name to fill in on the sign-in page"),
+        row(Self::ClientSecret, "client-secret", None, Takes::Secret("SECRET"), SPN, "Client secret (prefer AZURE_CLIENT_SECRET)"),
+        row(Self::ClientCertificate, "client-certificate", None, Takes::Value("FILE"), SPN, "Client certificate with its private key, PEM or PKCS#12"),
+        row(Self::ClientCertificatePassword, "client-certificate-password", None, Takes::Secret("PASSWORD"), SPN, "Password of the certificate file (prefer AZURE_CLIENT_CERTIFICATE_PASSWORD)"),
         row(Self::Username, "username", None, Takes::Value("USER"), ROPC, "User name"),
-        row(Self::Password, "password", None, Takes::Secret("PASSWORD"), ROPC, "Password (better given by AZURE_PASSWORD)"),
+        row(Self::Password, "password", None, Takes::Secret("PASSWORD"), ROPC, "Password (prefer AZURE_PASSWORD)"),
         row(Self::IdentityResourceId, "identity-resource-id", None, Takes::Value("ID"), MSI, "Resource ID of a user-assigned managed identity"),
-        row(Self::Subscription, "subscription", Some('s'), Takes::Value("ID"), AZ, "Subscription whose account az uses"),
-        row(Self::FederatedTokenFile, "federated-token-file", None, Takes::Value("FILE"), FEDERATED, "File with the federated token"),
-        row(Self::AzurePipelinesServiceConnectionId, "azure-pipelines-service-connection-id", None, Takes::Value("ID"), FEDERATED, "Service connection of Azure Pipelines"),
+        row(Self::Subscription, "subscription", Some('s'), Takes::Value("ID"), AZ, "Subscription whose account az should use (azurecli only)"),
+        row(Self::FederatedTokenFile, "federated-token-file", None, Takes::Value("FILE"), FEDERATED, "File that holds the federated token"),
+        row(Self::AzurePipelinesServiceConnectionId, "azure-pipelines-service-connection-id", None, Takes::Value("ID"), FEDERATED, "ID of the Azure Pipelines service connection"),
     ];
 
     /// Its row.
@@ -133,7 +133,7 @@ const fn row(
     }
 }
 
-/// The words that a flag takes for its value, other names of the same included.
+/// The words that a flag takes as its value, aliases included.
 pub fn value_words<T: ValueEnum>() -> Vec<String> {
     let values = T::value_variants().iter();
     let values: Vec<_> = values.filter_map(T::to_possible_value).collect();
@@ -141,7 +141,7 @@ pub fn value_words<T: ValueEnum>() -> Vec<String> {
     words.map(str::to_owned).collect()
 }
 
-/// The values given to flags, as they were written: `None` where a flag was not given.
+/// The values of flags, exactly as written: `None` for a flag that was not given.
 #[derive(Clone)]
 pub struct FlagValues(Vec<Option<Zeroizing<String>>>);
 
@@ -151,7 +151,7 @@ impl Default for FlagValues {
     }
 }
 
-/// The flags that have a value, and no value: some are secrets.
+/// The flags that were given, without their values: some are secrets.
 impl fmt::Debug for FlagValues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let given = Flag::ALL.iter().filter(|row| self.is_given(row.flag));
@@ -168,7 +168,7 @@ impl FlagValues {
         self.0[flag as usize] = Some(Zeroizing::new(value.into()));
     }
 
-    /// The value of a flag; `None` if it is not given or empty. Not for secrets.
+    /// The value of a flag; `None` if it was not given or is empty. Not for secrets.
     pub fn text(&self, flag: Flag) -> Option<&str> {
         debug_assert!(
             !matches!(flag.definition().takes, Takes::Secret(_)),
@@ -187,22 +187,22 @@ impl FlagValues {
         self.text(flag) == Some("true")
     }
 
-    /// True if both hold the same value for this flag.
+    /// True if the flag has this value.
     pub fn agrees_with(&self, flag: Flag, value: &str) -> bool {
         self.raw(flag) == Some(value)
     }
 
-    /// Takes the value that a flag has in `other`.
+    /// Copies the value of a flag from `other`.
     pub fn copy(&mut self, flag: Flag, other: &Self) {
         self.0[flag as usize].clone_from(&other.0[flag as usize]);
     }
 
-    /// True if both hold the same for this flag.
+    /// True if the flag has the same value in both.
     pub fn is_same(&self, flag: Flag, other: &Self) -> bool {
         self.raw(flag) == other.raw(flag)
     }
 
-    /// True if the flag has a value that is not empty.
+    /// True if the flag was given and is not empty.
     pub fn is_given(&self, flag: Flag) -> bool {
         self.raw(flag).is_some()
     }

@@ -1,7 +1,7 @@
-//! A login: a mode with all it needs, able to run.
+//! A login: a mode with everything it needs, ready to run.
 //!
-//! One file for each word of `--login`, which holds all that is particular to it. A new mode is a new file, its word in
-//! [`LoginMode`], its line in [`new`] and its row in the conversion table, each of which the compiler asks for.
+//! Each value of `--login` has a file of its own, with all that is particular to it. A new mode takes a new file, its word
+//! in [`LoginMode`], its line in [`new`] and its row in the conversion table; the compiler asks for each of them.
 
 mod azd;
 mod azurecli;
@@ -30,33 +30,33 @@ use crate::timeout::Timeout;
 use crate::token::{Scope, Token};
 use crate::token_cache::{CacheKey, Fingerprint};
 
-/// A login mode with what it needs; no option that the mode requires is missing any more.
+/// A login mode with everything it needs: no required option is missing.
 pub trait Login: fmt::Debug {
-    /// Adds every value that could bring a different token.
+    /// Adds every value that could lead to a different token.
     fn identify(&self, key: CacheKey) -> CacheKey;
 
-    /// What must be the same as when a token was obtained, and must not be seen: secrets given now, the state of another
-    /// program. `None` if that cannot be told: then no token is kept.
+    /// What must be unchanged for a cached token to be used, and must not be readable: the secrets in use, the state of
+    /// another program. `None` if it cannot be determined; then tokens are not cached.
     fn fingerprint(&self) -> Option<Fingerprint> {
         Some(Fingerprint::of(&[]))
     }
 
-    /// The client that redeems refresh tokens, where there are any.
+    /// The client that redeems refresh tokens, if the mode gets any.
     fn refreshing_client(&self) -> Option<&Client> {
         None
     }
 
-    /// True if signing in takes a person's time.
+    /// True if signing in needs a person.
     fn asks_a_person(&self) -> bool {
         false
     }
 
-    /// Signs in. `timeout` bounds the network and programs; waiting for a person only if it was asked for.
+    /// Signs in. `timeout` limits the network and programs, and the wait for a person only if the user set it.
     fn acquire(&self, scope: &Scope, timeout: Timeout, system: &dyn System)
     -> Result<Token, Error>;
 }
 
-/// The login that the options ask for. Everything is checked that can be without the network: options and files.
+/// The login that the options ask for. Checks everything that needs no network: options and files.
 pub fn new(options: &Options, env: &Env) -> Result<Box<dyn Login>, Error> {
     Ok(match options.login {
         LoginMode::DeviceCode => Box::new(devicecode::DeviceCode::new(options, env)?),
@@ -71,13 +71,13 @@ pub fn new(options: &Options, env: &Env) -> Result<Box<dyn Login>, Error> {
     })
 }
 
-/// Whose token a login brings: two that could bring different ones have different keys.
+/// The cache key of a login: two that could get different tokens have different keys.
 pub fn cache_key(mode: LoginMode, login: &dyn Login, scope: &Scope) -> CacheKey {
     login.identify(CacheKey::new(&mode.to_string(), scope))
 }
 
 impl Client {
-    /// Adds what tells one client from another.
+    /// Adds what distinguishes one client from another.
     fn identify(&self, key: CacheKey) -> CacheKey {
         let version = match self.version {
             Version::V1 => "1",
@@ -121,7 +121,7 @@ fn client_or(options: &Options, missing: fn(&Options, Flag) -> Error) -> Result<
     })
 }
 
-/// Their builders serve the tests of all modes.
+/// The tests of all modes use these builders.
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,7 +130,7 @@ mod tests {
     /// The flags that say which application signs in.
     pub const CLIENT: [(Flag, &str); 2] = [(Flag::ClientId, "app"), (Flag::TenantId, "ten")];
 
-    /// What `--login mode --server-id srv` asks for with these flags and variables; the last of two flags counts.
+    /// The options of `--login mode --server-id srv` with these flags and variables; the last of two flags counts.
     pub fn options(mode: &str, flags: &[(Flag, &str)], env: &[(&str, &str)]) -> Options {
         let mut typed = FlagValues::new();
         let basic = [(Flag::Login, mode), (Flag::ServerId, "srv")];
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn logins_that_differ_in_whose_token_they_want_share_no_entry() {
+    fn logins_that_could_get_different_tokens_have_different_keys() {
         let different = [
             &[][..],
             &[(Flag::Login, "devicecode")],
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_login_has_the_same_entry_however_it_is_put() {
+    fn the_same_login_has_the_same_key_however_it_is_written() {
         for same in [
             (Flag::ServerId, "srv/.default"),
             (Flag::TenantId, "TEN"),

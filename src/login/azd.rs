@@ -20,21 +20,20 @@ use crate::timeout::Timeout;
 use crate::token::{Scope, Token};
 use crate::token_cache::{CacheKey, Fingerprint};
 
-const AZD: &str = "azd";
-
 #[rustfmt::skip]
 const AZURE_DEVELOPER_CLI: Product = Product {
+    name: "azd",
     title: "the Azure Developer CLI",
     install: "https://aka.ms/azd-install",
     sign_in: "azd auth login",
     advice: &[
         ("auth login", "Run: azd auth login --scope <scope>"),
         ("not logged in", "Run: azd auth login --scope <scope>"),
-        ("certificate", "azd does not trust the TLS certificate it sees: add your company's CA to the trust store of this machine."),
+        ("certificate", "azd does not trust the TLS certificate it was shown; add your company's CA to this machine's trust store."),
     ],
 };
 
-/// azd with what it is asked for.
+/// azd, with what to ask it for.
 #[derive(Debug)]
 pub struct Azd {
     tenant_id: Option<String>,
@@ -42,7 +41,7 @@ pub struct Azd {
     folder: Option<PathBuf>,
     /// True if an editor signs in for it (AZD_AUTH_ENDPOINT).
     has_host: bool,
-    /// az's state: azd may be told to leave its tokens to az (`auth.useAzCliAuth`).
+    /// az's state: azd can be configured to get its tokens from az (`auth.useAzCliAuth`).
     az: azurecli::State,
 }
 
@@ -60,7 +59,7 @@ impl Login for Azd {
         key.with("tenant", self.tenant_id.as_deref().unwrap_or_default())
     }
 
-    /// `None` if the state cannot be seen: no token may be kept then.
+    /// `None` if the state cannot be read; then no token may be cached.
     fn fingerprint(&self) -> Option<Fingerprint> {
         let mut state = OutsideState::default();
         self.collect(&mut state).ok()?;
@@ -76,9 +75,9 @@ impl Login for Azd {
         let product = &AZURE_DEVELOPER_CLI;
         let output = program::ask(&self.program(scope), product, scope, timeout, system)?;
         let answer: Answer =
-            program::json_object(&output).ok_or_else(|| program::no_token(AZD, product))?;
+            program::json_object(&output).ok_or_else(|| program::no_token(product))?;
         let expires_on = answer.expires_on.as_str().and_then(moment);
-        program::token(AZD, product, answer.token, expires_on, system)
+        program::token(product, answer.token, expires_on, system)
     }
 }
 
@@ -101,9 +100,9 @@ impl Azd {
         }
         let variable = |folder: &PathBuf| (env::AZD_CONFIG_DIR, folder.clone());
         Program {
-            name: AZD,
+            name: AZURE_DEVELOPER_CLI.name,
             args: args.into_iter().map(str::to_owned).collect(),
-            // So that it looks where [`fingerprint`] did.
+            // So that azd uses the folders that `collect` reads.
             environment: self
                 .folder
                 .iter()
@@ -114,7 +113,7 @@ impl Azd {
     }
 
     /// Who is signed in (`auth.json`), whether az signs in (`config.json`), and az's own state: what `azd auth login` and
-    /// `azd auth logout` change. Not the token cache in `auth/`, which changes with every refresh.
+    /// `azd auth logout` change. Not azd's token cache in `auth/`, which changes with every refresh.
     fn collect(&self, state: &mut OutsideState) -> io::Result<()> {
         let folder = self.folder.as_ref().filter(|_| !self.has_host);
         let folder = folder.ok_or(io::ErrorKind::NotFound)?;
@@ -155,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn azd_is_asked_with_what_was_given_and_no_more() {
+    fn azd_gets_the_given_flags_and_no_more() {
         let bare = [
             "auth",
             "token",
@@ -197,13 +196,13 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_in_vain_is_an_error_that_shows_none_of_it() {
+    fn unusable_output_is_an_error_that_shows_none_of_it() {
         for (output, says) in [
-            (r#"{"accessToken":"hunter2"}"#, "gave no token"),
+            (r#"{"accessToken":"hunter2"}"#, "returned no token"),
             (r#"{"token":""}"#, "an empty token"),
             (
                 r#"{"token":"hunter2","expiresOn":"2025-12-31T23:59:59Z"}"#,
-                "ended at",
+                "expired at",
             ),
         ] {
             let system = FakeSystem::with_outputs([FakeSystem::output(output)]);
@@ -216,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn azd_s_own_words_are_found_in_its_json() {
+    fn azd_s_own_message_is_found_in_its_json() {
         let said = r#"{"type":"consoleMessage","timestamp":"x","data":{"message":"\nERROR: not logged in, run `azd auth login` to login\n"}}"#;
         let system = FakeSystem::with_outputs([FakeSystem::failure(Some(1), said)]);
         let error = acquire_with(&[], &system).expect_err("refused").to_string();
@@ -227,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn the_state_is_who_is_signed_in_there_or_in_az() {
+    fn a_sign_in_to_azd_or_az_changes_the_state() {
         let (azd, az) = (test_folder("azd"), test_folder("azd-az"));
         let env = [
             (env::AZD_CONFIG_DIR, azd.to_str().expect("UTF-8")),

@@ -1,4 +1,4 @@
-//! `--login azurecli`: the account that az is signed in with.
+//! `--login azurecli`: the account that the Azure CLI (az) is signed in with.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,26 +20,25 @@ use crate::timeout::Timeout;
 use crate::token::{Scope, Token, seconds};
 use crate::token_cache::{CacheKey, Fingerprint};
 
-const AZ: &str = "az";
-
 #[rustfmt::skip]
 const AZURE_CLI: Product = Product {
+    name: "az",
     title: "the Azure CLI",
     install: "https://aka.ms/installazurecli",
     sign_in: "az login",
     advice: &[
         ("Tenant shouldn't be specified",
-         "az is signed in with a managed identity, which has one tenant only: leave --tenant-id (AZURE_TENANT_ID) out."),
+         "az is signed in with a managed identity, which has only one tenant; leave out --tenant-id (AZURE_TENANT_ID)."),
         ("only one of subscription and tenant",
-         "A subscription has one tenant only: leave --tenant-id (AZURE_TENANT_ID) or --subscription out."),
+         "A subscription belongs to one tenant; leave out --tenant-id (AZURE_TENANT_ID) or --subscription."),
         ("udience is not supported",
          "Cloud Shell's own identity cannot sign in to Kubernetes. Run: az login --scope <scope>"),
         ("not a supported MSI token audience",
          "Cloud Shell's own identity cannot sign in to Kubernetes. Run: az login --scope <scope>"),
         ("multiple accounts",
-         "az remembers several accounts of that name. Run: az account clear, then: az login"),
+         "az has several accounts with that name. Run: az account clear, then: az login"),
         ("Multiple subscriptions",
-         "Give --subscription the ID instead of the name: az account list shows it."),
+         "Set --subscription to the ID instead of the name; az account list shows it."),
         ("doesn't exist in cloud",
          "Check --subscription against az account list, and the cloud with az cloud show."),
         ("not found. Check the spelling",
@@ -49,15 +48,15 @@ const AZURE_CLI: Product = Product {
         ("az login",
          "Run: az login --scope <scope>"),
         ("CERTIFICATE_VERIFY_FAILED",
-         "az does not trust the TLS certificate it sees: name your company's CA in REQUESTS_CA_BUNDLE."),
+         "az does not trust the TLS certificate it was shown; set REQUESTS_CA_BUNDLE to your company's CA file."),
         ("Failed to connect to MSI",
-         "az is signed in with a managed identity that is not there. Run: az login"),
+         "az is signed in with a managed identity that does not exist here. Run: az login"),
         ("Max retries exceeded",
-         "az has no connection to Entra ID: check the network and HTTPS_PROXY."),
+         "az cannot reach Entra ID; check the network and HTTPS_PROXY."),
     ],
 };
 
-/// az with what it is asked for.
+/// az, with what to ask it for.
 #[derive(Debug)]
 pub struct AzureCli {
     tenant_id: Option<String>,
@@ -82,7 +81,7 @@ struct Answer {
     /// Unix seconds, since az 2.54.
     #[serde(rename = "expires_on", default)]
     unix_time: Value,
-    /// Local time without a zone: for an hour in autumn it means two moments.
+    /// Local time without a zone: ambiguous for an hour in autumn.
     #[serde(default)]
     expires_on: Value,
 }
@@ -104,7 +103,7 @@ impl Login for AzureCli {
             )
     }
 
-    /// `None` if az's state cannot be seen: no token may be kept then.
+    /// `None` if az's state cannot be read; then no token may be cached.
     fn fingerprint(&self) -> Option<Fingerprint> {
         let mut state = OutsideState::default();
         self.state.collect(&mut state).ok()?;
@@ -119,15 +118,15 @@ impl Login for AzureCli {
     ) -> Result<Token, Error> {
         let output = program::ask(&self.program(scope), &AZURE_CLI, scope, timeout, system)?;
         let answer: Answer =
-            program::json_object(&output).ok_or_else(|| program::no_token(AZ, &AZURE_CLI))?;
+            program::json_object(&output).ok_or_else(|| program::no_token(&AZURE_CLI))?;
         let expires_on =
             unix_time(&answer.unix_time).or_else(|| local_time(answer.expires_on.as_str()?));
-        program::token(AZ, &AZURE_CLI, answer.access_token, expires_on, system)
+        program::token(&AZURE_CLI, answer.access_token, expires_on, system)
     }
 }
 
 impl AzureCli {
-    /// Neither az nor azd gets a value that could mean more than it says, as with the original.
+    /// Neither az nor azd gets a value that it could misread, as in the original.
     pub fn new(options: &Options, env: &Env) -> Result<Self, Error> {
         check_server(options)?;
         let subscription = options.text(Flag::Subscription);
@@ -148,7 +147,7 @@ impl AzureCli {
             args.extend(["--subscription", subscription]);
         }
         Program {
-            name: AZ,
+            name: AZURE_CLI.name,
             args: args.into_iter().map(str::to_owned).collect(),
             environment: self.state.variable().into_iter().collect(),
         }
@@ -159,7 +158,7 @@ fn unix_time(value: &Value) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(seconds(value)?, 0)
 }
 
-/// `2026-11-22 01:50:41.000000`; of two moments the earlier.
+/// `2026-11-22 01:50:41.000000`; if ambiguous, the earlier time.
 fn local_time(text: &str) -> Option<DateTime<Utc>> {
     let naive = NaiveDateTime::parse_from_str(text.trim(), "%Y-%m-%d %H:%M:%S%.f").ok()?;
     Local
@@ -176,13 +175,13 @@ impl State {
         }
     }
 
-    /// The variable by which az looks where [`State::collect`] does.
+    /// The variable that makes az use the folder that [`State::collect`] reads.
     pub fn variable(&self) -> Option<(&'static str, PathBuf)> {
         Some((env::AZURE_CONFIG_DIR, self.folder.clone()?))
     }
 
     /// The accounts, which of them is active, and the active cloud: what `az login`, `az logout`, `az account set`,
-    /// `az account clear` and `az cloud set` change. Not the token cache, which changes with every refresh.
+    /// `az account clear` and `az cloud set` change. Not az's token cache, which changes with every refresh.
     pub fn collect(&self, state: &mut OutsideState) -> io::Result<()> {
         let folder = self.folder.as_ref().ok_or(io::ErrorKind::NotFound)?;
         state.add(folder.as_os_str().as_encoded_bytes());
@@ -201,7 +200,7 @@ impl State {
     }
 }
 
-/// True if az is signed in with a managed identity (`az login --identity`): whose token it gives depends on where it runs.
+/// True if az is signed in with a managed identity (`az login --identity`): then its token depends on the machine.
 fn is_of_machine(profile: &Path) -> io::Result<bool> {
     let profile = read(profile)?.unwrap_or_default();
     // `systemAssignedIdentity` or `userAssignedIdentity` in place of a user name.
@@ -262,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn az_is_asked_with_what_was_given_and_no_more() {
+    fn az_gets_the_given_flags_and_no_more() {
         let bare = [
             "account",
             "get-access-token",
@@ -325,20 +324,23 @@ mod tests {
     }
 
     #[test]
-    fn what_az_prints_in_vain_is_an_error_that_shows_none_of_it() {
+    fn unusable_output_is_an_error_that_shows_none_of_it() {
         for (output, says) in [
-            (String::new(), "gave no token"),
-            ("null".to_owned(), "gave no token"),
-            ("hunter2".to_owned(), "gave no token"),
+            (String::new(), "returned no token"),
+            ("null".to_owned(), "returned no token"),
+            ("hunter2".to_owned(), "returned no token"),
             (
                 r#"{"accessToken": null, "x": "hunter2"}"#.to_owned(),
-                "gave no token",
+                "returned no token",
             ),
-            (r#"{"accessToken": "hunter2"#.to_owned(), "gave no token"),
+            (
+                r#"{"accessToken": "hunter2"#.to_owned(),
+                "returned no token",
+            ),
             (r#"{"accessToken": ""}"#.to_owned(), "an empty token"),
             (
                 answer(r#""expires_on": 1767225600,"#),
-                "ended at 2026-01-01T00:00:00Z",
+                "expired at 2026-01-01T00:00:00Z",
             ),
         ] {
             let system = FakeSystem::with_outputs([FakeSystem::output(output.clone())]);
@@ -352,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn az_s_own_words_are_shown_with_the_way_out() {
+    fn az_s_own_message_is_shown_with_the_fix() {
         let error = failure(
             "WARNING: x\nERROR: \u{1b}[91mPlease run 'az login' to setup account.\u{1b}[0m\n",
         );
@@ -363,7 +365,7 @@ mod tests {
         for (stderr, says) in [
             (
                 "ERROR: Tenant shouldn't be specified for managed identity account",
-                "leave --tenant-id",
+                "leave out --tenant-id",
             ),
             (
                 "ERROR: Audience x/.default audience is not supported",
@@ -386,11 +388,11 @@ mod tests {
                 "{error}"
             );
         }
-        assert!(failure("").contains("exit code 1"));
+        assert!(failure("").contains("exited with code 1"));
     }
 
     #[test]
-    fn entra_s_error_that_az_quotes_gets_our_remedy_and_the_reference() {
+    fn an_entra_error_that_az_quotes_gets_our_remedy_and_the_reference() {
         let error = failure(
             "ERROR: AADSTS70043: The refresh token has expired. More text. Trace ID: t Correlation ID: c-1 Timestamp: x\n\
              Interactive authentication is needed. Please run:\naz login --scope y\n",
@@ -405,12 +407,12 @@ mod tests {
     }
 
     #[test]
-    fn az_that_does_not_come_to_an_end_is_named_with_the_way_out() {
+    fn an_az_that_cannot_run_to_its_end_is_named_with_the_fix() {
         let searched = "/usr/bin, then PATH=/a:/b".to_owned();
         for (outcome, says) in [
             (
                 Err(ProgramError::NotFound { searched }),
-                &["not on this machine", "PATH=/a:/b", "installazurecli"][..],
+                &["was not found", "PATH=/a:/b", "installazurecli"][..],
             ),
             (
                 Err(ProgramError::NotStarted("/a/az: denied".into())),
@@ -420,7 +422,7 @@ mod tests {
                 Err(ProgramError::TimedOut),
                 &["within 60s", "--timeout", "AZURE_CLI_TIMEOUT"],
             ),
-            (Err(ProgramError::TooMuchOutput), &["without end"]),
+            (Err(ProgramError::TooMuchOutput), &["too much output"]),
             (FakeSystem::failure(None, ""), &["killed"]),
         ] {
             let error = login(&FakeSystem::with_outputs([outcome]))
@@ -434,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_az_could_take_for_something_else_is_refused() {
+    fn a_value_that_az_could_misread_is_refused() {
         for (flag, value) in [
             (Flag::TenantId, "ten; rm"),
             (Flag::TenantId, "--debug"),
@@ -459,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn the_state_is_what_a_change_of_account_or_cloud_changes() {
+    fn a_change_of_account_or_cloud_changes_the_state() {
         let folder = crate::login::outside_state::test_folder("az-state");
         let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("written");
         let mut states = vec![state(&folder, &[])];
@@ -506,7 +508,7 @@ mod tests {
     }
 
     #[test]
-    fn a_managed_identity_of_az_is_one_of_this_machine() {
+    fn a_managed_identity_of_az_is_tied_to_this_machine() {
         let folder = crate::login::outside_state::test_folder("az-identity");
         let profile = folder.join("azureProfile.json");
         for (user, expected) in [("systemAssignedIdentity", true), ("alice", false)] {
@@ -518,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn another_folder_is_another_state_and_none_can_be_trusted_without_a_home() {
+    fn another_folder_is_another_state_and_without_a_home_there_is_none() {
         let folders = ["az-one", "az-two"].map(crate::login::outside_state::test_folder);
         assert_ne!(state(&folders[0], &[]), state(&folders[1], &[]));
         fs::create_dir(folders[0].join("azureProfile.json")).expect("a folder in its place");

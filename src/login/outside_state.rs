@@ -1,7 +1,6 @@
 //! What a token depends on besides our options: who is signed in to az or azd, with which account, on which machine.
 //!
-//! The original once cached az's tokens without this, and served the last person's token to the next
-//! (Azure/kubelogin#137).
+//! The original once cached az's tokens without this, and served one user's token to the next (Azure/kubelogin#137).
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,10 +9,10 @@ use std::path::{Path, PathBuf};
 use crate::env::Env;
 use crate::token_cache::Fingerprint;
 
-/// The largest file that is read, in bytes: a thousand subscriptions are some 400 KiB.
+/// The largest file to read, in bytes: a thousand subscriptions take about 400 KiB.
 const LARGEST_FILE: u64 = 16 * 1024 * 1024;
 
-/// The state of others that a login rests on, part by part.
+/// The state outside kubelogin that a login depends on, part by part.
 #[derive(Default)]
 pub struct OutsideState(Vec<Vec<u8>>);
 
@@ -34,7 +33,7 @@ impl OutsideState {
         Ok(())
     }
 
-    /// Adds which machine this is: the same home may be on several. On Windows no two share a cache.
+    /// Adds which machine this is: several can share a home folder. On Windows no two share a cache.
     pub fn add_machine(&mut self) -> io::Result<()> {
         self.add_file(Path::new("/etc/machine-id"))?;
         self.add_file(Path::new("/proc/sys/kernel/hostname"))
@@ -62,7 +61,7 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Err(error) => return Err(error),
     };
     if !metadata.is_file() || metadata.len() > LARGEST_FILE {
-        // A pipe would be waited for.
+        // A pipe would block.
         return Err(io::ErrorKind::InvalidInput.into());
     }
     let mut content = Vec::new();

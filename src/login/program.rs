@@ -1,4 +1,4 @@
-//! What `azurecli` and `azd` share: they ask another program for a token.
+//! What `azurecli` and `azd` share: they get a token from another program.
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
@@ -14,17 +14,19 @@ use crate::token::{Scope, Token, UNKNOWN_LIFE, expiry_claim};
 
 /// What errors say about a program.
 pub struct Product {
+    /// The command: `az`.
+    pub name: &'static str,
     /// `the Azure CLI`
     pub title: &'static str,
-    /// Where it comes from.
+    /// The page with its installer.
     pub install: &'static str,
-    /// The command that signs in there.
+    /// The command that signs in.
     pub sign_in: &'static str,
-    /// Pieces of its messages, in the order they are looked for, each with what to do. `<scope>` is the scope asked for.
+    /// Parts of its messages, in the order they are looked for, each with what to do. `<scope>` is the requested scope.
     pub advice: &'static [(&'static str, &'static str)],
 }
 
-/// Runs the program and gives what it wrote on stdout.
+/// Runs the program and returns its stdout.
 pub fn ask(
     program: &Program,
     product: &Product,
@@ -34,52 +36,58 @@ pub fn ask(
 ) -> Result<Vec<u8>, Error> {
     match system.run(program, timeout.duration) {
         Ok(output) if output.exit_code == Some(0) => Ok(output.stdout),
-        Ok(output) => Err(refusal(program.name, product, scope, &output)),
-        Err(error) => Err(failure(program.name, product, timeout, error)),
+        Ok(output) => Err(refusal(product, scope, &output)),
+        Err(error) => Err(failure(product, timeout, error)),
     }
 }
 
-fn failure(name: &str, product: &Product, timeout: Timeout, error: ProgramError) -> Error {
-    let Product { title, install, .. } = product;
+fn failure(product: &Product, timeout: Timeout, error: ProgramError) -> Error {
+    let Product {
+        name,
+        title,
+        install,
+        sign_in,
+        ..
+    } = product;
     match error {
         ProgramError::NotFound { searched } => {
-            Error::input(format!("{title} ({name}) is not on this machine"))
+            Error::input(format!("{title} ({name}) was not found"))
                 .remedy(format!(
-                    "Install it ({install}), or put its folder on the PATH that kubectl runs with."
+                    "Install it ({install}), or add its folder to the PATH that kubectl runs with."
                 ))
                 .reference(format!("Searched: {searched}"))
         }
         ProgramError::NotStarted(why) => Error::input(format!("{title} cannot be started: {why}"))
             .remedy(format!(
-                "Check that {name} runs by itself; to install it again: {install}"
+                "Check that {name} runs in a terminal, or reinstall it ({install})."
             )),
         ProgramError::TimedOut => Error::outside(format!(
-            "{name} did not end within {:?} and was stopped, with all that it had started",
+            "{name} did not finish within {:?} and was killed, with its child processes",
             timeout.duration
         ))
         .remedy(format!(
-            "See what it waits for with: {}; --timeout or AZURE_CLI_TIMEOUT allows more time.",
-            product.sign_in
+            "Allow more time with --timeout or AZURE_CLI_TIMEOUT; to see what it waits for, run: {sign_in}"
         )),
         ProgramError::TooMuchOutput => {
-            Error::refused("", format!("{name} writes without end and was stopped")).remedy(
-                format!("Check that the {name} on PATH is {title} and no other program."),
+            Error::refused("", format!("{name} printed too much output and was killed")).remedy(
+                format!("Check that the {name} on PATH is {title} and not another program."),
             )
         }
     }
 }
 
-/// The program's own words with our way out. Only stderr is ever shown: stdout can hold a token.
-fn refusal(name: &str, product: &Product, scope: &Scope, output: &Output) -> Error {
+/// The program's own message with our advice. Only stderr is ever shown: stdout can hold a token.
+fn refusal(product: &Product, scope: &Scope, output: &Output) -> Error {
+    let Product { name, sign_in, .. } = product;
     let text = plain(&output.stderr);
-    let words = own_words(&text);
+    let message = own_message(&text);
     let advice = product
         .advice
         .iter()
         .find(|(piece, _)| text.contains(piece));
     let advice = advice.map(|(_, advice)| advice.replace("<scope>", scope.as_str()));
     if let Some(error) = entra::error::in_text(&text) {
-        // Entra says why; the program may say what to do.
+        // Entra's code says why; the program may say what to do.
         let code = entra::error::code_in(&text);
         let remedy = entra::error::advice("", code);
         return error.context(name).remedy(match advice {
@@ -87,29 +95,21 @@ fn refusal(name: &str, product: &Product, scope: &Scope, output: &Output) -> Err
             None => remedy.to_owned(),
         });
     }
-    let ending = match output.exit_code {
-        Some(code) => format!("it ended with exit code {code}"),
-        None => "it was killed".to_owned(),
-    };
-    let what = match words.trim() {
-        "" => format!("{name} gave no token and no reason: {ending}"),
-        words => format!("{name}: {words}"),
+    let what = match (message.trim(), output.exit_code) {
+        ("", Some(code)) => format!("{name} exited with code {code} and no message"),
+        ("", None) => format!("{name} was killed"),
+        (message, _) => format!("{name}: {message}"),
     };
     let error = match output.exit_code {
         Some(_) => Error::refused("", what),
         None => Error::outside(what),
     };
-    error.remedy(advice.unwrap_or_else(|| {
-        format!(
-            "If its words do not say what to do, run: {}",
-            product.sign_in
-        )
-    }))
+    error.remedy(advice.unwrap_or_else(|| format!("If the message does not help, run: {sign_in}")))
 }
 
-/// The error among what a program wrote on stderr: from `ERROR:` on, else the last line of a Python traceback, else all
-/// that is no warning.
-fn own_words(text: &str) -> String {
+/// The error message in a program's stderr: from `ERROR:` on, else the last line of a Python traceback, else everything
+/// but warnings.
+fn own_message(text: &str) -> String {
     let lines: Vec<_> = text
         .lines()
         .map(str::trim)
@@ -149,8 +149,8 @@ fn message(line: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// The first JSON object in a program's output that is a `T`, whatever stands around it: warnings, colours, a byte
-/// order mark.
+/// The first JSON object in a program's output that is a `T`, whatever surrounds it: warnings, colours, a byte order
+/// mark.
 pub fn json_object<T: DeserializeOwned>(output: &[u8]) -> Option<T> {
     let text = plain(output).into_bytes();
     let mut rest = &text[..];
@@ -159,7 +159,7 @@ pub fn json_object<T: DeserializeOwned>(output: &[u8]) -> Option<T> {
         let mut values = serde_json::Deserializer::from_slice(rest).into_iter();
         match values.next()? {
             Ok(value) => return Some(value),
-            // From where it is no such object any more: nothing is read twice.
+            // Go on where it stops being such an object, so that nothing is read twice.
             Err(error) => rest = &rest[offset_of(&error, rest).clamp(1, rest.len())..],
         }
     }
@@ -183,17 +183,19 @@ pub fn plain(bytes: &[u8]) -> String {
     plain
 }
 
-/// A token as the program gave it. `expires_on` may be missing, the token may not.
+/// The token that the program returned. `expires_on` may be missing, the token may not.
 pub fn token(
-    name: &str,
     product: &Product,
     access_token: Secret,
     expires_on: Option<DateTime<Utc>>,
     system: &dyn System,
 ) -> Result<Token, Error> {
+    let Product { name, sign_in, .. } = product;
     if access_token.is_empty() {
-        return Err(Error::refused("", format!("{name} gave an empty token"))
-            .remedy(format!("Sign in again: {}", product.sign_in)));
+        return Err(
+            Error::refused("", format!("{name} returned an empty token"))
+                .remedy(format!("Sign in again: {sign_in}")),
+        );
     }
     let now = system.now();
     let expires_on = expires_on
@@ -202,10 +204,9 @@ pub fn token(
     if expires_on <= now {
         let end = expires_on.format("%Y-%m-%dT%H:%M:%SZ");
         return Err(
-            Error::refused("", format!("{name} gave a token that ended at {end}")).remedy(format!(
-                "Check this machine's clock, then sign in again: {}",
-                product.sign_in
-            )),
+            Error::refused("", format!("{name} returned a token that expired at {end}")).remedy(
+                format!("Check this machine's clock, then sign in again: {sign_in}"),
+            ),
         );
     }
     Ok(Token {
@@ -215,16 +216,20 @@ pub fn token(
     })
 }
 
-/// The error for a program that ended well and gave no token.
-pub fn no_token(name: &str, product: &Product) -> Error {
-    Error::refused("", format!("{name} ended well and gave no token")).remedy(format!(
-        "Check that the {name} on PATH is {} and up to date ({}).",
-        product.title, product.install
+/// The error for a program that succeeded without returning a token.
+pub fn no_token(product: &Product) -> Error {
+    let Product {
+        name,
+        title,
+        install,
+        ..
+    } = product;
+    Error::refused("", format!("{name} succeeded but returned no token")).remedy(format!(
+        "Check that the {name} on PATH is {title} and up to date ({install})."
     ))
 }
 
-/// Refuses a value that the program could take for something else. `also` are the signs that it may hold besides
-/// letters and digits.
+/// Refuses a value that the program could misread. `also` lists the characters allowed besides letters and digits.
 pub fn check(flag: Flag, value: Option<&str>, also: &str) -> Result<Option<String>, Error> {
     let Some(value) = value else {
         return Ok(None);
@@ -232,14 +237,14 @@ pub fn check(flag: Flag, value: Option<&str>, also: &str) -> Result<Option<Strin
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || also.contains(c);
     if value.starts_with('-') || !value.chars().all(is_allowed) {
         return Err(Error::input(format!(
-            "{} {value:?} holds a sign that does not belong there",
+            "{} {value:?} contains a character that is not allowed",
             flag.typed()
         ))
         .remedy(match flag {
             Flag::Subscription => {
                 "If this is the name of a subscription, use its ID instead.".to_owned()
             }
-            _ => format!("Letters and digits are allowed, and {also:?}."),
+            _ => format!("Use only letters, digits and any of {also}"),
         }));
     }
     Ok(Some(value.to_owned()))
@@ -257,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn the_object_is_found_whatever_stands_around_it() {
+    fn the_object_is_found_whatever_surrounds_it() {
         let answer = r#"{"token": "t", "tenant": {"id": 1}}"#;
         for noise in [
             answer.to_owned(),
@@ -273,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn output_without_the_object_is_none_soon() {
+    fn output_without_the_object_is_given_up_on_quickly() {
         for text in [
             "",
             "null",
@@ -296,8 +301,8 @@ mod tests {
     }
 
     #[test]
-    fn the_error_is_picked_out_of_what_was_said() {
-        for (said, words) in [
+    fn the_error_message_is_picked_out_of_stderr() {
+        for (stderr, message) in [
             (
                 "WARNING: old\nERROR: Please run 'az login'\n",
                 " Please run 'az login'",
@@ -317,7 +322,7 @@ mod tests {
             ),
             (r#"{"error":"no"}"#, "no"),
         ] {
-            assert_eq!(own_words(said), words, "{said}");
+            assert_eq!(own_message(stderr), message, "{stderr}");
         }
     }
 }

@@ -37,7 +37,7 @@ fn what_azd_does_wrong_is_said_with_the_way_out_and_without_its_output() {
             format!("printf '%s\\n' '{console}' >&2; exit 1").as_str(),
             "azd: not logged in, run `azd auth login` to login",
         ),
-        ("echo hunter2", "gave no token"),
+        ("echo hunter2", "returned no token"),
         (r#"echo '{"token": "", "x": "hunter2"}'"#, "an empty token"),
         (
             r#"echo '{"token": "hunter2", "expiresOn": "1970-01-01T00:00:01Z"}'"#,

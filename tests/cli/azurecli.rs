@@ -126,20 +126,20 @@ fn a_state_that_changes_while_az_runs_keeps_no_token() {
 }
 
 #[test]
-fn what_az_does_wrong_is_said_with_the_way_out_and_without_its_output() {
+fn an_error_of_az_comes_with_the_fix_and_without_its_output() {
     for (script, says) in [
-        ("echo hunter2", "gave no token"),
+        ("echo hunter2", "returned no token"),
         (
             r#"echo '{"accessToken": "", "x": "hunter2"}'"#,
             "an empty token",
         ),
         (
             r#"echo '{"accessToken": "hunter2", "expires_on": 1}'"#,
-            "ended at 1970-01-01T00:00:01Z",
+            "expired at 1970-01-01T00:00:01Z",
         ),
         (
             r#"echo '{"accessToken": "hunter2", "expires_on":'; exit 1"#,
-            "exit code 1",
+            "exited with code 1",
         ),
         (
             "echo hunter2; echo \"ERROR: Please run 'az login' to setup account.\" >&2; exit 1",
@@ -156,7 +156,7 @@ fn what_az_does_wrong_is_said_with_the_way_out_and_without_its_output() {
         ("kill -9 $$", "killed"),
         (
             "while :; do echo hunter2hunter2hunter2hunter2hunter2hunter2hunter2; done",
-            "without end",
+            "too much output",
         ),
     ] {
         let error = World::new(script).error();
