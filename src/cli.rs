@@ -569,7 +569,7 @@ mod tests {
             _ => panic!("no text"),
         };
         assert!(text(&[]).contains("get-token"));
-        assert!(text(&["get-token", "--help"]).contains("For service principals"));
+        assert!(text(&["get-token", "--help"]).contains("Service principals (spn)"));
         assert_eq!(text(&["--version"]), version::text());
         assert_eq!(text(&["version"]), version::text());
     }
