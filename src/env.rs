@@ -253,7 +253,7 @@ impl Env {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::token_cache::Scratch;
+    use tempfile::TempDir;
 
     /// Which of HOME, USERPROFILE and HOMEDRIVE with HOMEPATH exist and have a kubeconfig, and which of them is home.
     #[test]
@@ -267,7 +267,7 @@ mod tests {
             (&["h", "u", "d"], &["d", "u"], Some("d")),
             (&["h", "u", "d"], &["h", "d", "u"], Some("h")),
         ] {
-            let scratch = Scratch::new();
+            let scratch = TempDir::new().expect("a folder");
             for name in there {
                 std::fs::create_dir(scratch.path().join(name)).expect("a folder");
             }

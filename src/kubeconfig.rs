@@ -1,7 +1,7 @@
-//! Kubeconfig files: which ones, the users and contexts in them, and edits that keep every other byte.
+//! Kubeconfig files: where they are, the users and contexts in them, and edits that keep every other byte.
 //!
-//! It knows YAML and kubectl's rules, not logins: what a converted user looks like is decided in
-//! [`convert_kubeconfig`](crate::command::convert_kubeconfig).
+//! Knows YAML and kubectl's rules, not logins: [`convert_kubeconfig`](crate::command::convert_kubeconfig) decides what a
+//! converted user looks like.
 
 pub mod context;
 pub mod diff;
@@ -19,7 +19,7 @@ use crate::error::Error;
 use tree::{Node, Pair, Style, Tree, Value};
 use write::Indentation;
 
-/// A parsed kubeconfig, all documents of it.
+/// A parsed kubeconfig with all its documents.
 pub struct Kubeconfig<'t> {
     tree: Tree<'t>,
 }
@@ -30,7 +30,7 @@ pub struct User<'n, 't> {
     pub name: &'n str,
     /// The item of the list.
     entry: &'n Node<'t>,
-    /// The value of its `user` key, an alias not followed.
+    /// The value of its `user` key; if that is an alias, the alias itself.
     value: &'n Node<'t>,
     list: &'n Node<'t>,
 }
@@ -41,13 +41,13 @@ impl User<'_, '_> {
         self.value.range()
     }
 
-    /// True if it is written in brackets, as JSON is.
+    /// True if it is written in flow style, as JSON is.
     pub fn is_flow(&self) -> bool {
         !is_block(self.value)
     }
 }
 
-/// How a user proves who they are.
+/// How a user authenticates.
 pub enum Credentials<'n, 't> {
     AuthProvider(AuthProvider<'n, 't>),
     Exec(Exec<'n, 't>),
@@ -55,7 +55,7 @@ pub enum Credentials<'n, 't> {
     Others,
 }
 
-/// kubectl's own login plugins of old, removed in 1.26.
+/// A login built into kubectl, which dropped them in version 1.26.
 pub struct AuthProvider<'n, 't> {
     pub name: &'n str,
     /// Empty if there is none.
@@ -73,7 +73,7 @@ pub struct Exec<'n, 't> {
 }
 
 impl Exec<'_, '_> {
-    /// True if it is written in brackets, as JSON is.
+    /// True if it is written in flow style, as JSON is.
     pub fn is_flow(&self) -> bool {
         !is_block(self.map)
     }
@@ -116,7 +116,7 @@ impl<'t> Kubeconfig<'t> {
                         .tree
                         .error(
                             entry.start(),
-                            format!("user {:?} is there already, in line {line}", user.name),
+                            format!("user {:?} is already defined in line {line}", user.name),
                         )
                         .remedy(
                             "Rename or remove one of the two; kubectl cannot read the file either.",
@@ -180,7 +180,7 @@ impl<'t> Kubeconfig<'t> {
         let nameless = || {
             self.tree
                 .error(entry.start(), "the user has no name")
-                .remedy("Give it one (name: NAME), or remove it.")
+                .remedy("Add name: NAME, or remove it.")
         };
         let name = self
             .text_of(pairs, "name")?
@@ -208,7 +208,7 @@ impl<'t> Kubeconfig<'t> {
         })
     }
 
-    /// How a user proves who they are. Keys merged in (`<<`) count too.
+    /// How a user authenticates. Keys from a merge key (`<<`) count too.
     pub fn credentials<'n>(&'n self, user: &User<'n, 't>) -> Result<Credentials<'n, 't>, Error> {
         let pairs = self.map(user.value, "user")?;
         let found = |key| -> Result<Option<&'n Pair<'t>>, Error> {
@@ -225,12 +225,15 @@ impl<'t> Kubeconfig<'t> {
             (None, None) => Ok(Credentials::Others),
             (Some(_), Some(exec)) => Err(self
                 .tree
-                .error(exec.key.start(), "there is an auth-provider and an exec")
+                .error(
+                    exec.key.start(),
+                    "there are both an auth-provider and an exec",
+                )
                 .remedy("Remove one of the two; kubectl cannot use the user either.")),
         }
     }
 
-    /// The pair with this key in a map that is merged in.
+    /// The pair with this key in a map that a merge key (`<<`) refers to.
     fn merged<'n>(
         &'n self,
         pairs: &'n [Pair<'t>],
@@ -277,7 +280,7 @@ impl<'t> Kubeconfig<'t> {
         })
     }
 
-    /// The arguments of an exec plugin. A number among them is an error, as it is to kubectl.
+    /// The arguments of an exec plugin. An unquoted number is an error, as it is for kubectl.
     pub fn args<'n>(&'n self, exec: &Exec<'n, 't>) -> Result<Vec<&'n str>, Error> {
         let list = self
             .tree
@@ -292,12 +295,13 @@ impl<'t> Kubeconfig<'t> {
                 .tree
                 .error(
                     item.start(),
-                    format!("the argument {} is no text", scalar.text),
+                    format!("argument {} must be a quoted string", scalar.text),
                 )
-                .remedy("Put it in quotes; kubectl cannot read the file either.")),
-            _ => Err(self
-                .tree
-                .error(item.start(), format!("an argument is {}", item.kind()))),
+                .remedy("Put quotes around it; kubectl cannot read the file either.")),
+            _ => Err(self.tree.error(
+                item.start(),
+                format!("an argument must be text, not {}", item.kind()),
+            )),
         };
         self.items(list, "args")?.iter().map(text).collect()
     }
@@ -308,7 +312,7 @@ impl<'t> Kubeconfig<'t> {
         splice::note(&self.tree, pair)
     }
 
-    /// The text of a key; `None` if it is not there or null. Numbers are taken as they are written.
+    /// The text of a key; `None` if it is missing or null. Numbers are returned as they are written.
     pub fn text_of<'n>(
         &'n self,
         pairs: &'n [Pair<'t>],
@@ -323,7 +327,7 @@ impl<'t> Kubeconfig<'t> {
             Value::Scalar(scalar) => Ok(Some(&scalar.text)),
             _ => Err(self.tree.error(
                 pair.value.start(),
-                format!("{key} must be text, it is {}", value.kind()),
+                format!("{key} must be text, not {}", value.kind()),
             )),
         }
     }
@@ -334,7 +338,7 @@ impl<'t> Kubeconfig<'t> {
             Value::Map(_, pairs) => Ok(pairs),
             _ => Err(self.tree.error(
                 node.start(),
-                format!("{what} must be a map, it is {}", target.kind()),
+                format!("{what} must be a map, not {}", target.kind()),
             )),
         }
     }
@@ -345,7 +349,7 @@ impl<'t> Kubeconfig<'t> {
             Value::List(_, items) => Ok(items),
             _ => Err(self.tree.error(
                 node.start(),
-                format!("{what} must be a list, it is {}", target.kind()),
+                format!("{what} must be a list, not {}", target.kind()),
             )),
         }
     }
@@ -368,7 +372,7 @@ impl<'t> Kubeconfig<'t> {
 }
 
 impl<'t> Kubeconfig<'t> {
-    /// How the file indents, seen at its first user.
+    /// How the file is indented, judged by its first user.
     fn indentation(&self, users: &[User<'_, 't>]) -> Indentation {
         let column = |at| tree::column(self.tree.text(), at);
         let mut indentation = Indentation { map: 2, list: 0 };

@@ -1,8 +1,8 @@
 //! The token cache: one sealed file for each login, one sign-in for all who want the same token at the same time.
 //!
-//! A file is named after a digest of its [`CacheKey`]; two logins that could bring different tokens never share one.
-//! It holds a version, the place of the key (see [`vault`]) and the sealed entry (see [`seal`]). What cannot be opened,
-//! for whatever reason, is as good as not there, and nothing here ever fails a login.
+//! A file is named after a digest of its [`CacheKey`]; two logins that could get different tokens never share one. It
+//! holds a version, the place of the key (see [`vault`]) and the sealed entry (see [`seal`]). A file that cannot be
+//! opened, for whatever reason, counts as missing. Nothing here ever fails a login.
 
 mod entry;
 mod failure;
@@ -32,8 +32,6 @@ pub use entry::{Entry, Moment, Renewal};
 use failure::SealedFailure;
 use flight::Lock;
 use folder::Folder;
-#[cfg(test)]
-pub use folder::tests::Scratch;
 pub use health::Health;
 pub use key::{CacheKey, Fingerprint};
 pub use storage::{CacheSettings, Storage};
@@ -42,7 +40,7 @@ use vault::{Place, Vault};
 /// The first byte of a file. Another version is a miss, never an error: an older or newer program may share the folder.
 const VERSION: u8 = 1;
 
-/// The cache folder and what guards it.
+/// The cache folder and the vault that holds its key.
 pub struct TokenCache<'a> {
     folder: Folder,
     vault: Vault<'a>,
@@ -51,13 +49,13 @@ pub struct TokenCache<'a> {
 }
 
 impl<'a> TokenCache<'a> {
-    /// `None` if no token is to be kept, or there is no place to keep one. Touches no disk.
+    /// `None` if caching is off or there is no place for a cache. Does not touch the disk.
     pub fn new(settings: &CacheSettings, system: &'a dyn System) -> Option<Self> {
         if settings.storage == Storage::None {
             return None;
         }
         let Some(path) = &settings.folder else {
-            system.tell("No token is kept: there is no HOME; --cache-dir names a folder");
+            system.tell("Tokens are not cached: HOME is not set (use --cache-dir)");
             return None;
         };
         Some(Self {
@@ -68,7 +66,7 @@ impl<'a> TokenCache<'a> {
         })
     }
 
-    /// The place of a login.
+    /// The place of a login in the cache.
     pub fn slot(&self, key: &CacheKey, fingerprint: Fingerprint) -> Slot<'_> {
         let digest = key.digest();
         let name = format!("{PREFIX}{}", hex::encode(digest));
@@ -80,7 +78,7 @@ impl<'a> TokenCache<'a> {
         }
     }
 
-    /// Waits until nobody else holds the lock on this file, `patience` at most; `tell` is called once if that takes long.
+    /// Waits for the lock on this file, for at most `patience`; calls `tell` once if that takes long.
     fn wait_for_turn(&self, file: &str, patience: Duration, tell: impl FnOnce()) -> Turn {
         let prepared = self.folder.prepare();
         match prepared.and_then(|()| self.folder.lock_file(file)) {
@@ -94,7 +92,7 @@ impl<'a> TokenCache<'a> {
         }
     }
 
-    /// Opens a file. `label` says what it is bound to.
+    /// Opens a sealed file. `label` is what it is bound to.
     fn open(&self, file: &str, label: impl Fn(Place) -> Vec<u8>) -> Option<Zeroizing<Vec<u8>>> {
         let content = self.folder.read(file)?;
         let (&[version, place], sealed) = content.split_first_chunk()?;
@@ -106,7 +104,7 @@ impl<'a> TokenCache<'a> {
     /// Seals a file.
     ///
     /// # Errors
-    /// Why it cannot be kept, for the person.
+    /// Why it cannot be kept, for a message.
     fn seal(
         &self,
         file: &str,
@@ -115,14 +113,14 @@ impl<'a> TokenCache<'a> {
     ) -> Result<(), String> {
         let (place, key) = self.vault.key(&self.folder)?;
         let sealed = key.seal(&label(place), plain);
-        let sealed = sealed.ok_or("there are no random numbers")?;
+        let sealed = sealed.ok_or(seal::NO_RANDOM_NUMBERS)?;
         let content = [&[VERSION, place as u8], sealed.as_slice()].concat();
         let written = self.folder.replace(file, &content);
         written.map_err(|error| error.to_string())
     }
 
-    /// Removes everything of ours: entries, what lies beside them, and the sealing key. What others put into the folder
-    /// stays, and with it the folder. A folder that is not there is fine.
+    /// Removes everything of ours: entries, the files that go with them, and the sealing key. Files of other programs
+    /// stay, and so does the folder that holds them. A missing folder is fine.
     pub fn clear(&self) -> Result<(), Error> {
         let place = self.folder.path().display();
         let files = self.folder.clear(is_ours);
@@ -131,21 +129,21 @@ impl<'a> TokenCache<'a> {
             Error::input(format!(
                 "the token cache in {place} could not be removed: {error}"
             ))
-            .remedy("Check the permissions of the folder, and run the command as its owner.")
+            .remedy("Check the folder's permissions, and run the command as its owner.")
         })?;
         key.map_err(|why| {
             Error::outside(format!(
-                "the key of the token cache in {place} could not be removed: {why}"
+                "the encryption key of the token cache in {place} could not be removed: {why}"
             ))
-            .remedy("The tokens are gone all the same. Unlock the keyring, and run the command again to remove the key too.")
+            .remedy("The tokens are deleted. Unlock the keyring and run the command again to delete the key as well.")
         })
     }
 
-    /// Says why the cache cannot do its part: once a run, whatever else fails for the same reason.
+    /// Reports why tokens are not cached: once in a run, however many steps fail.
     fn complain(&self, why: &str) {
         if !self.has_complained.replace(true) {
             let place = self.folder.path().display();
-            let line = format!("No token is kept in {place}: {why}");
+            let line = format!("Cannot cache tokens in {place}: {why}");
             self.system.tell(&one_line(&line));
         }
     }
@@ -153,7 +151,7 @@ impl<'a> TokenCache<'a> {
 
 const PREFIX: &str = "kubelogin-";
 
-/// True for the names that this program gives to files in the cache folder.
+/// True for the names of this program's files in the cache folder.
 fn is_ours(name: &str) -> bool {
     let name = name.strip_suffix(folder::TEMPORARY).unwrap_or(name);
     let digest = |name: &str| {
@@ -187,12 +185,12 @@ impl Slot<'_> {
         &self.fingerprint
     }
 
-    /// The entry, if there is one that this login may use.
+    /// The entry, if there is one and this login may use it.
     pub fn load(&self) -> Option<Entry> {
         self.read::<SealedEntry>(TOKEN)?.open(&self.fingerprint)
     }
 
-    /// Keeps a token that was just obtained.
+    /// Saves a token that was just obtained.
     pub fn save(&self, token: &Token, turn: &Turn) {
         self.save_entry(token, &Moment::now(self.cache.system), turn);
         if turn.may_write() {
@@ -200,7 +198,7 @@ impl Slot<'_> {
         }
     }
 
-    /// Keeps an entry without its refresh token, which has ended.
+    /// Saves the entry without its refresh token, which is no longer valid.
     pub fn drop_refresh_token(&self, entry: &mut Entry, turn: &Turn) {
         entry.token.refresh_token = None;
         self.save_entry(&entry.token, &entry.obtained, turn);
@@ -215,16 +213,16 @@ impl Slot<'_> {
         }
     }
 
-    /// Keeps the error of a sign-in for those who wait for it. Its text holds no secret, as no error does.
+    /// Saves the error of a sign-in for those who wait for it. Like any error, it contains no secret.
     pub fn save_failure(&self, error: &Error, turn: &Turn) {
         let system = self.cache.system;
         let sealed = SealedFailure::new(error, system.now(), system.caller(), &self.fingerprint);
         if turn.may_write() {
-            let _ = self.write(FAILURE, &sealed); // the error itself is about to be told, which matters more
+            let _ = self.write(FAILURE, &sealed); // the error itself is about to be reported, which matters more
         }
     }
 
-    /// The error of a sign-in that counts as ours: it failed after we `began` to want the same, or a moment ago for the
+    /// The error of a sign-in that counts as ours: it failed after we `began` to wait for it, or a moment ago for the
     /// same caller, if that is a program that tries again.
     pub fn failure(&self, began: DateTime<Utc>, tries_again: bool) -> Option<Error> {
         let sealed: SealedFailure = self.read(FAILURE)?;
@@ -234,7 +232,7 @@ impl Slot<'_> {
         counts.then_some(sealed.error)
     }
 
-    /// Waits until nobody else signs in for this login, `patience` at most. Whoever waited looks again what there is.
+    /// Waits until nobody else signs in for this login, for at most `patience`. Then load the entry again.
     pub fn wait_for_turn(&self, patience: Duration) -> Turn {
         let system = self.cache.system;
         let tell = || {
@@ -261,19 +259,19 @@ impl Slot<'_> {
         self.cache.seal(&self.file(kind), label, &plain)
     }
 
-    /// What a sealed file is bound to: it opens in its own place only.
+    /// What a sealed file is bound to, so that it opens only in its own place.
     fn label(&self, place: Place, kind: &str) -> Vec<u8> {
         [&[VERSION, place as u8], kind.as_bytes(), &self.digest].concat()
     }
 }
 
-/// The right to sign in: nobody else does meanwhile, as far as the file system can say.
+/// The right to sign in: nobody else does at the same time, as far as the file system can tell.
 pub struct Turn {
     lock: Option<Lock>,
 }
 
 impl Turn {
-    /// False if another process may be writing the same files, or nothing can be written.
+    /// False if another process may be writing the same files, or if nothing can be written.
     fn may_write(&self) -> bool {
         matches!(self.lock, Some(Lock::Held(_) | Lock::Unsupported))
     }
@@ -283,16 +281,18 @@ impl Turn {
 mod tests {
     use std::fs;
 
-    use super::*;
     use chrono::TimeDelta;
+    use tempfile::TempDir;
+
+    use super::*;
 
     use crate::secret::Secret;
     use crate::system::Uptime;
     use crate::system::fake::FakeSystem;
     use crate::token::Scope;
 
-    /// The key on disk: a unit test leaves the keyring of whoever runs it alone.
-    fn cache<'a>(scratch: &Scratch, system: &'a FakeSystem) -> TokenCache<'a> {
+    /// With the key on disk: a unit test leaves the developer's keyring alone.
+    fn cache<'a>(scratch: &TempDir, system: &'a FakeSystem) -> TokenCache<'a> {
         let settings = CacheSettings {
             folder: Some(scratch.path().join("cache")),
             storage: Storage::Disk,
@@ -322,8 +322,8 @@ mod tests {
     }
 
     #[test]
-    fn what_was_saved_is_loaded_and_nothing_of_it_can_be_read_on_disk() {
-        let (scratch, system) = (Scratch::new(), FakeSystem::new([]));
+    fn a_saved_token_is_loaded_and_cannot_be_read_on_disk() {
+        let (scratch, system) = (TempDir::new().expect("a folder"), FakeSystem::new([]));
         let cache = cache(&scratch, &system);
         let slot = cache.slot(&key("app"), no_secret());
         assert_eq!(slot.load(), None);
@@ -336,7 +336,7 @@ mod tests {
 
     #[test]
     fn another_secret_is_a_miss_until_its_own_token_is_saved() {
-        let (scratch, system) = (Scratch::new(), FakeSystem::new([]));
+        let (scratch, system) = (TempDir::new().expect("a folder"), FakeSystem::new([]));
         let cache = cache(&scratch, &system);
         let slot = |secret: &[u8]| cache.slot(&key("app"), Fingerprint::of(&[secret]));
         save(&slot(b"one"));
@@ -347,8 +347,8 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_byte_of_an_entry_is_a_miss() {
-        let (scratch, system) = (Scratch::new(), FakeSystem::new([]));
+    fn an_entry_with_a_flipped_byte_or_a_cut_is_a_miss() {
+        let (scratch, system) = (TempDir::new().expect("a folder"), FakeSystem::new([]));
         let cache = cache(&scratch, &system);
         let slot = cache.slot(&key("app"), no_secret());
         save(&slot);
@@ -370,7 +370,7 @@ mod tests {
 
     #[test]
     fn an_entry_under_another_name_is_a_miss() {
-        let (scratch, system) = (Scratch::new(), FakeSystem::new([]));
+        let (scratch, system) = (TempDir::new().expect("a folder"), FakeSystem::new([]));
         let cache = cache(&scratch, &system);
         let (mine, other) = (
             cache.slot(&key("app"), no_secret()),
@@ -386,7 +386,7 @@ mod tests {
 
     #[test]
     fn an_entry_that_lost_its_refresh_token_keeps_its_age() {
-        let (scratch, system) = (Scratch::new(), FakeSystem::new([]));
+        let (scratch, system) = (TempDir::new().expect("a folder"), FakeSystem::new([]));
         let cache = cache(&scratch, &system);
         let slot = cache.slot(&key("app"), no_secret());
         save(&slot);
@@ -400,8 +400,8 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_knows_that_the_clock_was_set_back_since() {
-        let (scratch, system) = (Scratch::new(), FakeSystem::new([]));
+    fn an_entry_notices_that_the_clock_was_set_back() {
+        let (scratch, system) = (TempDir::new().expect("a folder"), FakeSystem::new([]));
         let cache = cache(&scratch, &system);
         let slot = cache.slot(&key("app"), no_secret());
         let up = |seconds| {
@@ -420,8 +420,8 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_counts_for_who_waited_and_for_the_client_that_tries_again() {
-        let (scratch, system) = (Scratch::new(), FakeSystem::new([]));
+    fn a_failure_counts_for_those_who_waited_and_for_a_client_that_tries_again() {
+        let (scratch, system) = (TempDir::new().expect("a folder"), FakeSystem::new([]));
         let cache = cache(&scratch, &system);
         let slot = cache.slot(&key("app"), Fingerprint::of(&[b"secret"]));
         let error = Error::refused("authorization_declined", "no").remedy("ask");
@@ -443,8 +443,8 @@ mod tests {
     }
 
     #[test]
-    fn a_waiter_says_why_it_waits_and_does_not_wait_for_ever() {
-        let (scratch, system) = (Scratch::new(), FakeSystem::new([]));
+    fn a_waiter_says_why_it_waits_and_gives_up_in_the_end() {
+        let (scratch, system) = (TempDir::new().expect("a folder"), FakeSystem::new([]));
         let cache = cache(&scratch, &system);
         let slot = cache.slot(&key("app"), no_secret());
         let holder = slot.wait_for_turn(Duration::ZERO);
@@ -458,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_that_we_give_are_ours() {
+    fn only_our_own_file_names_are_ours() {
         let digest = "0123456789abcdef".repeat(4);
         for name in [
             format!("kubelogin-{digest}.token"),

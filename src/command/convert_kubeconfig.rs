@@ -30,7 +30,8 @@ const V1: &str = "client.authentication.k8s.io/v1";
 const V1BETA1: &str = "client.authentication.k8s.io/v1beta1";
 const INSTALL_HINT: &str = "kubelogin signs in to this cluster with Microsoft Entra ID and is not installed: \
      see https://azure.github.io/kubelogin/";
-/// How often a file may change under us before that is an error: each time another program got its change in.
+/// How often the files may change while we convert them before that is an error: each time, another program got its
+/// change in.
 const ATTEMPTS: usize = 1000;
 
 pub fn run(
@@ -103,7 +104,7 @@ struct Conversion<'a> {
     old_args: OldArgs,
 }
 
-/// What is to be written, and what there is to say about it.
+/// The new files, and what there is to say about them.
 struct Plan {
     changes: Vec<Change>,
     report: Report,
@@ -117,7 +118,7 @@ struct Change {
 }
 
 impl Change {
-    /// People have one kubeconfig: what is written must be one again, whatever bug we have.
+    /// Checks that the new text is a kubeconfig, whatever bug we may have: most people have only one.
     fn check_readable(&self) -> Result<(), Error> {
         let converted = Kubeconfig::parse("the converted file", &self.text);
         converted
@@ -327,7 +328,7 @@ impl<'a> Conversion<'a> {
     }
 }
 
-/// True for an absolute path of any operating system: a kubeconfig travels.
+/// True for an absolute path on any operating system: a kubeconfig may be used on another one.
 fn is_absolute(command: &str) -> bool {
     let after_drive = command
         .strip_prefix(|c: char| c.is_ascii_alphabetic())

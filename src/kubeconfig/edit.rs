@@ -1,4 +1,4 @@
-//! Changes of users: what an exec plugin becomes, and the proof that nobody else is changed with it.
+//! Changes to users: what an exec plugin becomes, and the check that nothing else changes with it.
 
 use std::collections::HashMap;
 
@@ -8,17 +8,17 @@ use super::write::New;
 use super::{AuthProvider, Exec, Kubeconfig, User, is_block};
 use crate::error::Error;
 
-/// What an exec plugin is to be: the keys that are written, the others stay.
+/// The keys of an exec plugin that are written; all others stay.
 pub struct NewExec {
     pub api_version: &'static str,
-    /// `None` keeps the one that is there.
+    /// `None` keeps the present one.
     pub command: Option<&'static str>,
     pub args: Vec<String>,
     /// A comment above the arguments, where the file can hold one.
     pub note: Option<String>,
-    /// Variables to be set; others stay.
+    /// Variables to set; others stay.
     pub env: Vec<(&'static str, String)>,
-    /// For a user that has no hint yet.
+    /// For a user without a hint.
     pub install_hint: &'static str,
 }
 
@@ -26,13 +26,13 @@ pub struct NewExec {
 pub struct Edit<'n, 't> {
     kubeconfig: &'n Kubeconfig<'t>,
     splice: Splice<'n, 't>,
-    /// The anchors that aliases mean, in the order of the file.
+    /// The anchors that aliases refer to, in the order of the file.
     used: Vec<UsedAnchor>,
 }
 
 struct UsedAnchor {
     at: usize,
-    /// Where the first and the last of its aliases stand.
+    /// Where its first and its last alias are.
     aliases: (usize, usize),
 }
 
@@ -57,7 +57,7 @@ impl<'n, 't> Edit<'n, 't> {
         }
     }
 
-    /// Puts an exec plugin in the place of an auth provider.
+    /// Replaces an auth provider by an exec plugin.
     pub fn replace(
         &mut self,
         user: &User<'n, 't>,
@@ -69,7 +69,7 @@ impl<'n, 't> Edit<'n, 't> {
         let null = tree.pair(self.kubeconfig.map(user.value, "user")?, "exec")?;
         if let Some(pair) = null {
             return Err(tree
-                .error(pair.key.start(), "there is an exec already, which is null")
+                .error(pair.key.start(), "exec is null")
                 .remedy("Remove that line, then convert again."));
         }
         let mut env = New::Null;
@@ -92,7 +92,7 @@ impl<'n, 't> Edit<'n, 't> {
         Ok(())
     }
 
-    /// Changes the keys of an exec plugin that are not yet as wanted. True if there was one.
+    /// Changes the keys of an exec plugin that differ from what is wanted. True if one did.
     pub fn update(
         &mut self,
         user: &User<'n, 't>,
@@ -128,18 +128,18 @@ impl<'n, 't> Edit<'n, 't> {
             let pair = pair.ok_or_else(|| {
                 tree.error(
                     user.value.start(),
-                    "the exec plugin is merged in from elsewhere (<<)",
+                    "the exec plugin comes from a merge key (<<)",
                 )
-                .remedy("Write it out at the user itself, then convert again.")
+                .remedy("Write it out in the user itself, then convert again.")
             })?;
             self.check_own(user, &pair.value, pair)?;
             if let Some(merge) = tree.pair(old.pairs, "<<")? {
                 return Err(tree
                     .error(
                         merge.key.start(),
-                        "a part of the exec plugin is merged in from elsewhere (<<)",
+                        "part of the exec plugin comes from a merge key (<<)",
                     )
-                    .remedy("Write it out at the user itself, then convert again."));
+                    .remedy("Write it out in the user itself, then convert again."));
             }
         }
         Ok(changed)
@@ -177,9 +177,9 @@ impl<'n, 't> Edit<'n, 't> {
                 .tree
                 .error(
                     item.start(),
-                    "env is an alias: adding to it would change what it stands for",
+                    "env is an alias: adding to it would change what it refers to",
                 )
-                .remedy("Write it out at the user itself, then convert again.")),
+                .remedy("Write it out in the user itself, then convert again.")),
             (Some(list), Some(first)) => {
                 self.splice.prepend(list, first, &variable(new));
                 Ok(())
@@ -195,7 +195,7 @@ impl<'n, 't> Edit<'n, 't> {
         }
     }
 
-    /// An edit must change this user and no other: what is edited is written here, and nothing else refers to it.
+    /// An edit must change this user and nothing else: what is edited must be written here, with no alias to it elsewhere.
     fn check_own(
         &self,
         user: &User<'n, 't>,
@@ -208,9 +208,9 @@ impl<'n, 't> Edit<'n, 't> {
                 return Err(tree
                     .error(
                         node.start(),
-                        "it is an alias: converting it would change what it stands for",
+                        "this is an alias: converting it would change what it refers to",
                     )
-                    .remedy("Write it out at the user itself, then convert again."));
+                    .remedy("Write it out in the user itself, then convert again."));
             }
         }
         let block = user.block();
@@ -218,9 +218,9 @@ impl<'n, 't> Edit<'n, 't> {
             return Err(tree
                 .error(
                     user.value.start(),
-                    "its login is merged in from elsewhere (<<)",
+                    "the credentials come from a merge key (<<)",
                 )
-                .remedy("Write it out at the user itself, then convert again."));
+                .remedy("Write it out in the user itself, then convert again."));
         }
         let inside = self.used.partition_point(|anchor| anchor.at < block.start)
             ..self.used.partition_point(|anchor| anchor.at < block.end);

@@ -1,4 +1,4 @@
-//! Kubeconfig files on disk: which ones count, how they are read, locked and replaced.
+//! Kubeconfig files on disk: finding, reading, locking and replacing them.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -12,22 +12,22 @@ use crate::system::System;
 
 /// The largest kubeconfig that is read, in bytes.
 const LARGEST_FILE: u64 = 64 * 1024 * 1024;
-/// How long kubectl's lock on a file is waited for.
+/// How long to wait for kubectl's lock on a file.
 const PATIENCE: Duration = Duration::from_secs(5);
 const NAP: Duration = Duration::from_millis(20);
 
 /// A kubeconfig as it was read.
 pub struct KubeconfigFile {
-    /// As the person or the environment named it.
+    /// As the flag or the variable names it.
     pub path: PathBuf,
-    /// What the links end at.
+    /// The file that links lead to.
     real_path: PathBuf,
     pub text: String,
 }
 
 #[cfg(test)]
 impl KubeconfigFile {
-    /// A file that is nowhere.
+    /// A file that is not on disk.
     pub fn in_memory(path: &str, text: impl Into<String>) -> Self {
         Self {
             path: path.into(),
@@ -58,12 +58,12 @@ pub fn paths(flag: Option<&str>, env: &Env) -> Result<Vec<PathBuf>, Error> {
         return Ok(paths);
     }
     if env.get(env::KUBECONFIG).is_some() {
-        return Err(Error::input("KUBECONFIG names no file, only separators")
-            .remedy("Name one in it, give --kubeconfig FILE, or unset it."));
+        return Err(Error::input("KUBECONFIG contains only separators, no file")
+            .remedy("Set it to a file, pass --kubeconfig FILE, or unset it."));
     }
     let home = env.home().ok_or_else(|| {
-        Error::input("there is no home folder to find .kube/config in")
-            .remedy("Give --kubeconfig FILE, or set KUBECONFIG or HOME.")
+        Error::input("there is no home folder to look for .kube/config in")
+            .remedy("Pass --kubeconfig FILE, or set KUBECONFIG or HOME.")
     })?;
     Ok(vec![home.join(".kube").join("config")])
 }
@@ -72,7 +72,7 @@ pub fn paths(flag: Option<&str>, env: &Env) -> Result<Vec<PathBuf>, Error> {
 pub fn read(path: &Path) -> Result<Found, Error> {
     let failed = |error: io::Error| {
         Error::input(format!("{} cannot be read: {error}", path.display()))
-            .remedy("Allow reading it, or name another: --kubeconfig FILE.")
+            .remedy("Make it readable, or pass another one with --kubeconfig.")
     };
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
@@ -83,11 +83,14 @@ pub fn read(path: &Path) -> Result<Found, Error> {
     };
     if metadata.is_dir() {
         return Err(Error::input(format!("{} is a directory", path.display()))
-            .remedy("Name the kubeconfig itself, like DIRECTORY/config."));
+            .remedy("Pass the kubeconfig itself, such as DIRECTORY/config."));
     }
     if !metadata.is_file() {
-        return Err(Error::input(format!("{} is not a file", path.display()))
-            .remedy("A pipe or device cannot be changed: save it as a file first."));
+        return Err(
+            Error::input(format!("{} is not a regular file", path.display())).remedy(
+                "A pipe or a device cannot be rewritten: save its content to a file first.",
+            ),
+        );
     }
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed)?;
@@ -99,7 +102,7 @@ pub fn read(path: &Path) -> Result<Found, Error> {
             "{} is larger than 64 MiB and was not read",
             path.display()
         ))
-        .remedy("That is hardly a kubeconfig; if it is, split it."));
+        .remedy("Check that it is a kubeconfig; if it is, split it."));
     }
     let real_path = fs::canonicalize(path).map_err(failed)?;
     let text = text(path, bytes)?;
@@ -110,7 +113,7 @@ pub fn read(path: &Path) -> Result<Found, Error> {
     }))
 }
 
-/// The bytes as text, or where they stop being text.
+/// The bytes as text, or an error at the first one that is not text.
 fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Error> {
     let wrong = |at: usize, bytes: &[u8], what: &str| {
         let before = String::from_utf8_lossy(&bytes[..at]);
@@ -125,7 +128,7 @@ fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Error> {
         return Err(wrong(
             at,
             &bytes,
-            "the file is binary, there is a NUL byte in it",
+            "the file is binary: it contains a NUL byte",
         ));
     }
     String::from_utf8(bytes).map_err(|error| {
@@ -140,15 +143,15 @@ pub struct Replacement<'a> {
     pub text: &'a str,
 }
 
-/// What became of replacements.
+/// The result of replacing files.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
     Replaced,
-    /// Another program changed a file since it was read: nothing was written, and everything is to be done again.
+    /// Another program changed a file since it was read: nothing was written; start again.
     Outdated,
 }
 
-/// Replaces all files or none, inside the locks that `kubectl config` takes. Links stay, and so do mode and owner.
+/// Replaces all files or none while holding the locks of `kubectl config`. Links, modes and owners stay.
 pub fn replace(replacements: &[Replacement], system: &dyn System) -> Result<Outcome, Error> {
     for replacement in replacements {
         check_writable(replacement.file)?;
@@ -172,8 +175,8 @@ pub fn replace(replacements: &[Replacement], system: &dyn System) -> Result<Outc
     Ok(Outcome::Replaced)
 }
 
-/// The locks to take, and whether each is needed: the one beside the file itself is, the one beside a link to it is for
-/// those who know the file by that link. Always in the same order: two runs must not wait for each other.
+/// The locks to take, and whether each is required: the one beside the file is; the one beside a link to it is for
+/// programs that reach the file by that link. Sorted, so that two runs never wait for each other.
 fn lock_names(replacements: &[Replacement]) -> BTreeMap<PathBuf, bool> {
     let mut names = BTreeMap::new();
     for file in replacements.iter().map(|replacement| replacement.file) {
@@ -185,7 +188,7 @@ fn lock_names(replacements: &[Replacement]) -> BTreeMap<PathBuf, bool> {
     names
 }
 
-/// Puts every draft in its place; if one fails, those before it are taken back.
+/// Puts every draft in place; if one fails, restores the files before it.
 fn put_in_place(drafts: Vec<Draft>, replacements: &[Replacement]) -> Result<(), Error> {
     for (number, draft) in drafts.into_iter().enumerate() {
         if let Err(error) = draft.put_in_place() {
@@ -198,24 +201,24 @@ fn put_in_place(drafts: Vec<Draft>, replacements: &[Replacement]) -> Result<(), 
     Ok(())
 }
 
-/// A person who takes the write permission away means it, even where the folder would allow a replacement.
+/// A file is read-only for a reason, even where its folder would let us replace it.
 fn check_writable(file: &KubeconfigFile) -> Result<(), Error> {
     let path = file.path.display();
     let metadata = fs::metadata(&file.real_path)
         .map_err(|error| Error::input(format!("{path} cannot be read: {error}")))?;
     if metadata.permissions().readonly() {
         return Err(Error::input(format!("{path} is read-only")).remedy(format!(
-            "Allow writing (chmod u+w {path}), or convert a copy: --kubeconfig COPY."
+            "Make it writable (chmod u+w {path}), or convert a copy: --kubeconfig COPY."
         )));
     }
     Ok(())
 }
 
-/// The lock of `kubectl config`: a file beside the kubeconfig that is there while somebody changes it.
+/// The lock of `kubectl config`: a file beside the kubeconfig that exists while a program changes it.
 struct Lock(PathBuf);
 
 impl Lock {
-    /// `None` if the file system has no place for a lock that is not required.
+    /// `None` if a lock that is not required cannot be created.
     fn take(path: PathBuf, is_required: bool, system: &dyn System) -> Result<Option<Self>, Error> {
         let began = system.elapsed();
         loop {
@@ -231,15 +234,15 @@ impl Lock {
                 }
                 Err(_) if !is_required => return Ok(None),
                 Err(error) => {
-                    return Err(Error::input(format!("the lock {} cannot be made: {error}", path.display()))
-                        .remedy("The folder of the kubeconfig must be writable; or convert a copy: --kubeconfig COPY."));
+                    return Err(Error::input(format!("the lock {} cannot be created: {error}", path.display()))
+                        .remedy("Make the kubeconfig's folder writable, or convert a copy: --kubeconfig COPY."));
                 }
             }
         }
     }
 }
 
-/// On Windows a name is refused for a moment while its old file is being removed.
+/// On Windows, a file that is being removed blocks its name for a moment.
 fn is_being_removed(error: &io::Error) -> bool {
     const ERROR_ACCESS_DENIED: i32 = 5;
     cfg!(windows) && error.raw_os_error() == Some(ERROR_ACCESS_DENIED)
@@ -247,7 +250,7 @@ fn is_being_removed(error: &io::Error) -> bool {
 
 fn held_by_another(path: &Path) -> Error {
     Error::input(format!(
-        "{} is there: another program is changing the kubeconfig, or died while it did",
+        "{} exists: another program is changing the kubeconfig, or crashed while doing so",
         path.display()
     ))
     .remedy("If no kubectl or kubelogin is running, remove that file and try again.")
@@ -259,7 +262,7 @@ impl Drop for Lock {
     }
 }
 
-/// A complete new version of a file, beside it and not yet in its place.
+/// A complete new version of a file, beside it until it takes its place.
 struct Draft {
     path: PathBuf,
     target: PathBuf,
@@ -269,12 +272,12 @@ impl Draft {
     fn write(target: &Path, text: &str) -> Result<Self, Error> {
         let failed = |error: io::Error| {
             Error::input(format!("{} cannot be replaced: {error}", target.display())).remedy(
-                "Nothing was changed. The file must be yours, its folder writable, and the disk must have room.",
+                "Nothing was changed. Check that the file is yours, its folder is writable and the disk is not full.",
             )
         };
         let metadata = fs::metadata(target).map_err(failed)?;
         let name = target.file_name().unwrap_or_default().to_string_lossy();
-        // One name for all runs: under the lock there is one writer, and what a killed one left is overwritten.
+        // The same name in every run: the lock admits one writer, which overwrites what a killed one left.
         let path = target.with_file_name(format!(".{name}.kubelogin-new"));
         let draft = Self {
             path,
@@ -296,7 +299,7 @@ impl Draft {
             Error::input(format!("{} cannot be replaced: {error}", self.target.display()))
                 .remedy("Nothing was changed. If the file itself is a mount point, convert a copy: --kubeconfig COPY.")
         })?;
-        // Windows cannot open a folder as a file; there the rename itself is durable enough.
+        // Windows cannot open a folder as a file, and its rename is durable enough.
         if let Some(folder) = self.target.parent()
             && cfg!(unix)
         {
@@ -307,13 +310,13 @@ impl Draft {
 }
 
 impl Drop for Draft {
-    /// After a rename there is nothing left to remove.
+    /// Does nothing after a rename.
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// A new file that nobody else can read.
+/// A new file that only its owner can read.
 fn create_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -332,13 +335,13 @@ fn keep_owner_and_mode(file: &File, old: &Metadata) -> io::Result<()> {
     file.set_permissions(old.permissions())
 }
 
-/// A file's access control list comes from its folder.
+/// A file inherits its access control list from its folder.
 #[cfg(not(unix))]
 fn keep_owner_and_mode(_file: &File, _old: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
-/// The path with its folder resolved and its last name kept: two names of one link are then one.
+/// The path with its folder resolved and its file name kept, so that two paths to one link become the same.
 fn in_real_folder(path: &Path) -> PathBuf {
     let folder = path
         .parent()

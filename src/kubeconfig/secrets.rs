@@ -15,7 +15,7 @@ const SECRET_KEYS: &[&str] = &[
     "client-secret",
     "cookie",
 ];
-/// Parts of the names of variables that hold secrets.
+/// What the names of variables contain that hold secrets.
 const SECRET_NAMES: &[&str] = &["SECRET", "PASSWORD", "TOKEN", "KEY"];
 
 /// How the flags end that take a secret, ours and those of other tools.
@@ -37,7 +37,7 @@ pub fn masked(tree: &Tree, mask: impl Fn(&str) -> &'static str) -> String {
     shown
 }
 
-/// The bytes that must not be shown, in order.
+/// The bytes that must not be shown, in the order of the file.
 pub fn secrets(tree: &Tree) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut to_visit: Vec<&Node> = tree.documents().iter().collect();

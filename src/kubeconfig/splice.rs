@@ -1,4 +1,4 @@
-//! Replaces values of a parsed file and keeps every other byte of it.
+//! Replaces values in a parsed file and keeps every other byte.
 
 use std::ops::Range;
 
@@ -6,14 +6,14 @@ use super::tree::{Node, Pair, Style, Tree, Value};
 use super::write::{BlockStyle, FlowStyle, Indentation, NOTE, New, Pretty, quoted, single};
 use crate::error::Error;
 
-/// One replacement: these bytes give way to this text.
+/// One replacement: the text that takes the place of these bytes.
 #[derive(Debug)]
 pub struct Cut {
     pub range: Range<usize>,
     pub text: String,
 }
 
-/// Replacements that are being collected.
+/// Collects replacements.
 pub struct Splice<'a, 't> {
     tree: &'a Tree<'t>,
     indentation: Indentation,
@@ -29,7 +29,7 @@ impl<'a, 't> Splice<'a, 't> {
         }
     }
 
-    /// Gives a key of a map a value; a key that is not there yet is put where the alphabet wants it, as kubectl does.
+    /// Sets a key of a map; a new key goes to its place in alphabetical order, as with kubectl.
     pub fn set(&mut self, map: &Node<'t>, key: &str, new: &New) -> Result<(), Error> {
         let Value::Map(style, pairs) = &map.value else {
             return Err(self
@@ -51,7 +51,7 @@ impl<'a, 't> Splice<'a, 't> {
         Ok(())
     }
 
-    /// Gives a pair another key and another value.
+    /// Replaces the key and the value of a pair.
     pub fn replace_pair(&mut self, map: &Node<'t>, pair: &Pair<'t>, key: &str, new: &New) {
         let style = match &map.value {
             Value::Map(style, _) => *style,
@@ -86,7 +86,7 @@ impl<'a, 't> Splice<'a, 't> {
             Value::Map(Style::Block, _) | Value::List(Style::Block, _)
         );
         if is_block && self.lead(value.start()).is_some() {
-            // In place: the file's own indentation, and whatever comment stands above, stay.
+            // In place, so that the file's own indentation and any comment above stay.
             if let Some(line) = self.note_line(pair) {
                 self.cut(line, String::new());
             }
@@ -114,7 +114,7 @@ impl<'a, 't> Splice<'a, 't> {
         self.cut(colon..value.end().max(colon), text);
     }
 
-    /// Puts a pair before another one.
+    /// Inserts a pair before another one.
     fn insert(
         &mut self,
         style: Style,
@@ -138,7 +138,7 @@ impl<'a, 't> Splice<'a, 't> {
         {
             return Err(self
                 .tree
-                .error(at, "a key with a question mark cannot be converted")
+                .error(at, "a key with a question mark is not supported")
                 .remedy("Write it as KEY: VALUE, then convert again."));
         } else {
             let block = self.block_style(at);
@@ -152,7 +152,7 @@ impl<'a, 't> Splice<'a, 't> {
         Ok(())
     }
 
-    /// Puts an item before the first one of a list.
+    /// Inserts an item before the first one of a list.
     pub fn prepend(&mut self, list: &Node<'t>, first: &Node<'t>, new: &New) {
         if matches!(list.value, Value::List(Style::Flow, _)) {
             let flow = self.flow_style(first.start(), " ");
@@ -167,7 +167,7 @@ impl<'a, 't> Splice<'a, 't> {
         self.cut(dash..dash, text);
     }
 
-    /// How many replacements there are by now.
+    /// How many replacements there are so far.
     pub fn len(&self) -> usize {
         self.cuts.len()
     }
@@ -176,7 +176,7 @@ impl<'a, 't> Splice<'a, 't> {
         self.cuts.push(Cut { range, text });
     }
 
-    /// The replacements, in the order of the file. An anchor that would vanish while an alias needs it is an error.
+    /// The replacements in the order of the file. Removing an anchor that an alias still needs is an error.
     pub fn finish(mut self) -> Result<Vec<Cut>, Error> {
         self.cuts
             .sort_by_key(|cut| (cut.range.start, cut.range.end));
@@ -200,7 +200,7 @@ impl<'a, 't> Splice<'a, 't> {
         self.tree.text()
     }
 
-    /// The blanks before `at`, if there is nothing else before it in its line.
+    /// The blanks before `at`, if nothing else comes before it in its line.
     fn lead(&self, at: usize) -> Option<&'t str> {
         lead(self.text(), at)
     }
@@ -210,7 +210,7 @@ impl<'a, 't> Splice<'a, 't> {
         super::tree::column(self.text(), at)
     }
 
-    /// What the line of `at` ends with; the last line takes it from the one above.
+    /// The line ending at `at`; for the last line, that of the line above.
     fn end_of_line(&self, at: usize) -> &'static str {
         let text = self.text();
         let end = text[at..].find(['\n', '\r']).map(|after| at + after);
@@ -237,7 +237,7 @@ impl<'a, 't> Splice<'a, 't> {
             .unwrap_or_default()
     }
 
-    /// The style around `at`, where a key or an item begins; `between` is what stands between a key and its value there.
+    /// The style around `at`, where a key or an item begins; `between` is the text between a key and its value there.
     fn flow_style(&self, at: usize, between: &str) -> FlowStyle<'t> {
         let pretty = self.lead(at).map(|lead| Pretty {
             lead,
@@ -268,19 +268,17 @@ impl<'a, 't> Splice<'a, 't> {
     }
 }
 
-/// The error for an anchor inside of what is to be converted.
+/// The error for an anchor inside what is converted and an alias outside.
 pub fn used_elsewhere(tree: &Tree, anchor_at: usize, alias_at: usize) -> Error {
     let (line, _) = super::tree::line_and_column(tree.text(), alias_at);
     tree.error(
         anchor_at,
-        format!(
-            "the anchor is used outside, in line {line}: converting here would change that too"
-        ),
+        format!("line {line} has an alias of this anchor and would change too"),
     )
-    .remedy("Write the value out where the alias is, then convert again.")
+    .remedy("Write the value out in that line, then convert again.")
 }
 
-/// The comment of ours that stands between a key and its value, in a line of its own.
+/// Our comment between a key and its value, on a line of its own.
 pub fn note<'t>(tree: &Tree<'t>, pair: &Pair) -> Option<&'t str> {
     let at = note_at(tree.text(), pair)? + NOTE.len();
     tree.text()[at..]
@@ -297,7 +295,7 @@ fn note_at(text: &str, pair: &Pair) -> Option<usize> {
     places.find(|at| lead(text, *at).is_some())
 }
 
-/// The text with its replacements made.
+/// The text with the replacements applied.
 pub fn apply(text: &str, cuts: &[Cut]) -> String {
     let added: usize = cuts.iter().map(|cut| cut.text.len()).sum();
     let mut result = String::with_capacity(text.len() + added);
@@ -322,9 +320,9 @@ fn lead(text: &str, at: usize) -> Option<&str> {
     starts_line.then(|| &before[blank..])
 }
 
-/// What one level of indentation is made of: the difference to the nearest line above that is less indented.
+/// One level of indentation: the difference to the nearest line above that is indented less.
 fn unit<'t>(text: &'t str, at: usize, lead: &'t str) -> &'t str {
-    // Nothing is less indented than that; to look for it in a big file takes its time.
+    // No line is indented less, and searching a large file for one is slow.
     if lead.is_empty() {
         return "  ";
     }

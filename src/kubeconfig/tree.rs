@@ -1,10 +1,10 @@
-//! YAML (and so JSON) as a tree whose nodes know their bytes: what a lossless edit needs and no value tree has.
+//! YAML (and so JSON) as a tree whose nodes know their bytes, which lossless edits need.
+
+mod builder;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
-
-use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle};
 
 use crate::error::Error;
 
@@ -14,18 +14,18 @@ pub struct Tree<'t> {
     file: &'t str,
     text: &'t str,
     documents: Vec<Node<'t>>,
-    /// Where each anchor stands, by its number.
+    /// Where each anchor is, by its number.
     anchors: HashMap<u32, u32>,
-    /// Which anchor each alias means, and where the alias stands.
+    /// Which anchor each alias refers to, and where the alias is.
     aliases: Vec<(u32, u32)>,
 }
 
-/// A value with the bytes it is written in. Nodes are many: offsets are u32, files are smaller than 4 GiB.
+/// A value and the bytes it is written in. Offsets are u32 because there are many nodes; files are smaller than 4 GiB.
 pub struct Node<'t> {
     pub value: Value<'t>,
-    /// With its anchor and tag, if it has some.
+    /// Includes its anchor and tag.
     start: u32,
-    /// Of a block collection: where its last child ends. Comments after that belong to nobody.
+    /// For a block collection, where its last child ends: comments after that are not part of it.
     end: u32,
     /// The number of its anchor, or 0.
     anchor: u32,
@@ -35,13 +35,13 @@ pub enum Value<'t> {
     Scalar(Scalar<'t>),
     List(Style, Box<[Node<'t>]>),
     Map(Style, Box<[Pair<'t>]>),
-    /// The number of the anchor it means.
+    /// The number of the anchor it refers to.
     Alias(u32),
 }
 
 pub struct Scalar<'t> {
     pub text: Cow<'t, str>,
-    /// Written without quotes, block indicator or tag: it may mean null, a boolean or a number.
+    /// Written without quotes, block indicator or tag: it may be null, a boolean or a number.
     is_plain: bool,
 }
 
@@ -85,7 +85,7 @@ impl Node<'_> {
         }
     }
 
-    /// What it is, for a message.
+    /// What it is, for messages.
     pub fn kind(&self) -> &'static str {
         match &self.value {
             _ if self.is_null() => "null",
@@ -98,13 +98,13 @@ impl Node<'_> {
 }
 
 impl Scalar<'_> {
-    /// False where kubectl reads a boolean or a number, and then refuses the file.
+    /// False for what kubectl reads as a boolean or a number, and then rejects.
     pub fn is_text(&self) -> bool {
         !self.is_plain || !is_bool_or_number(&self.text)
     }
 }
 
-/// Whether an unquoted `text` is a boolean or a number to YAML 1.1, which kubectl reads.
+/// True if an unquoted `text` is a boolean or a number in YAML 1.1, which is what kubectl reads.
 pub fn is_bool_or_number(text: &str) -> bool {
     const BOOLS: &[&str] = &["y", "n", "yes", "no", "on", "off", "true", "false"];
     let lower = text.to_ascii_lowercase();
@@ -130,18 +130,13 @@ pub fn is_bool_or_number(text: &str) -> bool {
 impl<'t> Tree<'t> {
     /// Parses all documents of `text`. Nesting is bounded (255 levels) and aliases are never expanded.
     pub fn parse(file: &'t str, text: &'t str) -> Result<Self, Error> {
-        let tree = Self {
+        builder::build(Self {
             file,
             text,
             documents: Vec::new(),
             anchors: HashMap::new(),
             aliases: Vec::new(),
-        };
-        Builder {
-            tree,
-            open: Vec::new(),
-        }
-        .build()
+        })
     }
 
     pub fn text(&self) -> &'t str {
@@ -158,19 +153,19 @@ impl<'t> Tree<'t> {
             .map(|(anchor, at)| (*anchor, *at as usize))
     }
 
-    /// Where an anchor stands.
+    /// Where an anchor is.
     pub fn anchor_place(&self, anchor: u32) -> Option<usize> {
         self.anchors.get(&anchor).map(|at| *at as usize)
     }
 
-    /// Each alias: the anchor it means and where it stands.
+    /// Each alias: the anchor it refers to and where it is.
     pub fn aliases(&self) -> impl Iterator<Item = (u32, usize)> {
         self.aliases
             .iter()
             .map(|(anchor, at)| (*anchor, *at as usize))
     }
 
-    /// The node that an alias means; any other node is itself.
+    /// The node that an alias refers to; any other node itself.
     pub fn resolve<'n>(&'n self, node: &'n Node<'t>) -> &'n Node<'t> {
         let Value::Alias(anchor) = node.value else {
             return node;
@@ -182,7 +177,7 @@ impl<'t> Tree<'t> {
         target.unwrap_or(node)
     }
 
-    /// The node with this anchor, by descending to where the anchor stands.
+    /// The node with this anchor, found by descending to its place.
     fn anchored(&self, anchor: u32, at: u32) -> Option<&Node<'t>> {
         let holds = |node: &Node| node.start <= at && at < node.end;
         let mut node = self.documents.iter().find(|node| holds(node))?;
@@ -207,7 +202,7 @@ impl<'t> Tree<'t> {
         Some(node)
     }
 
-    /// The pair with this key. Two of them are an error: programs differ in which one counts.
+    /// The pair with this key. A duplicate is an error, as programs differ in which one they use.
     pub fn pair<'n>(
         &self,
         pairs: &'n [Pair<'t>],
@@ -219,16 +214,13 @@ impl<'t> Tree<'t> {
         let first = found.next();
         match found.next() {
             Some(second) => Err(self
-                .error(
-                    second.key.start(),
-                    format!("the key {key:?} is there twice"),
-                )
-                .remedy("Remove one of the two, then convert again.")),
+                .error(second.key.start(), format!("duplicate key {key:?}"))
+                .remedy("Remove one of the two, then try again.")),
             None => Ok(first),
         }
     }
 
-    /// An error at a place of this file: `FILE:LINE:COLUMN: what`.
+    /// An error at a place in this file: `FILE:LINE:COLUMN: what`.
     pub fn error(&self, at: usize, what: impl std::fmt::Display) -> Error {
         let (line, column) = line_and_column(self.text, at);
         Error::input(format!("{}:{line}:{column}: {what}", self.file))
@@ -257,7 +249,7 @@ pub fn column(text: &str, at: usize) -> usize {
         .count()
 }
 
-/// Where the dash before a list's item stands, which begins at `at`; there may be comments between.
+/// Where the dash of the list item is that begins at `at`; there may be comments between the two.
 pub fn dash_before(text: &str, at: usize) -> usize {
     let mut before = text[..at].trim_end();
     while !before.ends_with('-') {
@@ -268,213 +260,6 @@ pub fn dash_before(text: &str, at: usize) -> usize {
         before = before[..line + comment].trim_end();
     }
     before.len() - 1
-}
-
-/// Folds the parser's events into a tree.
-struct Builder<'t> {
-    tree: Tree<'t>,
-    /// The collections that have begun and not ended.
-    open: Vec<Open<'t>>,
-}
-
-struct Open<'t> {
-    start: u32,
-    anchor: u32,
-    style: Style,
-    /// The children of a list, or keys and values in turn.
-    children: Vec<Node<'t>>,
-    is_map: bool,
-}
-
-impl<'t> Builder<'t> {
-    fn build(mut self) -> Result<Tree<'t>, Error> {
-        let options = granit_parser::options! { emit_anchor_events: true };
-        let mut parser = Parser::new_from_str_with_options(self.tree.text, options);
-        while let Some(event) = parser.next_event() {
-            let (event, span) = event.map_err(|error| self.syntax_error(&error))?;
-            self.take(event, span, &mut parser);
-        }
-        Ok(self.tree)
-    }
-
-    fn take(&mut self, event: Event<'t>, span: Span, parser: &mut Parser<'t, StrInput<'t>>) {
-        let mut range = offset(span.byte_range());
-        if let Some(tag) = span.tag_span() {
-            range.start = range.start.min(offset(tag.byte_range()).start);
-        }
-        // The anchor's event follows the node's, its bytes come before.
-        let anchor = event
-            .anchor_id()
-            .and_then(|id| u32::try_from(id).ok())
-            .unwrap_or(0);
-        if anchor != 0
-            && let Some(Ok((Event::Anchor(..), span))) = parser.peek()
-        {
-            let name = offset(span.byte_range());
-            self.tree.anchors.insert(anchor, name.start);
-            range = range.start.min(name.start)..range.end.max(name.end);
-        }
-        match event {
-            Event::MappingStart(style, ..) => self.open(range.start, anchor, style, true),
-            Event::SequenceStart(style, ..) => self.open(range.start, anchor, style, false),
-            Event::MappingEnd | Event::SequenceEnd => self.close(range.end),
-            Event::Scalar(text, style, _, tag) => {
-                let scalar = Scalar {
-                    text,
-                    is_plain: style == ScalarStyle::Plain && tag.is_none(),
-                };
-                self.scalar(scalar, style, range, anchor);
-            }
-            Event::Alias(id) => {
-                let target = u32::try_from(id).unwrap_or(0);
-                self.tree.aliases.push((target, range.start));
-                self.add(Node {
-                    value: Value::Alias(target),
-                    start: range.start,
-                    end: range.end,
-                    anchor: 0,
-                });
-            }
-            _ => {}
-        }
-    }
-
-    fn open(&mut self, start: u32, anchor: u32, style: StructureStyle, is_map: bool) {
-        let style = match style {
-            StructureStyle::Block => Style::Block,
-            StructureStyle::Flow => Style::Flow,
-        };
-        self.open.push(Open {
-            start,
-            anchor,
-            style,
-            children: Vec::new(),
-            is_map,
-        });
-    }
-
-    fn close(&mut self, end: u32) {
-        let Some(open) = self.open.pop() else {
-            return;
-        };
-        let end = match (open.style, open.children.last()) {
-            (Style::Block, Some(last)) => last.end,
-            _ => end,
-        };
-        let mut start = open.start;
-        if let (Style::Block, false, Some(first)) = (open.style, open.is_map, open.children.first())
-        {
-            // The parser says of a list that is not indented where its first item begins.
-            start = start.min(offset_of(dash_before(self.tree.text, first.start())));
-        }
-        let value = if open.is_map {
-            Value::Map(open.style, pairs(open.children))
-        } else {
-            Value::List(open.style, open.children.into())
-        };
-        self.add(Node {
-            value,
-            start,
-            end,
-            anchor: open.anchor,
-        });
-    }
-
-    fn scalar(
-        &mut self,
-        scalar: Scalar<'t>,
-        style: ScalarStyle,
-        mut range: Range<u32>,
-        anchor: u32,
-    ) {
-        let text = self.tree.text;
-        match style {
-            // The parser leaves the indicator out, and counts blank lines and the next line's indentation in.
-            ScalarStyle::Literal | ScalarStyle::Folded => {
-                range.start = range.start.min(self.block_indicator_before(range.start));
-                let written = &text[range.start as usize..range.end as usize];
-                range.end = range.start + offset_of(written.trim_end().len());
-            }
-            // A value that is not there is placed behind its key: it belongs behind the colon.
-            _ if range.is_empty() && self.awaits_value() => {
-                let rest = &text[range.start as usize..];
-                let blank = rest.len() - rest.trim_start().len();
-                if rest[blank..].starts_with(':') {
-                    range = range.start + offset_of(blank + 1)..range.start + offset_of(blank + 1);
-                }
-            }
-            _ => {}
-        }
-        self.add(Node {
-            value: Value::Scalar(scalar),
-            start: range.start,
-            end: range.end,
-            anchor,
-        });
-    }
-
-    /// Where the `|` or `>` of a block scalar stands, whose text begins at `at`.
-    fn block_indicator_before(&self, at: u32) -> u32 {
-        let before = self.open.last().map_or(0, |open| {
-            open.children.last().map_or(open.start, |last| last.end)
-        });
-        let before = before.min(at) as usize;
-        let between = &self.tree.text[before..at as usize];
-        // The indicator ends the last line before the text that is not blank, but for a comment.
-        let header = between.trim_end();
-        let line = header.rfind(['\n', '\r']).map_or(0, |newline| newline + 1);
-        let is_indicator = |index: usize| {
-            let rest = header[index + 1..]
-                .trim_start_matches(|c: char| c.is_ascii_digit() || "+-".contains(c));
-            header[..index].ends_with([' ', '\t', '\n', '\r', ':', '-'])
-                && (rest.is_empty() || rest.starts_with([' ', '\t']))
-        };
-        let mut candidates = header[line..]
-            .match_indices(['|', '>'])
-            .map(|(index, _)| line + index);
-        candidates
-            .find(|index| is_indicator(*index))
-            .map_or(at, |index| offset_of(before + index))
-    }
-
-    /// True if the next node is the value of a key.
-    fn awaits_value(&self) -> bool {
-        self.open
-            .last()
-            .is_some_and(|open| open.is_map && open.children.len() % 2 == 1)
-    }
-
-    fn add(&mut self, node: Node<'t>) {
-        match self.open.last_mut() {
-            Some(open) => open.children.push(node),
-            None => self.tree.documents.push(node),
-        }
-    }
-
-    fn syntax_error(&self, error: &ScanError) -> Error {
-        let at = error.marker().byte_offset().unwrap_or(0);
-        self.tree
-            .error(at, format!("is not YAML or JSON: {}", error.info()))
-            .remedy("Correct that line; kubectl cannot read the file either.")
-    }
-}
-
-fn pairs(children: Vec<Node<'_>>) -> Box<[Pair<'_>]> {
-    let mut pairs = Vec::with_capacity(children.len() / 2);
-    let mut children = children.into_iter();
-    while let (Some(key), Some(value)) = (children.next(), children.next()) {
-        pairs.push(Pair { key, value });
-    }
-    pairs.into()
-}
-
-fn offset(range: Option<Range<usize>>) -> Range<u32> {
-    let range = range.unwrap_or_default();
-    offset_of(range.start)..offset_of(range.end)
-}
-
-fn offset_of(bytes: usize) -> u32 {
-    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -532,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_is_resolved_wherever_its_anchor_stands() {
+    fn an_alias_is_resolved_wherever_its_anchor_is() {
         let text = "a: [{b: &x {c: d}}, &y e]\nf: *x\ng: *y\nh: &z\ni: *z\n";
         let tree = Tree::parse("config", text).expect("YAML");
         let Value::Map(_, pairs) = &tree.documents()[0].value else {

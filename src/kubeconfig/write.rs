@@ -2,13 +2,13 @@
 
 use super::tree::is_bool_or_number;
 
-/// A value to be written.
+/// A value to write.
 pub enum New {
     Null,
     Bool(bool),
     Text(String),
     List {
-        /// A comment to stand above the items, where the file's style has comments.
+        /// A comment above the items, if the file's style has comments.
         note: Option<String>,
         items: Vec<New>,
     },
@@ -21,7 +21,7 @@ impl From<&str> for New {
     }
 }
 
-/// How many columns the file's block style goes in.
+/// By how many columns the file's block style indents.
 #[derive(Debug, Clone, Copy)]
 pub struct Indentation {
     /// From a key to the map below it.
@@ -30,10 +30,10 @@ pub struct Indentation {
     pub list: usize,
 }
 
-/// What our own comments begin with.
+/// How our own comments begin.
 pub const NOTE: &str = "# kubelogin keeps for other login modes: ";
 
-/// A value that needs no line of its own, in block style.
+/// A value in block style that fits on its key's line.
 pub fn single(new: &New) -> Option<String> {
     match new {
         New::Null => Some("null".into()),
@@ -114,9 +114,9 @@ impl BlockStyle {
 
 /// Writes JSON, which is YAML too.
 pub struct FlowStyle<'t> {
-    /// What follows a colon, and in one line a comma.
+    /// What follows a colon, and in a one-line collection a comma.
     pub gap: &'static str,
-    /// How lines begin, if each value has one.
+    /// How lines begin, if each value has its own.
     pub pretty: Option<Pretty<'t>>,
 }
 
@@ -127,7 +127,7 @@ pub struct Pretty<'t> {
 }
 
 impl FlowStyle<'_> {
-    /// What stands between two items.
+    /// The text between two items.
     pub fn separator(&self) -> String {
         match &self.pretty {
             Some(pretty) => format!(",{}{}", pretty.eol, pretty.lead),
@@ -200,7 +200,7 @@ impl Pretty<'_> {
     }
 }
 
-/// True if `text` means itself without quotes, to every YAML version and whatever surrounds it.
+/// True if `text` needs no quotes, in any YAML version and any context.
 fn is_safe_unquoted(text: &str) -> bool {
     let after_dashes = text.strip_prefix("--").or(text.strip_prefix('-'));
     let starts_well = match after_dashes {
@@ -209,7 +209,7 @@ fn is_safe_unquoted(text: &str) -> bool {
     };
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._/@+=~%:\\".contains(c);
     let is_year = |year: &[u8]| year.iter().all(u8::is_ascii_digit);
-    // 12:30 is a number to YAML 1.1, and 2001-12-14 a date.
+    // In YAML 1.1, 12:30 is a number and 2001-12-14 a date.
     let is_time =
         text.contains(':') && text.chars().all(|c| c.is_ascii_digit() || ":.".contains(c));
     let is_date = text
@@ -225,7 +225,7 @@ fn is_safe_unquoted(text: &str) -> bool {
         && !text.eq_ignore_ascii_case("null")
 }
 
-/// A string in double quotes that JSON and YAML both read as `text`.
+/// `text` in double quotes, escaped so that JSON and YAML both read it.
 pub fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
@@ -236,7 +236,7 @@ pub fn quoted(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            // Control characters; line breaks and marks that YAML would fold or refuse. All are below U+10000.
+            // Control characters, and line breaks and marks that YAML would fold or reject. All are below U+10000.
             '\0'..='\u{1f}'
             | '\u{7f}'..='\u{9f}'
             | '\u{2028}'
@@ -261,7 +261,7 @@ mod tests {
     use crate::kubeconfig::tree::{Tree, Value};
 
     #[test]
-    fn what_means_something_else_to_some_yaml_is_quoted() {
+    fn what_some_yaml_version_reads_differently_is_quoted() {
         for text in [
             "",
             "~",

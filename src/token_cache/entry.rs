@@ -1,4 +1,4 @@
-//! A token as the cache holds it, and how long it is good.
+//! A token in the cache, and how long it is used.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize, Serializer};
@@ -8,7 +8,7 @@ use crate::secret::Secret;
 use crate::system::{System, Uptime};
 use crate::token::Token;
 
-/// How a token can be had when this one ends.
+/// How to get the next token when this one expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renewal {
     Silent,
@@ -16,7 +16,7 @@ pub enum Renewal {
     ByPerson,
 }
 
-/// A moment by our clock, which can be set, and by the one that cannot.
+/// A moment by the system's clock, which can be set, and by its uptime, which cannot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moment {
     time: DateTime<Utc>,
@@ -32,8 +32,8 @@ impl Moment {
         }
     }
 
-    /// True if the clock was set back between this moment and `now`: it is before, or more time has passed than it says.
-    /// After a restart less has passed since it than the clock says, which proves nothing.
+    /// True if the clock was set back between this moment and `now`: it shows an earlier time, or less time has passed by
+    /// the clock than by the uptime. An uptime that starts again, after a restart, proves nothing.
     fn is_past_a_jump_back(&self, now: &Self) -> bool {
         let by_clock = now.time - self.time;
         let passed = match (&self.uptime, &now.uptime) {
@@ -46,7 +46,7 @@ impl Moment {
     }
 }
 
-/// A token as the cache holds it.
+/// A token in the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub token: Token,
@@ -54,13 +54,13 @@ pub struct Entry {
     pub obtained: Moment,
 }
 
-/// A token is served while it lives longer than this. It is also how far the clock may have jumped back unnoticed: a
-/// token is then served five minutes too long at most, which are these.
+/// A token is used while it is valid for longer than this. It is also how far the clock may be set back unnoticed: then
+/// a token is used at most five minutes too long, and these are the five minutes.
 const MARGIN: TimeDelta = TimeDelta::minutes(5);
 
 impl Entry {
-    /// True if the token can be given away: it lives for five minutes more. Where a person would have to sign in again
-    /// a short-lived token is used up to the last fifth of its life.
+    /// True if the token can be used: it is valid for five more minutes. If a person would have to sign in again, a
+    /// short-lived token is used until the last fifth of its lifetime.
     pub fn is_fresh(&self, now: &Moment, renewal: Renewal) -> bool {
         let life = self.token.expires_on - self.obtained.time;
         let margin = match renewal {
@@ -70,18 +70,18 @@ impl Entry {
         self.lives_longer_than(margin, now)
     }
 
-    /// True if the token has not ended: good enough when no other can be had.
+    /// True if the token has not expired: good enough if there is no other.
     pub fn is_alive(&self, now: &Moment) -> bool {
         self.lives_longer_than(TimeDelta::zero(), now)
     }
 
-    /// False too where we do not know when the token ends, as the clock has been set back since.
+    /// False also if the clock was set back, as we then do not know when the token expires.
     fn lives_longer_than(&self, margin: TimeDelta, now: &Moment) -> bool {
         !self.obtained.is_past_a_jump_back(now) && now.time + margin < self.token.expires_on
     }
 }
 
-/// What is kept for a login, as it is sealed.
+/// What is saved for a login, before it is sealed.
 #[derive(Serialize, Deserialize)]
 pub struct SealedEntry {
     #[serde(serialize_with = "exposed")]
@@ -92,7 +92,7 @@ pub struct SealedEntry {
     expires_on: i64,
     /// Unix seconds.
     obtained_on: i64,
-    /// The same moment on the clock that cannot be set.
+    /// The same moment by the uptime.
     obtained_at: Option<Uptime>,
     fingerprint: Fingerprint,
 }
@@ -109,7 +109,7 @@ impl SealedEntry {
         }
     }
 
-    /// The entry, if it was made with the same secrets.
+    /// The entry, if it was saved with the same secrets.
     pub fn open(self, fingerprint: &Fingerprint) -> Option<Entry> {
         (self.fingerprint == *fingerprint).then_some(())?;
         Some(Entry {
@@ -126,7 +126,7 @@ impl SealedEntry {
     }
 }
 
-/// A secret on its way into the seal.
+/// For a secret that is about to be sealed.
 fn exposed<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(secret.expose())
 }
@@ -136,9 +136,9 @@ mod tests {
     use super::*;
     use crate::system::fake::FakeSystem;
 
-    /// `expires_in`, seconds since it was obtained, who renews it, and whether it is served.
+    /// `expires_in`, seconds since it was obtained, how it is renewed, and whether it is used.
     #[test]
-    fn a_token_is_served_while_it_lives_five_minutes_longer() {
+    fn a_token_is_used_until_five_minutes_before_it_expires() {
         use Renewal::{ByPerson, Silent};
         for (life, age, renewal, is_served) in [
             (3600, 0, Silent, true),
@@ -150,12 +150,12 @@ mod tests {
             (240, 191, ByPerson, true),
             (240, 192, ByPerson, false),
             (0, 0, ByPerson, false),
-            // The clock was set back since: a little cannot be told from no skew, more is not believed.
+            // The clock was set back: by a little, which passes for skew, or by more, which is noticed.
             (3600, -300, Silent, true),
             (3600, -301, Silent, false),
             (3600, -301, ByPerson, false),
             (3600, -90000, Silent, false),
-            // It was set forth.
+            // It was set forward.
             (3600, 90000, Silent, false),
         ] {
             let entry = entry(life, None);
@@ -167,9 +167,9 @@ mod tests {
         }
     }
 
-    /// Of a token of an hour: seconds since it was obtained by the clock and in truth, where, and whether it is served.
+    /// For a token valid for an hour: seconds since it was obtained by the clock, the uptime, and whether it is used.
     #[test]
-    fn a_clock_that_was_set_back_is_noticed_by_the_one_that_cannot_be_set() {
+    fn the_uptime_shows_that_the_clock_was_set_back() {
         let here = |seconds| uptime("here", seconds);
         for (age, now, is_served) in [
             (3000, here(4000), true),
@@ -177,9 +177,9 @@ mod tests {
             (3000, here(4300), true),
             (3000, here(4301), false),
             (60, here(4000), false),
-            // It was set right, an hour back, just before the token's time by the wrong one.
+            // It was an hour fast and was corrected just before the token expired by it.
             (-240, here(1100), false),
-            // The machine was off in between, or it is another.
+            // The machine was restarted, or it is another one.
             (3000, here(10), true),
             (3000, uptime("there", 400_000), true),
             (3000, None, true),

@@ -1,4 +1,4 @@
-//! A sign-in that failed: its error is for all who waited for it, and for the caller that runs us again at once.
+//! A sign-in that failed: its error goes to all who waited for it, and to the caller if it runs us again at once.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 use super::key::Fingerprint;
 use crate::error::Error;
 
-/// kubectl runs a failing plugin up to five times within one command, each at once after the other. For this long the
-/// same caller gets the same error, instead of a prompt or a wrong password sent again: five lock an account. A person
-/// who runs the command again comes with a new caller, and so with a new attempt.
+/// kubectl runs a failing plugin up to five times in one command, one right after the other. For this long the same
+/// caller gets the same error instead of another prompt or another attempt with a wrong password, five of which lock an
+/// account. When a person runs the command again, the caller is a new process, which gets a new attempt.
 const LIFE: TimeDelta = TimeDelta::seconds(10);
 
-/// The same where the caller is not known: shorter than it takes a person to read the error and try again.
+/// The same if the caller is not known: shorter than it takes a person to read the error and try again.
 const LIFE_WITHOUT_CALLER: TimeDelta = TimeDelta::seconds(2);
 
-/// The failure, as it is sealed.
+/// The failure, before it is sealed.
 #[derive(Serialize, Deserialize)]
 pub struct SealedFailure {
     /// Unix milliseconds.

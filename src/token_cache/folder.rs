@@ -1,16 +1,16 @@
-//! The cache folder: reads what may be anything, writes what only the person can read.
+//! The cache folder: trusts nothing it reads, and writes files that only their owner can read.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// The largest file that is read, in bytes: an entry has a few KiB.
+/// The largest file that is read, in bytes. An entry takes a few KiB.
 const LARGEST_FILE: u64 = 1024 * 1024;
 
-/// What the name of a file ends in while it is written.
+/// How the name of a file ends while it is written.
 pub const TEMPORARY: &str = ".tmp";
 
-/// A folder that is ours, or will be.
+/// The folder, which may not exist yet.
 pub struct Folder {
     path: PathBuf,
 }
@@ -24,11 +24,11 @@ impl Folder {
         &self.path
     }
 
-    /// Makes the folder, and those above it, for the person alone; leaves one that is there as it is.
+    /// Creates the folder, and those above it, with access for the user alone; leaves an existing folder as it is.
     ///
     /// # Errors
-    /// If it belongs to another user, or would have to be made in a folder that does: `sudo kubectl` with the person's
-    /// HOME must not leave files that the person cannot write.
+    /// It belongs to another user, or would have to be created in a folder that does: `sudo kubectl` with the user's
+    /// HOME must not leave files that the user cannot write.
     pub fn prepare(&self) -> io::Result<()> {
         let metadata = match fs::metadata(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -46,13 +46,13 @@ impl Folder {
         Ok(())
     }
 
-    /// The content of a file; `None` if there is none, or anything but a regular file of ours and of sane size.
-    /// Never waits, whatever stands at that name.
+    /// The content of a file; `None` unless it is a regular file, belongs to the user and has a plausible size. Never
+    /// blocks, whatever has that name.
     pub fn read(&self, name: &str) -> Option<Vec<u8>> {
         self.read_if(name, |_| true)
     }
 
-    /// The content of a file; `None` if anybody else can read it.
+    /// The content of a file; `None` also if anybody else can read it.
     pub fn read_private(&self, name: &str) -> Option<Vec<u8>> {
         self.read_if(name, platform::is_private)
     }
@@ -70,8 +70,9 @@ impl Folder {
         Some(content)
     }
 
-    /// Replaces a file as a whole: a reader finds the old content or the new. The caller holds the lock that guards
-    /// `name`: what lies under the temporary name was left by someone who died.
+    /// Replaces a file atomically: a reader finds the old content or the new. The caller holds the lock for `name`, so a
+    /// file with the temporary name was left by a process that died. (`tempfile` would give each a random name, and leave
+    /// them all.)
     pub fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
         let temporary = self.path.join(format!("{name}{TEMPORARY}"));
         match fs::remove_file(&temporary) {
@@ -86,20 +87,20 @@ impl Folder {
         written
     }
 
-    /// Opens, or makes, the file that a lock is held on. It stays: removing it would split its waiters.
+    /// Opens or creates the file that the lock is on. It stays: if it were removed, two processes could hold the lock.
     pub fn lock_file(&self, name: &str) -> io::Result<File> {
         let path = self.path.join(name);
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false);
         let file = platform::open_careful(options, &path)?;
         if !file.metadata()?.is_file() {
-            return Err(io::Error::other(format!("{name} is no file")));
+            return Err(io::Error::other(format!("{name} is not a regular file")));
         }
         platform::keep_private(&file)?;
         Ok(file)
     }
 
-    /// Removes the files whose names are ours, and then the folder, if nothing else is in it. A missing folder is fine.
+    /// Removes the files with names of ours, and the folder if nothing else is in it. A missing folder is fine.
     pub fn clear(&self, is_ours: impl Fn(&str) -> bool) -> io::Result<()> {
         let files = match fs::read_dir(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -118,7 +119,7 @@ impl Folder {
             }
         }
         if was_ours {
-            let _ = fs::remove_dir(&self.path); // it may hold the files of others, or be a mount point
+            let _ = fs::remove_dir(&self.path); // other programs may have files in it, or it is a mount point
         }
         Ok(())
     }
@@ -152,7 +153,7 @@ fn make(path: &Path) -> io::Result<()> {
         }
     }
     match platform::make_private(path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()), // a neighbour was faster
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()), // another process was faster
         other => other,
     }
 }
@@ -178,7 +179,7 @@ mod platform {
     const FOLDER_MODE: u32 = 0o700;
     const ROOT: u32 = 0;
 
-    /// Follows no link and does not wait for the other end of a FIFO.
+    /// Does not follow links or wait for the other end of a FIFO.
     #[expect(clippy::cast_possible_wrap, reason = "flags are bits")]
     pub fn open_careful(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -192,7 +193,7 @@ mod platform {
         metadata.uid() == geteuid().as_raw()
     }
 
-    /// True for a folder in which we may make ours: our own, or one of the system, like /tmp.
+    /// True for a folder in which we may create ours: the user's own, or a system folder such as /tmp.
     pub fn may_hold_ours(metadata: &Metadata) -> bool {
         is_ours(metadata) || metadata.uid() == ROOT
     }
@@ -201,7 +202,7 @@ mod platform {
         metadata.mode() & 0o077 == 0
     }
 
-    /// Takes the umask's bits back: 0777 would lock the person out.
+    /// Overrides the umask: 0777 would lock out the user.
     pub fn keep_private(file: &File) -> io::Result<()> {
         file.set_permissions(Permissions::from_mode(FILE_MODE))
     }
@@ -211,7 +212,7 @@ mod platform {
         std::fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE))
     }
 
-    /// A file larger than `ulimit -f` would not be an error but the end of the process (SIGXFSZ).
+    /// Writing a file larger than `ulimit -f` would not fail but kill the process (SIGXFSZ).
     pub fn check_size(length: usize) -> io::Result<()> {
         match getrlimit(Resource::Fsize).current {
             Some(limit) if length as u64 > limit => Err(io::ErrorKind::FileTooLarge.into()),
@@ -220,7 +221,7 @@ mod platform {
     }
 }
 
-/// Files below the person's profile are the person's alone by the access list they inherit.
+/// Files in the user's profile inherit an access list that keeps them private.
 #[cfg(not(unix))]
 mod platform {
     use std::fs::{self, File, Metadata, OpenOptions};
@@ -264,38 +265,14 @@ mod platform {
 }
 
 #[cfg(test)]
-pub mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+mod tests {
+    use tempfile::TempDir;
 
     use super::*;
 
-    /// A folder of one test's own, gone with it.
-    pub struct Scratch(PathBuf);
-
-    impl Scratch {
-        pub fn new() -> Self {
-            static COUNT: AtomicUsize = AtomicUsize::new(0);
-            let number = COUNT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("kubelogin-{}-{number}", std::process::id());
-            let path = std::env::temp_dir().join(name);
-            fs::create_dir(&path).expect("a new folder");
-            Self(path)
-        }
-
-        pub fn path(&self) -> &Path {
-            &self.0
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
     #[test]
-    fn a_file_is_replaced_as_a_whole_over_the_remains_of_the_dead() {
-        let scratch = Scratch::new();
+    fn a_file_is_replaced_as_a_whole_over_what_a_killed_process_left() {
+        let scratch = TempDir::new().expect("a folder");
         let folder = Folder::new(scratch.path().join("a/b"));
         folder.prepare().expect("made");
         fs::write(folder.path().join("name.tmp"), "half of someth").expect("remains");
@@ -309,7 +286,7 @@ pub mod tests {
 
     #[test]
     fn a_write_that_fails_leaves_nothing_behind() {
-        let scratch = Scratch::new();
+        let scratch = TempDir::new().expect("a folder");
         let folder = Folder::new(scratch.path().to_owned());
         fs::create_dir(scratch.path().join("name")).expect("a folder in the way");
         folder.replace("name", b"content").expect_err("no file");

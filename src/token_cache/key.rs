@@ -1,11 +1,11 @@
-//! Whose token it is: the name of an entry, and what must be the same though it must not be seen.
+//! Whose token it is: what names an entry, and the secrets that must match though nobody may see them.
 
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
 use crate::token::Scope;
 
-/// Who a token is for: name and value of everything that could bring a different one.
+/// Who a token is for: the names and values of everything that could lead to a different token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheKey(Vec<(&'static str, String)>);
 
@@ -21,33 +21,33 @@ impl CacheKey {
         }
     }
 
-    /// Adds a value that tells this login from others.
+    /// Adds a value that distinguishes this login from others.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: &str) -> Self {
         self.0.push((name, value.to_owned()));
         self
     }
 
-    /// What names the entry's file and binds its seal.
+    /// Names the entry's file and is bound into its seal.
     pub fn digest(&self) -> [u8; 32] {
         let parts = self.0.iter().flat_map(|(name, value)| [*name, value]);
         digest_of(parts.map(str::as_bytes))
     }
 }
 
-/// A digest of what must be the same as when a token was obtained, though it must not be seen. It is only ever kept
-/// inside a sealed entry: a weak password could be guessed from it.
+/// A digest of secrets that must be the same as when the token was obtained. It is stored inside sealed entries only,
+/// as a weak password could be guessed from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// Of these; of nothing for a login that is given no secret.
+    /// The digest of these; of none for a login without secrets.
     pub fn of(secrets: &[&[u8]]) -> Self {
         Self(digest_of(secrets.iter().copied()))
     }
 }
 
-/// SHA-256 of parts, each after its length: no two lists of parts run together to the same bytes.
+/// SHA-256 of parts, each preceded by its length, so that no two lists of parts give the same bytes.
 fn digest_of<'a>(parts: impl Iterator<Item = &'a [u8]>) -> [u8; 32] {
     let mut context = Context::new(&SHA256);
     for part in parts {

@@ -1,7 +1,7 @@
 //! The operating system's keyring: one sealing key for each cache folder, under a name of our own.
 //!
-//! Linux: the kernel's keyring, which answers in microseconds and forgets at reboot, filled from the Secret Service of
-//! a desktop, which remembers. macOS: the Keychain. Windows: the Credential Manager.
+//! Linux: the kernel's keyring, which answers in microseconds and is lost at reboot, filled from a desktop's Secret
+//! Service, which is permanent. macOS: the Keychain. Windows: the Credential Manager.
 
 #[cfg(target_os = "linux")]
 use std::{cell::Cell, sync::mpsc, thread, time::Duration};
@@ -13,25 +13,25 @@ use super::seal::SealingKey;
 /// The name under which the platform's stores keep our keys; the account is the cache folder.
 const SERVICE: &str = "kubelogin token cache";
 
-/// Where the key of one cache folder lives. Different folders have different keys: emptying one leaves the others.
+/// Holds the key of one cache folder. Each folder has its own key, so that clearing one leaves the others.
 pub struct Keyring {
-    /// The cache folder's path, for people who look into their keyring.
+    /// The cache folder's path, for people who look at their keyring.
     account: String,
-    /// It kept us waiting once: one wait a run is enough.
+    /// It did not answer in time once: one wait in a run is enough.
     #[cfg(target_os = "linux")]
     secret_service_hangs: Cell<bool>,
 }
 
-/// For how long a keyring remembers.
+/// How long a keyring keeps the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Memory {
-    /// As long as that keyring does.
+    /// As long as that keyring keeps anything.
     Lasting,
-    /// Not as long as it should: a part of it hangs.
+    /// Shorter than it should, because the Secret Service does not work.
     UntilReboot,
 }
 
-/// Why the keyring could not be used, for the person.
+/// Why the keyring could not be used, for a message.
 pub type Unavailable = String;
 
 impl Keyring {
@@ -63,7 +63,7 @@ fn write_item(account: &str, key: &SealingKey) -> keyring::Result<()> {
 
 fn remove_item(account: &str) -> keyring::Result<()> {
     match item(account).and_then(|item| item.delete_credential()) {
-        // Where there is no store there is no key of ours.
+        // Without a store there is no key of ours.
         Err(keyring::Error::NoEntry | keyring::Error::NoDefaultStore) => Ok(()),
         other => other,
     }
@@ -90,8 +90,8 @@ impl Keyring {
 
 #[cfg(target_os = "linux")]
 impl Keyring {
-    /// The key; `Ok(None)` if there is none, or it is damaged. The Secret Service is asked only when the kernel has no
-    /// key, as after a reboot: it takes milliseconds where the kernel takes microseconds.
+    /// The key; `Ok(None)` if there is none, or it is damaged. Asks the Secret Service only if the kernel has no key, as
+    /// after a reboot: it takes milliseconds where the kernel takes microseconds.
     pub fn find(&self) -> Result<Option<SealingKey>, Unavailable> {
         let name = self.name();
         if let Some(key) = kernel::find(&name)? {
@@ -104,13 +104,13 @@ impl Keyring {
         Ok(Some(key))
     }
 
-    /// Keeps `key` in the kernel, and where there is a Secret Service in that too, so that it outlives a reboot.
+    /// Keeps `key` in the kernel and, if there is one, in the Secret Service, so that it survives a reboot.
     pub fn keep(&self, key: &SealingKey) -> Result<Memory, Unavailable> {
         kernel::keep(&self.name(), key)?;
         let key = key.clone();
         let written = self.ask_secret_service(move |account| write_item(account, &key));
         Ok(match written {
-            // Without a Secret Service nobody expects more than the kernel can.
+            // Without a Secret Service, the kernel's keyring is all that anybody expects.
             Some(Ok(()) | Err(keyring::Error::NoDefaultStore)) => Memory::Lasting,
             Some(Err(_)) | None => Memory::UntilReboot,
         })
@@ -122,7 +122,7 @@ impl Keyring {
         kernel::forget(&self.name())?;
         match removed {
             Some(removed) => removed.map_err(|error| format!("the Secret Service: {error}")),
-            None => Err("the Secret Service does not answer".into()),
+            None => Err("the Secret Service is not responding".into()),
         }
     }
 
@@ -130,8 +130,8 @@ impl Keyring {
         format!("{SERVICE} {}", self.account)
     }
 
-    /// Asks the Secret Service and waits two seconds at most, in which it may well unlock its collection: a daemon that
-    /// hangs, or waits for the person, must not stand in the way of a login. `None` if no answer came.
+    /// Asks the Secret Service and waits for at most two seconds, enough for it to unlock its collection: a daemon that
+    /// hangs, or waits for the user, must not block a login. `None` if there was no answer.
     fn ask_secret_service<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&str) -> keyring::Result<T> + Send + 'static,
@@ -173,12 +173,12 @@ mod kernel {
         }
     }
 
-    /// Adds or replaces the key, and makes sure that it can be read back.
+    /// Adds or replaces the key, and checks that it can be read back.
     pub fn keep(name: &str, key: &SealingKey) -> Result<(), Unavailable> {
         add(name, key).map_err(reason)?;
         match find(name)? {
             Some(found) if found == *key => Ok(()),
-            _ => Err("the kernel keyring does not give back what was put in".into()),
+            _ => Err("the kernel keyring does not return the key that was stored in it".into()),
         }
     }
 
@@ -186,7 +186,7 @@ mod kernel {
     pub fn forget(name: &str) -> Result<(), Unavailable> {
         match search(name) {
             Ok(Some(key)) => key.invalidate().map_err(reason),
-            // A kernel that refuses its keyring holds no key of ours.
+            // If the kernel refuses access to its keyring, it has no key of ours.
             Ok(None) | Err(_) => Ok(()),
         }
     }
@@ -201,7 +201,7 @@ mod kernel {
     }
 
     fn read(key: Key) -> Result<Option<SealingKey>, KeyError> {
-        // One byte more than a key has: a longer one is damaged.
+        // One byte longer than a key: a longer value is damaged.
         let mut bytes = Zeroizing::new([0; 33]);
         let length = key.read(&mut *bytes)?;
         Ok(bytes.get(..length).and_then(SealingKey::from_bytes))
@@ -209,8 +209,8 @@ mod kernel {
 
     fn add(name: &str, key: &SealingKey) -> Result<(), KeyError> {
         let user = KeyRing::from_special_id(KeyRingIdentifier::User, true)?;
-        // A process whose session does not lead to the user's keyring (`keyctl session`, some cron and ssh) does not
-        // possess its keys: so the owner gets the possessor's rights, which takes possession once.
+        // A process whose session keyring does not link to the user's (`keyctl session`, some cron and ssh sessions)
+        // does not possess its keys. So the owner gets the possessor's rights, which takes possession once.
         let process = KeyRing::from_special_id(KeyRingIdentifier::Process, true)?;
         process.link_keyring_id(KeyRingIdentifier::User)?;
         let added = user.add_key(name, key.expose())?;
@@ -234,6 +234,6 @@ mod kernel {
     }
 
     fn reason(error: KeyError) -> Unavailable {
-        format!("the kernel refuses its keyring: {error:?}")
+        format!("the kernel keyring is not available: {error:?}")
     }
 }

@@ -1,4 +1,4 @@
-//! The key that PoP tokens are bound to: one for the whole folder, sealed like the tokens.
+//! The key that PoP tokens are bound to: one for the whole cache folder, sealed like the tokens.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use crate::error::Error;
 use crate::pop::Key;
 
 pub const FILE: &str = "kubelogin-pop.key";
-/// Guards the making of the key: two who made one at the same time would not find each other's tokens.
+/// Guards the creation of the key: with two keys, two processes would not find each other's tokens.
 pub const LOCK_FILE: &str = "kubelogin-pop.key.lock";
 
-/// How long another process may take to make the key.
+/// How long another process may take to create the key.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl TokenCache<'_> {
-    /// The key; made and kept if there is none yet. One that cannot be kept is good for this run.
+    /// The key; creates and saves one if there is none. A key that cannot be saved serves this run.
     pub fn pop_key(&self) -> Result<Key, Error> {
         if let Some(key) = self.find_pop_key() {
             return Ok(key);

@@ -1,10 +1,13 @@
-//! Sealing: what is on disk can be read, and changed without being noticed, only with the key (RFC 8439).
+//! Sealing: without the key, nobody can read what is on disk, or change it unnoticed (RFC 8439).
 
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
 const KEY_LENGTH: usize = 32;
+
+/// Why a key or a seal could not be made.
+pub const NO_RANDOM_NUMBERS: &str = "the system's random number generator failed";
 
 /// The 256-bit key that seals every entry of one cache folder.
 #[derive(Clone, PartialEq, Eq)]
@@ -18,7 +21,7 @@ impl SealingKey {
         Some(Self(bytes))
     }
 
-    /// The key with these bytes; `None` if they are not 32: what a vault holds may be damaged.
+    /// The key with these bytes; `None` unless there are 32, as what a vault holds may be damaged.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let bytes: [u8; KEY_LENGTH] = bytes.try_into().ok()?;
         Some(Self(Zeroizing::new(bytes)))
@@ -31,7 +34,7 @@ impl SealingKey {
 
     /// Seals `plain`; it opens only with the same `label`. `None` if the operating system has no random numbers.
     ///
-    /// The nonce is random: a key would have to seal four thousand million entries before two might share one.
+    /// The nonce is random: among four billion entries, the risk that two share one is below 2^-32.
     pub fn seal(&self, label: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
         let mut nonce = [0; NONCE_LEN];
         SystemRandom::new().fill(&mut nonce).ok()?;
@@ -44,7 +47,7 @@ impl SealingKey {
         Some([&nonce, text.as_slice(), tag.ok()?.as_ref()].concat())
     }
 
-    /// Opens what [`SealingKey::seal`] made; `None` if key, label or any byte differs.
+    /// Opens what [`SealingKey::seal`] sealed; `None` if the key, the label or any byte differs.
     pub fn open(&self, label: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let (nonce, text) = sealed.split_at_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
@@ -69,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_sealed_opens_with_the_same_key_and_label_only() {
+    fn a_sealed_text_opens_only_with_the_same_key_and_label() {
         let key = SealingKey::random().expect("key");
         let sealed = key.seal(b"label", b"plain").expect("sealed");
         assert_eq!(

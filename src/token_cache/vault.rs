@@ -1,4 +1,4 @@
-//! The vault: where the sealing key lives, and the step down where the first place does not work.
+//! The vault: where the sealing key is kept, and the fallback if the keyring does not work.
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
@@ -7,17 +7,17 @@ use std::time::Duration;
 use super::flight;
 use super::folder::Folder;
 use super::keyring::{Keyring, Memory};
-use super::seal::SealingKey;
+use super::seal::{NO_RANDOM_NUMBERS, SealingKey};
 use super::storage::Storage;
 use crate::system::System;
 
-/// The sealing key where no keyring is. Beside the entries it guards nothing that the file's mode does not; it keeps
-/// one format for all.
+/// Holds the sealing key if there is no keyring. Next to the entries it protects no better than file permissions do; it
+/// keeps the format the same.
 pub const KEY_FILE: &str = "kubelogin.key";
-/// Guards the making of a key: two would lock each other out.
+/// Guards the creation of a key: with two keys, two processes would not read each other's entries.
 pub const LOCK_FILE: &str = "kubelogin.key.lock";
 
-/// How long another process may take to make the key: the Secret Service's bound, and some.
+/// How long another process may take to create the key: a little longer than the Secret Service may take.
 const PATIENCE: Duration = Duration::from_secs(6);
 
 /// The place of a key, as entries name it in their second byte.
@@ -50,8 +50,8 @@ impl<'a> Vault<'a> {
         }
     }
 
-    /// The key that opens what was sealed with the key of this place; `None` if it is gone, or the person does not
-    /// want it from there.
+    /// The key in this place, which opens what was sealed with it; `None` if it is gone, or the settings rule out this
+    /// place.
     pub fn key_of(&self, place: Place, folder: &Folder) -> Option<SealingKey> {
         match (place, self.storage) {
             (Place::Keyring, Storage::Auto | Storage::Keyring) => {
@@ -62,23 +62,23 @@ impl<'a> Vault<'a> {
         }
     }
 
-    /// The key to seal with, made if need be.
+    /// The key to seal with; creates one if there is none.
     ///
     /// # Errors
-    /// Why there is none, for the person.
+    /// Why there is none, for a message.
     pub fn key(&self, folder: &Folder) -> Result<(Place, SealingKey), String> {
         match self.storage {
             Storage::Keyring => self.keyring_key(folder),
             Storage::Disk => self.disk_key(folder, || {}),
-            // Said when the key file is made, so once on a machine and not on every call.
+            // Reported when the key file is created: once on a machine, not on every call.
             Storage::Auto => self.keyring_key(folder).or_else(|why| {
                 self.disk_key(folder, || self.system.tell(&step_down(&why, folder)))
             }),
-            Storage::None => Err("no token is to be kept".into()),
+            Storage::None => Err("caching is off".into()),
         }
     }
 
-    /// Forgets the key of this folder that is in the keyring. One on disk is a file of the folder.
+    /// Removes this folder's key from the keyring. A key on disk is a file in the folder.
     pub fn forget(&self, folder: &Folder) -> Result<(), String> {
         self.keyring(folder).forget()
     }
@@ -91,7 +91,7 @@ impl<'a> Vault<'a> {
     fn keyring_key(&self, folder: &Folder) -> Result<(Place, SealingKey), String> {
         let keyring = self.keyring(folder);
         let made = || {
-            let key = SealingKey::random().ok_or("there are no random numbers")?;
+            let key = SealingKey::random().ok_or(NO_RANDOM_NUMBERS)?;
             if keyring.keep(&key)? == Memory::UntilReboot {
                 self.system.tell(UNTIL_REBOOT);
             }
@@ -107,7 +107,7 @@ impl<'a> Vault<'a> {
         told: impl FnOnce(),
     ) -> Result<(Place, SealingKey), String> {
         let made = || {
-            let key = SealingKey::random().ok_or("there are no random numbers")?;
+            let key = SealingKey::random().ok_or(NO_RANDOM_NUMBERS)?;
             let written = folder.replace(KEY_FILE, key.expose());
             written.map_err(|error| format!("{KEY_FILE}: {error}"))?;
             told();
@@ -117,7 +117,7 @@ impl<'a> Vault<'a> {
             .map(|key| (Place::Disk, key))
     }
 
-    /// Looks, and if there is nothing, looks again and makes a key while no neighbour can.
+    /// Looks for a key; if there is none, looks again and creates one while no other process can.
     fn find_or_make(
         &self,
         folder: &Folder,
@@ -141,7 +141,7 @@ impl<'a> Vault<'a> {
         SealingKey::from_bytes(&zeroize::Zeroizing::new(bytes))
     }
 
-    /// The keyring of this folder. One folder has one name, by whichever way it was reached.
+    /// The keyring of this folder. A folder has one name, whatever path leads to it.
     fn keyring(&self, folder: &Folder) -> &Keyring {
         self.keyring.get_or_init(|| {
             let path = canonical(folder.path());
@@ -150,7 +150,7 @@ impl<'a> Vault<'a> {
     }
 }
 
-/// The path without links, as far as it exists.
+/// The path with links resolved, as far as it exists.
 fn canonical(path: &Path) -> PathBuf {
     match (std::fs::canonicalize(path), path.parent(), path.file_name()) {
         (Ok(path), ..) => path,
@@ -160,11 +160,11 @@ fn canonical(path: &Path) -> PathBuf {
 }
 
 const UNTIL_REBOOT: &str =
-    "The Secret Service is locked or does not answer: tokens are kept until the next reboot only";
+    "The Secret Service is locked or not responding: tokens are cached only until the next reboot";
 
 fn step_down(why: &str, folder: &Folder) -> String {
     format!(
-        "Tokens are kept in {} under the protection of its file modes alone, as no keyring works here ({why})",
+        "No keyring is available ({why}): tokens in {} are protected by file permissions only",
         folder.path().display()
     )
 }

@@ -87,7 +87,7 @@ fn kubeconfig_names_the_files_and_its_flag_beats_it() {
 }
 
 #[test]
-fn what_is_no_file_to_convert_is_named_and_nothing_is_made() {
+fn a_file_that_cannot_be_converted_is_named_and_nothing_is_created() {
     let room = TempDir::new();
     let convert = |path: &Path| {
         Kubelogin::convert_kubeconfig("spn")
@@ -102,7 +102,7 @@ fn what_is_no_file_to_convert_is_named_and_nothing_is_made() {
         (&b"\x7fELF\0\0"[..], ":1:5: the file is binary"),
         (b"\xff\xfea\0", "UTF-16"),
         (b"a: \xe9\n", ":1:4: the file is not UTF-8"),
-        (b"users:\n\t- a", ":2:2: is not YAML"),
+        (b"users:\n\t- a", ":2:2: not valid YAML"),
     ] {
         let path = room.file("bad", content);
         let error = refused(&convert(&path), &path);
@@ -132,7 +132,7 @@ fn what_is_no_file_to_convert_is_named_and_nothing_is_made() {
         std::env::join_paths(["", ""]).expect("a list"),
     );
     let path = at_home(&separators, &legacy_kubeconfig(1));
-    assert!(refused(&separators, &path).contains("KUBECONFIG names no file"));
+    assert!(refused(&separators, &path).contains("KUBECONFIG contains only separators"));
     let empty = room.file("empty", "");
     let (text, told) = converted(&convert(&empty), &empty);
     assert_eq!(text, "");
@@ -196,7 +196,7 @@ fn kubectl_s_lock_is_waited_for_and_a_stale_one_is_named() {
         .arg(&path);
     let error = refused(&kubelogin, &path);
     assert!(
-        error.contains("config.lock is there") && error.contains("remove that file"),
+        error.contains("config.lock exists") && error.contains("remove that file"),
         "{error}"
     );
     assert!(lock.exists(), "the lock of another was removed");

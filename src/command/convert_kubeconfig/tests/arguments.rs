@@ -32,7 +32,7 @@ fn typed_for(mode: LoginMode) -> &'static [&'static str] {
 }
 
 #[test]
-fn every_mode_turns_to_every_mode_and_back_to_the_same_arguments() {
+fn every_mode_converts_to_every_mode_and_back_to_the_same_arguments() {
     let start = exec_user(AZ_EXEC);
     for first in LoginMode::all() {
         let one = convert(&start, typed_for(*first));
@@ -51,7 +51,7 @@ fn every_mode_turns_to_every_mode_and_back_to_the_same_arguments() {
 }
 
 #[test]
-fn ids_survive_the_modes_that_have_no_place_for_them() {
+fn ids_survive_modes_that_do_not_use_them() {
     let mut text = exec_user(AZ_EXEC);
     for mode in [
         "azurecli",
@@ -66,10 +66,7 @@ fn ids_survive_the_modes_that_have_no_place_for_them() {
     }
     let expected = "get-token --login spn --server-id s --client-id c --tenant-id t";
     assert_eq!(args_of(&text)[0].join(" "), expected);
-    assert!(
-        !text.contains('#'),
-        "nothing is left to be remembered:\n{text}"
-    );
+    assert!(!text.contains('#'), "nothing is left to remember:\n{text}");
 }
 
 #[test]
@@ -224,7 +221,7 @@ fn a_secret_is_written_only_if_its_flag_was_typed_and_with_a_warning() {
 }
 
 #[test]
-fn a_typed_secret_and_a_typed_certificate_take_each_other_s_place() {
+fn a_typed_secret_and_a_typed_certificate_replace_each_other() {
     let converted = |args: &str, typed: &[&str]| {
         let text = exec_user(&format!(
             "[get-token, --login, spn, --server-id, s, --client-id, c, -t, t, {args}]"
@@ -286,7 +283,7 @@ fn an_environment_that_get_token_would_refuse_is_written_with_a_warning() {
 }
 
 #[test]
-fn ids_that_json_has_no_comment_for_are_warned_of() {
+fn json_has_no_comments_and_loses_ids_with_a_warning() {
     let json = format!(
         "{{\"users\": [{{\"name\": \"a\", \"user\": {{\"exec\": {{\"command\": \"kubelogin\", \"args\": {}}}}}}}]}}",
         serde_json::json!([
@@ -312,7 +309,7 @@ fn ids_that_json_has_no_comment_for_are_warned_of() {
 }
 
 #[test]
-fn a_comment_of_ours_that_somebody_moved_does_not_count() {
+fn our_comment_does_not_count_once_somebody_has_moved_it() {
     let moved = "exec:\n      command: kubelogin\n      args: # kubelogin keeps for other login modes: [\"--login\", \"spn\", \"--client-id\", \"x\"]\n      - get-token\n      - --server-id\n      - s\n      - --client-id\n      - c\n      - -t\n      - t\n";
     let azurecli = convert(&format!("{HEAD}    {moved}"), &["-l", "azurecli"]);
     let spn = convert(&azurecli, &["-l", "spn"]);

@@ -43,7 +43,7 @@ fn every_pair_of_files_is_byte_exact_and_a_second_run_changes_nothing() {
 }
 
 #[test]
-fn what_surrounds_the_arguments_stays() {
+fn everything_around_the_arguments_stays() {
     let text = format!(
         "{HEAD}    exec:\n      command: /opt/bin/kubelogin\n      apiVersion: {V1}\n      env:\n      - {{name: A, value: b}}\n      args: {AZ_EXEC}\n      installHint: mine\n      interactiveMode: Never\n      extra: [1]\n    client-key: k\n"
     );
@@ -71,9 +71,9 @@ fn what_surrounds_the_arguments_stays() {
 }
 
 #[test]
-fn lines_end_as_those_around_them() {
+fn new_lines_end_like_those_around_them() {
     for eol in ["\n", "\r\n", "\r"] {
-        // One other line end, above or below, does not count.
+        // A different line ending above or below does not matter.
         for (before, after) in [("#\n", ""), ("#\r\n", ""), ("#\r", ""), ("", "#\n")] {
             let text = format!("{before}{}{after}", exec_user(AZ_EXEC).replace('\n', eol));
             let converted = convert(&text, &["-l", "spn"]);
@@ -93,7 +93,7 @@ fn json_without_indentation_is_converted() {
 }
 
 #[test]
-fn an_anchor_inside_that_is_used_inside_is_no_obstacle() {
+fn an_anchor_that_is_used_only_inside_the_user_is_fine() {
     let text = format!(
         "{HEAD}    exec:\n      command: kubelogin\n      args: [get-token, --server-id, &s s, --client-id, *s, -t, t]\n"
     );

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn of_several_files_the_first_that_names_a_user_wins() {
+fn the_first_file_that_has_a_user_wins() {
     let text = exec_user(AZ_EXEC);
     let other = text.replace("alice", "bob");
     let (texts, plan) = convert_files(&[&text, &text, &other], &["-l", "spn"]).expect("converted");
@@ -19,7 +19,7 @@ fn of_several_files_the_first_that_names_a_user_wins() {
 const CONTEXTS: &str = "contexts:\n- name: work\n  context: {user: bob}\n- name: home\n  context: {user: alice}\n- name: nobody\n  context: {cluster: c}\n- name: ghost\n  context: {user: casper}\n";
 
 #[test]
-fn a_context_means_its_user_and_never_everybody() {
+fn a_context_selects_its_user_alone() {
     let text = exec_user(AZ_EXEC);
     let bob = format!("{}{CONTEXTS}", text.replace("alice", "bob"));
     let (texts, plan) =

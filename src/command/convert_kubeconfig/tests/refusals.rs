@@ -1,9 +1,9 @@
-//! What is refused, and how the error names its place.
+//! What is refused, with an error that names the place.
 
 use super::*;
 
 #[test]
-fn a_user_that_cannot_be_converted_is_named_with_its_place() {
+fn a_user_that_cannot_be_converted_is_named_with_the_place() {
     let cases: &[(&str, &str, &str)] = &[
         (
             "    auth-provider: {name: azure}\n",
@@ -22,22 +22,22 @@ fn a_user_that_cannot_be_converted_is_named_with_its_place() {
         ),
         (
             "    exec: {command: kubelogin, args: [get-token, 5]}\n",
-            "user \"alice\": config0:4:50: the argument 5 is no text",
+            "user \"alice\": config0:4:50: argument 5 must be a quoted string",
             "quotes",
         ),
         (
             "    exec: {command: kubelogin, args: [get-token, yes]}\n",
-            "the argument yes is no text",
+            "argument yes must be a quoted string",
             "quotes",
         ),
         (
             "    exec: {command: kubelogin, args: {a: b}}\n",
-            "config0:4:38: args must be a list, it is a map",
+            "config0:4:38: args must be a list, not a map",
             "",
         ),
         (
             "    exec: {command: kubelogin, args: [get-token, --legacy, false]}\n",
-            "the argument false",
+            "argument false",
             "",
         ),
         (
@@ -57,7 +57,7 @@ fn a_user_that_cannot_be_converted_is_named_with_its_place() {
         ),
         (
             "    exec: [kubelogin]\n",
-            "config0:4:11: exec must be a map, it is a list",
+            "config0:4:11: exec must be a map, not a list",
             "",
         ),
         (
@@ -78,7 +78,7 @@ fn a_user_that_cannot_be_converted_is_named_with_its_place() {
 }
 
 #[test]
-fn a_file_that_is_no_kubeconfig_is_refused_with_its_place() {
+fn a_file_that_is_not_a_kubeconfig_is_refused_with_the_place() {
     let nested = format!("a: {}", "[".repeat(10_000));
     let block = (0..10_000).fold(String::new(), |text, depth| {
         text + &" ".repeat(depth % 300) + "a:\n"
@@ -90,11 +90,11 @@ fn a_file_that_is_no_kubeconfig_is_refused_with_its_place() {
         ("just words", "config0:1:1: a kubeconfig must be a map"),
         (
             "- users",
-            "config0:1:1: a kubeconfig must be a map, it is a list",
+            "config0:1:1: a kubeconfig must be a map, not a list",
         ),
         (
             "users: {a: b}",
-            "config0:1:8: users must be a list, it is a map",
+            "config0:1:8: users must be a list, not a map",
         ),
         ("users:\n- a\n", "config0:2:3: a user must be a map"),
         ("users:\n- user: {}\n", "config0:2:3: the user has no name"),
@@ -103,22 +103,22 @@ fn a_file_that_is_no_kubeconfig_is_refused_with_its_place() {
             "config0:3:3: user \"a\" is null",
         ),
         ("users:\n- name: a\n", "config0:2:3: user \"a\" is null"),
-        ("users:\n- null\n", "a user must be a map, it is null"),
+        ("users:\n- null\n", "a user must be a map, not null"),
         (
             "users:\n- name: a\n  user: []\n",
-            "config0:3:9: user must be a map, it is a list",
+            "config0:3:9: user must be a map, not a list",
         ),
         (
             "users:\n- {name: a, user: {}}\n- {name: a, user: {}}\n",
-            "config0:3:3: user \"a\" is there already, in line 2",
+            "config0:3:3: user \"a\" is already defined in line 2",
         ),
         (
             "users: []\nusers: []\n",
-            "config0:2:1: the key \"users\" is there twice",
+            "config0:2:1: duplicate key \"users\"",
         ),
         (
             "users:\n- name: [a]\n  user: {}\n",
-            "name must be text, it is a list",
+            "name must be text, not a list",
         ),
         (&nested, "config0:1:"),
         (&block, "config0:"),
@@ -136,7 +136,7 @@ fn a_file_that_is_no_kubeconfig_is_refused_with_its_place() {
 }
 
 #[test]
-fn what_cannot_be_edited_alone_is_refused() {
+fn an_edit_that_would_change_something_else_is_refused() {
     let login = format!("{{command: kubelogin, args: {AZ_EXEC}}}");
     let cases = [
         format!("x: &x\n  exec: {login}\nusers:\n- name: a\n  user: *x\n"),
@@ -161,7 +161,7 @@ fn what_cannot_be_edited_alone_is_refused() {
         assert!(error.contains("config0:"), "{text}: {error}");
         assert!(
             error.contains("again"),
-            "the way out is missing: {text}: {error}"
+            "says nothing about what to do: {text}: {error}"
         );
     }
 }
