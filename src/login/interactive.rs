@@ -201,7 +201,7 @@ fn unanswered(timeout: Timeout) -> Error {
     let (patience, remedy) = match timeout.is_given {
         true => (
             timeout.duration,
-            "Run the command again with a longer --timeout, or without one to have 5 minutes.",
+            "Run the command again with a longer --timeout, or without one to wait 5 minutes.",
         ),
         false => (
             PATIENCE,
