@@ -7,22 +7,20 @@
 #[path = "support/support.rs"]
 mod support;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use support::az::RealAz;
 use support::*;
 
-const KUBELOGIN: &str = env!("CARGO_BIN_EXE_kubelogin");
-const STORAGE: &str = "KUBELOGIN_TOKEN_CACHE_STORAGE";
 /// Where `.ci/run` puts it.
 const AZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/real/az-venv/bin/az");
 
 fn main() {
-    let binary = std::fs::metadata(KUBELOGIN).expect("the binary is built");
+    let binary = std::fs::metadata(installed()).expect("the binary is built");
     println!("binary: {:.2} MB\n", binary.len() as f64 / 1e6);
     start();
     let world = World::new();
@@ -34,23 +32,22 @@ fn main() {
 fn start() {
     let version = Kubelogin::new().arg("--version");
     let version = Row::new("kubelogin --version", version);
-    race(300, 1, &mut [of_nothing(), version]);
+    race(300, with_floor([version]));
 }
 
 fn cold(world: &World) {
     println!("with a token to be obtained, in one HTTPS request:");
-    let spn = world.spn().env(STORAGE, "none");
-    race(60, 1, &mut [of_nothing(), Row::new("spn", spn)]);
+    let spn = world.spn().storage("none");
+    race(60, with_floor([Row::new("spn", spn)]));
 }
 
 fn warm(world: &World) {
     println!("with a token in the cache:");
-    let mut rows = vec![of_nothing()];
-    for (name, kubelogin) in world.logins() {
-        world.sign_in(name, &kubelogin);
-        rows.push(Row::new(name, kubelogin));
-    }
-    race(300, 2, &mut rows);
+    let rows = world.logins().into_iter().map(|(name, kubelogin)| {
+        world.modes.sign_in(name, &kubelogin).token();
+        Row::new(name, kubelogin)
+    });
+    race(300, with_floor(rows));
     world.log_out();
 }
 
@@ -59,17 +56,17 @@ fn convert() {
     const USERS: [usize; 4] = [10, 100, 1_000, 10_000];
     println!("convert-kubeconfig -l azurecli, every user being a legacy one:");
     let room = TempDir::new();
-    let mut rows = vec![of_nothing()];
-    for users in USERS {
+    let rows = USERS.map(|users| {
         let name = format!("{users} users");
         let (legacy, path) = (legacy_kubeconfig(users), room.path().join(&name));
         let convert = Kubelogin::convert_kubeconfig("azurecli")
             .arg("--kubeconfig")
             .arg(&path);
         let row = Row::new(&name, convert);
-        rows.push(row.after(move || std::fs::write(&path, &legacy).expect("a kubeconfig")));
-    }
-    let seconds = &race(20, 1, &mut rows)[1..];
+        row.after(move || std::fs::write(&path, &legacy).expect("a kubeconfig"))
+    });
+    let medians = race(20, with_floor(rows));
+    let seconds = &medians[medians.len() - USERS.len()..];
     // Time as a power of the number of users: 1 is proportional, 2 is quadratic.
     for at in 1..USERS.len() {
         let (fewer, more) = (USERS[at - 1], USERS[at]);
@@ -78,8 +75,8 @@ fn convert() {
     }
 }
 
-/// The floor: what starting and ending any program costs.
-fn of_nothing() -> Row {
+/// These rows below the floor: what starting and ending any program costs.
+fn with_floor(rows: impl IntoIterator<Item = Row>) -> Table {
     let (program, args) = match std::env::consts::OS {
         "windows" => ("cmd", &["/c", "exit"][..]),
         "macos" => ("/usr/bin/true", &[][..]),
@@ -87,117 +84,95 @@ fn of_nothing() -> Row {
     };
     let mut command = Command::new(program);
     command.args(args).env_clear();
-    Row::of(program, command)
+    let mut floor = vec![Row::of(program, command)];
+    floor.extend(static_program().map(|path| Row::of("static", Command::new(path))));
+    let bases = floor.len();
+    floor.extend(rows);
+    Table { bases, rows: floor }
 }
 
-/// A world for the logins: the stand-in for Entra ID, and hosts that know who asks: App Service and Azure Pipelines.
+/// Where the measured programs are: on the disk of the build, which need not be that of temporary files.
+fn folder() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
+
+/// The program as it is installed: copied. A linker writes through a memory map, which leaves small pages in the page
+/// cache; the very same bytes, copied, start a fifth faster.
+fn installed() -> &'static Path {
+    static INSTALLED: LazyLock<PathBuf> = LazyLock::new(|| {
+        let path = folder().join(format!("kubelogin{}", std::env::consts::EXE_SUFFIX));
+        std::fs::copy(program_under_test(), &path).expect("a copy");
+        path
+    });
+    &INSTALLED
+}
+
+/// A program that does nothing and needs no loader, if there is a C compiler: nothing starts faster.
+fn static_program() -> Option<PathBuf> {
+    let path = folder().join("nothing");
+    let mut compiler = Command::new("cc")
+        .args(["-static", "-O2", "-x", "c", "-", "-o"])
+        .arg(&path)
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let source = compiler.stdin.take().expect("a pipe");
+    { source }.write_all(b"int main(void) { return 0; }").ok()?;
+    compiler.wait().ok()?.success().then_some(path)
+}
+
+/// What the logins ask, and where they keep their tokens.
 struct World {
-    entra: FakeEntra,
-    host: FakeHttp,
+    modes: EveryMode,
     real_az: Option<RealAz>,
-    room: TempDir,
 }
 
 impl World {
     fn new() -> Self {
-        let entra = FakeEntra::start();
-        let federated_token = entra.federated_token();
-        let host = FakeHttp::start(move |request: &Request| match request.path.as_str() {
-            "/msi" => Reply::json(
-                200,
-                &json!({"access_token": "of-msi", "expires_in": "86400"}),
-            ),
-            _ => Reply::json(200, &json!({"oidcToken": federated_token})),
-        });
         Self {
-            entra,
-            host,
+            modes: EveryMode::start(),
             real_az: Path::new(AZ).exists().then(|| RealAz::new(AZ.into())),
-            room: TempDir::new(),
         }
+    }
+
+    fn folder(&self, name: &str) -> PathBuf {
+        self.modes.room.folder(name)
     }
 
     /// The token cache as it is by default, but in a folder of ours.
     fn cached(&self, kubelogin: Kubelogin) -> Kubelogin {
         kubelogin
-            .env(STORAGE, "auto")
-            .env("KUBECACHEDIR", self.room.folder("cache"))
-    }
-
-    /// `get-token` at a known cloud.
-    fn login(&self, mode: &str) -> Kubelogin {
-        self.cached(Kubelogin::get_token(mode).through_proxy(&self.entra))
-    }
-
-    fn of_client(&self, mode: &str) -> Kubelogin {
-        self.login(mode)
-            .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
-    }
-
-    fn of_person(&self, mode: &str) -> Kubelogin {
-        self.login(mode).args(["--client-id", PUBLIC_CLIENT_ID])
+            .storage("auto")
+            .env("KUBECACHEDIR", self.folder("cache"))
     }
 
     fn spn(&self) -> Kubelogin {
-        self.of_client("spn")
-            .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
+        self.cached(spn(&self.modes.entra))
     }
 
     /// Each login mode, and what else could matter to a call that has its token.
     fn logins(&self) -> Vec<(&'static str, Kubelogin)> {
-        let az = r#"echo '{"accessToken":"of-az","expires_on":4102444800}'"#;
-        let azd = r#"echo '{"token":"of-azd","expiresOn":"2100-01-01T00:00:00Z"}'"#;
-        let token_file = self
-            .room
-            .file("federated-token", self.entra.federated_token());
-        let (msi, oidc) = (self.host.url() + "/msi", self.host.url() + "/oidc");
-        let mut logins = vec![
-            ("spn", self.spn()),
+        let of_modes = self.modes.logins().into_iter();
+        let mut logins: Vec<_> = of_modes
+            .map(|(mode, kubelogin)| (mode, self.cached(kubelogin)))
+            .collect();
+        let on_disk = self.spn().storage("disk");
+        let pop = ["--pop-enabled", "--pop-claims", "u=cluster"];
+        logins.extend([
+            ("spn --legacy", self.spn().arg("--legacy")),
+            ("spn --pop-enabled", self.spn().args(pop)),
             (
                 "spn, key on disk",
-                self.spn()
-                    .env(STORAGE, "disk")
-                    .env("KUBECACHEDIR", self.room.folder("disk")),
+                on_disk.env("KUBECACHEDIR", self.folder("disk")),
             ),
             (
                 "spn, 10,000 entries",
                 self.spn().env("KUBECACHEDIR", self.crowded_cache()),
             ),
-            ("spn --legacy", self.spn().arg("--legacy")),
-            (
-                "spn --pop-enabled",
-                self.spn()
-                    .args(["--pop-enabled", "--pop-claims", "u=cluster"]),
-            ),
-            ("devicecode", self.of_person("devicecode")),
-            ("interactive", self.of_person("interactive")),
-            (
-                "ropc",
-                self.of_person("ropc")
-                    .args(["--username", USER_NAME])
-                    .env("AZURE_PASSWORD", USER_PASSWORD),
-            ),
-            (
-                "msi",
-                self.login("msi")
-                    .env("IDENTITY_ENDPOINT", msi)
-                    .env("IDENTITY_HEADER", "secret"),
-            ),
-            ("azurecli", self.login("azurecli").program("az", az)),
-            ("azd", self.login("azd").program("azd", azd)),
-            (
-                "workloadidentity",
-                self.of_client("workloadidentity")
-                    .env("AZURE_FEDERATED_TOKEN_FILE", token_file),
-            ),
-            (
-                "azurepipelines",
-                self.of_client("azurepipelines")
-                    .args(["--azure-pipelines-service-connection-id", "connection"])
-                    .env("SYSTEM_ACCESSTOKEN", "secret")
-                    .env("SYSTEM_OIDCREQUESTURI", oidc),
-            ),
-        ];
+        ]);
         match &self.real_az {
             Some(az) => logins.push(("azurecli, real az", self.cached(az.kubelogin()))),
             None => println!("(without a real az: .ci/run installs one as {AZ})"),
@@ -205,18 +180,9 @@ impl World {
         logins
     }
 
-    /// Fills the cache, as the browser too if it takes one.
-    fn sign_in(&self, mode: &str, kubelogin: &Kubelogin) {
-        let mut running = kubelogin.spawn();
-        if mode == "interactive" {
-            Browser::at_prompt(&self.entra, &mut running).sign_in();
-        }
-        running.wait().token();
-    }
-
     /// A cache with 10,000 entries of others in it.
     fn crowded_cache(&self) -> PathBuf {
-        let folder = self.room.folder("crowded");
+        let folder = self.folder("crowded");
         for number in 0..10_000 {
             let name = format!("kubelogin-{number:064x}.token");
             std::fs::write(folder.join(name), [1; 2500]).expect("an entry");
@@ -226,10 +192,16 @@ impl World {
 
     /// Takes the keys of our caches out of the keyring.
     fn log_out(&self) {
-        for folder in ["cache", "crowded"].map(|name| self.room.folder(name)) {
+        for folder in ["cache", "crowded"].map(|name| self.folder(name)) {
             assert!(Kubelogin::log_out(&folder).run().status.success());
         }
     }
+}
+
+/// Programs to compare, the first `bases` of them the ones that all are compared with.
+struct Table {
+    bases: usize,
+    rows: Vec<Row>,
 }
 
 /// One program of a table.
@@ -243,6 +215,7 @@ struct Row {
 
 impl Row {
     fn new(name: &str, kubelogin: Kubelogin) -> Self {
+        let kubelogin = kubelogin.installed_as(installed());
         let row = Self::of(name, kubelogin.command_here());
         Self {
             _room: Some(kubelogin),
@@ -305,9 +278,8 @@ struct Usage {
     page_faults: u32,
 }
 
-/// Runs the rows in turn, prints their medians, also as multiples of each of the first `bases` rows, and gives them out in
-/// seconds. A child's peak memory counts from before it became another program, when it was this one: so much is the floor.
-fn race(rounds: usize, bases: usize, rows: &mut [Row]) -> Vec<f64> {
+/// Runs the rows in turn, prints their medians, also as multiples of those of the bases, and gives them out in seconds. A child's peak memory counts from before it became another program, when it was this one: so much is the floor.
+fn race(rounds: usize, Table { bases, mut rows }: Table) -> Vec<f64> {
     let mut runs: Vec<Vec<Run>> = rows.iter().map(|_| Vec::new()).collect();
     for _ in 0..rounds {
         for (row, runs) in rows.iter_mut().zip(&mut runs) {

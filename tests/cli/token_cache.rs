@@ -26,20 +26,6 @@ fn entry_in(folder: &Path) -> PathBuf {
 }
 
 #[test]
-fn a_second_run_is_served_without_the_server() {
-    for login in [spn, devicecode] {
-        let entra = FakeEntra::start();
-        let kubelogin = login(&entra);
-        let first = kubelogin.run();
-        let requests = entra.requests().len();
-        let second = kubelogin.run();
-        assert_eq!(second.token(), first.token());
-        assert_eq!(second.stderr, "");
-        assert_eq!(entra.requests().len(), requests);
-    }
-}
-
-#[test]
 fn a_client_that_is_not_interactive_is_served_from_the_cache() {
     let entra = FakeEntra::start();
     let kubelogin = devicecode(&entra);

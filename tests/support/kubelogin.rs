@@ -23,6 +23,7 @@ pub fn program_under_test() -> PathBuf {
 /// The real binary with a home, a working folder and a PATH of its own. One value, many runs: they share the home.
 #[derive(Clone)]
 pub struct Kubelogin {
+    program: PathBuf,
     room: Arc<TempDir>,
     args: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
@@ -35,6 +36,7 @@ impl Kubelogin {
         let (home, programs) = (room.folder("home"), room.folder("bin"));
         room.folder("work");
         let kubelogin = Self {
+            program: program_under_test(),
             room: Arc::new(room),
             args: Vec::new(),
             environment: Vec::new(),
@@ -72,6 +74,12 @@ impl Kubelogin {
         Self::new()
             .args(["remove-cache-dir", "--cache-dir"])
             .arg(cache)
+    }
+
+    /// Runs this copy of the program.
+    pub fn installed_as(mut self, program: &Path) -> Self {
+        self.program = program.into();
+        self
     }
 
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
@@ -186,7 +194,7 @@ impl Kubelogin {
 
     /// The same in the current directory: from a static build, std changes to another only by the slower fork.
     pub fn command_here(&self) -> Command {
-        let mut command = Command::new(program_under_test());
+        let mut command = Command::new(&self.program);
         command
             .args(&self.args)
             .env_clear()
@@ -200,7 +208,7 @@ impl Kubelogin {
         let mut command = Command::new(program);
         command
             .args(args)
-            .arg(program_under_test())
+            .arg(&self.program)
             .args(&self.args)
             .env_clear()
             .envs(self.environment.iter().cloned())

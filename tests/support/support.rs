@@ -27,6 +27,7 @@ mod api_server; // a Kubernetes API server: kubectl and helm can talk to it
 pub mod az; // the real az, for those who have it
 mod browser; // a person's browser without a screen
 mod entra; // the fake Entra: who is registered, what was asked, what was wrong with it
+mod every_mode; // every login mode with all that it needs
 mod http1; // HTTP/1.1 messages, read and written
 mod jwt; // tokens and assertions: signed, and checked
 mod kubeconfig; // kubeconfigs of any size
@@ -43,6 +44,7 @@ pub use entra::{
     DeviceCode, Endpoint, FakeEntra, FederatedCredential, PUBLIC_CLIENT_ID, Poll, RefreshTokens,
     Registration, Rules, SERVER_ID, SignIn, TENANT_ID, USER_NAME, USER_PASSWORD, User,
 };
+pub use every_mode::{EveryMode, modes};
 pub use http1::{Reply, Request, value_of};
 pub use jwt::{Claims, claims_of, client_jwk, sign_as_client};
 pub use kubeconfig::legacy_kubeconfig;
