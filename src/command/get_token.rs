@@ -2,9 +2,10 @@
 
 use std::io::Write;
 
+use crate::command::subject::{self, Subject};
 use crate::entra::access_token;
-use crate::env::Env;
-use crate::error::Error;
+use crate::env::{self, Env};
+use crate::error::{Error, ErrorKind, one_line};
 use crate::exec_credential::ExecInfo;
 use crate::flag::FlagValues;
 use crate::options::Options;
@@ -24,6 +25,11 @@ pub fn run(
     for notice in notices {
         system.tell(&notice);
     }
+    if system.verbosity() >= 1 {
+        for value in Subject::of_flags(typed, env).values() {
+            system.tell(&one_line(&format!("{} {}", value.flag, value.told())));
+        }
+    }
     let sign_in = SignIn::new(&options, env, system)?;
     let binding = sign_in.binding(&options)?;
     let scope = Scope::of_server(&options.server_id);
@@ -31,7 +37,9 @@ pub fn run(
         Some(binding) => binding.scope(scope),
         None => scope,
     };
-    let token = sign_in.token(&scope)?;
+    let token = sign_in
+        .token(&scope)
+        .map_err(|error| with_doctor(error, typed, env))?;
     if system.verbosity() >= 1 {
         for line in access_token::oddities(&token.access_token, options.version) {
             system.tell(line);
@@ -42,4 +50,22 @@ pub fn run(
         None => token,
     };
     exec_info.write(&token, out)
+}
+
+/// Adds to an error of Entra ID or the network the command that finds out more, where a Kubernetes client runs us and the
+/// kubeconfig tells for which context.
+fn with_doctor(error: Error, typed: &FlagValues, env: &Env) -> Error {
+    let is_explained = error.is_refused() || *error.kind() == ErrorKind::Outside;
+    if !is_explained || env.get(env::KUBERNETES_EXEC_INFO).is_none() {
+        return error;
+    }
+    let Some(context) = subject::context_of(typed, env) else {
+        return error;
+    };
+    let (_, remedy) = error.parts();
+    let more = format!(
+        "{remedy} More: kubelogin doctor{}",
+        subject::context_flag(&context)
+    );
+    error.remedy(more.trim_start())
 }

@@ -40,6 +40,17 @@ pub struct Value {
     pub overridden_by: Option<&'static str>,
 }
 
+impl Value {
+    /// The value with its origin, for people.
+    pub fn told(&self) -> String {
+        let overrides = match self.overridden_by {
+            Some(variable) => format!("; {variable} overrides the flag"),
+            None => String::new(),
+        };
+        format!("{} ({}{overrides})", self.value, self.origin)
+    }
+}
+
 /// Why a context has no login of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotOurs {
@@ -79,6 +90,37 @@ pub fn chosen<'c>(args: &'c SubjectArgs, contexts: &'c Contexts) -> Result<&'c s
         };
         Error::input(what).remedy(remedy)
     })
+}
+
+/// The context whose user has just these flags: the current one if it has them, else the only one.
+pub fn context_of(flags: &FlagValues, env: &Env) -> Option<String> {
+    let contexts = Contexts::read(&file::paths(None, env).ok()?).ok()?;
+    let none = FlagValues::new();
+    let has_them = |name: &str| {
+        let subject = Subject::of_context(&contexts, name, &none, env);
+        let is_same = |other: &FlagValues| {
+            let mut all = Flag::ALL.iter();
+            all.all(|definition| flags.is_same(definition.flag, other))
+        };
+        subject.is_ok_and(|subject| is_same(&subject.flags))
+    };
+    let current = contexts.current.as_ref().map(|(name, _)| name.as_str());
+    if let Some(name) = current.filter(|name| has_them(name)) {
+        return Some(name.to_owned());
+    }
+    let mut names = contexts.contexts.iter().map(|entry| entry.name.as_str());
+    let mut names = names.by_ref().filter(|name| has_them(name));
+    let first = names.next()?;
+    names.next().is_none().then(|| first.to_owned())
+}
+
+/// ` --context NAME`, as it can be pasted into a shell.
+pub fn context_flag(name: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "._-@:/+=,%".contains(c);
+    match !name.is_empty() && name.chars().all(is_plain) {
+        true => format!(" --context {name}"),
+        false => format!(" --context '{}'", name.replace('\'', r"'\''")),
+    }
 }
 
 impl Subject {

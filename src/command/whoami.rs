@@ -68,7 +68,8 @@ fn find(args: &WhoamiArgs, env: &Env) -> Result<Subject, Error> {
             "context {name:?} does not use this kubelogin but {what}"
         ))
         .remedy(format!(
-            "kubectl auth whoami --context {name} asks the cluster with it."
+            "To ask the cluster with it, run: kubectl auth whoami{}",
+            subject::context_flag(name)
         )),
     })
 }

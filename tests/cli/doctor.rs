@@ -175,7 +175,7 @@ const BROKEN: &[Situation] = &[
     }, "fail", &["kuberc-of-mine", "does not name kubelogin"]),
     ("plugin.kubectl", |p| {
         std::fs::remove_file(p.bin().join(if cfg!(windows) { "kubectl.cmd" } else { "kubectl" })).expect("removed");
-    }, "warn", &["kubectl is in no folder of PATH"]),
+    }, "warn", &["kubectl is not on PATH"]),
     ("plugin.apiversion", |p| p.exec()["apiVersion"] = "client.authentication.k8s.io/v1alpha1".into(), "fail", &["v1alpha1", "1.24"]),
     ("plugin.apiversion", |p| {
         p.exec()["apiVersion"] = "client.authentication.k8s.io/v1".into();
@@ -459,4 +459,39 @@ fn users_of_other_programs_are_named_and_left_alone() {
         "{output:?}"
     );
     assert_eq!(tokens(&patient), before);
+}
+
+/// kubectl runs a plugin with KUBERNETES_EXEC_INFO: its errors name the context of the kubeconfig, within three lines.
+#[test]
+fn an_error_of_get_token_that_can_be_looked_into_ends_with_the_command_for_its_context() {
+    let patient = Patient::healthy();
+    drop(
+        patient
+            .world
+            .kubelogin
+            .clone()
+            .arg("remove-cache-dir")
+            .run(),
+    );
+    let args: Vec<String> =
+        serde_json::from_value(patient.config["users"][0]["user"]["exec"]["args"].clone())
+            .expect("args");
+    let get_token = patient.world.kubelogin.clone().args(&args);
+    let by_kubectl = get_token.clone().env("KUBERNETES_EXEC_INFO", "{}");
+    patient
+        .world
+        .entra
+        .change(|rules| rules.device_code.polls = vec![Poll::Refuse(53003)]);
+    let error = by_kubectl.run().error();
+    assert!(
+        error.contains("More: kubelogin doctor --context fake"),
+        "{error}"
+    );
+    for other in [get_token, by_kubectl.args(["--timeout", "9s"])] {
+        let error = other.run().error();
+        assert!(
+            error.contains("AADSTS53003") && !error.contains("doctor"),
+            "{error}"
+        );
+    }
 }

@@ -37,7 +37,7 @@ pub fn key(case: &Case) -> Outcome {
     let storage = case.options().map(|options| options.cache.storage);
     match (&health.keyring_problem, storage) {
         (_, Some(Storage::Disk)) => good("tokens are protected by file permissions, as asked for"),
-        (None, _) => good("the key is in the keyring"),
+        (None, _) => good("the keyring protects them"),
         (Some(why), Some(Storage::Keyring)) => failure(format!("no token is kept: {why}")),
         (Some(why), _) => warning(format!(
             "tokens are protected by file permissions only, as no keyring is available: {why}"

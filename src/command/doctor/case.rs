@@ -178,10 +178,8 @@ impl<'a> Case<'a> {
 
     /// What a command about this context needs to be told.
     pub fn context_flag(&self) -> String {
-        match self.entry() {
-            Some(entry) => format!(" --context {}", entry.name),
-            None => String::new(),
-        }
+        let entry = self.entry();
+        entry.map_or_else(String::new, |entry| subject::context_flag(&entry.name))
     }
 
     fn cluster_of_context(&self) -> Option<&crate::kubeconfig::context::Cluster> {

@@ -109,7 +109,7 @@ pub fn tool(case: &Case) -> Outcome {
     let env = case.subject().map_or(case.env, |subject| &subject.env);
     let Some(path) = on_path(name, env).into_iter().next() else {
         return failure(format!(
-            "--login {} runs {name}, which is in no folder of PATH",
+            "--login {} runs {name}, which is not on PATH",
             options.login
         ))
         .with(format!("Install {name}, or put its folder on PATH."));

@@ -157,12 +157,7 @@ impl Report<'_> {
 
     fn options(&self, writer: &mut Writer) {
         for value in self.case.subject().map(Subject::values).unwrap_or_default() {
-            let overrides = match value.overridden_by {
-                Some(variable) => format!("; {variable} overrides the flag"),
-                None => String::new(),
-            };
-            let told = format!("{} ({}{overrides})", value.value, value.origin);
-            writer.line(&Outcome::Good(String::new()), &value.flag, &told);
+            writer.line(&Outcome::Good(String::new()), &value.flag, &value.told());
         }
     }
 

@@ -150,7 +150,7 @@ pub fn path(case: &Case) -> Outcome {
             ))
             .with("Correct command in the kubeconfig: kubelogin convert-kubeconfig"),
             false => failure(format!(
-                "{place}: kubectl starts {command:?}, which is in no folder of PATH"
+                "{place}: kubectl starts {command:?}, which is not on PATH"
             )),
         };
     };
@@ -177,7 +177,7 @@ pub fn path(case: &Case) -> Outcome {
 /// Azure/kubelogin#280: int128's program first on PATH.
 pub fn which(case: &Case) -> Outcome {
     let Some((first, which)) = case.plugin.kubelogins.first() else {
-        return warning("no folder of PATH holds kubelogin")
+        return warning("kubelogin is not on PATH")
             .with("Put the folder of kubelogin on PATH: kubectl looks for it there.");
     };
     let first = first.display();
@@ -298,7 +298,7 @@ fn commands<'t>(
 
 pub fn kubectl(case: &Case) -> Outcome {
     match (&case.plugin.kubectl, case.plugin.kubectl_minor) {
-        (None, _) => warning("kubectl is in no folder of PATH"),
+        (None, _) => warning("kubectl is not on PATH"),
         (Some(path), None) => good(format!("kubectl at {}, of unknown version", path.display())),
         (Some(_), Some(minor)) => good(format!("kubectl 1.{minor}")),
     }

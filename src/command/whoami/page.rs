@@ -6,9 +6,10 @@ use chrono::{DateTime, Local, Utc};
 
 use super::plain;
 use super::report::{ClusterSees, Report, SignedIn};
+use crate::command::subject;
 use crate::entra::access_token::claims::{Groups, application_name};
 use crate::entra::access_token::fit::span;
-use crate::error::one_line;
+use crate::error::{ErrorKind, one_line};
 
 /// How many group IDs are shown.
 const GROUPS_SHOWN: usize = 5;
@@ -21,19 +22,23 @@ pub fn text(report: &Report, with_claims: bool) -> String {
         Err(error) => {
             let (what, remedy) = error.parts();
             page.row("nobody", what);
-            page.row("", remedy);
+            match *error.kind() == ErrorKind::NotSignedIn {
+                true => page.row(
+                    "",
+                    &format!(
+                        "Sign in: kubelogin whoami --sign-in{}",
+                        context_flag(report)
+                    ),
+                ),
+                false => page.row("", remedy),
+            }
         }
     }
     page.heading("OPTIONS");
     let flags = report.values.iter().map(|value| value.flag.len());
     let width = flags.max().unwrap_or(0);
     for value in &report.values {
-        let overrides = match value.overridden_by {
-            Some(variable) => format!(", where {variable} overrides the flag"),
-            None => String::new(),
-        };
-        let told = format!("{} ({}{overrides})", value.value, value.origin);
-        page.wide_row(&value.flag, width, &told);
+        page.wide_row(&value.flag, width, &value.told());
     }
     if report.token.is_ok() {
         cluster_block(&mut page, report);
@@ -53,6 +58,12 @@ pub fn text(report: &Report, with_claims: bool) -> String {
         }
     }
     page.0
+}
+
+/// What a command about the same context needs to be told.
+fn context_flag(report: &Report) -> String {
+    let context = report.context.as_deref();
+    context.map(subject::context_flag).unwrap_or_default()
 }
 
 fn signed_in_block(page: &mut Page, report: &Report, signed_in: &SignedIn) {
@@ -120,9 +131,10 @@ fn cluster_block(page: &mut Page, report: &Report) {
         }
         ClusterSees::Unreachable(why) => {
             page.row("unknown", why);
-            if let Some(context) = &report.context {
-                page.row("", &format!("Run: kubelogin doctor --context {context}"));
-            }
+            page.row(
+                "",
+                &format!("Run: kubelogin doctor{}", context_flag(report)),
+            );
         }
     }
 }
