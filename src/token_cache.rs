@@ -154,18 +154,22 @@ const PREFIX: &str = "kubelogin-";
 /// True for the names of this program's files in the cache folder.
 fn is_ours(name: &str) -> bool {
     let name = name.strip_suffix(folder::TEMPORARY).unwrap_or(name);
-    let digest = |name: &str| {
-        let (digest, kind) = name.strip_prefix(PREFIX)?.split_once('.')?;
-        let is_hex = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
-        Some(is_hex && [TOKEN, FAILURE, LOCK].contains(&kind))
-    };
     let of_the_folder = [
         vault::KEY_FILE,
         vault::LOCK_FILE,
         pop_key::FILE,
         pop_key::LOCK_FILE,
     ];
-    of_the_folder.contains(&name) || digest(name) == Some(true)
+    of_the_folder.contains(&name)
+        || login_of(name).is_some_and(|(_, kind)| [TOKEN, FAILURE, LOCK].contains(&kind))
+}
+
+/// The digest of the login that a file belongs to, and the kind of the file.
+fn login_of(name: &str) -> Option<([u8; 32], &str)> {
+    let (digest, kind) = name.strip_prefix(PREFIX)?.split_once('.')?;
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(digest, &mut bytes).ok()?;
+    Some((bytes, kind))
 }
 
 const TOKEN: &str = "token";

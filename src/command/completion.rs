@@ -31,8 +31,7 @@ pub fn complete(line: &str, env: &Env, out: &mut dyn Write) -> Result<(), Error>
         .into_iter()
         .map(|Candidate { word, help }| format!("{word}\t{help}\n"))
         .collect();
-    out.write_all(text.as_bytes())
-        .map_err(|error| Error::outside(format!("cannot write to stdout: {error}")))
+    super::print(&text, out)
 }
 
 /// What a word that is being typed can become.

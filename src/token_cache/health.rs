@@ -1,13 +1,13 @@
-//! How the token cache is: for people who look for the reason that they are asked again. Reads only.
+//! The state of the token cache, for people who wonder why they have to sign in again. Reads only.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-
-use super::flight::{self, Lock};
-use super::{LOCK, PREFIX, TOKEN, TokenCache, VERSION};
 use std::time::Duration;
 
-/// What `doctor` says about the cache.
+use super::flight::{self, Lock};
+use super::{LOCK, TOKEN, TokenCache, VERSION, login_of};
+
+/// What `doctor` reports about the cache.
 #[derive(Debug, Default)]
 pub struct Health {
     pub folder: PathBuf,
@@ -17,7 +17,7 @@ pub struct Health {
     pub keyring_problem: Option<String>,
     /// Sign-ins that are remembered.
     pub entries: usize,
-    /// Those among them that no key here opens.
+    /// Those among them that cannot be opened with a key of this machine.
     pub unreadable: usize,
     /// Locks that another process holds.
     pub busy: Vec<PathBuf>,
@@ -36,7 +36,7 @@ impl TokenCache<'_> {
         let files = fs::read_dir(folder).into_iter().flatten().flatten();
         for file in files {
             let name = file.file_name();
-            let Some((digest, kind)) = name.to_str().and_then(parts) else {
+            let Some((digest, kind)) = name.to_str().and_then(login_of) else {
                 continue;
             };
             match kind {
@@ -63,16 +63,7 @@ impl TokenCache<'_> {
     }
 }
 
-/// The digest in a file's name, and its kind.
-fn parts(name: &str) -> Option<(Vec<u8>, &str)> {
-    let (digest, kind) = name.strip_prefix(PREFIX)?.split_once('.')?;
-    let bytes = (0..digest.len()).step_by(2);
-    let digest = bytes.map(|at| u8::from_str_radix(digest.get(at..at + 2)?, 16).ok());
-    let digest: Vec<u8> = digest.collect::<Option<_>>()?;
-    (digest.len() == 32).then_some((digest, kind))
-}
-
-/// Why nothing can be written in this folder, or made where it would be.
+/// Why this folder cannot be written, or created.
 fn not_writable(folder: &Path) -> Option<String> {
     let Some(nearest) = folder.ancestors().find(|path| path.exists()) else {
         return Some("no part of the path exists".into());

@@ -1,4 +1,5 @@
-//! The arguments of a converted user: which old ones stay, which new ones are added, in which order. A table and pure functions.
+//! The arguments of a converted user: which old ones stay, which new ones are added, in which order. A table and pure
+//! functions.
 
 use crate::cli::OldArgs;
 use crate::error::Error;

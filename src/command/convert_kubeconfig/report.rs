@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::Change;
+use crate::command::print;
 use crate::error::Error;
 use crate::kubeconfig::file::KubeconfigFile;
 use crate::kubeconfig::{Kubeconfig, diff};
@@ -96,8 +97,7 @@ pub fn print_diff(
         let name = file.path.display().to_string();
         let old = Kubeconfig::parse(&name, &file.text)?;
         let new = Kubeconfig::parse(&name, &change.text)?;
-        out.write_all(diff::unified(&name, &old, &new).as_bytes())
-            .map_err(|error| Error::outside(format!("cannot write to stdout: {error}")))?;
+        print(&diff::unified(&name, &old, &new), out)?;
     }
     Ok(())
 }
