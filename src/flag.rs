@@ -4,6 +4,7 @@
 use std::fmt;
 
 use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use zeroize::Zeroizing;
 
 use crate::secret::Secret;
@@ -133,12 +134,17 @@ const fn row(
     }
 }
 
-/// The words that a flag takes as its value, aliases included.
-pub fn value_words<T: ValueEnum>() -> Vec<String> {
+/// The values of a flag that takes one of a few words.
+pub fn possible_values<T: ValueEnum>() -> Vec<PossibleValue> {
     let values = T::value_variants().iter();
-    let values: Vec<_> = values.filter_map(T::to_possible_value).collect();
-    let words = values.iter().flat_map(|value| value.get_name_and_aliases());
-    words.map(str::to_owned).collect()
+    values.filter_map(T::to_possible_value).collect()
+}
+
+/// All their words, aliases included, for a message.
+pub fn possible_words<T: ValueEnum>() -> String {
+    let values = possible_values::<T>();
+    let words = values.iter().flat_map(PossibleValue::get_name_and_aliases);
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// The values of flags, exactly as written: `None` for a flag that was not given.

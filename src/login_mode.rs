@@ -21,13 +21,13 @@ pub enum LoginMode {
     Spn,
     /// A user name and password, without MFA
     Ropc,
-    /// A managed identity of an Azure VM, AKS node, App Service, Arc machine ..
+    /// A managed identity (VM, AKS node, App Service, Container Apps, Arc)
     Msi,
     /// The account of the Azure CLI (az login)
     AzureCli,
     /// The account of the Azure Developer CLI (azd auth login)
     Azd,
-    /// A federated token: a pod in AKS, a GitHub Actions job ..
+    /// A federated token (AKS pod, GitHub Actions job)
     WorkloadIdentity,
     /// A service connection of Azure Pipelines
     AzurePipelines,

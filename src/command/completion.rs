@@ -9,7 +9,7 @@ use crate::cli::{self, Shell};
 use crate::entra::authority::Cloud;
 use crate::env::Env;
 use crate::error::Error;
-use crate::flag::{Flag, value_words};
+use crate::flag::{Flag, possible_values};
 use crate::kubeconfig::Kubeconfig;
 use crate::kubeconfig::file::{self, Found};
 use crate::login_mode::LoginMode;
@@ -59,7 +59,10 @@ fn candidates(line: &str, env: &Env) -> Vec<Candidate> {
     let args: Vec<&Arg> = command.unwrap_or(&program).get_arguments().collect();
     let all_values = |arg: &Arg, prefix: &str| -> Vec<Candidate> {
         let values = values(arg, &words, env).into_iter();
-        let values = values.map(|value| Candidate::new(format!("{prefix}{value}"), None));
+        let values = values.map(|value| Candidate {
+            word: format!("{prefix}{}", value.word),
+            ..value
+        });
         values.collect()
     };
     let before = words.last().and_then(|word| flag(&args, word));
@@ -148,20 +151,25 @@ fn shell_words(line: &str) -> Vec<String> {
 }
 
 /// The values that an argument can have, as far as they can be listed.
-fn values(arg: &Arg, words: &[&str], env: &Env) -> Vec<String> {
+fn values(arg: &Arg, words: &[&str], env: &Env) -> Vec<Candidate> {
     let is = |flag: Flag| arg.get_id() == flag.definition().name;
-    if is(Flag::Login) {
-        value_words::<LoginMode>()
+    let values = if is(Flag::Login) {
+        possible_values::<LoginMode>()
     } else if is(Flag::Environment) {
-        value_words::<Cloud>()
+        possible_values::<Cloud>()
     } else if is(Flag::TokenCacheStorage) {
-        value_words::<Storage>()
+        possible_values::<Storage>()
     } else if arg.get_id() == cli::CONTEXT {
-        contexts(words, env)
+        let contexts = contexts(words, env).into_iter();
+        return contexts.map(|name| Candidate::new(name, None)).collect();
     } else {
-        let values = arg.get_possible_values().into_iter();
-        values.map(|value| value.get_name().to_owned()).collect()
-    }
+        arg.get_possible_values()
+    };
+    let names = values.iter().flat_map(|value| {
+        let names = value.get_name_and_aliases();
+        names.map(|name| Candidate::new(name, value.get_help()))
+    });
+    names.collect()
 }
 
 /// The contexts of the kubeconfigs, as far as these can be read.
@@ -265,10 +273,9 @@ mod tests {
     }
 
     #[test]
-    fn every_mode_is_completed() {
-        assert_eq!(
-            words("kubelogin get-token --login ").len(),
-            LoginMode::all().len()
-        );
+    fn every_mode_is_completed_with_its_help() {
+        let modes = candidates("kubelogin get-token --login ", &Env::of(&[]));
+        assert_eq!(modes.len(), LoginMode::all().len());
+        assert!(modes.iter().all(|mode| !mode.help.is_empty()));
     }
 }

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use crate::env::{self, Env};
 use crate::error::Error;
-use crate::flag::{Flag, FlagValues};
+use crate::flag::{Flag, FlagValues, possible_words};
 use crate::variables::Merged;
 
 /// The settings of the token cache.
@@ -55,9 +55,10 @@ pub enum Storage {
 impl Storage {
     fn parse(word: &str) -> Result<Self, Error> {
         Self::from_str(word, false).map_err(|_| {
-            Error::input(format!("unknown token cache storage {word:?}")).remedy(
-                "Set --token-cache-storage (or KUBELOGIN_TOKEN_CACHE_STORAGE) to auto, keyring, disk or none.",
-            )
+            Error::input(format!("unknown token cache storage {word:?}")).remedy(format!(
+                "Set --token-cache-storage or KUBELOGIN_TOKEN_CACHE_STORAGE to one of {}.",
+                possible_words::<Self>()
+            ))
         })
     }
 }
