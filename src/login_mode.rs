@@ -89,20 +89,3 @@ impl fmt::Display for LoginMode {
         f.write_str(value.as_ref().map_or("", |value| value.get_name()))
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The first column of the table, in order.
-    #[test]
-    fn readme_describes_every_mode_and_no_other() {
-        let readme = include_str!("../README.md");
-        let table = readme
-            .lines()
-            .skip_while(|line| !line.starts_with("| `--login` |"));
-        let rows = table.skip(2).map_while(|line| line.strip_prefix("| `"));
-        let described: Vec<_> = rows.filter_map(|row| row.split('`').next()).collect();
-        assert_eq!(described.join(", "), LoginMode::words());
-    }
-}
