@@ -9,9 +9,10 @@ use serde_json::Value;
 
 use super::azurecli;
 use super::outside_state::{OutsideState, folder};
-use super::program::{self, Product};
+use super::program::{self, Product, argument};
 use crate::env::{self, Env};
 use crate::error::Error;
+use crate::flag::Flag;
 use crate::login::Login;
 use crate::options::Options;
 use crate::secret::Secret;
@@ -83,9 +84,9 @@ impl Login for Azd {
 
 impl Azd {
     pub fn new(options: &Options, env: &Env) -> Result<Self, Error> {
-        azurecli::check_server(options)?;
+        argument(options, Flag::ServerId)?;
         Ok(Self {
-            tenant_id: azurecli::check_tenant(options)?,
+            tenant_id: argument(options, Flag::TenantId)?,
             folder: folder(env, env::AZD_CONFIG_DIR, ".azd"),
             has_host: env.get(env::AZD_AUTH_ENDPOINT).is_some(),
             az: azurecli::State::new(env),
@@ -134,9 +135,9 @@ fn moment(text: &str) -> Option<DateTime<Utc>> {
 mod tests {
     use std::fs;
 
+    use tempfile::TempDir;
+
     use super::*;
-    use crate::flag::Flag;
-    use crate::login::outside_state::test_folder;
     use crate::login::tests::options;
     use crate::system::fake::FakeSystem;
 
@@ -227,7 +228,8 @@ mod tests {
 
     #[test]
     fn a_sign_in_to_azd_or_az_changes_the_state() {
-        let (azd, az) = (test_folder("azd"), test_folder("azd-az"));
+        let folders = [(); 2].map(|()| TempDir::new().expect("a folder"));
+        let [azd, az] = folders.each_ref().map(TempDir::path);
         let env = [
             (env::AZD_CONFIG_DIR, azd.to_str().expect("UTF-8")),
             (env::AZURE_CONFIG_DIR, az.to_str().expect("UTF-8")),
@@ -247,8 +249,5 @@ mod tests {
         let host = (env::AZD_AUTH_ENDPOINT, "http://127.0.0.1:1");
         let hosted = login(&[], &[&env[..], &[host]].concat()).0;
         assert_eq!(hosted.fingerprint(), None, "an editor signs in");
-        for folder in [azd, az] {
-            let _ = fs::remove_dir_all(folder);
-        }
     }
 }

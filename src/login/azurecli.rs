@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::outside_state::{OutsideState, folder, read};
-use super::program::{self, Product};
+use super::program::{self, Product, argument};
 use crate::env::{self, Env};
 use crate::error::Error;
 use crate::flag::Flag;
@@ -86,14 +86,6 @@ struct Answer {
     expires_on: Value,
 }
 
-pub(super) fn check_server(options: &Options) -> Result<(), Error> {
-    program::check(Flag::ServerId, Some(&options.server_id), "._/:-").map(|_| ())
-}
-
-pub(super) fn check_tenant(options: &Options) -> Result<Option<String>, Error> {
-    program::check(Flag::TenantId, options.tenant_id.as_deref(), ".-")
-}
-
 impl Login for AzureCli {
     fn identify(&self, key: CacheKey) -> CacheKey {
         key.with("tenant", self.tenant_id.as_deref().unwrap_or_default())
@@ -126,13 +118,11 @@ impl Login for AzureCli {
 }
 
 impl AzureCli {
-    /// Neither az nor azd gets a value that it could misread, as in the original.
     pub fn new(options: &Options, env: &Env) -> Result<Self, Error> {
-        check_server(options)?;
-        let subscription = options.text(Flag::Subscription);
+        argument(options, Flag::ServerId)?;
         Ok(Self {
-            tenant_id: check_tenant(options)?,
-            subscription: program::check(Flag::Subscription, subscription, "._ -")?,
+            tenant_id: argument(options, Flag::TenantId)?,
+            subscription: argument(options, Flag::Subscription)?,
             state: State::new(env),
         })
     }
@@ -224,6 +214,7 @@ mod tests {
     use std::fs;
 
     use chrono::TimeDelta;
+    use tempfile::TempDir;
 
     use super::*;
     use crate::login::tests;
@@ -462,11 +453,12 @@ mod tests {
 
     #[test]
     fn a_change_of_account_or_cloud_changes_the_state() {
-        let folder = crate::login::outside_state::test_folder("az-state");
+        let room = TempDir::new().expect("a folder");
+        let folder = room.path();
         let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("written");
-        let mut states = vec![state(&folder, &[])];
+        let mut states = vec![state(folder, &[])];
         let mut is_new = |why: &str| {
-            let now = state(&folder, &[]);
+            let now = state(folder, &[]);
             assert!(now.is_some(), "{why}");
             assert!(!states.contains(&now), "{why}");
             states.push(now);
@@ -491,44 +483,40 @@ mod tests {
         write("azureProfile.json", r#"{"subscriptions": []}"#);
         is_new("az account clear");
 
-        let last = state(&folder, &[]);
+        let last = state(folder, &[]);
         write("azureProfile.json", r#"{"subscriptions": []}"#);
         write(
             "config",
             "[cloud]\nname = AzureChinaCloud\n[core]\noutput = table\n",
         );
         write("msal_token_cache.json", "refreshed");
-        assert_eq!(state(&folder, &[]), last, "touched only");
+        assert_eq!(state(folder, &[]), last, "touched only");
         assert_eq!(
-            state(&folder, &[("AZURE_CLOUD_NAME", "AzureChinaCloud")]),
+            state(folder, &[("AZURE_CLOUD_NAME", "AzureChinaCloud")]),
             last
         );
-        assert_ne!(state(&folder, &[("AZURE_CLOUD_NAME", "AzureCloud")]), last);
-        let _ = fs::remove_dir_all(folder);
+        assert_ne!(state(folder, &[("AZURE_CLOUD_NAME", "AzureCloud")]), last);
     }
 
     #[test]
     fn a_managed_identity_of_az_is_tied_to_this_machine() {
-        let folder = crate::login::outside_state::test_folder("az-identity");
-        let profile = folder.join("azureProfile.json");
+        let folder = TempDir::new().expect("a folder");
+        let profile = folder.path().join("azureProfile.json");
         for (user, expected) in [("systemAssignedIdentity", true), ("alice", false)] {
             let user = format!(r#"{{"subscriptions":[{{"user":{{"name":"{user}"}}}}]}}"#);
             fs::write(&profile, user).expect("written");
             assert_eq!(is_of_machine(&profile).expect("read"), expected);
         }
-        let _ = fs::remove_dir_all(folder);
     }
 
     #[test]
     fn another_folder_is_another_state_and_without_a_home_there_is_none() {
-        let folders = ["az-one", "az-two"].map(crate::login::outside_state::test_folder);
-        assert_ne!(state(&folders[0], &[]), state(&folders[1], &[]));
-        fs::create_dir(folders[0].join("azureProfile.json")).expect("a folder in its place");
-        assert_eq!(state(&folders[0], &[]), None);
+        let folders = [(); 2].map(|()| TempDir::new().expect("a folder"));
+        let [one, two] = folders.each_ref().map(TempDir::path);
+        assert_ne!(state(one, &[]), state(two, &[]));
+        fs::create_dir(one.join("azureProfile.json")).expect("a folder in its place");
+        assert_eq!(state(one, &[]), None);
         let homeless = AzureCli::new(&options(&[], &[]), &Env::default()).expect("login");
         assert_eq!(homeless.fingerprint(), None);
-        for folder in folders {
-            let _ = fs::remove_dir_all(folder);
-        }
     }
 }

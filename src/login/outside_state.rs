@@ -70,12 +70,3 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
         .read_to_end(&mut content)?;
     Ok(Some(content))
 }
-
-/// An empty folder for a test of this name.
-#[cfg(test)]
-pub fn test_folder(name: &str) -> PathBuf {
-    let name = format!("kubelogin-{}-{name}", std::process::id());
-    let folder = std::env::temp_dir().join(name);
-    std::fs::create_dir_all(&folder).expect("a temporary folder can be made");
-    folder
-}

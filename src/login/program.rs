@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::entra;
 use crate::error::Error;
 use crate::flag::Flag;
+use crate::options::Options;
 use crate::secret::Secret;
 use crate::system::{Output, Program, ProgramError, System};
 use crate::timeout::Timeout;
@@ -229,10 +230,18 @@ pub fn no_token(product: &Product) -> Error {
     ))
 }
 
-/// Refuses a value that the program could misread. `also` lists the characters allowed besides letters and digits.
-pub fn check(flag: Flag, value: Option<&str>, also: &str) -> Result<Option<String>, Error> {
-    let Some(value) = value else {
+/// The value of a flag, to be passed to the program.
+///
+/// # Errors
+/// The program could misread it. The original refuses such values too.
+pub fn argument(options: &Options, flag: Flag) -> Result<Option<String>, Error> {
+    let Some(value) = options.text(flag) else {
         return Ok(None);
+    };
+    let also = match flag {
+        Flag::ServerId => "._/:-",
+        Flag::Subscription => "._ -",
+        _ => ".-",
     };
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || also.contains(c);
     if value.starts_with('-') || !value.chars().all(is_allowed) {

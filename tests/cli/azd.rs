@@ -1,4 +1,4 @@
-//! `--login azd`, azd being a shell script that is first on PATH.
+//! `--login azd`, with a shell script as the first azd on PATH.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ fn azd_in(room: &TempDir, script: &str) -> Kubelogin {
 }
 
 #[test]
-fn azd_is_asked_once_for_each_account() {
+fn azd_runs_once_for_each_account() {
     let room = TempDir::new();
     let kubelogin = azd_in(&room, AZD);
     for account in ["alice", "alice", "bob"] {
@@ -30,7 +30,7 @@ fn azd_is_asked_once_for_each_account() {
 }
 
 #[test]
-fn what_azd_does_wrong_is_said_with_the_way_out_and_without_its_output() {
+fn an_error_of_azd_comes_with_the_fix_and_without_its_output() {
     let console = r#"{"type":"consoleMessage","data":{"message":"\nERROR: not logged in, run `azd auth login` to login\n"}}"#;
     for (script, says) in [
         (

@@ -1,4 +1,4 @@
-//! `--login azurecli`, az being a shell script that is first on PATH.
+//! `--login azurecli`, with a shell script as the first az on PATH.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::support::*;
 
-/// An az that counts its runs in `$LOG` and answers with what `$TOKEN` says.
+/// An az that logs its runs to `$LOG` and returns `$TOKEN`.
 const AZ: &str = r#"echo "$@" >> "$LOG"
 printf 'WARNING: a new version is out\n' >&2
 printf '\033[33mnoise\033[0m {"not": "it"}\n'
@@ -54,7 +54,7 @@ impl World {
 }
 
 #[test]
-fn az_is_asked_once_and_its_noise_does_no_harm() {
+fn az_runs_once_and_extra_output_is_harmless() {
     let world = World::new(AZ).with(|az| az.args(["--tenant-id", "ten", "-s", "My Sub"]));
     for _ in 0..2 {
         let output = world.kubelogin.run();
@@ -68,7 +68,7 @@ fn az_is_asked_once_and_its_noise_does_no_harm() {
 }
 
 #[test]
-fn twenty_at_once_start_az_once() {
+fn twenty_concurrent_calls_run_az_once() {
     let world = World::new(AZ);
     let running: Vec<_> = (0..20).map(|_| world.kubelogin.spawn()).collect();
     for one in running {
@@ -78,7 +78,7 @@ fn twenty_at_once_start_az_once() {
 }
 
 #[test]
-fn a_change_of_account_or_cloud_is_noticed_at_once_and_a_touch_is_none() {
+fn a_change_of_account_or_cloud_takes_effect_at_once_and_a_touch_has_none() {
     let world = World::new(AZ);
     let mut runs = 0;
     let mut expect_run = |why: &str, new: usize| {
@@ -115,7 +115,7 @@ fn a_change_of_account_or_cloud_is_noticed_at_once_and_a_touch_is_none() {
 }
 
 #[test]
-fn a_state_that_changes_while_az_runs_keeps_no_token() {
+fn no_token_is_cached_if_the_state_changes_while_az_runs() {
     let changing = format!("echo bob > \"$AZURE_CONFIG_DIR/azureProfile.json\"\n{AZ}");
     let world = World::new(&changing);
     world.write("azureProfile.json", "alice");
@@ -166,7 +166,7 @@ fn an_error_of_az_comes_with_the_fix_and_without_its_output() {
 
 /// kubectl runs a failing plugin up to five times.
 #[test]
-fn an_az_that_fails_is_run_once_for_a_client_that_tries_again() {
+fn a_client_that_retries_does_not_run_a_failing_az_again() {
     let world = World::new("echo run >> \"$LOG\"\necho 'ERROR: hunter3' >&2\nexit 1")
         .with(|az| az.called_by_kubectl());
     for _ in 0..5 {
@@ -185,7 +185,7 @@ fn an_az_that_cannot_start_is_named_with_its_path() {
 }
 
 #[test]
-fn az_runs_without_input_and_away_from_the_working_folder() {
+fn az_gets_no_input_and_does_not_run_in_the_working_directory() {
     let script = format!("read line && exit 3\n[ \"$PWD\" = / ] || exit 4\n{AZ}");
     assert_eq!(
         World::new(&script)
@@ -210,7 +210,7 @@ fn a_local_time_is_read_in_the_zone_of_the_machine() {
     );
 }
 
-/// A FIFO that az and all it starts hold open: its end tells that the last of them is gone.
+/// A FIFO that az and its child processes hold open: it ends when the last of them is gone.
 struct Lifeline(PathBuf, mpsc::Receiver<()>);
 
 impl Lifeline {
@@ -235,11 +235,11 @@ impl Lifeline {
     }
 }
 
-/// An az that hangs, with another program that it started and that hangs too.
+/// An az that hangs, with a child process that hangs too.
 const HANGING: &str = "exec 3>\"$LIFELINE\"\n/bin/sleep 100000 &\n/bin/sleep 100000";
 
 #[test]
-fn a_hanging_az_is_stopped_at_the_timeout_with_all_that_it_started() {
+fn a_hanging_az_is_killed_at_the_timeout_with_its_child_processes() {
     let world = World::new(HANGING);
     let lifeline = Lifeline::new(world.room.path());
     let world = world.with(|az| {
@@ -256,7 +256,7 @@ fn a_hanging_az_is_stopped_at_the_timeout_with_all_that_it_started() {
 }
 
 #[test]
-fn whatever_stops_us_stops_az_too() {
+fn a_signal_that_ends_us_ends_az_too() {
     use rustix::process::Signal;
     use std::os::unix::process::ExitStatusExt as _;
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
@@ -272,7 +272,7 @@ fn whatever_stops_us_stops_az_too() {
 }
 
 #[test]
-fn what_az_leaves_running_is_not_waited_for() {
+fn processes_that_az_leaves_behind_are_not_waited_for() {
     let world = World::new(&format!(
         "exec 3>\"$LIFELINE\"\n/bin/sleep 100000 &\necho $! > \"$LOG.pid\"\n{AZ}"
     ));

@@ -1,4 +1,4 @@
-//! `--login msi` at the endpoints that Azure's services name by variables.
+//! `--login msi` at the endpoints that Azure's services announce in variables.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -44,7 +44,7 @@ fn app_service_is_asked_once_and_never_through_a_proxy() {
 }
 
 #[test]
-fn each_identity_has_a_token_of_its_own() {
+fn each_identity_gets_its_own_token() {
     let host = FakeHttp::start(|request| {
         let whose = request
             .parameter("client_id")
@@ -67,7 +67,7 @@ fn each_identity_has_a_token_of_its_own() {
 }
 
 #[test]
-fn a_host_that_is_busy_for_a_moment_is_asked_again() {
+fn a_briefly_busy_host_is_retried() {
     let asked = AtomicUsize::new(0);
     let host = FakeHttp::start(move |request| match asked.fetch_add(1, Ordering::SeqCst) {
         0 => Reply::json(503, &json!({})),
@@ -77,7 +77,7 @@ fn a_host_that_is_busy_for_a_moment_is_asked_again() {
 }
 
 #[test]
-fn what_the_host_does_wrong_is_said_without_its_answer() {
+fn an_error_of_the_host_is_shown_without_its_response_body() {
     for (reply, says) in [
         (Reply::html(200, "<html>hunter2</html>"), "without a token"),
         (
@@ -130,7 +130,7 @@ fn azure_ml_and_cloud_shell_are_told_apart_by_the_secret() {
 
 /// All apps of a plan can share a home, and have their endpoint at the same port.
 #[test]
-fn another_app_or_default_identity_in_the_same_home_gets_a_token_of_its_own() {
+fn another_app_or_default_identity_in_the_same_home_gets_its_own_token() {
     let host = FakeHttp::start(|request| {
         let header = request.header("x-identity-header");
         let whose = header.or(request.parameter("clientid")).expect("someone");
@@ -165,7 +165,7 @@ fn service_fabric_is_known_by_its_thumbprint() {
 }
 
 #[test]
-fn another_certificate_than_the_pinned_one_gets_no_secret() {
+fn a_certificate_other_than_the_pinned_one_gets_no_secret() {
     let (host, _) = FakeHttp::start_self_signed(token);
     let fabric = msi()
         .env("IDENTITY_ENDPOINT", format!("{}/metadata", host.url()))
@@ -181,7 +181,7 @@ fn another_certificate_than_the_pinned_one_gets_no_secret() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn azure_arc_s_answer_cannot_make_us_send_another_file() {
+fn azure_arc_cannot_make_us_send_another_file() {
     let kubelogin = msi();
     let file = kubelogin.home().with_file_name("secret.key");
     std::fs::write(&file, "hunter2").expect("written");

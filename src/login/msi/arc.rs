@@ -150,8 +150,9 @@ mod tests {
     use std::fs;
     use std::time::Duration;
 
+    use tempfile::TempDir;
+
     use super::*;
-    use crate::login::outside_state::test_folder;
     use crate::system::fake::FakeSystem;
 
     fn challenge(path: &Path) -> Result<HttpResponse, crate::system::NetworkError> {
@@ -173,26 +174,28 @@ mod tests {
 
     #[test]
     fn the_content_of_the_file_that_the_agent_names_is_sent_back() {
-        let folder = test_folder("arc");
-        let path = folder.join("1.key");
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("1.key");
         fs::write(&path, "the key\n").expect("written");
         let system = FakeSystem::new([challenge(&path), FakeSystem::json(200, "{}")]);
-        assert_eq!(ask(&system, &folder).expect("answer").status(), 200);
+        assert_eq!(ask(&system, folder.path()).expect("answer").status(), 200);
         let requests = system.requests();
         assert!(!requests[0].headers().contains_key(AUTHORIZATION));
         assert_eq!(requests[1].headers()[AUTHORIZATION], "Basic the key");
         assert_eq!(requests[0].uri(), requests[1].uri());
-        let _ = fs::remove_dir_all(folder);
     }
 
     #[test]
-    fn no_other_file_is_sent_whoever_asks_for_it() {
-        let (folder, outside) = (test_folder("arc-tokens"), test_folder("arc-other"));
+    fn no_other_file_is_sent_whatever_asks_for_it() {
+        let room = TempDir::new().expect("a folder");
+        let (folder, outside) = (room.path().join("tokens"), room.path().join("other"));
+        fs::create_dir(&folder).expect("made");
+        fs::create_dir(&outside).expect("made");
         fs::write(outside.join("a.key"), "hunter2").expect("written");
         fs::write(folder.join("a.txt"), "hunter2").expect("written");
         fs::write(folder.join("big.key"), "x".repeat(4097)).expect("written");
-        fs::create_dir_all(folder.join("folder.key")).expect("made");
-        fs::create_dir_all(folder.join("sub")).expect("made");
+        fs::create_dir(folder.join("folder.key")).expect("made");
+        fs::create_dir(folder.join("sub")).expect("made");
         #[cfg(unix)]
         std::os::unix::fs::symlink(outside.join("a.key"), folder.join("link.key")).expect("linked");
         let cases = [
@@ -202,7 +205,7 @@ mod tests {
                     .join("sub")
                     .join("..")
                     .join("..")
-                    .join("arc-other")
+                    .join("other")
                     .join("a.key"),
                 "is not in",
             ),
@@ -220,9 +223,6 @@ mod tests {
                 error.contains(says) && !error.contains("hunter2"),
                 "{error}"
             );
-        }
-        for folder in [folder, outside] {
-            let _ = fs::remove_dir_all(folder);
         }
     }
 

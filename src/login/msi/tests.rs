@@ -112,7 +112,7 @@ fn no_request_goes_through_a_proxy() {
 }
 
 #[test]
-fn an_identity_that_the_host_cannot_name_is_refused_before_any_request() {
+fn an_identity_that_the_host_does_not_support_is_refused_before_any_request() {
     for (flag, env, says) in [
         (RESOURCE_ID, ML, "Azure Machine Learning"),
         (CLIENT_ID, CLOUD_SHELL, "Cloud Shell"),
