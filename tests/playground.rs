@@ -1,12 +1,13 @@
 //! `cargo playground`: the whole thing on one machine, for a newcomer to watch.
 //!
-//! Starts the stand-ins for Entra ID and for a cluster, runs the real program against them, tells each step in a line
-//! and ends. Nothing of the machine is touched and no network but loopback is used. As a test it is the smoke test.
+//! Starts a fake Entra ID and a fake cluster, runs the real program against them and shows what it prints. Nothing on the
+//! machine is changed and no network but loopback is used. As a test it is the smoke test.
 #![allow(clippy::disallowed_methods)]
 
 #[path = "support/support.rs"]
 mod support;
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -16,32 +17,67 @@ use support::*;
 fn main() {
     let entra = FakeEntra::start();
     let cluster = FakeApiServer::start(&entra);
-    step("A stand-in for Entra ID listens", &entra.authority_host());
-    step("A stand-in for a cluster listens", &cluster.url());
-
-    let spn = spn(&entra);
-    step(
-        "A service principal signs in",
-        "kubelogin get-token --login spn ...",
+    println!(
+        "\nThe real kubelogin, with a fake Entra ID ({}) and a fake cluster ({}), all on this machine.",
+        entra.authority_host(),
+        cluster.url()
     );
-    show(&spn.run());
-    step("Requests that took", &entra.token_requests().to_string());
 
-    let devicecode = devicecode(&entra);
-    step(
-        "A person signs in (the stand-in approves by itself)",
-        "kubelogin get-token --login devicecode ...",
-    );
-    show(&devicecode.run());
+    step("A service principal signs in");
+    let kubelogin = spn(&entra);
+    typed("export AZURE_CLIENT_SECRET=...");
+    typed("kubelogin get-token --login spn --server-id ... --tenant-id ... --client-id ...");
+    show(&kubelogin.run());
+    note(&format!(
+        "{} HTTPS request to Entra ID.",
+        entra.requests().len()
+    ));
 
+    step("The same call again");
+    typed("kubelogin get-token --login spn ...");
+    show(&kubelogin.run());
+    assert_eq!(entra.requests().len(), 1);
+    note("No request: the token came from the encrypted cache.");
+
+    step("You sign in with a device code (the fake Entra ID approves it by itself)");
+    typed("kubelogin get-token --login devicecode ...");
+    show(&devicecode(&entra).run());
+
+    step("A wrong client secret: the error says what to do");
+    typed("kubelogin get-token --login spn ...");
+    let error = kubelogin.env("AZURE_CLIENT_SECRET", "wrong").run().error();
+    error.lines().for_each(printed);
+
+    step("A kubeconfig for the Azure plugin that kubectl no longer has");
+    convert();
+
+    step("kubectl runs kubelogin by itself");
     match find_on_path("kubectl") {
-        Some(kubectl) => get_nodes(Path::new(&kubectl), &entra, &cluster),
-        None => step("kubectl is not on PATH", "its part is left out"),
+        Some(kubectl) => get_nodes(&kubectl, &entra, &cluster),
+        None => note("Skipped: kubectl is not on PATH."),
     }
-    step(
-        "Done",
-        "README.md says how to use it with a cluster of yours",
-    );
+
+    step("Now with a cluster of yours");
+    printed("cargo install --path . --locked");
+    printed("README.md has the next two commands.");
+}
+
+/// An old kubeconfig is converted: what would change in it.
+fn convert() {
+    let room = TempDir::new();
+    let kubeconfig = room.file("config", legacy_kubeconfig(1));
+    typed("kubelogin convert-kubeconfig --login azurecli --dry-run");
+    let output = Kubelogin::convert_kubeconfig("azurecli")
+        .arg("--dry-run")
+        .arg("--kubeconfig")
+        .arg(kubeconfig)
+        .run();
+    assert!(output.status.success(), "{output:?}");
+    let hunk = output
+        .stdout
+        .lines()
+        .skip_while(|line| !line.starts_with("@@"));
+    hunk.for_each(printed);
 }
 
 /// kubectl lists nodes with a token that kubelogin obtains for it.
@@ -54,10 +90,7 @@ fn get_nodes(kubectl: &Path, entra: &FakeEntra, cluster: &FakeApiServer) {
                  "--client-id", CONFIDENTIAL_CLIENT_ID],
         "interactiveMode": "IfAvailable",
     }}));
-    step(
-        "kubectl asks the cluster, kubelogin signs it in",
-        "kubectl get nodes",
-    );
+    typed("kubectl get nodes");
     let output = Command::new(kubectl)
         .args(["get", "nodes", "--kubeconfig"])
         .arg(room.file("config", &kubeconfig))
@@ -76,22 +109,36 @@ fn get_nodes(kubectl: &Path, entra: &FakeEntra, cluster: &FakeApiServer) {
         String::from_utf8_lossy(&output.stderr)
     );
     assert!(text.contains("fake-node"), "{text}");
-    text.lines().for_each(|line| println!("    {line}"));
+    text.lines().for_each(printed);
 }
 
-fn step(what: &str, detail: &str) {
-    println!("\x1b[1m{what}\x1b[0m: {detail}");
+fn step(title: &str) {
+    if std::io::stdout().is_terminal() {
+        println!("\n\x1b[1m{title}\x1b[0m");
+    } else {
+        println!("\n{title}");
+    }
+}
+
+/// What a person would type.
+fn typed(command: &str) {
+    println!("    $ {command}");
+}
+
+fn printed(line: &str) {
+    println!("    {line}");
+}
+
+fn note(text: &str) {
+    println!("  {text}");
 }
 
 /// What the person sees on stderr, then the ExecCredential with its token shortened.
 fn show(output: &Output) {
     let token = output.token();
-    output
-        .stderr
-        .lines()
-        .for_each(|line| println!("    {line}"));
+    output.stderr.lines().for_each(printed);
     let short = format!("{}...", &token[..16]);
-    println!("    {}", output.stdout.trim_end().replace(&token, &short));
+    printed(&output.stdout.trim_end().replace(&token, &short));
 }
 
 fn find_on_path(program: &str) -> Option<std::path::PathBuf> {
