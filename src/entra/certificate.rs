@@ -308,8 +308,8 @@ pub mod tests {
 
     #[test]
     fn a_path_without_a_usable_file_is_named() {
-        let folder = std::env::temp_dir().join(format!("certificate-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a folder");
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
         let write = |name: &str, bytes: &[u8]| {
             let path = folder.join(name);
             std::fs::write(&path, bytes).expect("a file");
@@ -317,7 +317,7 @@ pub mod tests {
         };
         for (path, what) in [
             (folder.join("missing"), "does not exist"),
-            (folder.clone(), "is a directory"),
+            (folder.to_owned(), "is a directory"),
             (write("empty", b""), "is empty"),
             (
                 write("huge", &vec![b' '; 1024 * 1024 + 1]),
@@ -337,7 +337,6 @@ pub mod tests {
             );
             assert_eq!(error.to_string(), expected);
         }
-        std::fs::remove_dir_all(folder).expect("removed");
     }
 
     #[test]

@@ -191,7 +191,8 @@ mod tests {
 
     #[test]
     fn wsl_is_known_by_its_kernel() {
-        let path = std::env::temp_dir().join(format!("kubelogin-wsl-{}", std::process::id()));
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("version");
         for (text, is_wsl) in [
             ("Linux version 6.6.87-microsoft-standard-WSL2", true),
             ("Linux version 6.1.0", false),

@@ -46,34 +46,23 @@ fn read(path: &Path) -> io::Result<Secret> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
 
     use serde_json::json;
+    use tempfile::NamedTempFile;
 
     use super::super::tests::{ACCESS_TOKEN, PUBLIC, assert_assertion_form, jwt, jwt_with, login};
     use super::*;
     use crate::system::fake::FakeSystem;
 
     /// A file that exists for as long as this value does.
-    struct TokenFile(PathBuf);
-
-    impl TokenFile {
-        fn holding(name: &str, content: impl AsRef<[u8]>) -> Self {
-            let name = format!("kubelogin-{}-{name}", std::process::id());
-            let path = std::env::temp_dir().join(name);
-            std::fs::write(&path, content).expect("written");
-            Self(path)
-        }
-
-        fn source(&self) -> Source {
-            source(&self.0.to_string_lossy())
-        }
+    fn holding(content: impl AsRef<[u8]>) -> NamedTempFile {
+        let file = NamedTempFile::with_prefix("kubelogin-").expect("a file");
+        std::fs::write(&file, content).expect("written");
+        file
     }
 
-    impl Drop for TokenFile {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_file(&self.0);
-        }
+    fn source_of(file: &NamedTempFile) -> Source {
+        source(&file.path().to_string_lossy())
     }
 
     /// Azure/kubelogin sends the file's line break along.
@@ -84,9 +73,9 @@ mod tests {
             format!("{}\r\n", jwt()),
             format!("\u{feff} {}\n\n", jwt()),
         ] {
-            let file = TokenFile::holding("good", content);
+            let file = holding(content);
             let system = FakeSystem::new([FakeSystem::json(200, ACCESS_TOKEN)]);
-            login(PUBLIC, file.source(), &system).expect("token");
+            login(PUBLIC, source_of(&file), &system).expect("token");
             assert_eq!(system.requests().len(), 1);
             assert_assertion_form(&system.forms()[0]);
         }
@@ -94,11 +83,11 @@ mod tests {
 
     #[test]
     fn the_file_is_read_again_for_each_sign_in() {
-        let file = TokenFile::holding("fresh", "not yet");
+        let file = holding("not yet");
         let system = FakeSystem::new([FakeSystem::json(200, ACCESS_TOKEN)]);
-        login(PUBLIC, file.source(), &system).expect_err("not yet");
-        std::fs::write(&file.0, jwt()).expect("written");
-        login(PUBLIC, file.source(), &system).expect("token");
+        login(PUBLIC, source_of(&file), &system).expect_err("not yet");
+        std::fs::write(&file, jwt()).expect("written");
+        login(PUBLIC, source_of(&file), &system).expect("token");
     }
 
     #[test]
@@ -118,10 +107,10 @@ mod tests {
             ),
         ];
         for (content, why) in rows {
-            let file = TokenFile::holding("bad", content);
+            let file = holding(content);
             // An unknown host would be asked for its endpoints first.
             let system = FakeSystem::new([]);
-            let error = login("https://idp.example/", file.source(), &system);
+            let error = login("https://idp.example/", source_of(&file), &system);
             let error = error.expect_err(why).to_string();
             assert!(
                 error.contains(why) && error.contains("kubelogin-"),
@@ -151,9 +140,9 @@ mod tests {
     #[test]
     fn a_token_without_an_expiry_is_left_for_entra_to_judge() {
         for claims in [json!({}), json!({"exp": "soon"}), json!({"exp": null})] {
-            let file = TokenFile::holding("endless", jwt_with(&claims));
+            let file = holding(jwt_with(&claims));
             let system = FakeSystem::new([FakeSystem::json(200, ACCESS_TOKEN)]);
-            login(PUBLIC, file.source(), &system).expect("token");
+            login(PUBLIC, source_of(&file), &system).expect("token");
         }
     }
 }
