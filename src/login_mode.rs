@@ -33,6 +33,17 @@ pub enum LoginMode {
     AzurePipelines,
 }
 
+/// Where a login mode gets its tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Entra ID itself.
+    Entra,
+    /// The Azure host that kubelogin runs on.
+    Host,
+    /// Another program, by its command.
+    Program(&'static str),
+}
+
 impl LoginMode {
     /// Every mode, in the order that messages list them.
     pub fn all() -> &'static [Self] {
@@ -58,6 +69,21 @@ impl LoginMode {
                 Self::words()
             ))
         })
+    }
+
+    /// Where the mode gets its tokens.
+    pub const fn source(self) -> Source {
+        match self {
+            Self::DeviceCode
+            | Self::Interactive
+            | Self::Spn
+            | Self::Ropc
+            | Self::WorkloadIdentity
+            | Self::AzurePipelines => Source::Entra,
+            Self::Msi => Source::Host,
+            Self::AzureCli => Source::Program("az"),
+            Self::Azd => Source::Program("azd"),
+        }
     }
 
     /// True if the mode can use the v1 endpoints (`--legacy`).

@@ -151,12 +151,15 @@ fn pop_claims(values: &FlagValues, login: LoginMode) -> Result<Option<pop::Claim
     Ok(Some(claims))
 }
 
+const AKS_SERVER: &str =
+    "AKS with managed Entra ID integration uses 6dae42f8-4368-4678-94ff-3960e28e3630.";
+
 /// The server application; slashes alone do not name one.
 fn server_id(values: &FlagValues, login: LoginMode) -> Result<String, Error> {
     let id = values.text(Flag::ServerId);
     let id = id.filter(|id| !id.trim_matches(['/', ' ']).is_empty());
     id.map(str::to_owned)
-        .ok_or_else(|| variables::missing(Flag::ServerId, login))
+        .ok_or_else(|| variables::missing(Flag::ServerId, login).hint(AKS_SERVER))
 }
 
 #[cfg(test)]
@@ -217,7 +220,7 @@ mod tests {
         assert!(failure(&[(Flag::TokenCacheStorage, "vault")], &[]).contains("keyring, disk"));
         assert!(failure(&[(Flag::Timeout, "soon")], &[]).contains("--timeout"));
         let no_server = Options::resolve(&FlagValues::new(), &Env::of(&[])).expect_err("refused");
-        assert!(no_server.to_string().contains("--server-id"));
+        assert!(no_server.to_string().contains("--server-id. AKS"));
         assert!(failure(&[(Flag::ServerId, " /")], &[]).contains("--server-id"));
     }
 

@@ -19,7 +19,7 @@ use crate::entra::access_token::fit::Expected;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::kubeconfig::context::{ContextEntry, Contexts};
-use crate::login_mode::LoginMode;
+use crate::login_mode::Source;
 use crate::options::Options;
 use crate::sign_in::SignIn;
 use crate::system::{NetworkError, System};
@@ -207,7 +207,7 @@ impl<'a> Case<'a> {
             Need::Login => self.options().is_none().then_some("no login"),
             Need::Entra => match self.options() {
                 None => Some("no login"),
-                Some(options) if !goes_to_entra(options.login) => {
+                Some(options) if options.login.source() != Source::Entra => {
                     Some("this login mode does not ask Entra ID itself")
                 }
                 Some(_) => None,
@@ -298,11 +298,6 @@ impl<'a> Case<'a> {
         let path = std::env::current_exe().ok()?;
         Some(std::fs::canonicalize(&path).unwrap_or(path))
     }
-}
-
-/// False for the modes that leave that to another program or to Azure's own endpoints.
-fn goes_to_entra(mode: LoginMode) -> bool {
-    !matches!(mode, LoginMode::Msi | LoginMode::AzureCli | LoginMode::Azd)
 }
 
 /// A proxy's host and port: what stands before an @ can be a password.

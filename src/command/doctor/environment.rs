@@ -4,7 +4,7 @@ use super::case::Case;
 use super::{Outcome, good, skipped, warning};
 use crate::env;
 use crate::flag::Flag;
-use crate::login_mode::LoginMode;
+use crate::login_mode::{LoginMode, Source};
 use crate::system::System;
 
 /// Azure/kubelogin#427, #329, #538: a variable silently beats the flag.
@@ -28,16 +28,13 @@ pub fn foreign(case: &Case) -> Outcome {
     let (Some(options), Some(subject)) = (case.options(), case.subject()) else {
         return skipped("no login");
     };
-    let watched: &[Flag] = match options.login {
-        LoginMode::Msi => &[Flag::ClientId],
-        LoginMode::AzureCli | LoginMode::Azd => &[Flag::TenantId],
-        _ => &[],
+    let watched = match options.login.source() {
+        Source::Host => Some(Flag::ClientId),
+        Source::Program(_) => Some(Flag::TenantId),
+        Source::Entra => None,
     };
     let values = subject.values();
-    for flag in watched
-        .iter()
-        .filter(|flag| !subject.flags.is_given(**flag))
-    {
+    if let Some(flag) = watched.filter(|flag| !subject.flags.is_given(*flag)) {
         let name = flag.typed();
         if let Some(value) = values.iter().find(|value| value.flag == name) {
             let origin = &value.origin;

@@ -11,7 +11,7 @@ use crate::entra::access_token::fit::{mismatches, span};
 use crate::entra::certificate::CertificateFile;
 use crate::env;
 use crate::flag::Flag;
-use crate::login_mode::LoginMode;
+use crate::login_mode::{LoginMode, Source};
 use crate::secret::Secret;
 use crate::system::on_path;
 
@@ -101,10 +101,8 @@ pub fn tool(case: &Case) -> Outcome {
     let Some(options) = case.options() else {
         return skipped("no login");
     };
-    let name = match options.login {
-        LoginMode::AzureCli => "az",
-        LoginMode::Azd => "azd",
-        _ => return good(""),
+    let Source::Program(name) = options.login.source() else {
+        return good("");
     };
     let env = case.subject().map_or(case.env, |subject| &subject.env);
     let Some(path) = on_path(name, env).into_iter().next() else {
@@ -114,7 +112,7 @@ pub fn tool(case: &Case) -> Outcome {
         ))
         .with(format!("Install {name}, or put its folder on PATH."));
     };
-    if name == "azd" {
+    if options.login != LoginMode::AzureCli {
         return good(path.display().to_string());
     }
     let folder = match env.get(env::AZURE_CONFIG_DIR) {
