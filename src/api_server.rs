@@ -232,27 +232,33 @@ mod tests {
         (verdict, system)
     }
 
-    const ALICE: &str =
-        r#"{"status":{"userInfo":{"username":"alice","groups":["g"],"extra":{"oid":["o"]}}}}"#;
+    /// Answers of a kube-apiserver.
+    const NOT_FOUND: &str = include_str!("../fixtures/api_server/not-found.json");
+    const V1: &str = include_str!("../fixtures/api_server/self-subject-review-v1.json");
+    const V1BETA1: &str = include_str!("../fixtures/api_server/self-subject-review-v1beta1.json");
 
     #[test]
     fn older_servers_are_asked_in_their_own_version() {
         for (misses, version) in REVIEW_VERSIONS.iter().enumerate() {
-            let mut answers = vec![(404, r#"{"kind":"Status","code":404}"#); misses];
-            answers.push((201, ALICE));
+            let (answer, user) = match misses {
+                0 => (V1, "alice@contoso.example"),
+                _ => (V1BETA1, "66666666-ffff-4fff-8fff-666666666666"),
+            };
+            let mut answers = vec![(404, NOT_FOUND); misses];
+            answers.push((201, answer));
             let (verdict, system) = review(&answers);
             let Verdict::Yes(identity) = verdict else {
                 panic!("{verdict:?}");
             };
-            assert_eq!(identity.username, "alice");
-            assert_eq!(identity.object_id(), Some("o"));
+            assert_eq!(identity.username, user);
+            assert!(identity.object_id().is_some());
             let last = system.requests().pop().expect("a request");
             let path = format!("/path/apis/authentication.k8s.io/{version}/selfsubjectreviews");
             assert_eq!(last.uri().path(), path);
             assert_eq!(last.headers()["authorization"], "Bearer tok");
             assert_eq!(last.headers()["impersonate-user"], "bob");
         }
-        let (verdict, _) = review(&[(404, "{}"); 3]);
+        let (verdict, _) = review(&[(404, NOT_FOUND); 3]);
         assert!(matches!(verdict, Verdict::NotOffered));
     }
 

@@ -13,6 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use support::az::RealAz;
 use support::*;
 
@@ -26,6 +27,7 @@ fn main() {
     let world = World::new();
     cold(&world);
     warm(&world);
+    look(&world);
     convert();
 }
 
@@ -49,6 +51,40 @@ fn warm(world: &World) {
     });
     race(300, with_floor(rows));
     world.log_out();
+}
+
+/// The commands that look at a login, against getting its token.
+fn look(world: &World) {
+    println!("looking at a login with a token in the cache, and at everything around it:");
+    let entra = &world.modes.entra;
+    let cluster = FakeApiServer::start(entra);
+    let login = world.cached(of_person("devicecode").entra(entra));
+    login.run().token();
+    let exec = json!({
+        "apiVersion": "client.authentication.k8s.io/v1beta1",
+        "command": "kubelogin",
+        "args": ["get-token", "--server-id", SERVER_ID],
+    });
+    let room = TempDir::new();
+    let kubeconfig = room.file("config", cluster.kubeconfig(&json!({ "exec": exec })));
+    let in_context = |command: &str| {
+        let kubelogin = login.clone().with_command(command);
+        kubelogin.arg("--kubeconfig").arg(&kubeconfig)
+    };
+    let rows = [
+        Row::new("get-token", login.clone()),
+        Row::new(
+            "whoami --offline",
+            login.clone().with_command("whoami").arg("--offline"),
+        ),
+        Row::new("whoami", in_context("whoami")),
+        // On PATH there is nothing, which is a problem, and so the exit code is 1.
+        Row::new(
+            "doctor",
+            in_context("doctor").args(["kubeconfig", "login", "cache", "entra", "api"]),
+        ),
+    ];
+    race(60, with_floor(rows));
 }
 
 /// Legacy kubeconfigs of growing size.

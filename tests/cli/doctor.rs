@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+#[cfg(unix)]
+use crate::golden::check;
 use crate::support::*;
 use crate::whoami::{LOGIN, World};
 
@@ -492,6 +494,161 @@ fn an_error_of_get_token_that_can_be_looked_into_ends_with_the_command_for_its_c
         assert!(
             error.contains("AADSTS53003") && !error.contains("doctor"),
             "{error}"
+        );
+    }
+}
+
+/// What people read and programs parse, of a healthy login and of one where much is wrong.
+#[test]
+#[cfg(unix)] // paths and programs have other names elsewhere
+fn the_pages_are_as_they_were() {
+    let healthy = Patient::healthy();
+    let mut broken = Patient::healthy();
+    broken.exec()["apiVersion"] = "client.authentication.k8s.io/v1alpha1".into();
+    broken
+        .env
+        .push(("AZURE_CLIENT_ID", PUBLIC_CLIENT_ID.to_uppercase()));
+    broken.cluster()["insecure-skip-tls-verify"] = true.into();
+    broken.world.cluster.behave(Manner::Unauthorized);
+    drop(broken.world.kubelogin.clone().arg("remove-cache-dir").run());
+    for (name, patient) in [("healthy", &healthy), ("broken", &broken)] {
+        for (kind, args) in [("txt", &[][..]), ("json", &["--json"])] {
+            let output = patient.run(args);
+            check(
+                &format!("doctor/{name}.{kind}"),
+                &without_chance(&output.stdout, patient),
+            );
+        }
+    }
+    let whoami = |args: &[&str]| {
+        healthy
+            .world
+            .kubelogin
+            .clone()
+            .arg("whoami")
+            .args(args)
+            .run()
+            .stdout
+    };
+    check("whoami.txt", &without_chance(&whoami(&[]), &healthy));
+    check(
+        "whoami.json",
+        &without_chance(&whoami(&["-o", "json"]), &healthy),
+    );
+}
+
+/// A page without what differs from run to run: the room, ports, times.
+#[cfg(unix)]
+fn without_chance(text: &str, patient: &Patient) -> String {
+    let room = patient.world.kubelogin.home();
+    let room = room.parent().expect("the room").display().to_string();
+    let mut stable = String::new();
+    for line in text.replace(&room, "/room").lines() {
+        let labels = ["token until", "\"expiresOn\":", "\"issuedAt\":"];
+        let time = labels
+            .iter()
+            .find_map(|label| Some(line.find(label)? + label.len()));
+        let line = match time {
+            Some(at) => line[..at].to_owned() + " [time]",
+            None => line.to_owned(),
+        };
+        for (number, piece) in line.split("127.0.0.1:").enumerate() {
+            let rest = piece.trim_start_matches(|c: char| c.is_ascii_digit());
+            stable += &match number {
+                0 => piece.to_owned(),
+                _ => format!("127.0.0.1:[port]{rest}"),
+            };
+        }
+        stable.push('\n');
+    }
+    for minutes in ["59 min", "60 min"] {
+        stable = stable.replace(minutes, "[n] min");
+    }
+    for seconds in 0..60 {
+        stable = stable.replace(&format!("as of {seconds} s ago"), "as of [n] s ago");
+    }
+    stable.replace(env!("CARGO_PKG_VERSION"), "[version]")
+}
+
+/// Files that are no kubeconfigs, and servers that are no clusters.
+#[test]
+fn bad_input_of_every_kind_is_a_finding_and_no_panic() {
+    let patient = Patient::healthy();
+    let home = patient.world.kubelogin.home();
+    let path = home.join("odd");
+    for (content, words) in [
+        (&b""[..], "no current context is set"),
+        (b"{{{{", "odd:1"),
+        (b"\0\x01binary", "binary"),
+        (b"\xff\xfeU\0T\0F\0", "UTF-16"),
+        (b"[]", "odd:1"),
+    ] {
+        std::fs::write(&path, content).expect("a file");
+        let odd = patient
+            .world
+            .kubelogin
+            .clone()
+            .args(["doctor", "--kubeconfig"])
+            .arg(&path)
+            .run();
+        assert_eq!(odd.status.code(), Some(1), "{odd:?}");
+        assert!(
+            odd.stdout.contains(words) && odd.stderr.is_empty(),
+            "{words}: {odd:?}"
+        );
+    }
+    let folder = patient
+        .world
+        .kubelogin
+        .clone()
+        .args(["doctor", "--kubeconfig"])
+        .arg(&home)
+        .run();
+    assert!(folder.stdout.contains("is a directory"), "{folder:?}");
+}
+
+#[test]
+fn a_cluster_that_hangs_or_a_proxy_that_refuses_costs_no_more_than_its_bound() {
+    let mut patient = Patient::healthy();
+    patient.world.cluster.behave(Manner::Silent);
+    let (json, _) = patient.json();
+    let told = findings(&json);
+    assert!(
+        told.iter()
+            .any(|(id, _, what)| id == "api.tls" && what.contains("in time")),
+        "{told:?}"
+    );
+    patient.cluster()["proxy-url"] = "http://127.0.0.1:1".into();
+    let (json, _) = patient.json();
+    let told = findings(&json);
+    assert!(
+        told.iter()
+            .any(|(id, _, what)| id == "api.tcp" && what.contains("the proxy 127.0.0.1:1")),
+        "{told:?}"
+    );
+}
+
+/// Ends with an error, and not with a panic.
+#[test]
+fn a_closed_stdout_is_an_error() {
+    let patient = Patient::healthy();
+    for command in ["doctor", "whoami"] {
+        let kubelogin = patient.world.kubelogin.clone().arg(command);
+        let mut started = kubelogin.command();
+        started
+            .stdin(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped());
+        let mut child = started
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("it ends");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(
+            stderr.contains("stdout") && !stderr.contains("panicked"),
+            "{stderr}"
         );
     }
 }

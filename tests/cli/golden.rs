@@ -16,7 +16,7 @@ const UPDATE: &str = "UPDATE_GOLDEN";
 
 /// Compares a text with its file, or writes the file.
 #[track_caller]
-fn check(name: &str, text: &str) {
+pub fn check(name: &str, text: &str) {
     let path = Path::new(FOLDER).join(name);
     if std::env::var_os(UPDATE).is_some() {
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder for golden files");

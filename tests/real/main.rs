@@ -11,6 +11,7 @@ mod browser; // signs in as a person would, and takes pictures of what the perso
 mod cluster; // a cluster, asked by its real clients
 mod completion; // zsh and fish complete with our scripts
 mod convert; // kubeconfigs that az wrote, before and after
+mod doctor; // looks at the kubectl beside it
 mod kubectl; // runs kubelogin from a kubeconfig's exec stanza
 #[cfg(target_os = "linux")]
 mod release; // archives, checksums, manifests, the container image; what is checked before

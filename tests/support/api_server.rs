@@ -214,7 +214,6 @@ fn version() -> Value {
 /// The questions about oneself.
 fn review(request: &Request, claims: &Claims, manner: &Manner) -> Option<Reply> {
     let (group, question) = request.path.strip_prefix("/apis/")?.rsplit_once('/')?;
-    let body: Value = serde_json::from_slice(&request.body).ok()?;
     // AKS's rule: the UPN; for those who have none the object ID.
     let user = claims["upn"].as_str().or_else(|| claims["oid"].as_str());
     let user = user.unwrap_or("nobody");
@@ -225,19 +224,24 @@ fn review(request: &Request, claims: &Claims, manner: &Manner) -> Option<Reply> 
         Manner::Knows(version) => *version,
         _ => "v1",
     };
-    let status = match question {
+    let (kind, status) = match question {
         "selfsubjectreviews" if group == format!("authentication.k8s.io/{known}") => {
             let mut groups = claims["groups"].as_array().cloned().unwrap_or_default();
             groups.push("system:authenticated".into());
-            json!({"userInfo": {"username": user, "groups": groups, "extra": {"oid": [claims["oid"]]}}})
+            let extra = json!({"oid": [claims["oid"]]});
+            let user = json!({"username": user, "groups": groups, "extra": extra});
+            ("SelfSubjectReview", json!({ "userInfo": user }))
         }
         "selfsubjectaccessreviews" if group == "authorization.k8s.io/v1" => match manner {
-            Manner::Powerless(rbac) => json!({"allowed": false, "reason": rbac.denial(user)}),
-            _ => json!({"allowed": true}),
+            Manner::Powerless(rbac) => (
+                "SelfSubjectAccessReview",
+                json!({"allowed": false, "reason": rbac.denial(user)}),
+            ),
+            _ => ("SelfSubjectAccessReview", json!({"allowed": true})),
         },
         _ => return None,
     };
-    let answer = json!({"kind": body["kind"], "apiVersion": group, "status": status});
+    let answer = json!({"kind": kind, "apiVersion": group, "status": status});
     Some(Reply::json(201, &answer))
 }
 

@@ -87,6 +87,12 @@ impl Kubelogin {
         self
     }
 
+    /// The same arguments for another command.
+    pub fn with_command(mut self, command: &str) -> Self {
+        self.args[0] = command.into();
+        self
+    }
+
     pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
         self.args
             .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));

@@ -13,7 +13,7 @@ pub fn server(case: &Case) -> Outcome {
         Some(Err(error)) => failed(error),
         Some(Ok(server)) if server.trusts_anyone() => warning(format!(
             "insecure-skip-tls-verify is on: anybody on the way to {} can take the token",
-            server.uri()
+            host(case)
         ))
         .with("Remove it and add the cluster's certificate authority: az aks get-credentials --overwrite-existing"),
         Some(Ok(_)) => good(""),
