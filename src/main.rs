@@ -8,7 +8,7 @@
 //!
 //! - [`program`]: the whole program as a function: parse, run, report one error
 //! - [`command`]: what each subcommand does
-//! - [`cli`] and [`flag`]: what you can type; [`env`]: what you can set; [`variables`]: both merged; [`options`]:
+//! - [`cli`] and [`flag`]: what you can type; [`mod@env`]: what you can set; [`variables`]: both merged; [`options`]:
 //!   checked, once, for every login mode
 //! - [`sign_in`]: a token for a scope, from the nearest source; one sign-in at a time for all who ask
 //! - [`login`]: a login mode with everything it needs; `login/<mode>.rs` is the value of `--login`

@@ -1,6 +1,6 @@
 //! The outside world behind one trait: clock, network, programs, browser, messages.
 //!
-//! There is one real world ([`RealSystem`]) and, for tests, one fake one ([`fake::FakeSystem`]). Files get no seam:
+//! There is one real world ([`RealSystem`]) and, for tests, one fake one (`FakeSystem`). Files get no seam:
 //! a temporary directory is the fake.
 
 use std::fmt;

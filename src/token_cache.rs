@@ -232,7 +232,8 @@ impl Slot<'_> {
         let sealed: SealedFailure = self.read(FAILURE)?;
         let (now, caller) = (self.cache.system.now(), self.cache.system.caller());
         let counts = sealed.is_of(&self.fingerprint)
-            && (sealed.was_waited_for(began, now) || tries_again && sealed.repeats(now, caller));
+            && (sealed.was_waited_for(began, now)
+                || tries_again && sealed.repeats(now, caller.as_deref()));
         counts.then_some(sealed.error)
     }
 

@@ -2,7 +2,13 @@
 //!
 //! Every row is a program that is started as kubectl starts it (posix_spawn, stdin closed, stdout a pipe). The rows of a
 //! table are interleaved: one start of each in turn, so that a noisy machine is noisy for all of them.
-#![allow(clippy::disallowed_methods, unsafe_code)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::pedantic,
+    clippy::print_stdout,
+    unsafe_code,
+    reason = "the rules are for the program; this one prints tables and asks the kernel about processes"
+)]
 
 #[path = "support/support.rs"]
 mod support;

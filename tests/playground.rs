@@ -2,7 +2,12 @@
 //!
 //! Starts a fake Entra ID and a fake cluster, runs the real program against them and shows what it prints. Nothing on the
 //! machine is changed and no network but loopback is used. As a test it is the smoke test.
-#![allow(clippy::disallowed_methods)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::pedantic,
+    clippy::print_stdout,
+    reason = "the rules are for the program; this one talks to a newcomer"
+)]
 
 #[path = "support/support.rs"]
 mod support;

@@ -14,6 +14,7 @@ use crate::kubeconfig::context::{
 use crate::kubeconfig::file;
 use crate::login_mode::LoginMode;
 use crate::options::Options;
+use crate::secret::Secret;
 use crate::variables::{Merged, Origin};
 
 /// A login that is ours, with the cluster that it is for.
@@ -271,7 +272,7 @@ pub fn our_exec(user: &UserEntry) -> Result<&ExecEntry, String> {
 }
 
 fn flags_of(user: &UserEntry, exec: &ExecEntry) -> Result<FlagValues, NotOurs> {
-    let words: Vec<&str> = exec.args.iter().map(|arg| arg.expose()).collect();
+    let words: Vec<&str> = exec.args.iter().map(Secret::expose).collect();
     let parsed = OldArgs::new().parse(&words);
     parsed.map(|(flags, _)| flags).map_err(|error| {
         let (what, _) = error.parts();

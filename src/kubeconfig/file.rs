@@ -227,7 +227,7 @@ impl Lock {
                 Err(error)
                     if error.kind() == io::ErrorKind::AlreadyExists || is_being_removed(&error) =>
                 {
-                    if system.elapsed() - began >= PATIENCE {
+                    if system.elapsed().saturating_sub(began) >= PATIENCE {
                         return Err(held_by_another(&path));
                     }
                     system.sleep(NAP);

@@ -84,7 +84,7 @@ impl BlockStyle {
                 }
             }
             New::Null | New::Bool(_) | New::Text(_) => {
-                out.push_str(&single(new).unwrap_or_default())
+                out.push_str(&single(new).unwrap_or_default());
             }
         }
     }
@@ -149,7 +149,7 @@ impl FlowStyle<'_> {
             New::List { items, .. } => {
                 self.bracketed(['[', ']'], items.len(), depth, out, |number, out| {
                     self.write(&items[number], depth + 1, out);
-                })
+                });
             }
             New::Map(pairs) => {
                 self.bracketed(['{', '}'], pairs.len(), depth, out, |number, out| {
@@ -158,7 +158,7 @@ impl FlowStyle<'_> {
                     out.push(':');
                     out.push_str(self.gap);
                     self.write(value, depth + 1, out);
-                })
+                });
             }
         }
     }

@@ -81,7 +81,6 @@ impl HttpClient {
 
     /// Sends one request to a cluster and reads the whole answer within `timeout`.
     pub fn send_to_cluster(
-        &self,
         request: &HttpRequest,
         way: &ClusterWay,
         timeout: Duration,

@@ -100,7 +100,7 @@ impl System for RealSystem {
         way: &ClusterWay,
         timeout: Duration,
     ) -> Result<HttpResponse, NetworkError> {
-        let result = self.http.send_to_cluster(request, way, timeout);
+        let result = HttpClient::send_to_cluster(request, way, timeout);
         self.trace(request, &result);
         result
     }

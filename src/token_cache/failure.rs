@@ -50,12 +50,12 @@ impl SealedFailure {
     }
 
     /// True if it failed for the same caller a moment ago.
-    pub fn repeats(&self, now: DateTime<Utc>, caller: Option<String>) -> bool {
-        let life = match &caller {
+    pub fn repeats(&self, now: DateTime<Utc>, caller: Option<&str>) -> bool {
+        let life = match caller {
             Some(_) => LIFE,
             None => LIFE_WITHOUT_CALLER,
         };
         let age = now.timestamp_millis() - self.failed_on;
-        self.caller == caller && (0..life.num_milliseconds()).contains(&age)
+        self.caller.as_deref() == caller && (0..life.num_milliseconds()).contains(&age)
     }
 }

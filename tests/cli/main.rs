@@ -1,6 +1,8 @@
 //! The program as a whole, against the stand-ins on loopback.
 #![allow(
     clippy::disallowed_methods,
+    clippy::pedantic,
+    clippy::unwrap_used,
     unsafe_code,
     reason = "the rules are for the program; tests start it, read the real clock and set limits of processes"
 )]

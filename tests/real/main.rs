@@ -1,6 +1,10 @@
 //! The real clients against the stand-ins: `.ci/run` installs them and runs this with `cargo test --test real`.
 //! A client that is missing is a failure, never a skipped test.
-#![allow(clippy::disallowed_methods)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::pedantic,
+    reason = "the rules are for the program; tests start it and read the real clock"
+)]
 
 #[path = "../support/support.rs"]
 mod support;

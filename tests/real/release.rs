@@ -280,7 +280,14 @@ fn the_workflow_pins_every_action_and_tries_every_platform() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".github/workflows");
     let read = |name| fs::read_to_string(folder.join(name)).expect("a workflow");
     let release = read("release.yml");
-    let both = [release.clone(), read("ci.yml")].concat();
+    let both = [release.clone(), read("ci.yml")];
+    for workflow in &both {
+        assert!(
+            workflow.contains("\npermissions: {}\n"),
+            "a job gets more than it asks for"
+        );
+    }
+    let both = both.concat();
     let used: Vec<_> = both.lines().filter(|line| line.contains("uses:")).collect();
     for line in &used {
         let (_, pin) = line.split_once('@').expect("a version");

@@ -30,9 +30,8 @@ pub fn folder(case: &Case) -> Outcome {
 }
 
 pub fn key(case: &Case) -> Outcome {
-    let health = match health(case) {
-        Err(_) => return skipped("see cache.folder"),
-        Ok(health) => health,
+    let Ok(health) = health(case) else {
+        return skipped("see cache.folder");
     };
     let storage = case.options().map(|options| options.cache.storage);
     match (&health.keyring_problem, storage) {

@@ -239,7 +239,7 @@ impl Policy {
                 continue;
             };
             if let Some(text) = kuberc.text_of(pairs, "credentialPluginPolicy")? {
-                policy.policy = text.to_owned();
+                text.clone_into(&mut policy.policy);
             }
             if let Some(pair) = tree.pair(pairs, "credentialPluginAllowlist")? {
                 policy.allowed = commands(&kuberc, tree, &pair.value)?;

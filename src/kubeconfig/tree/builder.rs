@@ -8,7 +8,7 @@ use super::{Node, Pair, Scalar, Style, Tree, Value, dash_before};
 use crate::error::Error;
 
 /// Fills an empty tree from its text.
-pub fn build<'t>(tree: Tree<'t>) -> Result<Tree<'t>, Error> {
+pub fn build(tree: Tree<'_>) -> Result<Tree<'_>, Error> {
     let open = Vec::new();
     Builder { tree, open }.build()
 }

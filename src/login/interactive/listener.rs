@@ -237,7 +237,7 @@ fn read(stream: &mut impl Read) -> Result<Request, Unread> {
                 return Ok(request);
             }
             Ok(httparse::Status::Partial) if received.len() < LARGEST_HEAD => {
-                receive(stream, &mut received)?
+                receive(stream, &mut received)?;
             }
             Ok(httparse::Status::Partial) => {
                 return Err(Unread::Refused("431 Request Header Fields Too Large"));
