@@ -4,6 +4,7 @@ pub mod completion;
 pub mod convert_kubeconfig;
 pub mod doctor;
 pub mod explain;
+pub mod get_credentials;
 pub mod get_token;
 pub mod remove_cache_dir;
 pub mod subject;

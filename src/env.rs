@@ -45,6 +45,12 @@ pub const ARM_CLIENT_CERTIFICATE_PATH: &str = "ARM_CLIENT_CERTIFICATE_PATH";
 pub const ARM_CLIENT_CERTIFICATE_PASSWORD: &str = "ARM_CLIENT_CERTIFICATE_PASSWORD";
 /// The tenant, Terraform's name.
 pub const ARM_TENANT_ID: &str = "ARM_TENANT_ID";
+/// The subscription of a cluster that is named by its group and name, the Azure SDKs' name.
+pub const AZURE_SUBSCRIPTION_ID: &str = "AZURE_SUBSCRIPTION_ID";
+/// The same, Terraform's name.
+pub const ARM_SUBSCRIPTION_ID: &str = "ARM_SUBSCRIPTION_ID";
+/// Set in a session over SSH.
+pub const SSH_CONNECTION: &str = "SSH_CONNECTION";
 /// How long a login may take, as `--timeout`.
 pub const AZURE_CLI_TIMEOUT: &str = "AZURE_CLI_TIMEOUT";
 /// The JSON file that describes an Azure Stack Hub cloud (`--environment AzureStackCloud`).

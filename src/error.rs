@@ -154,6 +154,16 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// Of some names those that are most like `name`, for a person who mistyped it.
+pub fn nearest<'n>(name: &str, mut names: Vec<&'n str>) -> Vec<&'n str> {
+    const SHOWN: usize = 5;
+    let name = name.to_lowercase();
+    names.sort_by_cached_key(|other| strsim::osa_distance(&name, &other.to_lowercase()));
+    names.dedup();
+    names.truncate(SHOWN);
+    names
+}
+
 /// The longest line of a message, in characters: text of others is cut here.
 const LONGEST_LINE: usize = 600;
 

@@ -6,7 +6,9 @@
 pub mod context;
 pub mod diff;
 pub mod edit;
+pub mod fetched;
 pub mod file;
+pub mod merge;
 pub mod secrets;
 pub mod splice;
 pub mod tree;
@@ -405,6 +407,15 @@ impl<'t> Kubeconfig<'t> {
         }
         indentation
     }
+}
+
+/// The versions of the exec protocol that are written.
+pub const V1: &str = "client.authentication.k8s.io/v1";
+pub const V1BETA1: &str = "client.authentication.k8s.io/v1beta1";
+
+/// The version to write for a plugin that has this one: v1alpha1 is gone from kubectl.
+pub fn exec_api_version(old: &str) -> &'static str {
+    if old == V1 { V1 } else { V1BETA1 }
 }
 
 fn is_block(node: &Node) -> bool {

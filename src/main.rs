@@ -20,6 +20,7 @@
 //! - [`system`]: the outside world, one trait; [`retry`]: asking a host again, within a limit
 
 mod api_server;
+mod arm;
 mod cli;
 mod command;
 mod entra;

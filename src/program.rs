@@ -39,6 +39,7 @@ fn run(
         system.tell(notice);
     }
     match cli.command {
+        Command::GetCredentials(args) => command::get_credentials::run(&args, env, system, out),
         Command::GetToken(typed) => command::get_token::run(&typed, env, system, out),
         Command::ConvertKubeconfig(args) => {
             command::convert_kubeconfig::run(&args, env, system, out)

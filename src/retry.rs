@@ -74,7 +74,7 @@ pub fn send(
 }
 
 /// How long to wait before the next attempt; `None` to give up.
-fn next_wait(
+pub fn next_wait(
     outcome: &Result<HttpResponse, NetworkError>,
     retries: usize,
     remaining: Duration,
@@ -146,7 +146,7 @@ pub fn network_error(
         }
         NetworkErrorKind::Proxy(_) => "Check HTTPS_PROXY and NO_PROXY.",
         NetworkErrorKind::TimedOut => "Check the network and HTTPS_PROXY, or allow more time with --timeout.",
-        NetworkErrorKind::Unreachable(_) | NetworkErrorKind::Broken(_) | NetworkErrorKind::BodyTooLarge => {
+        NetworkErrorKind::Unreachable(_) | NetworkErrorKind::Broken(_) | NetworkErrorKind::BodyTooLarge(_) => {
             "Check the network, DNS, HTTPS_PROXY and NO_PROXY."
         }
     })

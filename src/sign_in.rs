@@ -89,7 +89,6 @@ impl<'a> SignIn<'a> {
 
     /// A new token however fresh the cached one is, so that it carries the groups and roles of today; by refresh where
     /// there is a refresh token. Fails if none can be had, even if the cached token is still valid.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for --force-refresh"))]
     pub fn renewed_token(&self, scope: &Scope) -> Result<Token, Error> {
         self.obtain(scope, Ask::Renewed)
     }
@@ -109,7 +108,6 @@ impl<'a> SignIn<'a> {
     ///
     /// # Errors
     /// As [`Self::silent_token`].
-    #[cfg_attr(not(test), expect(dead_code, reason = "for get-credentials"))]
     pub fn token_of_same_sign_in(&self, token: &Token, scope: &Scope) -> Result<Token, Error> {
         let refresh_token = token.refresh_token.as_ref();
         self.obtain(scope, refresh_token.map_or(Ask::Silent, Ask::Redeem))

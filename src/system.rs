@@ -3,6 +3,7 @@
 //! There is one real world ([`RealSystem`]) and, for tests, one fake one (`FakeSystem`). Files get no seam:
 //! a temporary directory is the fake.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ mod cluster;
 pub mod fake;
 mod http_client;
 mod interrupt;
+mod many;
 mod pinned;
 mod process;
 mod reach;
@@ -39,11 +41,23 @@ pub use real::RealSystem;
 
 /// An HTTP request with its body in memory, as `oauth2`, `openidconnect` and `reqwest` take it.
 pub type HttpRequest = http::Request<Vec<u8>>;
-/// An HTTP answer with its body in memory (1 MiB at most).
+/// An HTTP answer with its body in memory, of [`LARGEST_BODY`] bytes at most.
 pub type HttpResponse = http::Response<Vec<u8>>;
 
 /// The largest body that is read, in bytes: token answers have a few KiB.
 pub const LARGEST_BODY: u64 = 1024 * 1024;
+
+/// An extension of a request whose answer may be larger than [`LARGEST_BODY`]: how large, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct LargestBody(pub u64);
+
+/// What to do about the outcome of one request of many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    Done,
+    /// Send nothing for this long, then send the request again.
+    Again(Duration),
+}
 
 /// Everything the program asks of the world around it.
 pub trait System {
@@ -86,6 +100,23 @@ pub trait System {
     fn proxy_of(&self, url: &http::Uri) -> Option<String>;
     /// Where stdout is read.
     fn page(&self) -> Page;
+    /// Sends many requests through the environment's proxy, a few at a time, each with its own `timeout`, and hands each
+    /// outcome with the number of its request to `receive`, on this thread, in the order in which they come.
+    fn send_many(
+        &self,
+        requests: &[HttpRequest],
+        timeout: Duration,
+        receive: &mut dyn FnMut(usize, Result<HttpResponse, NetworkError>) -> Next,
+    ) {
+        let mut waiting: VecDeque<usize> = (0..requests.len()).collect();
+        while let Some(number) = waiting.pop_front() {
+            let outcome = self.send(&requests[number], Via::EnvironmentProxy, timeout);
+            if let Next::Again(after) = receive(number, outcome) {
+                self.sleep(after);
+                waiting.push_back(number);
+            }
+        }
+    }
     /// Runs a program to its end, without a shell and without input, and gives what it wrote. At the end of `timeout`
     /// it is stopped, with all that it started.
     fn run(&self, program: &Program, timeout: Duration) -> Result<Output, ProgramError>;
@@ -102,6 +133,8 @@ pub trait System {
     fn verbosity(&self) -> u8;
     /// One line for the person, on stderr.
     fn tell(&self, line: &str);
+    /// Shows how far a long task is, in a line that the next one replaces; empty text removes it. Only on a terminal.
+    fn show_progress(&self, _text: &str) {}
     /// A request to the person that must be seen now: on stderr, and on the controlling terminal where stderr is not one.
     fn prompt(&self, text: &str);
     /// Opens a browser in the background. A failure is told, for the person can open the address elsewhere.
@@ -196,8 +229,8 @@ pub enum NetworkErrorKind {
     TimedOut,
     /// The answer began and broke off, or was not HTTP; what was wrong.
     Broken(String),
-    /// The body is longer than [`LARGEST_BODY`].
-    BodyTooLarge,
+    /// The body is longer than this many bytes.
+    BodyTooLarge(u64),
 }
 
 impl NetworkError {
@@ -225,9 +258,10 @@ impl fmt::Display for NetworkError {
             NetworkErrorKind::Broken(why) => {
                 write!(f, "the answer of {host} broke off or is no HTTP: {why}")
             }
-            NetworkErrorKind::BodyTooLarge => write!(
+            NetworkErrorKind::BodyTooLarge(limit) => write!(
                 f,
-                "the answer of {host} is longer than 1 MiB and was not read"
+                "the answer of {host} is longer than {} MiB and was not read",
+                limit / (1024 * 1024)
             ),
         }
     }

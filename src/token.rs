@@ -31,6 +31,15 @@ impl Scope {
         }
     }
 
+    /// The scope of a resource that is named by a URI, which counts to its last slash: with two of them if it ends in one
+    /// (Microsoft identity platform, "Trailing slash and /.default").
+    pub fn of_resource(uri: &str) -> Self {
+        Self {
+            text: format!("{uri}{DEFAULT_SCOPE}"),
+            confirmation: None,
+        }
+    }
+
     /// The same permission for a proof-of-possession token.
     #[must_use]
     pub fn bound_to(self, confirmation: String) -> Self {

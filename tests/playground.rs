@@ -16,7 +16,6 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::json;
 use support::*;
 
 fn main() {
@@ -56,9 +55,20 @@ fn main() {
     step("A kubeconfig for the Azure plugin that kubectl no longer has");
     convert();
 
+    step("A kubeconfig from a fake Azure, without the Azure CLI");
+    let arm = FakeArm::start_with(&entra, |rules| {
+        rules.clusters[0].server = cluster.url();
+        rules.clusters[0].certificate_authority = entra.ca_pem().to_owned();
+    });
+    let kubeconfig = get_credentials(&entra);
+    note(&format!(
+        "{} requests to Azure: one finds the cluster, one fetches its kubeconfig.",
+        arm.requests().len()
+    ));
+
     step("kubectl runs kubelogin by itself");
     match find_on_path("kubectl") {
-        Some(kubectl) => get_nodes(&kubectl, &entra, &cluster),
+        Some(kubectl) => get_nodes(&kubectl, &entra, &kubeconfig),
         None => note("Skipped: kubectl is not on PATH."),
     }
 
@@ -85,20 +95,32 @@ fn convert() {
     hunk.for_each(printed);
 }
 
+/// The kubeconfig of a cluster that is named.
+fn get_credentials(entra: &FakeEntra) -> String {
+    typed("kubelogin get-credentials prod --login spn --file - ...");
+    let output = Kubelogin::new()
+        .args(["get-credentials", "prod", "--login", "spn", "--file", "-"])
+        .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
+        .args(["--tenant-id", TENANT_ID])
+        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
+        .through_proxy(entra)
+        .run();
+    assert!(output.status.success(), "{output:?}");
+    let is_short = |line: &&str| !line.contains("-data:");
+    output.stdout.lines().filter(is_short).for_each(printed);
+    output.stdout
+}
+
 /// kubectl lists nodes with a token that kubelogin obtains for it.
-fn get_nodes(kubectl: &Path, entra: &FakeEntra, cluster: &FakeApiServer) {
+fn get_nodes(kubectl: &Path, entra: &FakeEntra, kubeconfig: &str) {
     let room = TempDir::new();
-    let kubeconfig = cluster.kubeconfig(&json!({"exec": {
-        "apiVersion": "client.authentication.k8s.io/v1",
-        "command": program_under_test(),
-        "args": ["get-token", "--login", "spn", "--server-id", SERVER_ID, "--tenant-id", TENANT_ID,
-                 "--client-id", CONFIDENTIAL_CLIENT_ID],
-        "interactiveMode": "IfAvailable",
-    }}));
+    let program = program_under_test();
+    let programs = program.parent().expect("a folder");
     typed("kubectl get nodes");
     let output = Command::new(kubectl)
         .args(["get", "nodes", "--kubeconfig"])
-        .arg(room.file("config", &kubeconfig))
+        .arg(room.file("config", kubeconfig))
+        .env("PATH", programs)
         .env("HOME", room.path())
         .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
         .env("SSL_CERT_FILE", entra.ca_file())

@@ -17,17 +17,15 @@ use crate::entra::authority::{AuthorityHost, Cloud};
 use crate::env::{self, Env};
 use crate::error::{Error, one_line};
 use crate::flag::{Flag, Takes};
-use crate::kubeconfig::Kubeconfig;
 use crate::kubeconfig::edit::{Edit, NewExec};
 use crate::kubeconfig::file::{self, Found, KubeconfigFile, Outcome, Replacement};
 use crate::kubeconfig::splice;
+use crate::kubeconfig::{Kubeconfig, V1BETA1, exec_api_version};
 use crate::login_mode::LoginMode;
 use crate::system::System;
 use crate::timeout::Timeout;
 use crate::variables::Merged;
 
-const V1: &str = "client.authentication.k8s.io/v1";
-const V1BETA1: &str = "client.authentication.k8s.io/v1beta1";
 const INSTALL_HINT: &str = "kubelogin signs in to this cluster with Microsoft Entra ID and is not installed: \
      see https://azure.github.io/kubelogin/";
 /// How often the files may change while we convert them before that is an error: each time, another program got its
@@ -92,9 +90,34 @@ fn read(paths: &[PathBuf]) -> Result<Vec<KubeconfigFile>, Error> {
     }
     if files.is_empty() {
         return Err(Error::input(format!("{} does not exist", missing.join(", ")))
-            .remedy("Name the kubeconfig with --kubeconfig or KUBECONFIG, or create one: az aks get-credentials."));
+            .remedy("Name the kubeconfig with --kubeconfig or KUBECONFIG, or create one: kubelogin get-credentials."));
     }
     Ok(files)
+}
+
+/// Converts kubeconfigs that are not on disk, all in the same way.
+pub struct Converter {
+    args: ConvertArgs,
+    env: Env,
+}
+
+impl Converter {
+    /// Checks `args`; which files they name does not matter.
+    pub fn new(args: ConvertArgs, env: &Env) -> Result<Self, Error> {
+        Conversion::new(&args, env)?;
+        Ok(Self {
+            args,
+            env: env.clone(),
+        })
+    }
+
+    /// The text of a kubeconfig with its Azure users converted.
+    pub fn convert(&self, text: &str) -> Result<String, Error> {
+        let mut conversion = Conversion::new(&self.args, &self.env)?;
+        let plan = conversion.convert(&[KubeconfigFile::in_memory("kubeconfig", text)]);
+        let change = plan?.changes.pop();
+        Ok(change.map_or_else(|| text.to_owned(), |change| change.text))
+    }
 }
 
 /// What was asked for.
@@ -304,11 +327,7 @@ impl<'a> Conversion<'a> {
         let (command, api_version) = match credentials {
             AzureCredentials::Exec(exec) => (
                 (!is_absolute(exec.command)).then_some("kubelogin"),
-                if exec.api_version == Some(V1) {
-                    V1
-                } else {
-                    V1BETA1
-                },
+                exec_api_version(exec.api_version.unwrap_or_default()),
             ),
             AzureCredentials::AuthProvider(_) => (Some("kubelogin"), V1BETA1),
         };
@@ -323,7 +342,7 @@ impl<'a> Conversion<'a> {
             args,
             note,
             env: env.collect(),
-            install_hint: INSTALL_HINT,
+            install_hint: INSTALL_HINT.into(),
         })
     }
 }

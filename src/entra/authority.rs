@@ -3,7 +3,7 @@
 //! The endpoints of the known clouds are in a table, without any discovery request. Any other host is asked for its
 //! OpenID configuration, once per sign-in (OpenID Connect Discovery 1.0 section 4).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use oauth2::url::Url;
@@ -27,6 +27,9 @@ pub enum Cloud {
     UsGovernment,
     #[value(name = "AzureChinaCloud", alias = "AzureChina")]
     China,
+    /// The sovereign cloud of France.
+    #[value(name = "AzureBleuCloud", help = None)]
+    Bleu,
     /// Azure Stack Hub: its endpoints are in the file that AZURE_ENVIRONMENT_FILEPATH names.
     #[value(name = "AzureStackCloud", help = None)]
     Stack,
@@ -45,6 +48,117 @@ impl Cloud {
             ))
         })
     }
+
+    /// The name of the cloud in kubeconfigs.
+    pub fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// Where the cloud's Azure Resource Manager is. `stack_file` is where AZURE_ENVIRONMENT_FILEPATH points.
+    pub fn resource_manager(self, stack_file: Option<&Path>) -> Result<ResourceManager, Error> {
+        let (endpoint, audience) = match self {
+            Self::Public => (
+                "https://management.azure.com",
+                "https://management.core.windows.net/",
+            ),
+            Self::UsGovernment => (
+                "https://management.usgovcloudapi.net",
+                "https://management.core.usgovcloudapi.net/",
+            ),
+            Self::China => (
+                "https://management.chinacloudapi.cn",
+                "https://management.core.chinacloudapi.cn/",
+            ),
+            Self::Bleu => (
+                "https://management.sovcloud-api.fr",
+                "https://management.sovcloud-api.fr/",
+            ),
+            Self::Stack => return StackFile::find(stack_file)?.resource_manager(),
+        };
+        ResourceManager::new(endpoint, audience)
+    }
+}
+
+/// Azure Resource Manager in a cloud (azure-cli, `core/cloud.py`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResourceManager {
+    pub endpoint: Url,
+    /// The resource that its tokens are for, as the cloud writes it.
+    pub audience: String,
+}
+
+impl ResourceManager {
+    fn new(endpoint: &str, audience: &str) -> Result<Self, Error> {
+        let url = Url::parse(endpoint).ok();
+        let url = url.filter(|url| url.scheme() == "https" && url.has_host());
+        Ok(Self {
+            endpoint: url.ok_or_else(|| {
+                Error::input(format!(
+                    "resource manager endpoint {endpoint:?} is not an https URL"
+                ))
+            })?,
+            audience: audience.to_owned(),
+        })
+    }
+}
+
+/// The file that describes an Azure Stack Hub, in the format of go-autorest.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StackFile {
+    active_directory_endpoint: String,
+    resource_manager_endpoint: Option<String>,
+    token_audience: Option<String>,
+    service_management_endpoint: Option<String>,
+    #[serde(skip)]
+    path: PathBuf,
+}
+
+impl StackFile {
+    /// Reads the file that AZURE_ENVIRONMENT_FILEPATH names.
+    fn find(path: Option<&Path>) -> Result<Self, Error> {
+        let path = path.ok_or_else(|| {
+            Error::input(
+                "--environment AzureStackCloud needs AZURE_ENVIRONMENT_FILEPATH, which is not set",
+            )
+            .remedy("Set it to the JSON file that describes the cloud, or set --authority-host.")
+        })?;
+        let wrong = |why: &dyn std::fmt::Display| wrong_stack_file(path, why);
+        let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+        let text = text.trim_start_matches('\u{feff}');
+        let file: Self = serde_json::from_str(text).map_err(|error| wrong(&error))?;
+        Ok(Self {
+            path: path.into(),
+            ..file
+        })
+    }
+
+    fn authority_host(&self) -> Result<AuthorityHost, Error> {
+        let endpoint = format!("{}/", self.active_directory_endpoint.trim_end_matches('/'));
+        AuthorityHost::parse(&endpoint).map_err(|error| wrong_stack_file(&self.path, &error))
+    }
+
+    fn resource_manager(&self) -> Result<ResourceManager, Error> {
+        let given = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
+        let endpoint = given(&self.resource_manager_endpoint)
+            .ok_or_else(|| wrong_stack_file(&self.path, &"there is no resourceManagerEndpoint"))?;
+        let audience = given(&self.token_audience)
+            .or_else(|| given(&self.service_management_endpoint))
+            .unwrap_or_else(|| endpoint.clone());
+        ResourceManager::new(&endpoint, &audience)
+            .map_err(|error| wrong_stack_file(&self.path, &error))
+    }
+}
+
+fn wrong_stack_file(path: &Path, why: &dyn std::fmt::Display) -> Error {
+    Error::input(format!(
+        "AZURE_ENVIRONMENT_FILEPATH {}: {why}",
+        path.display()
+    ))
+    .remedy(
+        "The file must be JSON with an activeDirectoryEndpoint; with --authority-host it is not needed.",
+    )
 }
 
 /// The hosts whose endpoints need no discovery (Microsoft's published authorities and their aliases).
@@ -101,29 +215,9 @@ impl AuthorityHost {
             Cloud::Public => Self::parse("https://login.microsoftonline.com/"),
             Cloud::UsGovernment => Self::parse("https://login.microsoftonline.us/"),
             Cloud::China => Self::parse("https://login.chinacloudapi.cn/"),
-            Cloud::Stack => Self::of_stack_file(stack_file.ok_or_else(|| {
-                Error::input("--environment AzureStackCloud needs AZURE_ENVIRONMENT_FILEPATH, which is not set")
-                    .remedy("Set it to the JSON file that describes the cloud, or set --authority-host.")
-            })?),
+            Cloud::Bleu => Self::parse("https://login.sovcloud-identity.fr/"),
+            Cloud::Stack => StackFile::find(stack_file)?.authority_host(),
         }
-    }
-
-    /// Reads `activeDirectoryEndpoint` from an Azure Stack Hub environment file (go-autorest's format).
-    fn of_stack_file(path: &Path) -> Result<Self, Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct StackFile {
-            active_directory_endpoint: String,
-        }
-        let wrong = |why: &dyn std::fmt::Display| {
-            Error::input(format!("AZURE_ENVIRONMENT_FILEPATH {}: {why}", path.display()))
-                .remedy("The file must be JSON with an activeDirectoryEndpoint; with --authority-host it is not needed.")
-        };
-        let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
-        let text = text.trim_start_matches('\u{feff}');
-        let file: StackFile = serde_json::from_str(text).map_err(|error| wrong(&error))?;
-        let endpoint = format!("{}/", file.active_directory_endpoint.trim_end_matches('/'));
-        Self::parse(&endpoint).map_err(|error| wrong(&error))
     }
 
     fn is_known(&self) -> bool {
@@ -311,6 +405,7 @@ mod tests {
             ("AzureUSGovernment", Cloud::UsGovernment),
             ("AzureChinaCloud", Cloud::China),
             ("AzureChina", Cloud::China),
+            ("AzureBleuCloud", Cloud::Bleu),
             ("AzureStackCloud", Cloud::Stack),
         ] {
             assert_eq!(Cloud::from_name(name), Ok(cloud));
@@ -319,6 +414,65 @@ mod tests {
         for name in ["AzureGermanCloud", "AzurePublicCluod", ""] {
             let error = Cloud::from_name(name).expect_err(name).to_string();
             assert!(error.contains(&possible_words::<Cloud>()), "{error}");
+        }
+    }
+
+    #[test]
+    fn each_cloud_has_its_own_resource_manager_and_a_stack_s_is_in_its_file() {
+        let clouds = [
+            Cloud::Public,
+            Cloud::UsGovernment,
+            Cloud::China,
+            Cloud::Bleu,
+        ];
+        let hosts = clouds.map(|cloud| {
+            let manager = cloud.resource_manager(None).expect("known");
+            assert!(manager.audience.ends_with('/'));
+            manager.endpoint.host_str().map(str::to_owned)
+        });
+        let ends = [
+            ".azure.com",
+            ".usgovcloudapi.net",
+            ".chinacloudapi.cn",
+            ".sovcloud-api.fr",
+        ];
+        for (host, end) in hosts.iter().zip(ends) {
+            assert_eq!(host.as_deref(), Some(format!("management{end}").as_str()));
+        }
+        let scratch = tempfile::TempDir::new().expect("a temporary folder");
+        let path = scratch.path().join("stack.json");
+        let stack = |members: &str| {
+            let text =
+                format!(r#"{{"activeDirectoryEndpoint":"https://adfs.example/adfs"{members}}}"#);
+            std::fs::write(&path, text).expect("a file");
+            let manager = Cloud::Stack.resource_manager(Some(&path));
+            manager.map(|manager| (manager.endpoint.to_string(), manager.audience))
+        };
+        let endpoint = r#","resourceManagerEndpoint":"https://management.stack.example/""#;
+        let (url, own) = (
+            "https://management.stack.example/",
+            "https://management.stack.example/",
+        );
+        for (more, audience) in [
+            ("", own),
+            (
+                r#","tokenAudience":"","serviceManagementEndpoint":"s""#,
+                "s",
+            ),
+            (
+                r#","tokenAudience":"t","serviceManagementEndpoint":"s""#,
+                "t",
+            ),
+        ] {
+            let found = stack(&format!("{endpoint}{more}")).expect(more);
+            assert_eq!(found, (url.to_owned(), audience.to_owned()));
+        }
+        for wrong in ["", r#","resourceManagerEndpoint":"http://x.example/""#] {
+            let error = stack(wrong).expect_err(wrong).to_string();
+            assert!(
+                error.contains("stack.json") && error.contains("esource"),
+                "{error}"
+            );
         }
     }
 

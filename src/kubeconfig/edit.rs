@@ -19,13 +19,13 @@ pub struct NewExec {
     /// Variables to set; others stay.
     pub env: Vec<(&'static str, String)>,
     /// For a user without a hint.
-    pub install_hint: &'static str,
+    pub install_hint: String,
 }
 
 /// Users of one kubeconfig that are being changed.
 pub struct Edit<'n, 't> {
     kubeconfig: &'n Kubeconfig<'t>,
-    splice: Splice<'n, 't>,
+    pub(super) splice: Splice<'n, 't>,
     /// The anchors that aliases refer to, in the order of the file.
     used: Vec<UsedAnchor>,
 }
@@ -84,7 +84,7 @@ impl<'n, 't> Edit<'n, 't> {
             ("args", args(new)),
             ("command", new.command.unwrap_or_default().into()),
             ("env", env),
-            ("installHint", new.install_hint.into()),
+            ("installHint", new.install_hint.as_str().into()),
             ("provideClusterInfo", New::Bool(false)),
         ]);
         self.splice
@@ -118,9 +118,9 @@ impl<'n, 't> Edit<'n, 't> {
         for variable in &new.env {
             self.set_variable(old, variable)?;
         }
-        if !old.has_install_hint {
+        if !old.has_install_hint && !new.install_hint.is_empty() {
             self.splice
-                .set(old.map, "installHint", &new.install_hint.into())?;
+                .set(old.map, "installHint", &new.install_hint.as_str().into())?;
         }
         let changed = self.splice.len() > before;
         if changed {
@@ -202,29 +202,43 @@ impl<'n, 't> Edit<'n, 't> {
         value: &'n Node<'t>,
         pair: &'n Pair<'t>,
     ) -> Result<(), Error> {
-        let tree = &self.kubeconfig.tree;
-        for node in [user.entry, user.value, value] {
-            if matches!(node.value, Value::Alias(_)) {
-                return Err(tree
-                    .error(
-                        node.start(),
-                        "this is an alias: converting it would change what it refers to",
-                    )
-                    .remedy("Write it out in the user itself, then convert again."));
-            }
-        }
-        let block = user.block();
-        if !block.contains(&pair.key.start()) {
-            return Err(tree
+        self.check_no_alias(value)?;
+        if !user.block().contains(&pair.key.start()) {
+            return Err(self
+                .kubeconfig
+                .tree
                 .error(
                     user.value.start(),
                     "the credentials come from a merge key (<<)",
                 )
                 .remedy("Write it out in the user itself, then convert again."));
         }
+        self.check_written_here(user)
+    }
+
+    fn check_no_alias(&self, node: &Node<'t>) -> Result<(), Error> {
+        if !matches!(node.value, Value::Alias(_)) {
+            return Ok(());
+        }
+        Err(self
+            .kubeconfig
+            .tree
+            .error(
+                node.start(),
+                "this is an alias: converting it would change what it refers to",
+            )
+            .remedy("Write it out in the user itself, then convert again."))
+    }
+
+    /// Checks that an entry is written where it stands, and that nothing in it is used elsewhere.
+    pub(super) fn check_written_here(&self, entry: &User<'n, 't>) -> Result<(), Error> {
+        let tree = &self.kubeconfig.tree;
+        self.check_no_alias(entry.entry)?;
+        self.check_no_alias(entry.value)?;
+        let block = entry.block();
         let inside = self.used.partition_point(|anchor| anchor.at < block.start)
             ..self.used.partition_point(|anchor| anchor.at < block.end);
-        let around = [user.list, user.entry].map(Node::anchor);
+        let around = [entry.list, entry.entry].map(Node::anchor);
         let around = around.into_iter().filter_map(|anchor| {
             let at = tree.anchor_place(anchor)?;
             let index = self.used.binary_search_by_key(&at, |used| used.at).ok()?;

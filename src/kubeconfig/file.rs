@@ -23,9 +23,17 @@ pub struct KubeconfigFile {
     /// The file that links lead to.
     real_path: PathBuf,
     pub text: String,
+    existence: Existence,
 }
 
-#[cfg(test)]
+/// Whether a file was there when it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Existence {
+    Old,
+    /// It is to be made.
+    New,
+}
+
 impl KubeconfigFile {
     /// A file that is not on disk.
     pub fn in_memory(path: &str, text: impl Into<String>) -> Self {
@@ -33,6 +41,40 @@ impl KubeconfigFile {
             path: path.into(),
             real_path: path.into(),
             text: text.into(),
+            existence: Existence::Old,
+        }
+    }
+
+    /// An empty file where there is none; a link that leads nowhere is followed.
+    pub fn missing(path: &Path) -> Self {
+        /// As many links as Linux follows.
+        const MOST_LINKS: usize = 40;
+        let mut real_path = path.to_owned();
+        for _ in 0..MOST_LINKS {
+            let Ok(target) = fs::read_link(&real_path) else {
+                break;
+            };
+            real_path = real_path.parent().unwrap_or(path).join(target);
+        }
+        Self {
+            path: path.into(),
+            real_path: in_real_folder(&real_path),
+            text: String::new(),
+            existence: Existence::New,
+        }
+    }
+
+    /// True if it was not there when it was looked for.
+    pub fn is_new(&self) -> bool {
+        self.existence == Existence::New
+    }
+
+    /// True if what is on disk is still what was read.
+    fn is_current(&self) -> bool {
+        match (fs::read(&self.real_path), self.existence) {
+            (Ok(bytes), Existence::Old) => bytes == self.text.as_bytes(),
+            (Err(error), Existence::New) => error.kind() == io::ErrorKind::NotFound,
+            _ => false,
         }
     }
 }
@@ -110,6 +152,7 @@ pub fn read(path: &Path) -> Result<Found, Error> {
         path: path.into(),
         real_path,
         text,
+        existence: Existence::Old,
     }))
 }
 
@@ -154,22 +197,24 @@ pub enum Outcome {
 /// Replaces all files or none while holding the locks of `kubectl config`. Links, modes and owners stay.
 pub fn replace(replacements: &[Replacement], system: &dyn System) -> Result<Outcome, Error> {
     for replacement in replacements {
-        check_writable(replacement.file)?;
+        match replacement.file.existence {
+            Existence::Old => check_writable(replacement.file)?,
+            Existence::New => make_folder(replacement.file)?,
+        }
     }
     let mut locks = Vec::new();
     for (name, is_required) in lock_names(replacements) {
         locks.extend(Lock::take(name, is_required, system)?);
     }
-    for replacement in replacements {
-        let file = replacement.file;
-        let now = fs::read(&file.real_path);
-        if !now.is_ok_and(|bytes| bytes == file.text.as_bytes()) {
-            return Ok(Outcome::Outdated);
-        }
+    if !replacements
+        .iter()
+        .all(|replacement| replacement.file.is_current())
+    {
+        return Ok(Outcome::Outdated);
     }
     let mut drafts = Vec::new();
     for replacement in replacements {
-        drafts.push(Draft::write(&replacement.file.real_path, replacement.text)?);
+        drafts.push(Draft::write(replacement.file, replacement.text)?);
     }
     put_in_place(drafts, replacements)?;
     Ok(Outcome::Replaced)
@@ -183,7 +228,7 @@ fn lock_names(replacements: &[Replacement]) -> BTreeMap<PathBuf, bool> {
         names
             .entry(with_suffix(&in_real_folder(&file.path), ".lock"))
             .or_insert(false);
-        names.insert(with_suffix(&file.real_path, ".lock"), true);
+        names.insert(with_suffix(&in_real_folder(&file.real_path), ".lock"), true);
     }
     names
 }
@@ -192,8 +237,12 @@ fn lock_names(replacements: &[Replacement]) -> BTreeMap<PathBuf, bool> {
 fn put_in_place(drafts: Vec<Draft>, replacements: &[Replacement]) -> Result<(), Error> {
     for (number, draft) in drafts.into_iter().enumerate() {
         if let Err(error) = draft.put_in_place() {
-            for done in &replacements[..number] {
-                Draft::write(&done.file.real_path, &done.file.text)?.put_in_place()?;
+            for done in replacements[..number].iter().map(|done| done.file) {
+                if done.is_new() {
+                    let _ = fs::remove_file(&done.real_path);
+                } else {
+                    Draft::write(done, &done.text)?.put_in_place()?;
+                }
             }
             return Err(error);
         }
@@ -202,7 +251,7 @@ fn put_in_place(drafts: Vec<Draft>, replacements: &[Replacement]) -> Result<(), 
 }
 
 /// A file is read-only for a reason, even where its folder would let us replace it.
-fn check_writable(file: &KubeconfigFile) -> Result<(), Error> {
+pub fn check_writable(file: &KubeconfigFile) -> Result<(), Error> {
     let path = file.path.display();
     let metadata = fs::metadata(&file.real_path)
         .map_err(|error| Error::input(format!("{path} cannot be read: {error}")))?;
@@ -212,6 +261,21 @@ fn check_writable(file: &KubeconfigFile) -> Result<(), Error> {
         )));
     }
     Ok(())
+}
+
+/// Makes the folder of a new file, for nobody else.
+fn make_folder(file: &KubeconfigFile) -> Result<(), Error> {
+    let Some(folder) = file.real_path.parent() else {
+        return Ok(());
+    };
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder).map_err(|error| {
+        Error::input(format!("{} cannot be made: {error}", folder.display()))
+            .remedy("Name another file, in a folder that you may write to.")
+    })
 }
 
 /// The lock of `kubectl config`: a file beside the kubeconfig that exists while a program changes it.
@@ -269,13 +333,17 @@ struct Draft {
 }
 
 impl Draft {
-    fn write(target: &Path, text: &str) -> Result<Self, Error> {
+    fn write(kubeconfig: &KubeconfigFile, text: &str) -> Result<Self, Error> {
+        let target = kubeconfig.real_path.as_path();
         let failed = |error: io::Error| {
             Error::input(format!("{} cannot be replaced: {error}", target.display())).remedy(
                 "Nothing was changed. Check that the file is yours, its folder is writable and the disk is not full.",
             )
         };
-        let metadata = fs::metadata(target).map_err(failed)?;
+        let metadata = match kubeconfig.existence {
+            Existence::Old => Some(fs::metadata(target).map_err(failed)?),
+            Existence::New => None,
+        };
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         // The same name in every run: the lock admits one writer, which overwrites what a killed one left.
         let path = target.with_file_name(format!(".{name}.kubelogin-new"));
@@ -289,7 +357,9 @@ impl Draft {
         }
         let mut file = create_private(&draft.path).map_err(failed)?;
         file.write_all(text.as_bytes()).map_err(failed)?;
-        keep_owner_and_mode(&file, &metadata).map_err(failed)?;
+        if let Some(metadata) = metadata {
+            keep_owner_and_mode(&file, &metadata).map_err(failed)?;
+        }
         file.sync_all().map_err(failed)?;
         Ok(draft)
     }

@@ -167,9 +167,77 @@ impl<'a, 't> Splice<'a, 't> {
         self.cut(dash..dash, text);
     }
 
+    /// Puts items behind the last one of the list that is a key's value; where there is no list yet, makes it.
+    pub fn append(&mut self, map: &Node<'t>, key: &str, items: Vec<New>) -> Result<(), Error> {
+        let Value::Map(_, pairs) = &map.value else {
+            return Err(self.tree.error(map.start(), "expected a map"));
+        };
+        let pair = self.tree.pair(pairs, key)?;
+        let new = |items| New::List { note: None, items };
+        let Some(pair) = pair.filter(|pair| !pair.value.is_null()) else {
+            return self.set(map, key, &new(items));
+        };
+        match &pair.value.value {
+            Value::List(style, old) => match old.last() {
+                Some(last) => self.append_behind(*style, pair, last, &items),
+                None => return self.set(map, key, &new(items)),
+            },
+            _ => {
+                let what = format!("{key} is {}: nothing can be added to it", pair.value.kind());
+                let error = self.tree.error(pair.value.start(), what);
+                return Err(error.remedy(format!("Make {key} a list of its own.")));
+            }
+        }
+        Ok(())
+    }
+
+    fn append_behind(&mut self, style: Style, list: &Pair<'t>, last: &Node<'t>, items: &[New]) {
+        let mut text = String::new();
+        if style == Style::Flow {
+            let flow = self.flow_style(last.start(), self.between(list));
+            for item in items {
+                text.push_str(&flow.separator());
+                text.push_str(&flow.text(item));
+            }
+            return self.cut(last.end()..last.end(), text);
+        }
+        let dash = super::tree::dash_before(self.text(), last.start());
+        let (column, block) = (self.column(dash), self.block_style(dash));
+        for item in items {
+            block.new_line(column, &mut text);
+            text.push_str("- ");
+            text.push_str(&block.text(item, column + 2));
+        }
+        // Behind a comment that stands in the last line.
+        let rest = &self.text()[list.value.end()..];
+        let end = list.value.end() + rest.find(['\n', '\r']).unwrap_or(rest.len());
+        self.cut(end..end, text);
+    }
+
+    /// Puts a whole document in the place of one that says nothing, or behind the comments of a file without any.
+    pub fn put_document(&mut self, old: Option<&Node<'t>>, new: &New) {
+        let text = self.text();
+        let block = self.block_style(0);
+        let written = block.text(new, 0);
+        match old.map(Node::range).filter(|range| !range.is_empty()) {
+            Some(range) => self.cut(range, written),
+            None => {
+                let is_complete = text.is_empty() || text.ends_with(['\n', '\r', '\u{feff}']);
+                let start = if is_complete { "" } else { block.eol };
+                let written = format!("{start}{written}{}", block.eol);
+                self.cut(text.len()..text.len(), written);
+            }
+        }
+    }
+
     /// How many replacements there are so far.
     pub fn len(&self) -> usize {
         self.cuts.len()
+    }
+
+    /// Forgets the replacements after so many.
+    pub fn truncate(&mut self, length: usize) {
+        self.cuts.truncate(length);
     }
 
     fn cut(&mut self, range: Range<usize>, text: String) {

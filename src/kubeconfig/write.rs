@@ -41,6 +41,7 @@ pub fn single(new: &New) -> Option<String> {
         New::Text(text) if is_safe_unquoted(text) => Some(text.clone()),
         New::Text(text) => Some(quoted(text)),
         New::List { items, .. } if items.is_empty() => Some("[]".into()),
+        New::Map(pairs) if pairs.is_empty() => Some("{}".into()),
         New::List { .. } | New::Map(_) => None,
     }
 }

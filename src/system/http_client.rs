@@ -13,8 +13,8 @@ use reqwest::redirect::Policy;
 use rustls::CertificateError;
 
 use super::{
-    ClusterWay, HttpRequest, HttpResponse, LARGEST_BODY, NetworkError, NetworkErrorKind, Via,
-    pinned, platform, reach,
+    ClusterWay, HttpRequest, HttpResponse, LARGEST_BODY, LargestBody, NetworkError,
+    NetworkErrorKind, Via, pinned, platform, reach,
 };
 use crate::env::{self, Env};
 
@@ -76,7 +76,7 @@ impl HttpClient {
                 Via::Direct | Via::Pinned(_) => fail(why(&error, None)),
             },
         )?;
-        read(answer).map_err(fail)
+        read(answer, limit_of(request)).map_err(fail)
     }
 
     /// Sends one request to a cluster and reads the whole answer within `timeout`.
@@ -118,7 +118,7 @@ impl HttpClient {
         let client = way.client(&addresses).map_err(&fail)?;
         let answer = start(&client, &request, url, timeout)
             .map_err(|error| fail(why(&error, proxy.as_deref())));
-        let answer = answer.and_then(|answer| read(answer).map_err(&fail));
+        let answer = answer.and_then(|answer| read(answer, limit_of(&request)).map_err(&fail));
         if matches!(&answer, Err(error) if error.kind == NetworkErrorKind::TimedOut) {
             leave_alone(client);
         }
@@ -194,16 +194,22 @@ pub fn build(builder: ClientBuilder) -> Result<Client, String> {
         .map_err(|error| innermost(&error))
 }
 
-fn read(answer: reqwest::blocking::Response) -> Result<HttpResponse, NetworkErrorKind> {
+/// The largest body that an answer to the request may have.
+fn limit_of(request: &HttpRequest) -> u64 {
+    let limit = request.extensions().get::<LargestBody>();
+    limit.map_or(LARGEST_BODY, |limit| limit.0)
+}
+
+fn read(answer: reqwest::blocking::Response, limit: u64) -> Result<HttpResponse, NetworkErrorKind> {
     let mut response = http::Response::new(Vec::new());
     *response.status_mut() = answer.status();
     *response.headers_mut() = answer.headers().clone();
-    let mut limited = answer.take(LARGEST_BODY + 1);
+    let mut limited = answer.take(limit + 1);
     limited
         .read_to_end(response.body_mut())
         .map_err(|error| body_error(&error))?;
-    if response.body().len() as u64 > LARGEST_BODY {
-        return Err(NetworkErrorKind::BodyTooLarge);
+    if response.body().len() as u64 > limit {
+        return Err(NetworkErrorKind::BodyTooLarge(limit));
     }
     Ok(response)
 }

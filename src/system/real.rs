@@ -13,8 +13,8 @@ use super::http_client::{self, HttpClient};
 use super::process::Programs;
 use super::terminal::{self, Typing};
 use super::{
-    ClusterWay, HttpRequest, HttpResponse, LineReceiver, NetworkError, NetworkErrorKind, Output,
-    Page, Program, ProgramError, System, Uptime, Via, platform, reach,
+    ClusterWay, HttpRequest, HttpResponse, LineReceiver, NetworkError, NetworkErrorKind, Next,
+    Output, Page, Program, ProgramError, System, Uptime, Via, many, platform, reach,
 };
 use crate::env::{self, Env};
 use crate::error::one_line;
@@ -94,6 +94,16 @@ impl System for RealSystem {
         result
     }
 
+    fn send_many(
+        &self,
+        requests: &[HttpRequest],
+        timeout: Duration,
+        receive: &mut dyn FnMut(usize, Result<HttpResponse, NetworkError>) -> Next,
+    ) {
+        let send = |request: &HttpRequest| self.send(request, Via::EnvironmentProxy, timeout);
+        many::send(self, requests, &send, receive);
+    }
+
     fn send_to_cluster(
         &self,
         request: &HttpRequest,
@@ -171,6 +181,17 @@ impl System for RealSystem {
 
     fn tell(&self, line: &str) {
         write_line(line);
+    }
+
+    fn show_progress(&self, text: &str) {
+        /// No terminal is narrower.
+        const WIDTH: usize = 79;
+        let mut stderr = io::stderr();
+        if stderr.is_terminal() {
+            let text: String = one_line(text).chars().take(WIDTH).collect();
+            let end = if text.is_empty() { "\r" } else { "" };
+            let _ = write!(stderr, "\r{text:<WIDTH$}{end}").and_then(|()| stderr.flush());
+        }
     }
 
     fn prompt(&self, text: &str) {

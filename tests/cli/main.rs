@@ -23,6 +23,7 @@ mod convert_kubeconfig; // kubeconfigs on disk
 mod doctor; // a broken situation for each check
 mod every_mode; // what must hold for each login mode, and a list that has none forgotten
 mod federated; // federated tokens: a file, GitHub Actions, Azure Pipelines
+mod get_credentials; // kubeconfigs from a fake Azure Resource Manager, into files of every kind
 mod get_token; // requests, prompts, stdout and errors of a login
 mod golden; // help, version and messages as people read them, compared with tests/golden
 mod interactive; // a sign-in with a browser: addresses, answers, pages, openers

@@ -65,7 +65,13 @@ impl FakeEntra {
         change(&mut state.rules);
         let state = Arc::new(Mutex::new(state));
         let answering = Arc::clone(&state);
-        let answerer: Arc<Answerer> = Arc::new(move |request| lock(&answering).answer(request));
+        let answerer: Arc<Answerer> = Arc::new(move |request| {
+            let other = lock(&answering).other(request.host());
+            match other {
+                Some(other) => other(request),
+                None => lock(&answering).answer(request),
+            }
+        });
         let server = Server::start(Door::Tls(tls.server_config()), Arc::clone(&answerer));
         let (connecting, port) = (Arc::clone(&state), server.port());
         let connect: Arc<Answerer> =
@@ -104,6 +110,15 @@ impl FakeEntra {
             .entry(endpoint)
             .or_default()
             .push_back(reply);
+    }
+
+    /// Lets requests to these hosts, which come through the proxy, be answered by another stand-in.
+    pub(super) fn also_serve(&self, hosts: &[&str], answerer: Arc<Answerer>) {
+        let mut state = self.state();
+        for host in hosts {
+            let other = ((*host).to_owned(), Arc::clone(&answerer));
+            state.others.push(other);
+        }
     }
 
     /// For `--authority-host`: with a slash at the end.
@@ -234,6 +249,8 @@ impl Drop for FakeEntra {
 #[derive(Default)]
 struct State {
     rules: Rules,
+    /// Hosts that another stand-in plays.
+    others: Vec<(String, Arc<Answerer>)>,
     scripted: HashMap<Endpoint, VecDeque<Reply>>,
     requests: Vec<Request>,
     connects: Vec<String>,
@@ -287,6 +304,12 @@ impl State {
         }
     }
 
+    /// Who plays this host, if it is not Entra's.
+    fn other(&self, host: &str) -> Option<Arc<Answerer>> {
+        let other = self.others.iter().find(|(name, _)| name == host);
+        other.map(|(_, answerer)| Arc::clone(answerer))
+    }
+
     /// The forward proxy's side.
     fn connect(&mut self, request: &Request, own_port: u16) -> Reply {
         self.connects.push(request.target.clone());
@@ -295,7 +318,9 @@ impl State {
         }
         let is_ours = match request.target.rsplit_once(':') {
             _ if request.method != "CONNECT" => false,
-            Some((host, "443")) => self.rules.host_names.iter().any(|name| name == host),
+            Some((host, "443")) => {
+                self.other(host).is_some() || self.rules.host_names.iter().any(|name| name == host)
+            }
             Some(("127.0.0.1" | "localhost", port)) => port == own_port.to_string(),
             _ => false,
         };

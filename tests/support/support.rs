@@ -24,6 +24,7 @@
 )]
 
 mod api_server; // a Kubernetes API server: kubectl and helm can talk to it
+mod arm; // the fake Azure Resource Manager
 pub mod az; // the real az, for those who have it
 mod browser; // a person's browser without a screen
 mod entra; // the fake Entra: who is registered, what was asked, what was wrong with it
@@ -38,6 +39,10 @@ mod temp_dir; // folders that remove themselves
 mod tls; // certificates for any name, signed by a certificate authority of our own
 
 pub use api_server::{FakeApiServer, Manner, Rbac};
+pub use arm::{
+    AZ_CLIENT_ID, ArmRules, ClusterLogin, FakeArm, FakeCluster, Graph, OTHER_SUBSCRIPTION_ID,
+    STACK_AUDIENCE, SUBSCRIPTION_ID,
+};
 pub use browser::{Browser, Page};
 pub use entra::{
     AUTHORIZATION_SERVER_NAMES, CLIENT_CERTIFICATE, CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID,

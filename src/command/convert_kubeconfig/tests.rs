@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use super::*;
 use crate::cli::{Cli, Command};
-use crate::kubeconfig::Credentials;
+use crate::kubeconfig::{Credentials, V1};
 use crate::login_mode::LoginMode;
 
 mod arguments;

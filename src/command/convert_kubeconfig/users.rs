@@ -102,15 +102,11 @@ fn user_of_context<'n>(kubeconfigs: &'n [Kubeconfig], name: &str) -> Result<&'n 
 }
 
 /// The names that are most like `name`.
-pub fn nearest(name: &str, mut names: Vec<&str>) -> String {
-    const SHOWN: usize = 5;
+pub fn nearest(name: &str, names: Vec<&str>) -> String {
     if names.is_empty() {
-        return "The kubeconfig has no contexts; az aks get-credentials adds one.".into();
+        return "The kubeconfig has no contexts; kubelogin get-credentials adds one.".into();
     }
-    names.sort_by_cached_key(|other| {
-        strsim::osa_distance(&name.to_lowercase(), &other.to_lowercase())
-    });
-    names.truncate(SHOWN);
+    let names = crate::error::nearest(name, names);
     format!("Did you mean one of these: {}?", names.join(", "))
 }
 

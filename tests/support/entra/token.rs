@@ -8,7 +8,7 @@ use super::super::http1::{Reply, Request};
 use super::super::jwt::{self, Jwt};
 use super::parameters::Version;
 use super::refusal::{Refusal, refused, violation};
-use super::rules::{RefreshTokens, Registration, User};
+use super::rules::{RefreshTokens, Registration, TENANT_ID, User};
 use super::{Route, State};
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -187,7 +187,7 @@ impl State {
         };
         Ok(Session {
             client_id: client.client_id.clone(),
-            tenant: to.tenant.clone(),
+            tenant: home_of(&to.tenant),
             server: audience,
             user: None,
             wants_id_token,
@@ -239,7 +239,7 @@ impl State {
             .get(token)
             .cloned()
             .ok_or_else(|| refused(700082, ""))?;
-        if session.client_id != client.client_id || session.tenant != to.tenant {
+        if session.client_id != client.client_id || session.tenant != home_of(&to.tenant) {
             return Err(violation("a refresh token of another client or tenant"));
         }
         if let Some(user) = &session.user {
@@ -315,6 +315,14 @@ impl State {
         );
         self.refresh_tokens.insert(token.clone(), session.clone());
         Some(token)
+    }
+}
+
+/// The tenant of whoever signs in without naming one.
+fn home_of(tenant: &str) -> String {
+    match tenant {
+        "organizations" => TENANT_ID.to_owned(),
+        tenant => tenant.to_owned(),
     }
 }
 

@@ -1,0 +1,273 @@
+//! Finding clusters: by Azure Resource Graph, which sees all of a tenant at once, else subscription by subscription.
+
+use http::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::refusal::Asked;
+use super::resource_id::{Kind, ResourceId, is_guid};
+use super::{Arm, Failure, MOST_PAGES, SUBSCRIPTIONS_VERSION, refusal};
+use crate::error::Error;
+use crate::system::HttpRequest;
+
+const GRAPH_VERSION: &str = "2021-03-01";
+const CLUSTERS_VERSION: &str = "2024-09-01";
+const GRAPH: &str = "/providers/Microsoft.ResourceGraph/resources";
+/// The most that one answer of Resource Graph holds.
+const PAGE_SIZE: u32 = 1000;
+
+/// A subscription that the token can see.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Subscription {
+    #[serde(rename = "subscriptionId")]
+    pub id: String,
+    #[serde(default)]
+    pub display_name: String,
+}
+
+/// A cluster that was found.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    pub id: ResourceId,
+    pub location: String,
+    pub tenant_id: Option<String>,
+    pub is_stopped: bool,
+}
+
+/// Which clusters to look for; everything that the token can see, where a part is left open.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Filter<'a> {
+    /// Without regard to case.
+    pub name: Option<&'a str>,
+    pub group: Option<&'a str>,
+    pub subscription: Option<&'a str>,
+}
+
+/// A page of Resource Graph's.
+#[derive(Deserialize)]
+struct GraphPage {
+    data: Vec<Row>,
+    #[serde(rename = "$skipToken")]
+    skip_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    id: String,
+    #[serde(default)]
+    location: String,
+    tenant_id: Option<String>,
+    power_state: Option<String>,
+}
+
+/// A cluster in ARM's own list.
+#[derive(Deserialize)]
+struct ListedCluster {
+    id: String,
+    #[serde(default)]
+    location: String,
+    #[serde(default)]
+    properties: Properties,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Properties {
+    power_state: Option<PowerState>,
+}
+
+#[derive(Deserialize)]
+struct PowerState {
+    code: Option<String>,
+}
+
+/// The role that lists clusters.
+const READER: &str = "Reader";
+
+impl Arm<'_> {
+    /// The tenant of a subscription, which ARM tells whoever comes without a token. `None` if it does not.
+    pub fn tenant_of(&self, subscription: &str) -> Result<Option<String>, Failure> {
+        let path = format!("/subscriptions/{subscription}");
+        let request = self.request(
+            Method::GET,
+            &path,
+            &[("api-version", SUBSCRIPTIONS_VERSION)],
+        );
+        match self.send(request) {
+            Ok(_) => Ok(None),
+            Err(Failure::Refused(refusal)) if refusal.is_of_token() => Ok(refusal.tenant),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Every subscription that the token can see, in its tenant.
+    pub fn subscriptions(&self) -> Result<Vec<Subscription>, Failure> {
+        let query = [("api-version", SUBSCRIPTIONS_VERSION)];
+        let entries = self.list(self.request(Method::GET, "/subscriptions", &query))?;
+        let read = |entry| {
+            serde_json::from_value(entry)
+                .ok()
+                .filter(|subscription: &Subscription| is_guid(&subscription.id))
+                .ok_or_else(|| self.odd("names a subscription in an unknown form").into())
+        };
+        entries.into_iter().map(read).collect()
+    }
+
+    /// The clusters that the filter lets through, in the order of their IDs. Where Resource Graph is not, or sees nothing as it
+    /// lags a minute behind, each subscription is asked itself.
+    pub fn clusters(&self, filter: Filter) -> Result<Vec<Cluster>, Failure> {
+        match self.graph(filter) {
+            Ok(found) if !found.is_empty() => Ok(found),
+            Err(failure)
+                if !failure
+                    .refusal()
+                    .is_some_and(|refusal| refusal.is_forbidden() || refusal.is_not_found()) =>
+            {
+                Err(failure)
+            }
+            _ => self.clusters_by_subscription(filter),
+        }
+    }
+
+    /// By Azure Resource Graph ("Work with large data sets": the order makes pages of it).
+    fn graph(&self, filter: Filter) -> Result<Vec<Cluster>, Failure> {
+        let mut found = Vec::new();
+        let mut skip_token: Option<String> = None;
+        for _ in 0..MOST_PAGES {
+            let request = self.graph_request(filter, skip_token.as_deref());
+            let answer = self.send(request)?;
+            let page: GraphPage = self.read(&answer)?;
+            for row in page.data {
+                found.push(Cluster {
+                    id: self.cluster_id(&row.id)?,
+                    location: row.location,
+                    tenant_id: row.tenant_id.filter(|tenant| is_guid(tenant)),
+                    is_stopped: is_stopped(row.power_state.as_deref()),
+                });
+            }
+            if page.skip_token.is_none() || page.skip_token == skip_token {
+                return Ok(found);
+            }
+            skip_token = page.skip_token;
+        }
+        Err(self.odd("is a list without end").into())
+    }
+
+    fn graph_request(&self, filter: Filter, skip_token: Option<&str>) -> HttpRequest {
+        let mut query =
+            "resources | where type =~ 'microsoft.containerservice/managedclusters'".to_owned();
+        for (column, value) in [("name", filter.name), ("resourceGroup", filter.group)] {
+            if let Some(value) = value {
+                // What is let through by the rules for names holds no quote.
+                query.push_str(&format!(" and {column} =~ '{value}'"));
+            }
+        }
+        query.push_str(
+            " | project id, location, tenantId, powerState = tostring(properties.powerState.code) | order by id asc",
+        );
+        let mut options = json!({"resultFormat": "objectArray", "$top": PAGE_SIZE});
+        if let Some(token) = skip_token {
+            options["$skipToken"] = token.into();
+        }
+        let mut body = json!({"query": query, "options": options});
+        if let Some(subscription) = filter.subscription {
+            body["subscriptions"] = json!([subscription]);
+        }
+        self.post_json(GRAPH, &[("api-version", GRAPH_VERSION)], &body)
+    }
+
+    /// Each subscription's own list. One that may not be listed is left out, unless it is the only one.
+    fn clusters_by_subscription(&self, filter: Filter) -> Result<Vec<Cluster>, Failure> {
+        let subscriptions = match filter.subscription {
+            Some(id) => vec![id.to_owned()],
+            None => {
+                let all = self.subscriptions()?;
+                all.into_iter()
+                    .map(|subscription| subscription.id)
+                    .collect()
+            }
+        };
+        let query = [("api-version", CLUSTERS_VERSION)];
+        let request = |subscription: &String| {
+            let path = format!(
+                "/subscriptions/{subscription}/providers/Microsoft.ContainerService/managedClusters"
+            );
+            self.request(Method::GET, &path, &query)
+        };
+        let requests: Vec<_> = subscriptions.iter().map(request).collect();
+        let mut answers = Vec::new();
+        self.send_all(&requests, &mut |_, answer| answers.push(answer));
+        let mut found = Vec::new();
+        for answer in answers {
+            let entries = match answer.and_then(|first| self.all_pages(&first)) {
+                Ok(entries) => entries,
+                Err(failure) if subscriptions.len() == 1 || failure.refusal().is_none() => {
+                    return Err(failure);
+                }
+                Err(_) => continue,
+            };
+            for entry in entries {
+                found.push(self.listed_cluster(entry)?);
+            }
+        }
+        found.retain(|cluster| filter.lets_through(&cluster.id));
+        found.sort_by_cached_key(|cluster| cluster.id.key());
+        Ok(found)
+    }
+
+    fn listed_cluster(&self, entry: Value) -> Result<Cluster, Error> {
+        let entry: ListedCluster = serde_json::from_value(entry)
+            .map_err(|_| self.odd("names a cluster in an unknown form"))?;
+        let power_state = entry.properties.power_state.and_then(|state| state.code);
+        Ok(Cluster {
+            id: self.cluster_id(&entry.id)?,
+            location: entry.location,
+            tenant_id: None,
+            is_stopped: is_stopped(power_state.as_deref()),
+        })
+    }
+
+    /// An ID that ARM wrote goes into the next request's path: it is checked like one that was typed.
+    fn cluster_id(&self, text: &str) -> Result<ResourceId, Error> {
+        ResourceId::parse(text)
+            .ok()
+            .filter(|id| id.kind == Kind::Cluster)
+            .ok_or_else(|| self.odd("names a cluster in an unknown form"))
+    }
+
+    /// What a search was for, in its errors.
+    pub fn asked_for_clusters(subscription: Option<&str>) -> refusal::Asked {
+        let (what, scope) = match subscription {
+            Some(id) => (
+                format!("the list of clusters in subscription {id}"),
+                format!("/subscriptions/{id}"),
+            ),
+            None => (
+                "the list of clusters".to_owned(),
+                "/subscriptions/SUBSCRIPTION".to_owned(),
+            ),
+        };
+        Asked {
+            what,
+            scope,
+            role: READER,
+        }
+    }
+}
+
+impl Filter<'_> {
+    fn lets_through(&self, id: &ResourceId) -> bool {
+        let fits = |wanted: Option<&str>, is: &str| {
+            wanted.is_none_or(|wanted| wanted.eq_ignore_ascii_case(is))
+        };
+        fits(self.name, &id.name)
+            && fits(self.group, &id.group)
+            && fits(self.subscription, &id.subscription)
+    }
+}
+
+fn is_stopped(power_state: Option<&str>) -> bool {
+    power_state == Some("Stopped")
+}

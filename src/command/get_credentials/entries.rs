@@ -1,0 +1,157 @@
+//! From a kubeconfig that Azure made to what is merged: checked, converted to the login mode, and named.
+
+use super::session::Session;
+use crate::arm::Cluster;
+use crate::cli::{ConvertArgs, GetCredentialsArgs, OldArgs};
+use crate::command::convert_kubeconfig::Converter;
+use crate::entra::authority::Cloud;
+use crate::env::Env;
+use crate::error::Error;
+use crate::flag::{Definition, Flag, FlagValues, Takes};
+use crate::kubeconfig::fetched::{self, Fetched, Login};
+use crate::kubeconfig::merge::{Addition, Origin};
+use crate::login_mode::LoginMode;
+use crate::secret::Secret;
+
+/// Flags that a kubeconfig of Azure's may hold; any other could send a secret elsewhere.
+const USUAL: &[Flag] = &[
+    Flag::Login,
+    Flag::ServerId,
+    Flag::TenantId,
+    Flag::ClientId,
+    Flag::Environment,
+    Flag::Legacy,
+];
+/// Flags of this run that are not for the kubeconfig. Secrets are not either.
+const OF_THIS_RUN: &[Flag] = &[Flag::Subscription, Flag::Timeout];
+
+pub struct Entries {
+    converter: Converter,
+    old_args: OldArgs,
+    context: Option<String>,
+}
+
+impl Entries {
+    pub fn new(args: &GetCredentialsArgs, session: &Session) -> Result<Self, Error> {
+        let convert = ConvertArgs {
+            typed: written(args, session)?,
+            context: None,
+            azure_config_dir: None,
+            kubeconfig: None,
+            dry_run: false,
+        };
+        Ok(Self {
+            converter: Converter::new(convert, &Env::default())?,
+            old_args: OldArgs::new(),
+            context: args.context.clone(),
+        })
+    }
+
+    /// What is to be merged for a cluster.
+    pub fn addition(
+        &mut self,
+        cluster: &Cluster,
+        text: &Secret,
+        session: &Session,
+    ) -> Result<Addition, Error> {
+        let mut fetched = Fetched::read(text.expose())?;
+        if let Login::Exec(exec) = &fetched.login {
+            self.check(&exec.args)?;
+        }
+        if !matches!(fetched.login, Login::Own(_)) {
+            let converted = self.converter.convert(text.expose())?;
+            fetched = Fetched::read(&converted)?;
+        }
+        self.rename(&mut fetched);
+        Ok(Addition {
+            fetched,
+            origin: Origin {
+                resource_id: cluster.id.to_string(),
+                tenant_id: cluster.tenant_id.clone().or_else(|| session.tenant_id()),
+                environment: session.options().cloud.name(),
+            },
+        })
+    }
+
+    /// The flags that an exec plugin's arguments are.
+    pub fn values(&mut self, args: &[String]) -> Result<FlagValues, Error> {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        self.old_args.parse(&args).map(|(values, _)| values)
+    }
+
+    /// Checks the arguments that Azure wrote: known flags, and values that are what they should be.
+    fn check(&mut self, args: &[String]) -> Result<(), Error> {
+        let values = self
+            .values(args)
+            .map_err(|_| fetched::refused("has arguments that get-token does not know"))?;
+        let is_odd = |row: &&Definition| !USUAL.contains(&row.flag) && values.is_given(row.flag);
+        if let Some(row) = Flag::ALL.iter().find(is_odd) {
+            return Err(fetched::refused(&format!(
+                "passes --{} to kubelogin",
+                row.name
+            )));
+        }
+        for flag in [Flag::ServerId, Flag::TenantId, Flag::ClientId] {
+            let value = values.text(flag).unwrap_or_default();
+            let is_usual = |c: char| c.is_ascii_alphanumeric() || "-.:/".contains(c);
+            if !value.chars().all(is_usual) {
+                return Err(fetched::refused(&format!(
+                    "has an odd value for {}",
+                    flag.typed()
+                )));
+            }
+        }
+        let environment = values.text(Flag::Environment);
+        let known = environment.map(Cloud::from_name).transpose();
+        known
+            .map(|_| ())
+            .map_err(|_| fetched::refused("is for an unknown --environment"))
+    }
+
+    /// The names that the objects get: Azure's, but for `--context`, and an admin's context is not the user's.
+    fn rename(&self, fetched: &mut Fetched) {
+        let is_admin = fetched.user.starts_with("clusterAdmin");
+        if let Some(name) = &self.context {
+            fetched.cluster.name.clone_from(name);
+            fetched.context.clone_from(name);
+            fetched.user.clone_from(name);
+            if is_admin {
+                fetched.user.push_str("-admin");
+            }
+        }
+        if is_admin {
+            fetched.context.push_str("-admin");
+        }
+    }
+}
+
+/// The flags to convert with: as if `convert-kubeconfig` were called with the same ones, but for secrets. With
+/// `--write-login` the kubeconfig is for others, and has only what Azure says.
+fn written(args: &GetCredentialsArgs, session: &Session) -> Result<FlagValues, Error> {
+    let mut typed = FlagValues::new();
+    if let Some(word) = &args.write_login {
+        let mode = LoginMode::from_word(word).ok_or_else(|| {
+            Error::input(format!("unknown --write-login {word:?}"))
+                .remedy(format!("Use one of {}.", LoginMode::words()))
+        })?;
+        typed.set(Flag::Login, mode.to_string());
+        return Ok(typed);
+    }
+    let is_kept = |row: &&Definition| {
+        !matches!(row.takes, Takes::Secret(_)) && !OF_THIS_RUN.contains(&row.flag)
+    };
+    for row in Flag::ALL.iter().filter(is_kept) {
+        typed.copy(row.flag, &args.typed);
+    }
+    let options = session.options();
+    typed.set(Flag::Login, options.login.to_string());
+    // The client that signed in may ask for the cluster's tokens, too: then nobody signs in twice.
+    let is_of_people = matches!(
+        options.login,
+        LoginMode::DeviceCode | LoginMode::Interactive
+    );
+    if let Some(client_id) = options.client_id.as_deref().filter(|_| is_of_people) {
+        typed.set(Flag::ClientId, client_id);
+    }
+    Ok(typed)
+}

@@ -1,0 +1,176 @@
+//! Where the clusters go: into kubeconfigs, or to stdout.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use crate::cli::GetCredentialsArgs;
+use crate::command::print;
+use crate::env::Env;
+use crate::error::Error;
+use crate::kubeconfig::file::{self, Found, KubeconfigFile, Replacement};
+use crate::kubeconfig::merge::{self, Addition, Change, Merged, Others, Outcome};
+use crate::kubeconfig::{Kubeconfig, diff};
+use crate::system::System;
+
+/// How often a file may change under us before that is an error: each time somebody else got their change in.
+const ATTEMPTS: usize = 1000;
+
+/// What became of the clusters.
+pub struct Written {
+    /// Of each.
+    pub outcomes: Vec<Result<Outcome, Error>>,
+    /// The file that new ones went to.
+    pub home: String,
+}
+
+pub struct Files {
+    /// Empty if stdout is wanted.
+    paths: Vec<PathBuf>,
+    others: Others,
+    is_dry_run: bool,
+}
+
+impl Files {
+    /// Finds the files, and reads them once: what is wrong with them is said before anybody signs in.
+    pub fn new(args: &GetCredentialsArgs, env: &Env) -> Result<Self, Error> {
+        let paths = match args.file.as_deref() {
+            Some("-") => Vec::new(),
+            file => file::paths(file, env)?,
+        };
+        let files = Self {
+            paths,
+            others: match args.overwrite_existing {
+                true => Others::Overwrite,
+                false => Others::Keep,
+            },
+            is_dry_run: args.dry_run,
+        };
+        let read = files.read()?;
+        let names = names(&read);
+        for (file, name) in read.iter().zip(&names) {
+            Kubeconfig::parse(name, &file.text)?.users()?;
+            if !file.is_new() && !files.is_dry_run && !files.paths.is_empty() {
+                file::check_writable(file)?;
+            }
+        }
+        Ok(files)
+    }
+
+    /// True if no file is written.
+    pub fn is_only_shown(&self) -> bool {
+        self.is_dry_run || self.paths.is_empty()
+    }
+
+    /// The files that are there, and the one that new objects go to, which may have to be made.
+    fn read(&self) -> Result<Vec<KubeconfigFile>, Error> {
+        if self.paths.is_empty() {
+            return Ok(vec![KubeconfigFile::in_memory("-", "")]);
+        }
+        let mut files = Vec::new();
+        let mut missing = None;
+        for path in &self.paths {
+            match file::read(path)? {
+                Found::File(file) => files.push(file),
+                Found::Nothing(path) => missing = Some(path),
+            }
+        }
+        // As kubectl has it: the first of several that is there, else the last of them.
+        if let Some(path) = missing.filter(|_| files.is_empty()) {
+            files.push(KubeconfigFile::missing(&path));
+        }
+        Ok(files)
+    }
+
+    /// Merges the clusters into the files, or shows what that would be.
+    pub fn write(
+        &self,
+        additions: &[Addition],
+        current: Option<&str>,
+        out: &mut dyn Write,
+        system: &dyn System,
+    ) -> Result<Written, Error> {
+        for _ in 0..ATTEMPTS {
+            let files = self.read()?;
+            let Merged { changes, outcomes } = self.merge(&files, additions, current)?;
+            let written = Written {
+                outcomes,
+                home: files[0].path.display().to_string(),
+            };
+            if self.paths.is_empty() {
+                for change in &changes {
+                    print(&change.text, out)?;
+                }
+                return Ok(written);
+            }
+            if self.is_dry_run {
+                print(&diff_of(&files, &changes)?, out)?;
+                return Ok(written);
+            }
+            let replacement = |change: &'_ Change| (change.file, change.text.clone());
+            let texts: Vec<_> = changes.iter().map(replacement).collect();
+            let replacements: Vec<_> = texts
+                .iter()
+                .map(|(number, text)| Replacement {
+                    file: &files[*number],
+                    text,
+                })
+                .collect();
+            if replacements.is_empty()
+                || file::replace(&replacements, system)? == file::Outcome::Replaced
+            {
+                return Ok(written);
+            }
+        }
+        Err(
+            Error::outside("the kubeconfig kept changing while it was written to")
+                .remedy("Try again later."),
+        )
+    }
+
+    fn merge(
+        &self,
+        files: &[KubeconfigFile],
+        additions: &[Addition],
+        current: Option<&str>,
+    ) -> Result<Merged, Error> {
+        let names = names(files);
+        let mut kubeconfigs = Vec::new();
+        for (file, name) in files.iter().zip(&names) {
+            kubeconfigs.push(Kubeconfig::parse(name, &file.text)?);
+        }
+        let merged = merge::merge(&kubeconfigs, 0, additions, self.others, current)?;
+        for change in &merged.changes {
+            Kubeconfig::parse("the merged file", &change.text)
+                .and_then(|kubeconfig| kubeconfig.users().map(|_| ()))
+                .map_err(|error| {
+                    error
+                        .context(
+                            "this kubeconfig could not be merged into; this is a bug in kubelogin",
+                        )
+                        .remedy("Nothing was changed. Please report it with what --dry-run prints.")
+                })?;
+        }
+        Ok(merged)
+    }
+}
+
+fn names(files: &[KubeconfigFile]) -> Vec<String> {
+    files
+        .iter()
+        .map(|file| file.path.display().to_string())
+        .collect()
+}
+
+fn diff_of(files: &[KubeconfigFile], changes: &[Change]) -> Result<String, Error> {
+    let mut text = String::new();
+    for change in changes {
+        let file = &files[change.file];
+        let name = file.path.display().to_string();
+        let (old, new) = (
+            Kubeconfig::parse(&name, &file.text)?,
+            Kubeconfig::parse(&name, &change.text)?,
+        );
+        text.push_str(&diff::unified(&name, &old, &new));
+    }
+    Ok(text)
+}

@@ -1,0 +1,354 @@
+//! A sign-in for Azure Resource Manager, and for the clusters afterwards.
+
+use super::entries::Entries;
+use super::target::Target;
+use crate::arm::resource_id::is_guid;
+use crate::arm::{Arm, Cluster, Failure, Filter, Wanted};
+use crate::cli::GetCredentialsArgs;
+use crate::entra::authority::ResourceManager;
+use crate::env::{self, Env};
+use crate::error::Error;
+use crate::flag::{Flag, FlagValues};
+use crate::kubeconfig::fetched::Login;
+use crate::kubeconfig::merge::Addition;
+use crate::login_mode::LoginMode;
+use crate::options::Options;
+use crate::secret::Secret;
+use crate::sign_in::SignIn;
+use crate::system::System;
+use crate::token::{Scope, Token, unverified_claims};
+use crate::variables::Merged;
+
+/// The Azure CLI's own application. It may ask for tokens for Azure Resource Manager and for clusters, so that one sign-in
+/// serves both; the application of AKS clusters may not.
+const AZ_CLIENT_ID: &str = "04b07795-8ddb-461a-bbee-02f9e1bf7b46";
+/// The authority of people whose tenant is not known yet: they sign in to their own.
+const ANY_TENANT: &str = "organizations";
+
+/// Flags that say how a cluster's own tokens are, not those for Azure Resource Manager, or which cluster is meant.
+const OF_CLUSTERS: &[Flag] = &[
+    Flag::ServerId,
+    Flag::Subscription,
+    Flag::Legacy,
+    Flag::PopEnabled,
+    Flag::PopClaims,
+];
+
+pub struct Session<'a> {
+    typed: FlagValues,
+    options: Options,
+    manager: ResourceManager,
+    sign_in: SignIn<'a>,
+    token: Token,
+    /// As typed, or as the environment names it: an ID or a name.
+    subscription: Option<String>,
+    was_renewed: bool,
+    env: &'a Env,
+    system: &'a dyn System,
+}
+
+impl<'a> Session<'a> {
+    /// Signs in, in the right tenant where that can be told beforehand.
+    pub fn begin(
+        args: &GetCredentialsArgs,
+        target: &Target,
+        env: &'a Env,
+        system: &'a dyn System,
+    ) -> Result<Self, Error> {
+        let subscription = subscription(args, target, env);
+        let mut typed = args.typed.clone();
+        for flag in OF_CLUSTERS {
+            typed.set(*flag, "");
+        }
+        // Only there so that the options are complete: the scope says what the token is for.
+        typed.set(Flag::ServerId, "Azure Resource Manager");
+        if !Merged::new(&typed, env).values.is_given(Flag::Login) {
+            typed.set(Flag::Login, default_mode(env).to_string());
+        }
+        let (options, notices) = Options::resolve(&typed, env)?;
+        for notice in notices {
+            system.tell(&notice);
+        }
+        let manager = options
+            .cloud
+            .resource_manager(options.stack_file.as_deref())?;
+        complete(
+            &mut typed,
+            &options,
+            &manager,
+            subscription.as_deref(),
+            system,
+        )?;
+        let (options, _) = Options::resolve(&typed, env)?;
+        let sign_in = SignIn::new(&options, env, system)?;
+        let token = sign_in.token(&Scope::of_resource(&manager.audience))?;
+        Ok(Self {
+            typed,
+            options,
+            manager,
+            sign_in,
+            token,
+            subscription,
+            was_renewed: false,
+            env,
+            system,
+        })
+    }
+
+    pub fn system(&self) -> &'a dyn System {
+        self.system
+    }
+
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The tenant of the token.
+    pub fn tenant_id(&self) -> Option<String> {
+        #[derive(serde::Deserialize)]
+        struct Tenant {
+            tid: String,
+        }
+        let claims: Option<Tenant> = unverified_claims(&self.token.access_token);
+        let of_token = claims.map(|claims| claims.tid).filter(|tid| is_guid(tid));
+        of_token.or_else(|| {
+            self.options
+                .tenant_id
+                .clone()
+                .filter(|tenant| is_guid(tenant))
+        })
+    }
+
+    /// What was searched, for a message.
+    pub fn place(&self, filter: Filter) -> String {
+        let tenant = self.tenant_id().unwrap_or_else(|| "your tenant".to_owned());
+        match (filter.group, filter.subscription) {
+            (Some(group), Some(id)) => format!("group {group:?} of subscription {id}"),
+            (None, Some(id)) => format!("subscription {id}"),
+            (Some(group), None) => format!("any group {group:?} of tenant {tenant}"),
+            (None, None) => format!("tenant {tenant}"),
+        }
+    }
+
+    /// The ID of the subscription to look in, if one is named.
+    pub fn subscription(&mut self) -> Result<Option<String>, Error> {
+        let Some(text) = self.subscription.clone().filter(|text| !is_guid(text)) else {
+            return Ok(self.subscription.clone());
+        };
+        let asked = Arm::asked_for_clusters(None);
+        let all = self
+            .ask(|arm| arm.subscriptions())
+            .map_err(|failure| failure.explain(&asked))?;
+        let named: Vec<_> = all
+            .iter()
+            .filter(|subscription| subscription.display_name.eq_ignore_ascii_case(&text))
+            .collect();
+        match &named[..] {
+            [one] => Ok(Some(one.id.clone())),
+            [] => {
+                let names = all
+                    .iter()
+                    .map(|subscription| subscription.display_name.as_str());
+                let near = crate::error::nearest(&text, names.collect());
+                Err(
+                    Error::input(format!("you can see no subscription named {text:?}")).remedy(
+                        format!(
+                            "Give its ID, check --tenant-id, or did you mean one of these: {}?",
+                            near.join(", ")
+                        ),
+                    ),
+                )
+            }
+            several => {
+                let ids: Vec<&str> = several.iter().map(|one| one.id.as_str()).collect();
+                Err(
+                    Error::input(format!("{} subscriptions are named {text:?}", ids.len()))
+                        .remedy(format!("Give the ID of one: {}.", ids.join(", "))),
+                )
+            }
+        }
+    }
+
+    fn arm(&self) -> Arm<'a> {
+        let bearer = self.token.access_token.clone();
+        let timeout = self.options.timeout.duration;
+        Arm::new(self.manager.endpoint.clone(), bearer, timeout, self.system)
+    }
+
+    /// Asks Azure Resource Manager, and once more if it does not accept the token and a new one may help.
+    pub fn ask<T>(&mut self, ask: impl Fn(&Arm) -> Result<T, Failure>) -> Result<T, Failure> {
+        match ask(&self.arm()) {
+            Err(failure) if self.renew(&failure)? => ask(&self.arm()),
+            answer => answer,
+        }
+    }
+
+    /// Gets another token, of the tenant that was named or a fresher one. False if that would be of no use.
+    fn renew(&mut self, failure: &Failure) -> Result<bool, Error> {
+        let Some(refusal) = failure.refusal().filter(|refusal| refusal.is_of_token()) else {
+            return Ok(false);
+        };
+        if std::mem::replace(&mut self.was_renewed, true) {
+            return Ok(false);
+        }
+        let scope = Scope::of_resource(&self.manager.audience);
+        match refusal
+            .tenant
+            .clone()
+            .filter(|tenant| Some(tenant) != self.tenant_id().as_ref())
+        {
+            Some(tenant) => {
+                self.typed.set(Flag::TenantId, tenant);
+                let (options, _) = Options::resolve(&self.typed, self.env)?;
+                self.sign_in = SignIn::new(&options, self.env, self.system)?;
+                self.options = options;
+                self.token = self.sign_in.token(&scope)?;
+            }
+            None => self.token = self.sign_in.renewed_token(&scope)?,
+        }
+        Ok(true)
+    }
+
+    /// The kubeconfig of each cluster; `done` hears of each that is there.
+    pub fn kubeconfigs(
+        &mut self,
+        clusters: &[Cluster],
+        wanted: Wanted,
+        done: &mut dyn FnMut(usize),
+    ) -> Vec<Result<Secret, Error>> {
+        let ids: Vec<_> = clusters.iter().map(|cluster| &cluster.id).collect();
+        let mut results: Vec<Option<Result<Secret, Failure>>> = ids.iter().map(|_| None).collect();
+        let arm = self.arm();
+        arm.kubeconfigs(&ids, wanted, &mut |number, result| {
+            done(number);
+            results[number] = Some(result);
+        });
+        let is_of_token = |result: &Option<Result<Secret, Failure>>| match result {
+            Some(Err(failure)) => failure
+                .refusal()
+                .is_some_and(|refusal| refusal.is_of_token()),
+            _ => false,
+        };
+        if let Some(Some(Err(failure))) = results.first()
+            && results.iter().all(is_of_token)
+        {
+            match self.renew(failure) {
+                Ok(false) => {}
+                Ok(true) => self.arm().kubeconfigs(&ids, wanted, &mut |number, result| {
+                    results[number] = Some(result);
+                }),
+                Err(error) => results[0] = Some(Err(error.into())),
+            }
+        }
+        let ids = ids.iter().zip(results);
+        let explained = ids.map(|(id, result)| {
+            let result = result.unwrap_or_else(|| Err(Error::outside("no answer came").into()));
+            result.map_err(|failure| failure.explain(&wanted.asked(id)))
+        });
+        explained.collect()
+    }
+
+    /// Gets the clusters' own tokens from the sign-in that there was, so that kubectl asks nobody. What does not work is
+    /// left to kubectl.
+    pub fn prepare(&self, additions: &[Addition], entries: &mut Entries) {
+        if self.token.refresh_token.is_none() {
+            return;
+        }
+        let mut seen: Vec<&[String]> = Vec::new();
+        for addition in additions {
+            let Login::Exec(exec) = &addition.fetched.login else {
+                continue;
+            };
+            if seen.contains(&&exec.args[..]) {
+                continue;
+            }
+            seen.push(&exec.args);
+            if let Err(error) = self.prepare_one(&exec.args, entries)
+                && self.system.verbosity() >= 1
+            {
+                let (what, _) = error.parts();
+                self.system
+                    .tell(&format!("kubectl will ask you to sign in: {what}"));
+            }
+        }
+    }
+
+    fn prepare_one(&self, args: &[String], entries: &mut Entries) -> Result<(), Error> {
+        let (options, _) = Options::resolve(&entries.values(args)?, self.env)?;
+        let is_same_client = options.client_id == self.options.client_id;
+        if options.login != self.options.login || !is_same_client {
+            return Ok(());
+        }
+        let sign_in = SignIn::new(&options, self.env, self.system)?;
+        let scope = Scope::of_server(&options.server_id);
+        sign_in
+            .token_of_same_sign_in(&self.token, &scope)
+            .map(|_| ())
+    }
+}
+
+/// Fills in what nobody named: a client for people, and the tenant.
+fn complete(
+    typed: &mut FlagValues,
+    options: &Options,
+    manager: &ResourceManager,
+    subscription: Option<&str>,
+    system: &dyn System,
+) -> Result<(), Error> {
+    let is_of_people = matches!(
+        options.login,
+        LoginMode::DeviceCode | LoginMode::Interactive | LoginMode::Ropc
+    );
+    if options.client_id.is_none() && is_of_people {
+        typed.set(Flag::ClientId, AZ_CLIENT_ID);
+    }
+    if options.tenant_id.is_some() {
+        return Ok(());
+    }
+    let mut tenant = None;
+    if let Some(id) = subscription.filter(|text| is_guid(text)) {
+        let timeout = options.timeout.duration;
+        let arm = Arm::new(manager.endpoint.clone(), Secret::empty(), timeout, system);
+        let asked = Arm::asked_for_clusters(Some(id));
+        tenant = arm
+            .tenant_of(id)
+            .map_err(|failure| failure.explain(&asked))?;
+    }
+    match tenant {
+        Some(tenant) => typed.set(Flag::TenantId, tenant),
+        None if is_of_people => typed.set(Flag::TenantId, ANY_TENANT),
+        None => {}
+    }
+    Ok(())
+}
+
+/// The subscription that is named: in the resource ID, by the flag, or for a name in a group by the variable.
+fn subscription(args: &GetCredentialsArgs, target: &Target, env: &Env) -> Option<String> {
+    let of_variable = || {
+        let name = match args.typed.is_on(Flag::UseAzurermEnvVars) {
+            true => env::ARM_SUBSCRIPTION_ID,
+            false => env::AZURE_SUBSCRIPTION_ID,
+        };
+        env.get(name).filter(|_| target.is_in_one_group())
+    };
+    let text = target
+        .subscription()
+        .or(args.typed.text(Flag::Subscription));
+    text.or_else(of_variable).map(str::to_owned)
+}
+
+/// How people sign in who do not say: with a browser where one can be opened, as device codes are being blocked.
+fn default_mode(env: &Env) -> LoginMode {
+    let has = |name| env.get(name).is_some();
+    let has_desktop = cfg!(any(windows, target_os = "macos")) && !has(env::SSH_CONNECTION);
+    let has_browser = [
+        env::BROWSER,
+        env::DISPLAY,
+        env::WAYLAND_DISPLAY,
+        env::WSL_DISTRO_NAME,
+    ];
+    match has_desktop || has_browser.into_iter().any(has) {
+        true => LoginMode::Interactive,
+        false => LoginMode::DeviceCode,
+    }
+}

@@ -1,0 +1,598 @@
+//! The fake Azure Resource Manager: who may read which cluster's kubeconfig, under the real names and its own address.
+//!
+//! It is strict like the fake Entra: an API version, parameter, body or token that the real one would not take fails the test.
+
+mod cluster; // clusters, and the kubeconfigs that AKS makes of them
+mod refusal; // its errors
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use serde_json::{Value, json};
+
+use super::entra::{FakeEntra, Registration, TENANT_ID};
+use super::http1::{Pairs, Reply, Request};
+use super::jwt::Jwt;
+use super::server::{Answerer, Door, Server, lock};
+pub use cluster::{ClusterLogin, FakeCluster};
+use refusal::{Refusal, challenged, refused, violation};
+
+pub const SUBSCRIPTION_ID: &str = "50000000-0000-0000-0000-000000000001";
+pub const OTHER_SUBSCRIPTION_ID: &str = "50000000-0000-0000-0000-000000000002";
+/// The Azure CLI's own application, which people sign in with.
+pub const AZ_CLIENT_ID: &str = "04b07795-8ddb-461a-bbee-02f9e1bf7b46";
+/// Under which names it is reached, and what its tokens are for.
+pub const RESOURCE_MANAGERS: [(&str, &str); 4] = [
+    (
+        "management.azure.com",
+        "https://management.core.windows.net/",
+    ),
+    (
+        "management.usgovcloudapi.net",
+        "https://management.core.usgovcloudapi.net/",
+    ),
+    (
+        "management.chinacloudapi.cn",
+        "https://management.core.chinacloudapi.cn/",
+    ),
+    (
+        "management.sovcloud-api.fr",
+        "https://management.sovcloud-api.fr/",
+    ),
+];
+/// The audience of the stand-in under its own address, for AzureStackCloud.
+pub const STACK_AUDIENCE: &str = "https://management.stack.example/";
+
+/// The versions of its APIs that clients may ask for; az asks for the newest.
+const CONTAINER_SERVICE: &[&str] = &["2024-09-01", "2026-06-01"];
+const NEWEST_ONLY: &[&str] = &["2026-06-01"];
+const SUBSCRIPTIONS: &[&str] = &["2022-12-01"];
+const GRAPH: &[&str] = &["2021-03-01"];
+
+/// What there is, and how it acts.
+#[derive(Clone, Debug)]
+pub struct ArmRules {
+    /// ID and display name, all in [`TENANT_ID`] but those in `foreign`.
+    pub subscriptions: Vec<(String, String)>,
+    /// Subscriptions of another tenant, by their ID and its.
+    pub foreign: Vec<(String, String)>,
+    pub clusters: Vec<FakeCluster>,
+    pub graph: Graph,
+    /// The most entries on a page.
+    pub page_size: usize,
+    /// Answers 429 with this `Retry-After` to that many requests with a token.
+    pub throttled: (usize, u64),
+    /// The one version of the clusters' API that a cloud knows which lags behind.
+    pub only_version: Option<String>,
+}
+
+/// How Azure Resource Graph is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Graph {
+    Works,
+    /// Nobody may ask it.
+    Forbidden,
+    /// As on Azure Stack: it is not there.
+    Missing,
+    /// It has not heard of any cluster yet.
+    Behind,
+}
+
+impl Default for ArmRules {
+    fn default() -> Self {
+        Self {
+            subscriptions: vec![
+                (SUBSCRIPTION_ID.into(), "Shops".into()),
+                (OTHER_SUBSCRIPTION_ID.into(), "Labs".into()),
+            ],
+            foreign: Vec::new(),
+            clusters: vec![FakeCluster::new("shop", "prod")],
+            graph: Graph::Works,
+            page_size: 1000,
+            throttled: (0, 0),
+            only_version: None,
+        }
+    }
+}
+
+/// An Azure Resource Manager that takes the fake Entra's tokens, and is reached through its proxy under the real names.
+///
+/// Dropping it fails the test if a request was not as it should be.
+pub struct FakeArm {
+    server: Server,
+    state: Arc<Mutex<State>>,
+}
+
+impl FakeArm {
+    pub fn start(entra: &FakeEntra) -> Self {
+        Self::start_with(entra, |_| {})
+    }
+
+    pub fn start_with(entra: &FakeEntra, change: impl FnOnce(&mut ArmRules)) -> Self {
+        let mut state = State::default();
+        change(&mut state.rules);
+        let state = Arc::new(Mutex::new(state));
+        let answering = Arc::clone(&state);
+        let answerer: Arc<Answerer> = Arc::new(move |request| lock(&answering).answer(request));
+        let names = RESOURCE_MANAGERS.map(|(name, _)| name);
+        entra.also_serve(&names, Arc::clone(&answerer));
+        entra.change(|rules| {
+            let audiences = RESOURCE_MANAGERS.map(|(_, audience)| audience.to_owned());
+            rules.servers.extend(audiences);
+            rules.servers.push(STACK_AUDIENCE.into());
+            rules.tenants.push("organizations".into());
+            rules.clients.push(Registration {
+                client_id: AZ_CLIENT_ID.into(),
+                is_public: true,
+                ..Registration::default()
+            });
+        });
+        let server = Server::start(Door::Tls(entra.tls().server_config()), answerer);
+        Self { server, state }
+    }
+
+    /// Its own address, for `resourceManagerEndpoint`.
+    pub fn url(&self) -> String {
+        format!("https://127.0.0.1:{}/", self.server.port())
+    }
+
+    /// The resource ID of the cluster of this name.
+    pub fn cluster_id(&self, name: &str) -> String {
+        let state = self.state();
+        let mut clusters = state.rules.clusters.iter();
+        let cluster = clusters.find(|cluster| cluster.name == name);
+        cluster.expect("a cluster of this name").id()
+    }
+
+    pub fn change(&self, change: impl FnOnce(&mut ArmRules)) {
+        change(&mut self.state().rules);
+    }
+
+    /// Answers the next request with this. Several are sent in turn.
+    pub fn next(&self, reply: Reply) {
+        self.state().scripted.push_back(reply);
+    }
+
+    /// Every request, in order.
+    pub fn requests(&self) -> Vec<Request> {
+        self.state().requests.clone()
+    }
+
+    /// The requests since this was called last.
+    pub fn take_requests(&self) -> Vec<Request> {
+        std::mem::take(&mut self.state().requests)
+    }
+
+    /// For tests that break a rule on purpose.
+    pub fn take_violations(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().violations)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+impl Drop for FakeArm {
+    fn drop(&mut self) {
+        let violations = self.take_violations();
+        if !violations.is_empty() && !std::thread::panicking() {
+            panic!(
+                "Azure Resource Manager would not have taken this:\n  {}",
+                violations.join("\n  ")
+            );
+        }
+    }
+}
+
+#[derive(Default)]
+struct State {
+    rules: ArmRules,
+    scripted: VecDeque<Reply>,
+    requests: Vec<Request>,
+    violations: Vec<String>,
+}
+
+/// What a request asks for, by its path, in lower case as ARM compares it.
+type Path<'a> = &'a [&'a str];
+
+impl State {
+    fn answer(&mut self, request: &Request) -> Reply {
+        self.requests.push(request.clone());
+        self.try_answer(request).unwrap_or_else(|refusal| {
+            if refusal.is_violation {
+                self.violations.push(format!(
+                    "{} https://{}{}: {}",
+                    request.method,
+                    request.host(),
+                    request.target,
+                    refusal.message
+                ));
+            }
+            refusal.reply()
+        })
+    }
+
+    fn try_answer(&mut self, request: &Request) -> Result<Reply, Refusal> {
+        let path = request.path.to_lowercase();
+        let path: Vec<&str> = path.trim_matches('/').split('/').collect();
+        let name = path.last().copied().unwrap_or_default();
+        check_shape(request)?;
+        self.check_version(request, &path)?;
+        if request.header("authorization").is_none() {
+            let subscription = path.get(1).filter(|_| path[0] == "subscriptions");
+            return Err(challenged(self.tenant_of(subscription.copied())));
+        }
+        if let Some(reply) = self.scripted.pop_front() {
+            return Ok(reply);
+        }
+        self.check_token(request, &path)?;
+        let (left, seconds) = &mut self.rules.throttled;
+        if *left > 0 {
+            *left -= 1;
+            return Err(
+                refused(429, "TooManyRequests", "The request was throttled.")
+                    .header("Retry-After", &seconds.to_string()),
+            );
+        }
+        match (request.method.as_str(), &path[..]) {
+            ("GET", ["subscriptions"]) => Ok(self.subscriptions(request)),
+            ("GET", ["subscriptions", id]) => self.subscription(id),
+            (
+                "GET",
+                [
+                    "subscriptions",
+                    id,
+                    "providers",
+                    "microsoft.containerservice",
+                    "managedclusters",
+                ],
+            ) => self.list(request, id),
+            ("POST", ["providers", "microsoft.resourcegraph", "resources"]) => self.graph(request),
+            (
+                "POST",
+                [
+                    "subscriptions",
+                    id,
+                    "resourcegroups",
+                    group,
+                    "providers",
+                    "microsoft.containerservice",
+                    rest @ ..,
+                ],
+            ) => self.kubeconfig(request, id, group, rest),
+            _ => Err(violation(format!("no such operation: {name}"))),
+        }
+    }
+
+    fn check_version(&self, request: &Request, path: Path) -> Result<(), Refusal> {
+        let version = request.parameter("api-version").unwrap_or_default();
+        let known = match path {
+            ["providers", "microsoft.resourcegraph", ..] => GRAPH,
+            [.., "fleets", _, _] | [.., "managednamespaces", _, _] => NEWEST_ONLY,
+            [_, _, .., "microsoft.containerservice", _] | [_, _, "resourcegroups", ..] => {
+                CONTAINER_SERVICE
+            }
+            _ => SUBSCRIPTIONS,
+        };
+        match &self.rules.only_version {
+            Some(only) if known == CONTAINER_SERVICE && only != version => Err(refused(
+                400,
+                "NoRegisteredProviderFound",
+                &format!(
+                    "No registered resource provider found for location 'westeurope' and API version '{version}' for type 'managedClusters'. The supported api-versions are '2019-02-01, {only}, 2020-01-01-preview'."
+                ),
+            )),
+            Some(_) if known == CONTAINER_SERVICE => Ok(()),
+            _ if known.contains(&version) => Ok(()),
+            _ => Err(violation(format!("unknown api-version {version:?}"))),
+        }
+    }
+
+    /// RFC 6750: a bearer token of the fake Entra, for this host, of the subscription's tenant, in force.
+    fn check_token(&self, request: &Request, path: Path) -> Result<(), Refusal> {
+        let authorization = request.header("authorization").unwrap_or_default();
+        let token = authorization
+            .strip_prefix("Bearer ")
+            .ok_or_else(|| violation("not a bearer token"))?;
+        let jwt = Jwt::parse(token).map_err(violation)?;
+        jwt.verify_entra().map_err(violation)?;
+        jwt.verify_lifetime()
+            .map_err(|error| refused(401, "ExpiredAuthenticationToken", &error))?;
+        let host = request.host();
+        let named = RESOURCE_MANAGERS.iter().find(|(name, _)| *name == host);
+        let audience = named.map_or(STACK_AUDIENCE, |(_, audience)| audience);
+        if jwt.claim("aud") != audience {
+            return Err(violation(format!("a token for {}", jwt.claim("aud"))));
+        }
+        if let ["subscriptions", id, ..] = path
+            && let Some(tenant) = self.tenant_of(Some(id))
+            && jwt.claim("tid") != tenant
+        {
+            let message = format!(
+                "The access token is from the wrong issuer 'https://sts.windows.net/{}/'. It must match the tenant 'https://sts.windows.net/{tenant}/' associated with this subscription.",
+                jwt.claim("tid")
+            );
+            return Err(refused(401, "InvalidAuthenticationTokenTenant", &message)
+                .header("WWW-Authenticate", &refusal::challenge(tenant)));
+        }
+        Ok(())
+    }
+
+    fn tenant_of(&self, subscription: Option<&str>) -> Option<&str> {
+        let subscription = subscription?;
+        let is_it = |(id, _): &&(String, String)| id.eq_ignore_ascii_case(subscription);
+        match self.rules.foreign.iter().find(is_it) {
+            Some((_, tenant)) => Some(tenant),
+            None => self
+                .rules
+                .subscriptions
+                .iter()
+                .find(is_it)
+                .map(|_| TENANT_ID),
+        }
+    }
+
+    fn subscriptions(&self, request: &Request) -> Reply {
+        let subscriptions = self.rules.subscriptions.iter();
+        let subscriptions = subscriptions.map(|(id, name)| {
+            json!({"id": format!("/subscriptions/{id}"), "subscriptionId": id, "tenantId": TENANT_ID,
+                   "displayName": name, "state": "Enabled"})
+        });
+        self.page(request, subscriptions.collect())
+    }
+
+    fn subscription(&self, id: &str) -> Result<Reply, Refusal> {
+        let tenant = self
+            .tenant_of(Some(id))
+            .ok_or_else(|| no_subscription(id))?;
+        Ok(Reply::json(
+            200,
+            &json!({"subscriptionId": id, "tenantId": tenant}),
+        ))
+    }
+
+    fn list(&self, request: &Request, subscription: &str) -> Result<Reply, Refusal> {
+        self.tenant_of(Some(subscription))
+            .ok_or_else(|| no_subscription(subscription))?;
+        let of_it = |cluster: &&FakeCluster| cluster.subscription == subscription;
+        let clusters = self.rules.clusters.iter().filter(of_it);
+        Ok(self.page(request, clusters.map(FakeCluster::listed).collect()))
+    }
+
+    /// A page of a list, with a link to the next one.
+    fn page(&self, request: &Request, entries: Vec<Value>) -> Reply {
+        let start = request
+            .parameter("$skiptoken")
+            .and_then(|at| at.parse().ok());
+        let start: usize = start.unwrap_or(0);
+        let end = (start + self.rules.page_size).min(entries.len());
+        let mut body = json!({"value": entries[start..end]});
+        if end < entries.len() {
+            let version = request.parameter("api-version").unwrap_or_default();
+            let (host, path) = (request.host(), &request.path);
+            body["nextLink"] = json!(format!(
+                "https://{host}{path}?api-version={version}&$skiptoken={end}"
+            ));
+        }
+        Reply::json(200, &body)
+    }
+
+    /// Azure Resource Graph, which speaks one query only: the one for clusters.
+    fn graph(&self, request: &Request) -> Result<Reply, Refusal> {
+        let body: Value = serde_json::from_slice(&request.body)
+            .map_err(|error| violation(format!("the body is not JSON: {error}")))?;
+        let known = ["query", "options", "subscriptions"];
+        let keys = body.as_object().into_iter().flatten();
+        for (key, _) in keys {
+            if !known.contains(&key.as_str()) {
+                return Err(violation(format!("unknown member {key} in the body")));
+            }
+        }
+        match self.rules.graph {
+            Graph::Forbidden => {
+                return Err(refused(403, "AuthorizationFailed", "You may not query."));
+            }
+            Graph::Missing => {
+                return Err(refused(
+                    404,
+                    "InvalidResourceNamespace",
+                    "No such namespace.",
+                ));
+            }
+            Graph::Works | Graph::Behind => {}
+        }
+        let query = body["query"].as_str().unwrap_or_default();
+        let filter = Filter::parse(query)?;
+        if body["options"]["resultFormat"] != "objectArray" {
+            return Err(violation("a resultFormat that is not objectArray"));
+        }
+        let top = body["options"]["$top"]
+            .as_u64()
+            .filter(|top| (1..=1000).contains(top));
+        let top = top.ok_or_else(|| violation("$top is not 1 to 1000"))?;
+        let size = self
+            .rules
+            .page_size
+            .min(usize::try_from(top).unwrap_or(1000));
+        let is_asked = |cluster: &&FakeCluster| {
+            let subscriptions = body["subscriptions"].as_array();
+            subscriptions
+                .is_none_or(|ids| ids.iter().any(|id| *id == cluster.subscription.as_str()))
+                && filter.lets_through(cluster)
+                && self.rules.graph == Graph::Works
+        };
+        let mut found: Vec<&FakeCluster> = self.rules.clusters.iter().filter(is_asked).collect();
+        found.sort_by_key(|cluster| cluster.id());
+        let token = body["options"]["$skipToken"].as_str();
+        let start = token.map_or(Ok(0), str::parse);
+        let start: usize = start.map_err(|_| violation("an unknown $skipToken"))?;
+        let end = (start + size).min(found.len());
+        let rows: Vec<Value> = found[start..end]
+            .iter()
+            .map(|cluster| cluster.row())
+            .collect();
+        let mut answer = json!({"totalRecords": found.len(), "count": rows.len(), "resultTruncated": "false",
+            "facets": [], "data": rows});
+        if end < found.len() {
+            answer["$skipToken"] = json!(end.to_string());
+        }
+        Ok(Reply::json(200, &answer)
+            .header("x-ms-user-quota-remaining", "14")
+            .header("x-ms-user-quota-resets-after", "00:00:05"))
+    }
+
+    /// `listClusterUserCredential` and its like.
+    fn kubeconfig(
+        &self,
+        request: &Request,
+        subscription: &str,
+        group: &str,
+        rest: Path,
+    ) -> Result<Reply, Refusal> {
+        let (name, action) = match rest {
+            ["managedclusters", name, "listclusterusercredential"] => (*name, Action::User),
+            ["managedclusters", name, "listclusteradmincredential"] => (*name, Action::Admin),
+            ["fleets", name, "listcredentials"] => (*name, Action::User),
+            [
+                "managedclusters",
+                name,
+                "managednamespaces",
+                _,
+                "listcredential",
+            ] => (*name, Action::User),
+            _ => return Err(violation("no such action")),
+        };
+        if request.parameter("format").is_some()
+            && (action == Action::Admin || rest.len() != 3 || rest[0] == "fleets")
+        {
+            return Err(violation("this action takes no format"));
+        }
+        if self.tenant_of(Some(subscription)).is_none() {
+            return Err(no_subscription(subscription));
+        }
+        let of_subscription = |cluster: &&FakeCluster| cluster.subscription == subscription;
+        let of_group = |cluster: &FakeCluster| cluster.group.eq_ignore_ascii_case(group);
+        let mut clusters = self.rules.clusters.iter().filter(of_subscription);
+        if !clusters.clone().any(of_group) {
+            let message = format!("Resource group '{group}' could not be found.");
+            return Err(refused(404, "ResourceGroupNotFound", &message));
+        }
+        let cluster = clusters
+            .find(|cluster| of_group(cluster) && cluster.name.eq_ignore_ascii_case(name))
+            .ok_or_else(|| {
+                let message = format!("The Resource 'Microsoft.ContainerService/managedClusters/{name}' under resource group '{group}' was not found.");
+                refused(404, "ResourceNotFound", &message)
+            })?;
+        if cluster.is_denied {
+            return Err(refusal::not_authorized(cluster, action == Action::Admin));
+        }
+        if action == Action::Admin && cluster.has_local_accounts_disabled {
+            return Err(refused(
+                400,
+                "BadRequest",
+                "Getting static credential is not allowed because this cluster is set to disable local accounts.",
+            ));
+        }
+        Ok(cluster.credential(request, action == Action::Admin))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Action {
+    User,
+    Admin,
+}
+
+/// What any request has to look like.
+fn check_shape(request: &Request) -> Result<(), Refusal> {
+    let known: [(&str, &[&str]); 4] = [
+        ("api-version", &[]),
+        ("server-fqdn", &["public"]),
+        ("format", &["exec", "azure"]),
+        ("$skiptoken", &[]),
+    ];
+    for (number, (name, value)) in request.query.iter().enumerate() {
+        let Some((_, values)) = known.iter().find(|(known, _)| known == name) else {
+            return Err(violation(format!("unknown parameter {name}")));
+        };
+        if !values.is_empty() && !values.contains(&value.as_str()) {
+            return Err(violation(format!("{name} is {value}")));
+        }
+        let earlier: &Pairs = &request.query;
+        if earlier[..number].iter().any(|(other, _)| other == name) {
+            return Err(violation(format!("repeated parameter {name}")));
+        }
+    }
+    let is_graph = request.path.ends_with("/resources");
+    let is_json = request
+        .header("content-type")
+        .is_some_and(|kind| kind.starts_with("application/json"));
+    if request.method == "POST" && is_graph && !is_json {
+        return Err(violation("a body that does not say that it is JSON"));
+    }
+    if !is_graph && !request.body.is_empty() {
+        return Err(violation("a body where there is none"));
+    }
+    if request.method == "POST" && request.header("content-length").is_none() {
+        return Err(violation("a POST without Content-Length"));
+    }
+    Ok(())
+}
+
+fn no_subscription(id: &str) -> Refusal {
+    let message = format!("The subscription '{id}' could not be found.");
+    refused(404, "SubscriptionNotFound", &message)
+}
+
+/// The conditions of the query for clusters.
+#[derive(Default)]
+struct Filter {
+    name: Option<String>,
+    group: Option<String>,
+}
+
+impl Filter {
+    fn parse(query: &str) -> Result<Self, Refusal> {
+        let bad = || violation(format!("a query that it does not speak: {query}"));
+        let mut parts = query.split(" | ");
+        let (Some("resources"), Some(conditions)) = (parts.next(), parts.next()) else {
+            return Err(bad());
+        };
+        if !query.ends_with(" | order by id asc") {
+            return Err(violation("pages without an order"));
+        }
+        let mut conditions = conditions
+            .strip_prefix("where ")
+            .ok_or_else(bad)?
+            .split(" and ");
+        if conditions.next() != Some("type =~ 'microsoft.containerservice/managedclusters'") {
+            return Err(bad());
+        }
+        let mut filter = Self::default();
+        for condition in conditions {
+            let (column, value) = condition.split_once(" =~ ").ok_or_else(bad)?;
+            let value = value
+                .strip_prefix('\'')
+                .and_then(|value| value.strip_suffix('\''));
+            let value = value
+                .filter(|value| !value.contains('\''))
+                .ok_or_else(bad)?;
+            match column {
+                "name" => filter.name = Some(value.to_lowercase()),
+                "resourceGroup" => filter.group = Some(value.to_lowercase()),
+                _ => return Err(bad()),
+            }
+        }
+        Ok(filter)
+    }
+
+    fn lets_through(&self, cluster: &FakeCluster) -> bool {
+        let fits = |wanted: &Option<String>, is: &str| {
+            wanted
+                .as_ref()
+                .is_none_or(|wanted| *wanted == is.to_lowercase())
+        };
+        fits(&self.name, &cluster.name) && fits(&self.group, &cluster.group)
+    }
+}

@@ -1,0 +1,90 @@
+//! Its errors, as the real one words them.
+
+use serde_json::json;
+
+use super::super::entra::{USER_NAME, User};
+use super::super::http1::Reply;
+use super::FakeCluster;
+
+/// Why there is no answer.
+pub struct Refusal {
+    status: u16,
+    code: String,
+    pub message: String,
+    headers: Vec<(String, String)>,
+    /// The request is one that no good client sends.
+    pub is_violation: bool,
+}
+
+/// What it refuses to good clients, too.
+pub fn refused(status: u16, code: &str, message: &str) -> Refusal {
+    Refusal {
+        status,
+        code: code.into(),
+        message: message.into(),
+        headers: Vec::new(),
+        is_violation: false,
+    }
+}
+
+/// What no good client sends.
+pub fn violation(message: impl Into<String>) -> Refusal {
+    let refusal = refused(400, "BadRequest", &message.into());
+    Refusal {
+        is_violation: true,
+        ..refusal
+    }
+}
+
+/// The answer to a request without a token: where to sign in.
+pub fn challenged(tenant: Option<&str>) -> Refusal {
+    match tenant {
+        Some(tenant) => refused(
+            401,
+            "AuthenticationFailed",
+            "Authentication failed. The 'Authorization' header is missing.",
+        )
+        .header("WWW-Authenticate", &challenge(tenant)),
+        None => refused(
+            404,
+            "SubscriptionNotFound",
+            "The subscription could not be found.",
+        ),
+    }
+}
+
+pub fn challenge(tenant: &str) -> String {
+    format!(
+        "Bearer authorization_uri=\"https://login.windows.net/{tenant}\", error=\"invalid_token\", error_description=\"The authentication failed because of missing 'Authorization' header.\""
+    )
+}
+
+/// Who asks lacks a role.
+pub fn not_authorized(cluster: &FakeCluster, is_admin: bool) -> Refusal {
+    let user = User::new(USER_NAME, "");
+    let action = if is_admin { "Admin" } else { "User" };
+    let message = format!(
+        "The client '{USER_NAME}' with object id '{}' does not have authorization to perform action 'Microsoft.ContainerService/managedClusters/listCluster{action}Credential/action' over scope '{}' or the scope is invalid. If access was recently granted, please refresh your credentials.",
+        user.object_id,
+        cluster.id()
+    );
+    refused(403, "AuthorizationFailed", &message)
+}
+
+impl Refusal {
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    pub fn reply(&self) -> Reply {
+        let body = json!({"error": {"code": self.code, "message": self.message}});
+        let reply = Reply::json(self.status, &body).header(
+            "x-ms-correlation-request-id",
+            "77777777-0000-4000-8000-000000000007",
+        );
+        self.headers
+            .iter()
+            .fold(reply, |reply, (name, value)| reply.header(name, value))
+    }
+}
