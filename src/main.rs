@@ -16,6 +16,7 @@
 //! - [`pop`]: proof-of-possession tokens: claims, key, signed envelope
 //! - [`token_cache`]: tokens kept between runs, sealed; one sign-in for all who ask at the same time
 //! - [`exec_credential`]: what kubectl sends us and what it reads from us
+//! - [`api_server`]: asking a cluster who it takes us for
 //! - [`kubeconfig`]: kubectl's files, edited without changing any other byte
 //! - [`system`]: the outside world, one trait; [`retry`]: asking a host again, within a limit
 

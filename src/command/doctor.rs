@@ -31,8 +31,10 @@ use redact::Redactor;
 /// What a check came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Nothing to mend; what there is, or nothing.
+    /// Nothing to mend; what there is.
     Good(String),
+    /// The same, of what only those want to know who ask for every check.
+    Fine(String),
     /// It may be the reason, or will be.
     Warning(Problem),
     /// It is in the way.
@@ -94,6 +96,10 @@ pub fn run(
 
 fn good(what: impl Into<String>) -> Outcome {
     Outcome::Good(what.into())
+}
+
+fn fine(what: impl Into<String>) -> Outcome {
+    Outcome::Fine(what.into())
 }
 
 fn skipped(why: impl Into<String>) -> Outcome {

@@ -94,3 +94,71 @@ fn hint(claims: Option<&Claims>, now: DateTime<Utc>) -> String {
         _ => " (groups are bound by object ID, not by name)".into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::secret::Secret;
+
+    const NOW: DateTime<Utc> = DateTime::from_timestamp(1_767_225_600, 0).unwrap();
+
+    fn claims(value: &Value) -> Claims {
+        let jwt = format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(value.to_string()));
+        Claims::read(&Secret::new(jwt)).expect("claims")
+    }
+
+    /// Who denied it, what the token says, and what a person must read.
+    #[test]
+    fn a_denial_is_explained_by_who_denied_it_and_by_the_token() {
+        let minutes_ago = |minutes: i64| NOW.timestamp() - 60 * minutes;
+        for (by, value, words) in [
+            (
+                Rbac::Azure,
+                json!({"oid": "o-1"}),
+                &["Azure RBAC is on", "--assignee-object-id o-1"][..],
+            ),
+            (
+                Rbac::AzureFailed,
+                json!({}),
+                &["could not ask", "Try again"],
+            ),
+            (
+                Rbac::Kubernetes,
+                json!({"upn": "a@x", "iat": minutes_ago(1)}),
+                &["a@x", "by object ID", "--user=a@x"],
+            ),
+            (
+                Rbac::Kubernetes,
+                json!({"upn": "a@x", "iat": minutes_ago(30)}),
+                &["groups of 30 min ago", "remove-cache-dir"],
+            ),
+            (
+                Rbac::Kubernetes,
+                json!({"oid": "o-1", "idtyp": "app"}),
+                &["service principal is bound by its object ID", "--user=o-1"],
+            ),
+            (
+                Rbac::Kubernetes,
+                json!({"oid": "o-1", "unique_name": "guest", "scp": "s", "tid": "t1", "idp": "https://other/"}),
+                &["guest user"],
+            ),
+            (
+                Rbac::Kubernetes,
+                json!({"upn": "a@x", "hasgroups": true}),
+                &["200 groups", "instead of a group"],
+            ),
+        ] {
+            let cause = forbidden(by, None, Some(&claims(&value)), NOW);
+            let told = format!("{} {}", cause.what, cause.remedy);
+            for word in words {
+                assert!(told.contains(word), "{by:?} {value}, {word}: {told}");
+            }
+        }
+        let named = forbidden(Rbac::Kubernetes, Some("bob"), None, NOW);
+        assert!(named.remedy.contains("--user=bob"), "{named:?}");
+    }
+}

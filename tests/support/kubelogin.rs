@@ -191,6 +191,26 @@ impl Kubelogin {
         self.start(&mut self.command())
     }
 
+    /// Runs the program with nobody to read its stdout, and checks that it ends with an error, and not with a panic.
+    #[track_caller]
+    pub fn run_into_nothing(&self) {
+        let mut child = self
+            .command()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("it ends");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(
+            stderr.contains("stdout") && !stderr.contains("panicked"),
+            "{stderr}"
+        );
+    }
+
     /// The program as it would be started, for a test that changes more about the process than arguments and environment.
     pub fn command(&self) -> Command {
         let mut command = self.command_here();

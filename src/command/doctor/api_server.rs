@@ -2,7 +2,7 @@
 
 use super::case::Case;
 use super::entra::{step_dns, step_tcp};
-use super::{Outcome, Problem, failed, failure, good, skipped, warning};
+use super::{Outcome, Problem, failed, failure, fine, good, skipped, warning};
 use crate::api_server::{Rbac, Refusal, Verdict, rbac};
 use crate::command::explain::{self, Cause};
 use crate::system::NetworkErrorKind;
@@ -16,7 +16,7 @@ pub fn server(case: &Case) -> Outcome {
             host(case)
         ))
         .with("Remove it and add the cluster's certificate authority: az aks get-credentials --overwrite-existing"),
-        Some(Ok(_)) => good(""),
+        Some(Ok(server)) => fine(server.uri().to_string()),
     }
 }
 
@@ -74,7 +74,7 @@ pub fn tls(case: &Case) -> Outcome {
         (Some(oddity), _) => failure(format!("{} answers with {oddity}", host(case)))
             .with("Something else is at this address: check server and proxy-url of the cluster."),
         (None, Some(version)) => good(format!("Kubernetes {version}")),
-        (None, None) => good(""),
+        (None, None) => good("the API server answers"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Checks of the token cache: why one is asked on every call (Azure/kubelogin#642, #698, #740, #762).
 
 use super::case::Case;
-use super::{Outcome, failure, good, skipped, warning};
+use super::{Outcome, failure, fine, good, skipped, warning};
 use crate::token_cache::{Health, Storage};
 
 fn health<'c>(case: &'c Case) -> Result<&'c Health, Outcome> {
@@ -68,6 +68,6 @@ pub fn lock(case: &Case) -> Outcome {
             "another kubelogin is signing in, and others wait for it ({})",
             path.display()
         )),
-        None => good(""),
+        None => fine("nobody is signing in"),
     }
 }

@@ -8,7 +8,7 @@ use http::header::DATE;
 use serde_json::Value;
 
 use super::case::{Case, STEP, Steps};
-use super::{Outcome, failure, good, skipped, warning};
+use super::{Outcome, failure, fine, good, skipped, warning};
 use crate::entra::access_token::fit::span;
 use crate::entra::authority::{Authority, AuthorityHost};
 use crate::env;
@@ -86,7 +86,9 @@ pub fn step_dns(host: &str, steps: &Steps) -> Outcome {
     match &steps.dns {
         None => skipped("not asked"),
         // The address itself needs no name server.
-        Some(Ok(addresses)) if *addresses == [host.trim_matches(['[', ']'])] => good(""),
+        Some(Ok(addresses)) if *addresses == [host.trim_matches(['[', ']'])] => {
+            fine(format!("{host} is an address"))
+        }
         Some(Ok(addresses)) => good(format!("{what}{host} is {}", addresses.join(", "))),
         Some(Err(error)) => match &error.kind {
             NetworkErrorKind::TimedOut => {
@@ -108,7 +110,7 @@ pub fn step_tcp(host: &str, steps: &Steps) -> Outcome {
     };
     match &steps.tcp {
         None => skipped("its name is not resolved"),
-        Some(Ok(())) => good(""),
+        Some(Ok(())) => fine(format!("{host} takes connections")),
         Some(Err(error)) => match &error.kind {
             NetworkErrorKind::TimedOut => failure(format!(
                 "{host} does not take a connection: nothing comes back"
@@ -144,7 +146,7 @@ pub fn tls(case: &Case) -> Outcome {
         return skipped("no connection");
     }
     match probe.certificate_problem() {
-        None => good(""),
+        None => fine("the certificate is trusted"),
         Some(error) => {
             let outcome = failure(error.to_string());
             match error.kind {
@@ -233,7 +235,7 @@ pub fn imds(case: &Case) -> Outcome {
         .iter()
         .any(|name| env.get(name).is_some());
     if options.login != LoginMode::Msi || has_endpoint {
-        return good("");
+        return fine("not asked for by this login");
     }
     match case
         .system

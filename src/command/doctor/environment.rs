@@ -1,7 +1,7 @@
 //! Checks of the environment: which variables have a say, the proxy, the browser.
 
 use super::case::Case;
-use super::{Outcome, good, skipped, warning};
+use super::{Outcome, fine, good, skipped, warning};
 use crate::env;
 use crate::flag::Flag;
 use crate::login_mode::{LoginMode, Source};
@@ -44,14 +44,14 @@ pub fn foreign(case: &Case) -> Outcome {
             ));
         }
     }
-    good("")
+    fine("no variable sets what this login leaves open")
 }
 
 pub fn proxy(case: &Case) -> Outcome {
     let uri = case.server().map(|server| server.uri().clone());
     let proxy = uri.as_ref().and_then(|uri| case.system.proxy_of(uri));
     let (Some(uri), Some(proxy)) = (uri, proxy) else {
-        return good("");
+        return fine("no proxy on the way to the API server");
     };
     let host = uri.host().unwrap_or_default();
     let is_private = |host: &str| match host.trim_matches(['[', ']']).parse() {
@@ -74,7 +74,7 @@ pub fn browser(case: &Case) -> Outcome {
         .options()
         .is_some_and(|options| options.login == LoginMode::Interactive);
     if !is_interactive || !cfg!(target_os = "linux") {
-        return good("");
+        return fine("this login opens none");
     }
     let has_one = [
         env::BROWSER,
@@ -85,7 +85,7 @@ pub fn browser(case: &Case) -> Outcome {
     .iter()
     .any(|name| case.env.get(name).is_some());
     match has_one {
-        true => good(""),
+        true => fine("there is one to open"),
         false => warning(
             "--login interactive opens a browser, and there is none here: DISPLAY and BROWSER are not set",
         ),

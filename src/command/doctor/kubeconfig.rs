@@ -1,7 +1,7 @@
 //! Checks of the kubeconfig: which files count, who can read them, whether the context is whole.
 
 use super::case::Case;
-use super::{Outcome, failed, failure, good, skipped, warning};
+use super::{Outcome, failed, failure, fine, good, skipped, warning};
 use crate::command::subject::{NotOurs, our_exec};
 
 /// Azure/kubelogin#80, #251: another file than the person believes.
@@ -55,7 +55,7 @@ pub fn mode(case: &Case) -> Outcome {
             .with(format!("chmod 600 {path}"));
         }
     }
-    good("")
+    fine("nobody else can read it")
 }
 
 /// The profile's access list keeps others out.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::case::Case;
-use super::{Outcome, Problem, failed, failure, good, skipped, warning};
+use super::{Outcome, Problem, failed, failure, fine, good, skipped, warning};
 use crate::entra::access_token::claims::Claims;
 use crate::entra::access_token::fit::{mismatches, span};
 use crate::entra::certificate::CertificateFile;
@@ -45,13 +45,13 @@ pub fn files(case: &Case) -> Outcome {
                 Path::new(path),
                 options.secret(Flag::ClientCertificatePassword),
             ),
-            None => good(""),
+            None => fine("no certificate is used"),
         },
         LoginMode::WorkloadIdentity => match options.text(Flag::FederatedTokenFile) {
             Some(path) => federated_token(case, Path::new(path)),
-            None => good(""),
+            None => fine("the token does not come from a file"),
         },
-        _ => good(""),
+        _ => fine("this login has none"),
     }
 }
 
@@ -102,7 +102,7 @@ pub fn tool(case: &Case) -> Outcome {
         return skipped("no login");
     };
     let Source::Program(name) = options.login.source() else {
-        return good("");
+        return fine("this login runs no other program");
     };
     let env = case.subject().map_or(case.env, |subject| &subject.env);
     let Some(path) = on_path(name, env).into_iter().next() else {
@@ -184,7 +184,7 @@ pub fn fit(case: &Case) -> Outcome {
             .with("Check --server-id and --login.");
     };
     let Some(first) = mismatches(claims, &expected).into_iter().next() else {
-        return good("");
+        return fine("the token fits what is asked for");
     };
     let problem = Problem {
         what: first.what,

@@ -43,7 +43,7 @@ pub fn list(checks: &[&'static Check], as_json: bool) -> String {
 impl Outcome {
     const fn word(&self) -> &'static str {
         match self {
-            Self::Good(_) => "ok",
+            Self::Good(_) | Self::Fine(_) => "ok",
             Self::Warning(_) => "warn",
             Self::Failure(_) => "fail",
             Self::Skipped(_) => "skip",
@@ -53,7 +53,7 @@ impl Outcome {
     /// Mark and colour (ECMA-48) on a terminal, a word elsewhere.
     fn label(&self, page: Page) -> String {
         let (mark, color) = match self {
-            Self::Good(_) => ("\u{2713}", 32),
+            Self::Good(_) | Self::Fine(_) => ("\u{2713}", 32),
             Self::Warning(_) => ("!", 33),
             Self::Failure(_) => ("\u{2717}", 31),
             Self::Skipped(_) => ("-", 2),
@@ -76,7 +76,7 @@ impl Outcome {
 
     fn text(&self) -> &str {
         match self {
-            Self::Good(text) | Self::Skipped(text) => text,
+            Self::Good(text) | Self::Fine(text) | Self::Skipped(text) => text,
             Self::Warning(problem) | Self::Failure(problem) => &problem.what,
         }
     }
@@ -137,14 +137,15 @@ impl Report<'_> {
             }
             return;
         }
-        let is_good = |finding: &&&Finding| matches!(finding.outcome, Outcome::Good(_));
+        let is_ok = |finding: &&Finding| finding.outcome.word() == "ok";
         let good: Vec<&str> = findings
             .iter()
-            .filter(is_good)
-            .map(|finding| finding.outcome.text())
-            .filter(|text| !text.is_empty())
+            .filter_map(|finding| match &finding.outcome {
+                Outcome::Good(text) => Some(text.as_str()),
+                _ => None,
+            })
             .collect();
-        if findings.iter().any(|finding| is_good(&finding)) {
+        if findings.iter().any(is_ok) {
             writer.line(&Outcome::Good(String::new()), area, &good.join(", "));
         } else if let Some(first) = findings.first() {
             writer.line(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::case::{Case, STEP};
-use super::{Outcome, failure, good, skipped, warning};
+use super::{Outcome, failure, fine, good, skipped, warning};
 use crate::env::{self, Env};
 use crate::error::one_line;
 use crate::kubeconfig::Kubeconfig;
@@ -194,7 +194,7 @@ pub fn which(case: &Case) -> Outcome {
         let path = path.display();
         return warning(format!("{first} hides {path} on PATH: {}", other.words()));
     }
-    good("")
+    fine(format!("the first is {first}"))
 }
 
 /// KEP-3104: what kubectl 1.34 and newer lets a kubeconfig start.
@@ -203,17 +203,17 @@ pub fn policy(case: &Case) -> Outcome {
         return skipped("no exec plugin");
     };
     if env.get(env::KUBERC) == Some("off") || env.get(env::KUBECTL_KUBERC) == Some("false") {
-        return good("");
+        return fine("kuberc is switched off");
     }
     let path = match env.get(env::KUBERC) {
         Some(path) => PathBuf::from(path),
         None => match env.home() {
             Some(home) => home.join(".kube").join("kuberc"),
-            None => return good(""),
+            None => return fine("no kuberc"),
         },
     };
     let Ok(Found::File(file)) = file::read(&path) else {
-        return good("");
+        return fine("no kuberc");
     };
     let shown = path.display().to_string();
     match Policy::read(&shown, &file.text) {
@@ -265,13 +265,13 @@ impl Policy {
                             .is_some_and(|path| Some(path) == own)
                 };
                 match self.allowed.iter().any(is_it) {
-                    true => good(""),
+                    true => fine(format!("{file} allows it")),
                     false => failure(format!(
                         "{file}: credentialPluginAllowlist does not name {command}"
                     )),
                 }
             }
-            _ => good(""),
+            _ => fine(format!("{file} sets no policy")),
         }
     }
 }
@@ -314,7 +314,7 @@ pub fn api_version(case: &Case) -> Outcome {
         (Some(V1), Some(minor)) if minor < 22 => failure(format!(
             "{place}: apiVersion {V1} is not known to kubectl 1.{minor}"
         )),
-        (Some(V1 | V1BETA1), _) => good(""),
+        (Some(version @ (V1 | V1BETA1)), _) => fine(version),
         (Some(V1ALPHA1), Some(minor)) if minor < 24 => failure(format!(
             "{place}: kubelogin does not speak apiVersion {V1ALPHA1}"
         )),
@@ -340,11 +340,11 @@ pub fn interactive(case: &Case) -> Outcome {
         (Some("Always"), _) => warning(format!(
             "{place}: interactiveMode is Always: programs without a terminal cannot use this user"
         )),
-        (Some("IfAvailable" | "Never"), _) => good(""),
+        (Some(mode @ ("IfAvailable" | "Never")), _) => fine(format!("interactiveMode {mode}")),
         (None, Some(V1)) => failure(format!(
             "{place}: interactiveMode is missing, which {V1} requires"
         )),
-        (None, _) => good(""),
+        (None, _) => fine("interactiveMode IfAvailable, the default"),
         (Some(other), _) => failure(format!(
             "{place}: interactiveMode {other:?} is not known to kubectl"
         )),
