@@ -50,7 +50,7 @@ impl ApiServer {
                 cluster.name
             ))
         };
-        let get_again = "Correct it, or write the cluster again: az aks get-credentials.";
+        let get_again = "Correct it, or write the cluster again: kubelogin get-credentials CLUSTER";
         let server = cluster
             .server
             .as_deref()

@@ -86,7 +86,7 @@ pub fn chosen<'c>(args: &'c SubjectArgs, contexts: &'c Contexts) -> Result<&'c s
             false => format!("no current context is set in {}", files.join(", ")),
         };
         let remedy = match contexts.contexts.is_empty() {
-            true => "Write one (az aks get-credentials), or describe the login with flags as for get-token.",
+            true => "Write one (kubelogin get-credentials CLUSTER), or describe the login with flags as for get-token.",
             false => "Pass --context NAME, or set one: kubectl config use-context NAME",
         };
         Error::input(what).remedy(remedy)
@@ -152,7 +152,7 @@ impl Subject {
             let what = format!("{place}: context {name:?} {what}");
             NotOurs::Broken(Error::input(what).remedy(remedy))
         };
-        let again = "Choose another context, or write it again: az aks get-credentials.";
+        let again = "Choose another context, or write it again: kubelogin get-credentials CLUSTER";
         let user = context
             .user
             .as_deref()

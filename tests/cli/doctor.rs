@@ -146,7 +146,7 @@ type Situation = (&'static str, Change, &'static str, &'static [&'static str]);
 #[rustfmt::skip]
 const BROKEN: &[Situation] = &[
     ("kubeconfig.files", |p| p.env.push(("KUBECONFIG", "/no/such/config".into())), "warn",
-        &["/no/such/config", "az aks get-credentials"]),
+        &["/no/such/config", "kubelogin get-credentials"]),
     ("kubeconfig.files", |p| p.config = json!({"contexts": 7}), "fail", &["config:1", "contexts must be a list"]),
     #[cfg(unix)]
     ("kubeconfig.mode", |p| {

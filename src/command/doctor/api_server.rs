@@ -15,7 +15,7 @@ pub fn server(case: &Case) -> Outcome {
             "insecure-skip-tls-verify is on: anybody on the way to {} can take the token",
             host(case)
         ))
-        .with("Remove it and add the cluster's certificate authority: az aks get-credentials --overwrite-existing"),
+        .with("Remove it and add the cluster's certificate authority: kubelogin get-credentials CLUSTER --overwrite-existing"),
         Some(Ok(server)) => fine(server.uri().to_string()),
     }
 }

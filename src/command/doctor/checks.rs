@@ -57,7 +57,7 @@ const fn check(
 #[rustfmt::skip]
 pub const CHECKS: &[Check] = &[
     check("kubeconfig.files", "the wrong file is used or converted", Need::Machine, kubeconfig::files,
-        "Write one: az aks get-credentials --resource-group GROUP --name CLUSTER"),
+        "Write one: kubelogin get-credentials CLUSTER"),
     check("kubeconfig.mode", "others can read it", Need::Kubeconfig, kubeconfig::mode, ""),
     check("kubeconfig.context", "no context, user or cluster", Need::Kubeconfig, kubeconfig::context,
         "Choose another: kubectl config use-context NAME"),
@@ -112,7 +112,7 @@ pub const CHECKS: &[Check] = &[
     check("api.tcp", "i/o timeout", Need::Cluster, api_server::tcp,
         "Add this machine to the authorised IP ranges, or use the VPN: az aks show --query apiServerAccessProfile"),
     check("api.tls", "x509: certificate signed by unknown authority", Need::Cluster, api_server::tls,
-        "If the cluster was created again: az aks get-credentials --overwrite-existing"),
+        "If the cluster was created again: kubelogin get-credentials CLUSTER --overwrite-existing"),
     check("api.auth", "Unauthorized", Need::ClusterAndToken, api_server::auth, ""),
     check("api.authz", "Forbidden", Need::ClusterAndToken, api_server::authz, ""),
 ];

@@ -33,7 +33,7 @@ pub fn run(
     let contexts = subject::contexts(&args.subject, env)?;
     if contexts.contexts.is_empty() {
         return Err(Error::input("there is no context in the kubeconfig")
-            .remedy("Write one: az aks get-credentials"));
+            .remedy("Write one: kubelogin get-credentials CLUSTER"));
     }
     let look = Look {
         asks_cluster: !args.offline,
