@@ -5,7 +5,7 @@ use crate::system::{NetworkError, NetworkErrorKind};
 const SUBSCRIPTION: &str = "50000000-0000-0000-0000-000000000001";
 const OTHER: &str = "50000000-0000-0000-0000-000000000002";
 
-fn arm<'a>(system: &'a FakeSystem) -> Arm<'a> {
+fn arm(system: &FakeSystem) -> Arm<'_> {
     let endpoint = Url::parse("https://management.azure.com").expect("a URL");
     Arm::new(
         endpoint,
@@ -256,7 +256,7 @@ fn row(name: &str) -> Value {
     serde_json::json!({"id": cluster_in(SUBSCRIPTION, name), "location": "westeurope", "tenantId": OTHER, "powerState": "Stopped"})
 }
 
-fn page(entries: Value, next: Option<&str>) -> Result<HttpResponse, NetworkError> {
+fn page(entries: &Value, next: Option<&str>) -> Result<HttpResponse, NetworkError> {
     FakeSystem::json(
         200,
         serde_json::json!({"value": entries, "nextLink": next}).to_string(),
@@ -313,10 +313,10 @@ fn without_resource_graph_each_subscription_is_asked() {
         let next = "https://management.azure.com/subscriptions?api-version=2022-12-01&$skiptoken=x";
         let system = FakeSystem::new([
             graph,
-            page(subscriptions, Some(next)),
-            page(serde_json::json!([]), None),
+            page(&subscriptions, Some(next)),
+            page(&serde_json::json!([]), None),
             page(
-                serde_json::json!([{"id": cluster_in(SUBSCRIPTION, "other")}, {"id": cluster_in(SUBSCRIPTION, "PROD")}]),
+                &serde_json::json!([{"id": cluster_in(SUBSCRIPTION, "other")}, {"id": cluster_in(SUBSCRIPTION, "PROD")}]),
                 None,
             ),
             error_code(403, "AuthorizationFailed", ""),
@@ -355,7 +355,7 @@ fn the_token_goes_to_no_other_host_and_a_list_without_end_stops() {
         (vec![Some("/subscriptions?page=2")], "not its own"),
         (vec![Some(own), Some(own)], "without end"),
     ] {
-        let pages = links.iter().map(|link| page(serde_json::json!([]), *link));
+        let pages = links.iter().map(|link| page(&serde_json::json!([]), *link));
         let system = FakeSystem::new(pages);
         let failure = arm(&system).subscriptions().expect_err("refused");
         let error = failure.explain(&Arm::asked_for_clusters(None)).to_string();

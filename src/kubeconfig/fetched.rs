@@ -112,7 +112,7 @@ impl<'t> Kubeconfig<'t> {
         if self.tree.aliases().next().is_some() {
             return Err("holds an alias".into());
         }
-        let root = self.pairs(document, "the file")?;
+        let root = Self::pairs(document, "the file")?;
         check_keys(root, TOP_LEVEL)?;
         let cluster = self.only(root, "clusters", "cluster")?;
         let context = self.only(root, "contexts", "context")?;
@@ -146,7 +146,7 @@ impl<'t> Kubeconfig<'t> {
         let [item] = &items[..] else {
             return Err(format!("has {} {list}, not one", items.len()));
         };
-        let pairs = self.pairs(item, list)?;
+        let pairs = Self::pairs(item, list)?;
         check_keys(pairs, &["name", key])?;
         let name = self
             .text_of(pairs, "name")
@@ -156,10 +156,10 @@ impl<'t> Kubeconfig<'t> {
         check_name(name)?;
         let value = self.tree.pair(pairs, key).map_err(|_| twice(key))?;
         let value = value.ok_or_else(|| format!("has an empty {key}"))?;
-        Ok((name, self.pairs(&value.value, key)?))
+        Ok((name, Self::pairs(&value.value, key)?))
     }
 
-    fn pairs<'n>(&'n self, node: &'n Node<'t>, what: &str) -> Result<&'n [Pair<'t>], Odd> {
+    fn pairs<'n>(node: &'n Node<'t>, what: &str) -> Result<&'n [Pair<'t>], Odd> {
         match &node.value {
             Value::Map(_, pairs) => Ok(pairs),
             _ => Err(format!("has {} in place of {what}", node.kind())),
@@ -220,7 +220,7 @@ impl<'t> Kubeconfig<'t> {
         let bad = |error: Error| error.parts().0.to_owned();
         let users = self.users().map_err(bad)?;
         let user = users.first().ok_or("has no user")?;
-        let pairs = self.pairs(user.value, "user")?;
+        let pairs = Self::pairs(user.value, "user")?;
         match self.credentials(user).map_err(bad)? {
             Credentials::Exec(exec) => {
                 check_keys(pairs, &["exec"])?;

@@ -191,10 +191,10 @@ impl<'a, 't> Splice<'a, 't> {
         Ok(())
     }
 
-    fn append_behind(&mut self, style: Style, list: &Pair<'t>, last: &Node<'t>, items: &[New]) {
+    fn append_behind(&mut self, style: Style, pair: &Pair<'t>, last: &Node<'t>, items: &[New]) {
         let mut text = String::new();
         if style == Style::Flow {
-            let flow = self.flow_style(last.start(), self.between(list));
+            let flow = self.flow_style(last.start(), self.between(pair));
             for item in items {
                 text.push_str(&flow.separator());
                 text.push_str(&flow.text(item));
@@ -209,8 +209,8 @@ impl<'a, 't> Splice<'a, 't> {
             text.push_str(&block.text(item, column + 2));
         }
         // Behind a comment that stands in the last line.
-        let rest = &self.text()[list.value.end()..];
-        let end = list.value.end() + rest.find(['\n', '\r']).unwrap_or(rest.len());
+        let rest = &self.text()[pair.value.end()..];
+        let end = pair.value.end() + rest.find(['\n', '\r']).unwrap_or(rest.len());
         self.cut(end..end, text);
     }
 

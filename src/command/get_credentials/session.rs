@@ -146,10 +146,10 @@ impl<'a> Session<'a> {
         match &named[..] {
             [one] => Ok(Some(one.id.clone())),
             [] => {
-                let names = all
+                let known = all
                     .iter()
                     .map(|subscription| subscription.display_name.as_str());
-                let near = crate::error::nearest(&text, names.collect());
+                let near = crate::error::nearest(&text, known.collect());
                 Err(
                     Error::input(format!("you can see no subscription named {text:?}")).remedy(
                         format!(
@@ -226,7 +226,7 @@ impl<'a> Session<'a> {
         let is_of_token = |result: &Option<Result<Secret, Failure>>| match result {
             Some(Err(failure)) => failure
                 .refusal()
-                .is_some_and(|refusal| refusal.is_of_token()),
+                .is_some_and(crate::arm::refusal::Refusal::is_of_token),
             _ => false,
         };
         if let Some(Some(Err(failure))) = results.first()
