@@ -17,7 +17,7 @@ mod cluster;
 #[cfg(test)]
 pub mod fake;
 mod http_client;
-mod interrupt;
+pub mod interrupt;
 mod many;
 mod pinned;
 mod process;
@@ -25,15 +25,15 @@ mod reach;
 mod real;
 mod terminal;
 #[cfg(unix)]
-mod unix;
+pub mod unix;
 #[cfg(windows)]
-mod windows;
+pub mod windows;
 
 /// What each operating system does in its own way.
 #[cfg(unix)]
-use unix as platform;
+pub use unix as platform;
 #[cfg(windows)]
-use windows as platform;
+pub use windows as platform;
 
 pub use cluster::{ClusterWay, Trust};
 pub use process::{is_program, on_path};

@@ -1,14 +1,15 @@
 //! Kubeconfig files on disk: finding, reading, locking and replacing them.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::env::{self, Env};
 use crate::error::Error;
-use crate::system::System;
+use crate::system::interrupt::{self, Begun, Undo};
+use crate::system::{System, platform};
 
 /// The largest kubeconfig that is read, in bytes.
 const LARGEST_FILE: u64 = 64 * 1024 * 1024;
@@ -204,7 +205,7 @@ pub fn replace(replacements: &[Replacement], system: &dyn System) -> Result<Outc
     }
     let mut locks = Vec::new();
     for (name, is_required) in lock_names(replacements) {
-        locks.extend(Lock::take(name, is_required, system)?);
+        locks.extend(lock(&name, is_required, system)?);
     }
     if !replacements
         .iter()
@@ -268,48 +269,41 @@ fn make_folder(file: &KubeconfigFile) -> Result<(), Error> {
     let Some(folder) = file.real_path.parent() else {
         return Ok(());
     };
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder).map_err(|error| {
+    platform::make_private_folders(folder).map_err(|error| {
         Error::input(format!("{} cannot be made: {error}", folder.display()))
             .remedy("Name another file, in a folder that you may write to.")
     })
 }
 
-/// The lock of `kubectl config`: a file beside the kubeconfig that exists while a program changes it.
-struct Lock(PathBuf);
-
-impl Lock {
-    /// `None` if a lock that is not required cannot be created.
-    fn take(path: PathBuf, is_required: bool, system: &dyn System) -> Result<Option<Self>, Error> {
-        let began = system.elapsed();
-        loop {
-            match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(_) => return Ok(Some(Self(path))),
-                Err(error)
-                    if error.kind() == io::ErrorKind::AlreadyExists || is_being_removed(&error) =>
-                {
-                    if system.elapsed().saturating_sub(began) >= PATIENCE {
-                        return Err(held_by_another(&path));
-                    }
-                    system.sleep(NAP);
+/// Takes the lock of `kubectl config`: a file beside the kubeconfig that exists while a program changes it. It goes with
+/// the result, and when a signal ends us. `None` if a lock that is not required cannot be created.
+fn lock(path: &Path, is_required: bool, system: &dyn System) -> Result<Option<Begun>, Error> {
+    let create = || Ok(((), platform::create_lock_file(path)?));
+    let began = system.elapsed();
+    loop {
+        match interrupt::begin(create) {
+            Ok(((), lock)) => return Ok(Some(lock)),
+            Err(error)
+                if error.kind() == io::ErrorKind::AlreadyExists
+                    || platform::is_being_removed(&error) =>
+            {
+                if system.elapsed().saturating_sub(began) >= PATIENCE {
+                    return Err(held_by_another(path));
                 }
-                Err(_) if !is_required => return Ok(None),
-                Err(error) => {
-                    return Err(Error::input(format!("the lock {} cannot be created: {error}", path.display()))
-                        .remedy("Make the kubeconfig's folder writable, or convert a copy: --kubeconfig COPY."));
-                }
+                system.sleep(NAP);
+            }
+            Err(_) if !is_required => return Ok(None),
+            Err(error) => {
+                return Err(Error::input(format!(
+                    "the lock {} cannot be created: {error}",
+                    path.display()
+                ))
+                .remedy(
+                    "Make the kubeconfig's folder writable, or convert a copy: --kubeconfig COPY.",
+                ));
             }
         }
     }
-}
-
-/// On Windows, a file that is being removed blocks its name for a moment.
-fn is_being_removed(error: &io::Error) -> bool {
-    const ERROR_ACCESS_DENIED: i32 = 5;
-    cfg!(windows) && error.raw_os_error() == Some(ERROR_ACCESS_DENIED)
 }
 
 fn held_by_another(path: &Path) -> Error {
@@ -320,16 +314,12 @@ fn held_by_another(path: &Path) -> Error {
     .remedy("If no kubectl or kubelogin is running, remove that file and try again.")
 }
 
-impl Drop for Lock {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
 /// A complete new version of a file, beside it until it takes its place.
 struct Draft {
     path: PathBuf,
     target: PathBuf,
+    /// Removes it, but for a draft that has taken its place.
+    _remains: Begun,
 }
 
 impl Draft {
@@ -347,21 +337,28 @@ impl Draft {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         // The same name in every run: the lock admits one writer, which overwrites what a killed one left.
         let path = target.with_file_name(format!(".{name}.kubelogin-new"));
-        let draft = Self {
-            path,
-            target: target.into(),
-        };
-        match fs::remove_file(&draft.path) {
+        match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }
-        let mut file = create_private(&draft.path).map_err(failed)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        let create = || -> io::Result<(File, Undo)> {
+            let file = platform::open_careful(&mut options, &path)?;
+            let path = path.clone();
+            Ok((file, Box::new(move || drop(fs::remove_file(path)))))
+        };
+        let (mut file, remains) = interrupt::begin(create).map_err(failed)?;
         file.write_all(text.as_bytes()).map_err(failed)?;
         if let Some(metadata) = metadata {
-            keep_owner_and_mode(&file, &metadata).map_err(failed)?;
+            platform::keep_owner_and_mode(&file, &metadata).map_err(failed)?;
         }
         file.sync_all().map_err(failed)?;
-        Ok(draft)
+        Ok(Self {
+            path,
+            target: target.into(),
+            _remains: remains,
+        })
     }
 
     fn put_in_place(self) -> Result<(), Error> {
@@ -369,46 +366,11 @@ impl Draft {
             Error::input(format!("{} cannot be replaced: {error}", self.target.display()))
                 .remedy("Nothing was changed. If the file itself is a mount point, convert a copy: --kubeconfig COPY.")
         })?;
-        // Windows cannot open a folder as a file, and its rename is durable enough.
-        if let Some(folder) = self.target.parent()
-            && cfg!(unix)
-        {
-            let _ = File::open(folder).and_then(|folder| folder.sync_all());
+        if let Some(folder) = self.target.parent() {
+            platform::sync_folder(folder);
         }
         Ok(())
     }
-}
-
-impl Drop for Draft {
-    /// Does nothing after a rename.
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-/// A new file that only its owner can read.
-fn create_private(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-#[cfg(unix)]
-fn keep_owner_and_mode(file: &File, old: &Metadata) -> io::Result<()> {
-    use std::os::unix::fs::{MetadataExt, fchown};
-    let new = file.metadata()?;
-    if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
-        fchown(file, Some(old.uid()), Some(old.gid()))?;
-    }
-    file.set_permissions(old.permissions())
-}
-
-/// A file inherits its access control list from its folder.
-#[cfg(not(unix))]
-fn keep_owner_and_mode(_file: &File, _old: &Metadata) -> io::Result<()> {
-    Ok(())
 }
 
 /// The path with its folder resolved and its file name kept, so that two paths to one link become the same.

@@ -1,16 +1,17 @@
 //! What Linux and macOS have in common and Windows has not, with the few differences between the two. `windows.rs` has
 //! the same names.
 
-use std::fs::Metadata;
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::os::unix::process::{CommandExt, parent_id};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::thread;
 
-use rustix::process::{Pid, Signal, getpgrp, kill_process_group};
+use rustix::fs::OFlags;
+use rustix::process::{Pid, Resource, Signal, geteuid, getpgrp, getrlimit, kill_process_group};
 use rustix::system::uname;
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
@@ -37,6 +38,85 @@ pub const TLS_READS_SSL_CERT_FILE: bool = cfg!(target_os = "linux");
 const CLOCK: ClockId = ClockId::Boottime;
 #[cfg(not(target_os = "linux"))]
 const CLOCK: ClockId = ClockId::Monotonic;
+
+const FILE_MODE: u32 = 0o600;
+const FOLDER_MODE: u32 = 0o700;
+const ROOT: u32 = 0;
+
+/// Opens a file, but follows no link and does not wait for the other end of a FIFO. A new one is private.
+#[expect(clippy::cast_possible_wrap, reason = "flags are bits")]
+pub fn open_careful(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    options
+        .custom_flags(flags.bits() as i32)
+        .mode(FILE_MODE)
+        .open(path)
+}
+
+pub fn is_ours(metadata: &Metadata) -> bool {
+    metadata.uid() == geteuid().as_raw()
+}
+
+/// True for a folder in which we may create ours: the user's own, or a system folder such as /tmp.
+pub fn may_hold_ours(metadata: &Metadata) -> bool {
+    is_ours(metadata) || metadata.uid() == ROOT
+}
+
+/// True if nobody else can read or write it.
+pub fn is_private(metadata: &Metadata) -> bool {
+    metadata.mode() & 0o077 == 0
+}
+
+/// Overrides the umask: 0777 would lock out the user.
+pub fn keep_private(file: &File) -> io::Result<()> {
+    file.set_permissions(Permissions::from_mode(FILE_MODE))
+}
+
+/// Makes a folder that nobody else can read or write.
+pub fn make_private(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(FOLDER_MODE).create(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE))
+}
+
+/// Creates a file that must not be there yet, and whose removal ends what it locks.
+pub fn create_lock_file(path: &Path) -> io::Result<Undo> {
+    OpenOptions::new().write(true).create_new(true).open(path)?;
+    let path = path.to_owned();
+    Ok(Box::new(move || drop(std::fs::remove_file(path))))
+}
+
+/// Gives a new version of a file the old one's owner and mode.
+pub fn keep_owner_and_mode(file: &File, old: &Metadata) -> io::Result<()> {
+    let new = file.metadata()?;
+    if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+        fchown(file, Some(old.uid()), Some(old.gid()))?;
+    }
+    file.set_permissions(old.permissions())
+}
+
+/// Makes a rename in a folder last.
+pub fn sync_folder(folder: &Path) {
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+}
+
+/// True if a name is still taken by a file that is being removed: here it never is.
+pub fn is_being_removed(_error: &io::Error) -> bool {
+    false
+}
+
+/// Makes a folder and those above it, new ones for nobody else.
+pub fn make_private_folders(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(FOLDER_MODE).create(path)
+}
+
+/// Writing a file larger than `ulimit -f` would not fail but kill the process (SIGXFSZ).
+pub fn check_size(length: usize) -> io::Result<()> {
+    match getrlimit(Resource::Fsize).current {
+        Some(limit) if length as u64 > limit => Err(io::ErrorKind::FileTooLarge.into()),
+        _ => Ok(()),
+    }
+}
 
 /// A command line without the address at its end.
 pub type Opener = &'static [&'static str];

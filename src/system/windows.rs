@@ -1,7 +1,8 @@
 //! What only Windows has. `unix.rs` has the same names.
 
-use std::fs::Metadata;
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
+use std::os::windows::fs::OpenOptionsExt;
 use std::os::windows::io::AsRawHandle;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -22,6 +23,75 @@ pub const LIST_SEPARATOR: char = ';';
 pub const PROGRAM_EXTENSIONS: &[&str] = &[".com", ".exe", ".bat", ".cmd"];
 /// True where the TLS library takes the certificates in SSL_CERT_FILE for the system's.
 pub const TLS_READS_SSL_CERT_FILE: bool = false;
+
+/// Opens a link itself, not what it leads to.
+const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000;
+
+/// Opens a file, but follows no link.
+pub fn open_careful(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    options
+        .custom_flags(FILE_FLAG_OPEN_REPARSE_POINT)
+        .open(path)
+}
+
+/// True for every file: those in the user's profile inherit an access list that keeps them private.
+pub fn is_ours(_metadata: &Metadata) -> bool {
+    true
+}
+
+/// As [`is_ours`].
+pub fn may_hold_ours(_metadata: &Metadata) -> bool {
+    true
+}
+
+/// As [`is_ours`].
+pub fn is_private(_metadata: &Metadata) -> bool {
+    true
+}
+
+/// Does nothing: see [`is_ours`].
+pub fn keep_private(_file: &File) -> io::Result<()> {
+    Ok(())
+}
+
+/// Makes a folder; see [`is_ours`].
+pub fn make_private(path: &Path) -> io::Result<()> {
+    fs::create_dir(path)
+}
+
+/// Creates a file that must not be there yet, and whose removal ends what it locks. Windows removes it however this
+/// process ends.
+pub fn create_lock_file(path: &Path) -> io::Result<Undo> {
+    const FILE_FLAG_DELETE_ON_CLOSE: u32 = 0x0400_0000;
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    let file = options.custom_flags(FILE_FLAG_DELETE_ON_CLOSE).open(path)?;
+    Ok(Box::new(|| drop(file)))
+}
+
+/// Does nothing: a file inherits its access control list from its folder.
+pub fn keep_owner_and_mode(_file: &File, _old: &Metadata) -> io::Result<()> {
+    Ok(())
+}
+
+/// Does nothing: a folder cannot be opened as a file, and its renames are durable enough.
+pub fn sync_folder(_folder: &Path) {}
+
+/// True if a name is still taken by a file that is being removed, which takes a moment.
+pub fn is_being_removed(error: &io::Error) -> bool {
+    const ERROR_ACCESS_DENIED: i32 = 5;
+    error.raw_os_error() == Some(ERROR_ACCESS_DENIED)
+}
+
+/// Makes a folder and those above it; see [`is_ours`].
+pub fn make_private_folders(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)
+}
+
+/// Fails nowhere: Windows knows no limit for the size of a file.
+pub fn check_size(_length: usize) -> io::Result<()> {
+    Ok(())
+}
 
 /// A command line without the address at its end.
 pub type Opener = &'static [&'static str];

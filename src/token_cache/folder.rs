@@ -4,6 +4,8 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
+use crate::system::platform;
+
 /// The largest file that is read, in bytes. An entry takes a few KiB.
 const LARGEST_FILE: u64 = 1024 * 1024;
 
@@ -163,105 +165,6 @@ fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = platform::open_careful(OpenOptions::new().write(true).create_new(true), path)?;
     platform::keep_private(&file)?;
     file.write_all(content)
-}
-
-#[cfg(unix)]
-mod platform {
-    use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
-    use std::io;
-    use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-    use std::path::Path;
-
-    use rustix::fs::OFlags;
-    use rustix::process::{Resource, geteuid, getrlimit};
-
-    const FILE_MODE: u32 = 0o600;
-    const FOLDER_MODE: u32 = 0o700;
-    const ROOT: u32 = 0;
-
-    /// Does not follow links or wait for the other end of a FIFO.
-    #[expect(clippy::cast_possible_wrap, reason = "flags are bits")]
-    pub fn open_careful(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        options
-            .custom_flags(flags.bits() as i32)
-            .mode(FILE_MODE)
-            .open(path)
-    }
-
-    pub fn is_ours(metadata: &Metadata) -> bool {
-        metadata.uid() == geteuid().as_raw()
-    }
-
-    /// True for a folder in which we may create ours: the user's own, or a system folder such as /tmp.
-    pub fn may_hold_ours(metadata: &Metadata) -> bool {
-        is_ours(metadata) || metadata.uid() == ROOT
-    }
-
-    pub fn is_private(metadata: &Metadata) -> bool {
-        metadata.mode() & 0o077 == 0
-    }
-
-    /// Overrides the umask: 0777 would lock out the user.
-    pub fn keep_private(file: &File) -> io::Result<()> {
-        file.set_permissions(Permissions::from_mode(FILE_MODE))
-    }
-
-    pub fn make_private(path: &Path) -> io::Result<()> {
-        DirBuilder::new().mode(FOLDER_MODE).create(path)?;
-        std::fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE))
-    }
-
-    /// Writing a file larger than `ulimit -f` would not fail but kill the process (SIGXFSZ).
-    pub fn check_size(length: usize) -> io::Result<()> {
-        match getrlimit(Resource::Fsize).current {
-            Some(limit) if length as u64 > limit => Err(io::ErrorKind::FileTooLarge.into()),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Files in the user's profile inherit an access list that keeps them private.
-#[cfg(not(unix))]
-mod platform {
-    use std::fs::{self, File, Metadata, OpenOptions};
-    use std::io;
-    use std::path::Path;
-
-    pub fn open_careful(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-        #[cfg(windows)]
-        {
-            use std::os::windows::fs::OpenOptionsExt;
-            /// Opens a link itself, not what it leads to.
-            const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000;
-            options.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
-        }
-        options.open(path)
-    }
-
-    pub fn is_ours(_: &Metadata) -> bool {
-        true
-    }
-
-    pub fn may_hold_ours(_: &Metadata) -> bool {
-        true
-    }
-
-    pub fn is_private(_: &Metadata) -> bool {
-        true
-    }
-
-    pub fn keep_private(_: &File) -> io::Result<()> {
-        Ok(())
-    }
-
-    pub fn make_private(path: &Path) -> io::Result<()> {
-        fs::create_dir(path)
-    }
-
-    pub fn check_size(_: usize) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

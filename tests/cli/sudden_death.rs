@@ -1,4 +1,4 @@
-//! `kill -9` at any moment: what is left by a run that could not clean up.
+//! A run that is killed at any moment: what it leaves when it could not clean up, and when it could.
 
 use std::fs;
 use std::path::Path;
@@ -112,4 +112,29 @@ fn a_killed_conversion_leaves_the_old_file_or_the_new_one() {
         ["config"],
         "what a killed run left is cleaned up"
     );
+}
+
+/// kubectl and every later conversion would wait for a lock that nobody holds.
+#[cfg(unix)]
+#[test]
+fn a_conversion_that_a_signal_ends_leaves_nothing_behind() {
+    use rustix::process::Signal;
+    let room = TempDir::new();
+    let old = legacy_kubeconfig(100);
+    let path = room.file("config", &old);
+    let kubelogin = Kubelogin::convert_kubeconfig("spn")
+        .arg("--kubeconfig")
+        .arg(&path);
+    let (_, whole) = timed(&kubelogin);
+    let signals = [Signal::TERM, Signal::INT, Signal::HUP];
+    let mut died = 0;
+    for (moment, signal) in moments(whole).zip(signals.into_iter().cycle()) {
+        fs::write(&path, &old).unwrap();
+        let running = kubelogin.spawn();
+        std::thread::sleep(moment);
+        running.signal(signal);
+        died += u32::from(!running.wait().status.success());
+        assert_eq!(names_in(room.path()), ["config"], "{signal:?}, {moment:?}");
+    }
+    assert!(died > KILLS / 4, "{died}");
 }
