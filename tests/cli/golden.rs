@@ -6,6 +6,9 @@
 //! UPDATE_GOLDEN=1 cargo test --test cli golden
 //! ```
 
+#[cfg(target_os = "linux")]
+mod messages;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
