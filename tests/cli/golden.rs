@@ -114,3 +114,41 @@ fn masked_version(version: &str) -> String {
     }
     text
 }
+
+/// A message without what differs between runs: folders, ports, and PKCE's random values.
+#[cfg(target_os = "linux")]
+fn masked(text: &str) -> String {
+    let after = |text: &str, start: &str, mask: &str, is_part: fn(char) -> bool| {
+        let mut pieces = text.split(start);
+        let mut masked = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            let rest = piece.trim_start_matches(is_part);
+            masked += if rest.len() < piece.len() {
+                mask
+            } else {
+                start
+            };
+            masked += rest;
+        }
+        masked
+    };
+    let of_folder = format!("{}/kubelogin-test-", std::env::temp_dir().display());
+    let text = after(text, &of_folder, "[folder]", |c| c.is_ascii_alphanumeric());
+    let text = after(&text, "127.0.0.1:", "127.0.0.1:[port]", |c| {
+        c.is_ascii_digit()
+    });
+    let text = after(&text, "localhost%3A", "localhost%3A[port]", |c| {
+        c.is_ascii_digit()
+    });
+    let is_base64url = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let text = after(&text, "state=", "state=[random]", is_base64url);
+    let text = after(&text, "one until ", "one until [time]", |c| {
+        !c.is_whitespace()
+    });
+    after(
+        &text,
+        "code_challenge=",
+        "code_challenge=[random]",
+        is_base64url,
+    )
+}

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::check;
+use super::{check, masked};
 use crate::support::*;
 
 /// The messages of one topic.
@@ -24,7 +24,13 @@ impl Topic {
     /// Adds what the program prints on stderr when it fails.
     #[track_caller]
     fn error(&mut self, title: &str, kubelogin: &Kubelogin) {
-        let output = kubelogin.run();
+        self.error_of(title, kubelogin.spawn());
+    }
+
+    /// The same of a program that was started earlier, because it takes a while.
+    #[track_caller]
+    fn error_of(&mut self, title: &str, running: Running) {
+        let output = running.wait();
         output.error();
         self.add(title, &output.stderr);
     }
@@ -46,43 +52,6 @@ impl Topic {
     fn check(self) {
         check(&format!("messages/{}.txt", self.name), &self.text);
     }
-}
-
-/// Text without what differs between runs: folders, ports, and PKCE's random values.
-fn masked(text: &str) -> String {
-    let after = |text: &str, start: &str, mask: &str, is_part: fn(char) -> bool| {
-        let mut pieces = text.split(start);
-        let mut masked = pieces.next().unwrap_or_default().to_owned();
-        for piece in pieces {
-            let rest = piece.trim_start_matches(is_part);
-            masked += if rest.len() < piece.len() {
-                mask
-            } else {
-                start
-            };
-            masked += rest;
-        }
-        masked
-    };
-    let of_folder = format!("{}/kubelogin-test-", std::env::temp_dir().display());
-    let text = after(text, &of_folder, "[folder]", |c| c.is_ascii_alphanumeric());
-    let text = after(&text, "127.0.0.1:", "127.0.0.1:[port]", |c| {
-        c.is_ascii_digit()
-    });
-    let text = after(&text, "localhost%3A", "localhost%3A[port]", |c| {
-        c.is_ascii_digit()
-    });
-    let is_base64url = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    let text = after(&text, "state=", "state=[random]", is_base64url);
-    let text = after(&text, "one until ", "one until [time]", |c| {
-        !c.is_whitespace()
-    });
-    after(
-        &text,
-        "code_challenge=",
-        "code_challenge=[random]",
-        is_base64url,
-    )
 }
 
 #[test]
@@ -229,27 +198,37 @@ fn refusals() {
         entra.next(Endpoint::Token, refusal(code));
         topic.error(&format!("AADSTS{code}"), &spn(&entra));
     }
-    for (title, poll) in [
-        ("a declined device code", Poll::Decline),
-        ("an expired device code", Poll::Expire),
-        ("a device code blocked by policy", Poll::Refuse(53003)),
-    ] {
+    let by_device_code = |poll, timeout| {
         let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![poll]);
-        topic.error(title, &devicecode(&entra));
-    }
-    let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Pending]);
-    topic.error(
-        "a device code that nobody enters in time",
-        &devicecode(&entra).args(["--timeout", "1s"]),
-    );
+        let running = devicecode(&entra).args(["--timeout", timeout]).spawn();
+        (entra, running)
+    };
+    let waiting = [
+        (
+            "a declined device code",
+            by_device_code(Poll::Decline, "1m"),
+        ),
+        ("an expired device code", by_device_code(Poll::Expire, "1m")),
+        (
+            "a device code blocked by policy",
+            by_device_code(Poll::Refuse(53003), "1m"),
+        ),
+        (
+            "a device code that nobody enters in time",
+            by_device_code(Poll::Pending, "2s"),
+        ),
+    ];
     topic.error(
         "a browser sign-in that nobody finishes in time",
-        &interactive(&entra).args(["--timeout", "1s"]),
+        &interactive(&entra).args(["--timeout", "2s"]),
     );
+    for (title, (_entra, running)) in waiting {
+        topic.error_of(title, running);
+    }
     let entra = FakeEntra::start_with(|rules| rules.sign_in = SignIn::Decline);
     let mut running = interactive(&entra).spawn();
     Browser::at_prompt(&entra, &mut running).sign_in();
-    topic.add("a declined consent", &running.wait().stderr);
+    topic.error_of("a declined consent", running);
     topic.check();
 }
 
@@ -453,6 +432,9 @@ fn convert_kubeconfig() {
             .arg("--kubeconfig")
             .arg(path)
     };
+    let path = room.file("locked", legacy_kubeconfig(1));
+    room.file("locked.lock", "");
+    let waiting = convert(&path).spawn();
     topic.error("no such file", &convert(&room.path().join("missing")));
     topic.error("a folder", &convert(room.path()));
     topic.error(
@@ -484,8 +466,6 @@ fn convert_kubeconfig() {
         "users of other tools",
         &convert(&room.file("others", others)),
     );
-    room.file("config.lock", "");
-    let path = room.file("config", legacy_kubeconfig(1));
-    topic.error("a lock", &convert(&path));
+    topic.error_of("a lock", waiting);
     topic.check();
 }
