@@ -193,6 +193,10 @@ const BROKEN: &[Situation] = &[
         p.env.push(("IDENTITY_ENDPOINT", "http://127.0.0.1:1/".into()));
         p.env.push(("IDENTITY_HEADER", "x".into()));
     }, "warn", &["--client-id from the variable AZURE_CLIENT_ID"]),
+    ("environment.proxy", |p| {
+        p.cluster()["server"] = "https://10.0.0.1".into();
+        p.env.push(("HTTPS_PROXY", "http://user:hunter2@127.0.0.1:1".into()));
+    }, "warn", &["10.0.0.1 leads through the proxy 127.0.0.1:1", "NO_PROXY"]),
     #[cfg(target_os = "linux")]
     ("environment.browser", |p| p.exec()["args"].as_array_mut().expect("args").extend(["--login".into(), "interactive".into()]), "warn",
         &["opens a browser", "DISPLAY"]),
@@ -298,8 +302,8 @@ fn is_named((id, change, status, words): &Situation) {
 fn there_is_a_broken_situation_for_each_check() {
     let output = Kubelogin::new().args(["doctor", "--list"]).run();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    // Another user's mode, IMDS, a private cluster and a held keyring cannot be had on every machine.
-    let elsewhere = ["environment.proxy", "cache.key", "cache.lock", "entra.imds"];
+    // A keyring that fails and the address of IMDS cannot be had on every machine; a held lock has a test of its own.
+    let elsewhere = ["cache.key", "cache.lock", "entra.imds"];
     for line in output.stdout.lines() {
         let id = line.split(' ').next().expect("an id");
         let is_tested = elsewhere.contains(&id) || BROKEN.iter().any(|(other, ..)| *other == id);
@@ -639,4 +643,24 @@ fn a_closed_stdout_is_an_error_and_no_panic() {
             .arg(command)
             .run_into_nothing();
     }
+}
+
+#[test]
+fn a_sign_in_that_others_wait_for_is_named() {
+    let patient = Patient::healthy();
+    let cache = patient.world.kubelogin.home().join(".kube/cache/kubelogin");
+    let files = std::fs::read_dir(cache).expect("a cache");
+    let mut paths = files.map(|file| file.expect("a file").path());
+    let path = paths.find(|path| {
+        path.to_string_lossy().contains("kubelogin-") && path.extension() == Some("lock".as_ref())
+    });
+    let lock = std::fs::File::open(path.expect("a lock file")).expect("it opens");
+    lock.lock().expect("it is free");
+    let (json, code) = patient.json();
+    let told = findings(&json);
+    assert_eq!((told.len(), code), (1, Some(0)), "{told:?}");
+    assert!(
+        told[0].0 == "cache.lock" && told[0].2.contains("signing in"),
+        "{told:?}"
+    );
 }
