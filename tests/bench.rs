@@ -35,6 +35,7 @@ fn main() {
     warm(&world);
     look(&world);
     convert();
+    get_credentials();
 }
 
 fn start() {
@@ -115,6 +116,103 @@ fn convert() {
         let growth = (seconds[at] / seconds[at - 1]).ln() / (more as f64 / fewer as f64).ln();
         println!("from {fewer} to {more} users it grows with the power of {growth:.2}");
     }
+}
+
+/// Kubeconfigs from the fake Azure, beside the real az where it is installed; many at once, into a file with as many.
+fn get_credentials() {
+    const MANY: usize = 1_000;
+    let real_az = Path::new(AZ).exists().then(|| RealAz::new(AZ.into()));
+    let own = FakeEntra::start();
+    let entra = real_az.as_ref().map_or(&own, RealAz::entra);
+    let arm = FakeArm::start(entra);
+    let room = TempDir::new();
+    let file = room.path().join("config");
+    let one = |storage: &str| {
+        Kubelogin::new()
+            .args([
+                "get-credentials",
+                "-g",
+                "shop",
+                "-n",
+                "prod",
+                "--login",
+                "spn",
+            ])
+            .args([
+                "--client-id",
+                CONFIDENTIAL_CLIENT_ID,
+                "--tenant-id",
+                TENANT_ID,
+            ])
+            .args(["--subscription", SUBSCRIPTION_ID, "--file"])
+            .arg(&file)
+            .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
+            .through_proxy(entra)
+            .storage(storage)
+    };
+    let count = |name: &str, kubelogin: &Kubelogin| {
+        let before = (arm.take_requests().len(), entra.requests().len()).1;
+        assert!(kubelogin.run().status.success(), "{name}");
+        let (of_arm, of_entra) = (arm.take_requests().len(), entra.requests().len() - before);
+        println!("{name}: {of_arm} requests to Azure, {of_entra} to Entra ID");
+    };
+    println!("get-credentials:");
+    let (cold, warm) = (one("none"), one("disk"));
+    count("by group and name, cold", &cold);
+    count("by group and name, first", &warm);
+    count("by group and name, warm", &warm);
+    let by_name = Kubelogin::new()
+        .args(["get-credentials", "prod", "--login", "spn", "--file", "-"])
+        .args([
+            "--client-id",
+            CONFIDENTIAL_CLIENT_ID,
+            "--tenant-id",
+            TENANT_ID,
+        ])
+        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
+        .through_proxy(entra);
+    count("by name alone, cold", &by_name);
+    let mut rows = vec![Row::new("cold", cold), Row::new("warm", warm)];
+    if let Some(az) = &real_az {
+        let path = room.path().join("of-az").display().to_string();
+        let args = [
+            "aks",
+            "get-credentials",
+            "-g",
+            "shop",
+            "-n",
+            "prod",
+            "--overwrite-existing",
+            "-f",
+            &path,
+        ];
+        rows.push(Row::of("az aks get-credentials", az.command(&args)));
+    }
+    race(10, with_floor(rows));
+    arm.change(|rules| {
+        let names = (0..MANY).map(|number| format!("n{number}"));
+        rules.clusters = names.map(|name| FakeCluster::new("shop", &name)).collect();
+    });
+    let old = legacy_kubeconfig(MANY);
+    let all = Kubelogin::new()
+        .args(["get-credentials", "--all", "--login", "spn", "--file"])
+        .arg(&file)
+        .args([
+            "--client-id",
+            CONFIDENTIAL_CLIENT_ID,
+            "--tenant-id",
+            TENANT_ID,
+        ])
+        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
+        .through_proxy(entra);
+    std::fs::write(&file, &old).expect("a kubeconfig");
+    count(
+        &format!("--all, {MANY} clusters into a file of {MANY}"),
+        &all,
+    );
+    let row = Row::new(&format!("--all, {MANY} into {MANY}"), all);
+    let row = row.after(move || std::fs::write(&file, &old).expect("a kubeconfig"));
+    race(3, with_floor([row]));
 }
 
 /// These rows below the floor: what starting and ending any program costs.

@@ -274,6 +274,40 @@ fn a_person_signs_in_once_for_azure_and_for_the_cluster() {
 }
 
 #[test]
+#[cfg(unix)]
+fn az_s_token_is_asked_for_azure_itself() {
+    let entra = FakeEntra::start();
+    let _arm = FakeArm::start(&entra);
+    let now = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .expect("after 1970")
+        .as_secs();
+    let resource = "https://management.core.windows.net/";
+    let claims = json!({"aud": resource, "tid": TENANT_ID, "nbf": now, "exp": now + 3600});
+    let answer = json!({"accessToken": entra.sign(&claims), "expires_on": now + 3600});
+    let script = format!("echo \"$@\" >> \"$LOG\"\necho '{answer}'");
+    let kubelogin = bare(&entra)
+        .args(PROD)
+        .args(["--login", "azurecli"])
+        .program("az", &script);
+    let log = kubelogin.home().join(".kube/az");
+    let (text, _) = written(&kubelogin.env("LOG", &log));
+    assert!(
+        text.contains("- get-token\n      - --login\n      - azurecli\n      - --server-id\n"),
+        "{text}"
+    );
+    let asked = read(&log);
+    assert!(
+        asked.contains("--resource https://management.core.windows.net/"),
+        "{asked}"
+    );
+    assert!(
+        asked.contains(&format!("--tenant {TENANT_ID}")),
+        "the subscription's: {asked}"
+    );
+}
+
+#[test]
 fn a_person_whose_tenant_is_not_known_signs_in_to_their_own() {
     let entra = FakeEntra::start();
     let _arm = FakeArm::start(&entra);

@@ -138,3 +138,61 @@ fn a_conversion_that_a_signal_ends_leaves_nothing_behind() {
     }
     assert!(died > KILLS / 4, "{died}");
 }
+
+/// A kubeconfig is the old one or the one with the cluster in it, never a part of either, and so is one that is new.
+#[test]
+fn killed_get_credentials_leave_no_half_of_a_kubeconfig() {
+    let entra = FakeEntra::start();
+    let _arm = FakeArm::start(&entra);
+    let room = TempDir::new();
+    let path = room.path().join("config");
+    let kubelogin = Kubelogin::new()
+        .args([
+            "get-credentials",
+            "-g",
+            "shop",
+            "-n",
+            "prod",
+            "--login",
+            "spn",
+        ])
+        .args([
+            "--client-id",
+            CONFIDENTIAL_CLIENT_ID,
+            "--tenant-id",
+            TENANT_ID,
+        ])
+        .args(["--subscription", SUBSCRIPTION_ID, "--file"])
+        .arg(&path)
+        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
+        .through_proxy(&entra);
+    let old = legacy_kubeconfig(100);
+    kubelogin.run();
+    let new = fs::read_to_string(&path).unwrap();
+    fs::write(&path, &old).unwrap();
+    let (output, whole) = timed(&kubelogin);
+    assert!(output.status.success(), "{output:?}");
+    let merged = fs::read_to_string(&path).unwrap();
+    let mut died = 0;
+    for (number, moment) in moments(whole).enumerate() {
+        let is_new = number % 2 == 0;
+        match is_new {
+            true => fs::remove_file(&path).unwrap_or_default(),
+            false => fs::write(&path, &old).unwrap(),
+        }
+        died += u32::from(dies_after(moment, &kubelogin));
+        let text = fs::read_to_string(&path).ok();
+        let allowed = match is_new {
+            true => [None, Some(&new)],
+            false => [Some(&old), Some(&merged)],
+        };
+        assert!(
+            allowed.contains(&text.as_ref()),
+            "a third thing after {moment:?}: {text:?}"
+        );
+        let _ = fs::remove_file(room.path().join("config.lock")); // as kubectl, it leaves that to the person
+    }
+    assert!(died > KILLS / 4, "{died}");
+    assert!(kubelogin.run().status.success());
+    assert_eq!(names_in(room.path()), ["config"]);
+}

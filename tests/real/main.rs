@@ -16,6 +16,8 @@ mod cluster; // a cluster, asked by its real clients
 mod completion; // zsh and fish complete with our scripts
 mod convert; // kubeconfigs that az wrote, before and after
 mod doctor; // looks at the kubectl beside it
+#[cfg(unix)]
+mod get_credentials; // az and kubectl, on what get-credentials writes
 mod kubectl; // runs kubelogin from a kubeconfig's exec stanza
 #[cfg(target_os = "linux")]
 mod release; // archives, checksums, manifests, the container image; what is checked before

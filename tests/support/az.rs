@@ -39,8 +39,13 @@ impl RealAz {
             room: TempDir::new(),
             az,
         };
-        sign_in(&real.folder());
+        sign_in(&real.folder(), &real.entra);
         real
+    }
+
+    /// The authority that it asks.
+    pub fn entra(&self) -> &FakeEntra {
+        &self.entra
     }
 
     fn folder(&self) -> PathBuf {
@@ -59,21 +64,43 @@ impl RealAz {
 
     /// Runs az as a person does.
     pub fn run(&self, args: &[&str]) {
-        let output = Command::new(&self.az)
-            .args(args)
-            .env_clear()
-            .envs(self.variables())
-            .env("HOME", self.room.path())
-            .env("PATH", "/usr/bin:/bin")
+        self.run_with(args, &[]);
+    }
+
+    /// The same with other variables.
+    pub fn run_with(&self, args: &[&str], variables: &[(&str, &str)]) {
+        let output = self
+            .command(args)
+            .envs(variables.iter().copied())
             .output()
             .expect("az starts");
         assert!(output.status.success(), "{args:?}: {output:?}");
     }
 
+    /// az as a person starts it.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.az);
+        command
+            .args(args)
+            .env_clear()
+            .envs(self.variables())
+            .env("HOME", self.room.path())
+            .env("PATH", "/usr/bin:/bin");
+        command
+    }
+
     /// kubelogin with this az, whose runs are counted.
     pub fn kubelogin(&self) -> Kubelogin {
+        self.attach(Kubelogin::get_token_anywhere("azurecli"))
+    }
+
+    /// Puts this az, whose runs are counted, on the PATH of kubelogin.
+    pub fn attach(&self, kubelogin: Kubelogin) -> Kubelogin {
         let script = format!("echo run >> \"$LOG\"\nexec '{}' \"$@\"", self.az.display());
-        let kubelogin = azurecli(&script).env("LOG", self.log());
+        let kubelogin = kubelogin
+            .program("az", &script)
+            .env("LOG", self.log())
+            .env("SSL_CERT_FILE", self.entra.ca_file());
         let with = |kubelogin: Kubelogin, (name, value)| kubelogin.env(name, value);
         self.variables().into_iter().fold(kubelogin, with)
     }
@@ -88,8 +115,8 @@ impl RealAz {
     }
 }
 
-/// As `az login` leaves it: two subscriptions, and a token for the server in the cache.
-fn sign_in(folder: &Path) {
+/// As `az login` leaves it: two subscriptions, and tokens for the server and for Azure Resource Manager in the cache.
+fn sign_in(folder: &Path, entra: &FakeEntra) {
     let subscription = |id: &str, is_default: bool| {
         json!({
             "id": id, "name": id, "state": "Enabled", "isDefault": is_default, "environmentName": "AzureCloud",
@@ -106,26 +133,37 @@ fn sign_in(folder: &Path) {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .expect("after 1970");
-    let (now, target) = (now.as_secs(), format!("{SERVER_ID}/.default"));
-    let token = json!({
-        "credential_type": "AccessToken", "secret": "alice's token", "home_account_id": HOME_ACCOUNT,
-        "environment": ENVIRONMENT, "client_id": AZ_CLIENT_ID, "target": target, "realm": TENANT_ID,
-        "token_type": "Bearer", "cached_at": now.to_string(), "expires_on": (now + 3600).to_string(),
-        "extended_expires_on": (now + 3600).to_string(),
-    });
+    let now = now.as_secs();
+    let arm = "https://management.core.windows.net/";
+    let arm_token =
+        entra.sign(&json!({"aud": arm, "tid": TENANT_ID, "nbf": now, "exp": now + 3600}));
+    let (server_key, server_token) = access_token(SERVER_ID, "alice's token", now);
+    let (arm_key, arm_token) = access_token(arm, &arm_token, now);
     let account = json!({
         "home_account_id": HOME_ACCOUNT, "environment": ENVIRONMENT, "realm": TENANT_ID, "username": ALICE,
         "local_account_id": "a11ce000-0000-0000-0000-000000000001", "authority_type": "MSSTS",
     });
-    let token_key =
-        format!("{HOME_ACCOUNT}-{ENVIRONMENT}-AccessToken-{AZ_CLIENT_ID}-{TENANT_ID}-{target}");
     let account_key = format!("{HOME_ACCOUNT}-{ENVIRONMENT}-{TENANT_ID}");
     let cache = json!({
-        "AccessToken": {token_key.to_lowercase(): token},
+        "AccessToken": {server_key: server_token, arm_key: arm_token},
         "Account": {account_key.to_lowercase(): account},
         "RefreshToken": {}, "IdToken": {}, "AppMetadata": {},
     });
     write(&folder.join("msal_token_cache.json"), &cache);
+}
+
+/// An entry of MSAL's cache, by its key.
+fn access_token(resource: &str, secret: &str, now: u64) -> (String, Value) {
+    let target = format!("{resource}/.default");
+    let key =
+        format!("{HOME_ACCOUNT}-{ENVIRONMENT}-AccessToken-{AZ_CLIENT_ID}-{TENANT_ID}-{target}");
+    let token = json!({
+        "credential_type": "AccessToken", "secret": secret, "home_account_id": HOME_ACCOUNT,
+        "environment": ENVIRONMENT, "client_id": AZ_CLIENT_ID, "target": target, "realm": TENANT_ID,
+        "token_type": "Bearer", "cached_at": now.to_string(), "expires_on": (now + 3600).to_string(),
+        "extended_expires_on": (now + 3600).to_string(),
+    });
+    (key.to_lowercase(), token)
 }
 
 /// az asks Microsoft once a day whether there is a newer one.

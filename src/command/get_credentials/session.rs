@@ -61,7 +61,7 @@ impl<'a> Session<'a> {
             typed.set(*flag, "");
         }
         // Only there so that the options are complete: the scope says what the token is for.
-        typed.set(Flag::ServerId, "Azure Resource Manager");
+        typed.set(Flag::ServerId, "azure-resource-manager");
         if !Merged::new(&typed, env).values.is_given(Flag::Login) {
             typed.set(Flag::Login, default_mode(env).to_string());
         }
