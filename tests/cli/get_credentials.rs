@@ -290,7 +290,8 @@ fn az_s_token_is_asked_for_azure_itself() {
         .args(PROD)
         .args(["--login", "azurecli"])
         .program("az", &script);
-    let log = kubelogin.home().join(".kube/az");
+    let room = TempDir::new();
+    let log = room.path().join("az");
     let (text, _) = written(&kubelogin.env("LOG", &log));
     assert!(
         text.contains("- get-token\n      - --login\n      - azurecli\n      - --server-id\n"),
