@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::Arg;
 use clap::builder::StyledStr;
 
-use crate::cli::{self, Shell};
+use crate::cli::{self, Shell, get_credentials};
 use crate::entra::authority::Cloud;
 use crate::env::Env;
 use crate::error::Error;
@@ -153,14 +153,16 @@ fn shell_words(line: &str) -> Vec<String> {
 /// The values that an argument can have, as far as they can be listed.
 fn values(arg: &Arg, words: &[&str], env: &Env) -> Vec<Candidate> {
     let is = |flag: Flag| arg.get_id() == flag.definition().name;
-    let values = if is(Flag::Login) || arg.get_id() == cli::WRITE_LOGIN {
+    let values = if is(Flag::Login) || arg.get_id() == get_credentials::WRITE_LOGIN {
         possible_values::<LoginMode>()
     } else if is(Flag::Environment) {
         possible_values::<Cloud>()
     } else if is(Flag::TokenCacheStorage) {
         possible_values::<Storage>()
-    } else if arg.get_id() == cli::FORMAT {
-        cli::FORMATS.map(clap::builder::PossibleValue::new).to_vec()
+    } else if arg.get_id() == get_credentials::FORMAT {
+        get_credentials::FORMATS
+            .map(clap::builder::PossibleValue::new)
+            .to_vec()
     } else if arg.get_id() == cli::CONTEXT {
         let contexts = contexts(words, env).into_iter();
         return contexts.map(|name| Candidate::new(name, None)).collect();

@@ -1,0 +1,196 @@
+//! The arguments of `get-credentials`: which clusters, what to write.
+
+use clap::{Arg, ArgMatches, Command as ClapCommand};
+
+use super::{CONTEXT, DRY_RUN, KUBECONFIG, flag_values, login_args, switch, with_modes};
+use crate::flag::{Flag, FlagValues};
+
+/// What was typed after `get-credentials`.
+pub struct GetCredentialsArgs {
+    pub typed: FlagValues,
+    /// A name, a pattern or a resource ID.
+    pub word: Option<String>,
+    pub group: Option<String>,
+    pub name: Option<String>,
+    /// Every cluster.
+    pub all: bool,
+    /// The certificate that may do everything, in place of a person's own sign-in.
+    pub admin: bool,
+    pub public_fqdn: bool,
+    pub format: Option<String>,
+    /// The login mode to write, if it is not the one that signs in now.
+    pub write_login: Option<String>,
+    /// The name of the context, the cluster and the user.
+    pub context: Option<String>,
+    /// `-` is stdout.
+    pub file: Option<String>,
+    pub overwrite_existing: bool,
+    pub no_current_context: bool,
+    /// Print a diff, write nothing.
+    pub dry_run: bool,
+}
+
+/// The command's name.
+pub const NAME: &str = "get-credentials";
+const WORD: &str = "cluster";
+const RESOURCE_GROUP: &str = "resource-group";
+const CLUSTER_NAME: &str = "name";
+const ALL_CLUSTERS: &str = "all";
+const ADMIN: &str = "admin";
+const PUBLIC_FQDN: &str = "public-fqdn";
+pub const FORMAT: &str = "format";
+/// The values of `--format`.
+pub const FORMATS: [&str; 2] = ["exec", "azure"];
+pub const WRITE_LOGIN: &str = "write-login";
+pub const FILE: &str = "file";
+const OVERWRITE_EXISTING: &str = "overwrite-existing";
+const NO_CURRENT_CONTEXT: &str = "no-current-context";
+/// The short forms that only `get-credentials` has, as az has them.
+const AZ_SHORTS: &[(char, &str)] = &[
+    ('g', RESOURCE_GROUP),
+    ('n', CLUSTER_NAME),
+    ('a', ADMIN),
+    ('f', FILE),
+];
+
+pub fn command() -> ClapCommand {
+    ClapCommand::new(NAME)
+        .about("Write a working kubeconfig for AKS clusters, without the Azure CLI")
+        .defer(|command| {
+            with_modes(command)
+                .args(own_args())
+                .args(login_args().map(for_get_credentials))
+        })
+}
+
+/// A flag of a login as `get-credentials` explains it.
+fn for_get_credentials(arg: Arg) -> Arg {
+    let name = arg.get_id().to_string();
+    let is = |flag: Flag| flag.definition().name == name;
+    if is(Flag::Login) {
+        arg.help("How to sign in, and the login mode to write: one of those below [default: interactive where a browser can be opened, else devicecode]")
+    } else if is(Flag::ServerId) {
+        arg.help("Application ID of the AKS server to write [default: what Azure says]")
+    } else if is(Flag::Subscription) {
+        arg.help("Subscription of the cluster, ID or name")
+            .help_heading("Which cluster")
+    } else {
+        arg
+    }
+}
+
+/// The arguments that only `get-credentials` has.
+fn own_args() -> Vec<Arg> {
+    const WHICH: &str = "Which cluster";
+    const HOW: &str = "What is written";
+    let short = |arg: Arg, name| match AZ_SHORTS.iter().find(|(_, long)| *long == name) {
+        Some((letter, _)) => arg.short(*letter),
+        None => arg,
+    };
+    let value = |name: &'static str, value: &'static str, heading, help: &'static str| {
+        let arg = Arg::new(name)
+            .long(name)
+            .value_name(value)
+            .allow_hyphen_values(true);
+        short(arg, name).help(help).help_heading(heading)
+    };
+    let on = |name: &'static str, heading, help: &'static str| {
+        short(switch(name), name).help(help).help_heading(heading)
+    };
+    vec![
+        Arg::new(WORD)
+            .value_name("CLUSTER")
+            .help("Name, pattern ('prod-*') or resource ID of the cluster")
+            .help_heading(WHICH),
+        value(
+            RESOURCE_GROUP,
+            "GROUP",
+            WHICH,
+            "Resource group of the cluster",
+        ),
+        value(
+            CLUSTER_NAME,
+            "NAME",
+            WHICH,
+            "Name of the cluster, as az takes it",
+        ),
+        on(
+            ALL_CLUSTERS,
+            WHICH,
+            "Every cluster that you may read [of --subscription, if given]",
+        ),
+        on(
+            ADMIN,
+            WHICH,
+            "The admin certificate: break glass, for who may have it",
+        ),
+        on(
+            PUBLIC_FQDN,
+            WHICH,
+            "The public name of a private cluster's API server",
+        ),
+        value(
+            FORMAT,
+            "FORMAT",
+            WHICH,
+            "What to ask Azure for: exec or azure [default: exec]",
+        ),
+        value(
+            WRITE_LOGIN,
+            "MODE",
+            HOW,
+            "Login mode to write, if others use the kubeconfig [default: --login's]",
+        ),
+        value(
+            CONTEXT,
+            "NAME",
+            HOW,
+            "Name of the context, cluster and user [default: the cluster's]",
+        ),
+        value(
+            FILE,
+            "FILE",
+            HOW,
+            "The file to merge into, - for stdout [default: KUBECONFIG, else ~/.kube/config]",
+        )
+        .alias(KUBECONFIG),
+        on(
+            OVERWRITE_EXISTING,
+            HOW,
+            "Replace other clusters' objects of the same name",
+        ),
+        on(
+            NO_CURRENT_CONTEXT,
+            HOW,
+            "Leave the current context as it is",
+        ),
+        on(DRY_RUN, HOW, "Print a diff, write nothing"),
+    ]
+}
+
+/// What was typed.
+pub fn read(matches: &ArgMatches) -> GetCredentialsArgs {
+    let text = |name| {
+        matches
+            .get_one::<String>(name)
+            .filter(|text| !text.is_empty())
+            .cloned()
+    };
+    let is_on = |name| text(name).as_deref() == Some("true");
+    GetCredentialsArgs {
+        typed: flag_values(matches),
+        word: text(WORD),
+        group: text(RESOURCE_GROUP),
+        name: text(CLUSTER_NAME),
+        all: is_on(ALL_CLUSTERS),
+        admin: is_on(ADMIN),
+        public_fqdn: is_on(PUBLIC_FQDN),
+        format: text(FORMAT),
+        write_login: text(WRITE_LOGIN),
+        context: text(CONTEXT),
+        file: text(FILE),
+        overwrite_existing: is_on(OVERWRITE_EXISTING),
+        no_current_context: is_on(NO_CURRENT_CONTEXT),
+        dry_run: is_on(DRY_RUN),
+    }
+}
