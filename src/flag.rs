@@ -69,7 +69,7 @@ const PEOPLE: &str = "Interactive sign-in (devicecode, interactive)";
 const SPN: &str = "Service principals (spn)";
 const ROPC: &str = "User name and password (ropc)";
 const MSI: &str = "Managed identities (msi)";
-const AZ: &str = "Azure CLIs (azurecli, azd)";
+const AZ: &str = "Other programs (azurecli, azd, azurepowershell)";
 const FEDERATED: &str = "Federated credentials (workloadidentity, azurepipelines)";
 const TOKEN_KIND: &str = "Token type";
 

@@ -6,6 +6,7 @@
 mod azd;
 mod azurecli;
 mod azurepipelines;
+mod azurepowershell;
 mod devicecode;
 mod federated_token;
 mod interactive;
@@ -66,6 +67,9 @@ pub fn new(options: &Options, env: &Env) -> Result<Box<dyn Login>, Error> {
         LoginMode::Msi => Box::new(msi::ManagedIdentity::new(options, env)?),
         LoginMode::AzureCli => Box::new(azurecli::AzureCli::new(options, env)?),
         LoginMode::Azd => Box::new(azd::Azd::new(options, env)?),
+        LoginMode::AzurePowerShell => {
+            Box::new(azurepowershell::AzurePowerShell::new(options, env)?)
+        }
         LoginMode::WorkloadIdentity => Box::new(workloadidentity::new(options, env)?),
         LoginMode::AzurePipelines => Box::new(azurepipelines::new(options, env)?),
     })

@@ -27,11 +27,19 @@ pub enum LoginMode {
     AzureCli,
     /// The account of the Azure Developer CLI (azd auth login)
     Azd,
+    /// The account of Azure PowerShell (Connect-AzAccount)
+    AzurePowerShell,
     /// A federated token (AKS pod, GitHub Actions job)
     WorkloadIdentity,
     /// A service connection of Azure Pipelines
     AzurePipelines,
 }
+
+/// PowerShell 7 and, on Windows, the older one that is part of the system.
+pub const POWERSHELLS: &[&str] = match cfg!(windows) {
+    true => &["pwsh", "powershell"],
+    false => &["pwsh"],
+};
 
 /// Where a login mode gets its tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +48,8 @@ pub enum Source {
     Entra,
     /// The Azure host that kubelogin runs on.
     Host,
-    /// Another program, by its command.
-    Program(&'static str),
+    /// Another program, by its commands: the first that is installed counts.
+    Program(&'static [&'static str]),
 }
 
 impl LoginMode {
@@ -81,8 +89,9 @@ impl LoginMode {
             | Self::WorkloadIdentity
             | Self::AzurePipelines => Source::Entra,
             Self::Msi => Source::Host,
-            Self::AzureCli => Source::Program("az"),
-            Self::Azd => Source::Program("azd"),
+            Self::AzureCli => Source::Program(&["az"]),
+            Self::Azd => Source::Program(&["azd"]),
+            Self::AzurePowerShell => Source::Program(POWERSHELLS),
         }
     }
 

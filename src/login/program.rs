@@ -1,4 +1,4 @@
-//! What `azurecli` and `azd` share: they get a token from another program.
+//! What `azurecli`, `azd` and `azurepowershell` share: they get a token from another program.
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
@@ -35,7 +35,33 @@ pub fn ask(
     timeout: Timeout,
     system: &dyn System,
 ) -> Result<Vec<u8>, Error> {
-    match system.run(program, timeout.duration) {
+    ask_first(
+        std::slice::from_ref(program),
+        product,
+        scope,
+        timeout,
+        system,
+    )
+}
+
+/// Runs the first of the programs that is installed and returns its stdout.
+pub fn ask_first(
+    programs: &[Program],
+    product: &Product,
+    scope: &Scope,
+    timeout: Timeout,
+    system: &dyn System,
+) -> Result<Vec<u8>, Error> {
+    let mut outcome = Err(ProgramError::NotFound {
+        searched: String::new(),
+    });
+    for program in programs {
+        outcome = system.run(program, timeout.duration);
+        if !matches!(outcome, Err(ProgramError::NotFound { .. })) {
+            break;
+        }
+    }
+    match outcome {
         Ok(output) if output.exit_code == Some(0) => Ok(output.stdout),
         Ok(output) => Err(refusal(product, scope, &output)),
         Err(error) => Err(failure(product, timeout, error)),
@@ -114,7 +140,7 @@ fn own_message(text: &str) -> String {
     let lines: Vec<_> = text
         .lines()
         .map(str::trim)
-        .filter(|line| !line.is_empty())
+        .filter(|line| !line.is_empty() && !is_clixml(line))
         .collect();
     let messages: Vec<_> = lines.iter().filter_map(|line| message(line)).collect();
     let text = match messages.is_empty() {
@@ -136,6 +162,11 @@ fn own_message(text: &str) -> String {
         .filter(|line| !is_noise(line))
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+/// True for what PowerShell writes in XML for another PowerShell, whatever format it was asked for.
+fn is_clixml(line: &str) -> bool {
+    line.starts_with("#< CLIXML") || line.starts_with("<Objs ")
 }
 
 /// The message of a line in azd's JSON: `{"error":".."}` or `{"type":"consoleMessage","data":{"message":".."}}`.

@@ -108,6 +108,8 @@ pub fn usual_folders(env: &Env) -> Vec<PathBuf> {
         (env::PROGRAM_FILES_X86, r"Microsoft SDKs\Azure\CLI2\wbin"),
         (env::PROGRAM_FILES, "Azure Dev CLI"),
         (env::LOCALAPPDATA, r"Programs\Azure Dev CLI"),
+        (env::PROGRAM_FILES, r"PowerShell\7"),
+        (env::SYSTEM_ROOT, r"System32\WindowsPowerShell\v1.0"),
     ]
     .into_iter()
     .filter_map(|(variable, folder)| Some(Path::new(env.get(variable)?).join(folder)))

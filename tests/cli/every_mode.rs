@@ -21,7 +21,7 @@ fn a_second_run_is_served_without_asking_anybody() {
     for (mode, kubelogin) in world.logins() {
         let first = world.sign_in(mode, &kubelogin).token();
         let requests = world.requests();
-        for program in ["az", "azd"] {
+        for program in ["az", "azd", "pwsh"] {
             let _ = std::fs::remove_file(kubelogin.path_of(program));
         }
         let second = kubelogin.run();

@@ -13,11 +13,13 @@ mod support;
 #[path = "../stand_in/stand_in.rs"]
 mod stand_in;
 
-// az and azd as shell scripts.
+// az, azd and pwsh as shell scripts.
 #[cfg(unix)]
 mod azd;
 #[cfg(unix)]
 mod azurecli;
+#[cfg(unix)]
+mod azurepowershell;
 mod completion; // what a shell offers
 mod convert_kubeconfig; // kubeconfigs on disk
 mod doctor; // a broken situation for each check

@@ -39,6 +39,7 @@ impl EveryMode {
         let token_file = self.room.file("federated-token", entra.federated_token());
         let az = echo(r#"{"accessToken":"of-az","expires_on":4102444800}"#);
         let azd_script = echo(r#"{"token":"of-azd","expiresOn":"2100-01-01T00:00:00Z"}"#);
+        let pwsh_script = echo("kubelogin%of-pwsh%4102444800");
         let in_app_service = msi()
             .env("IDENTITY_ENDPOINT", self.host.url() + "/msi")
             .env("IDENTITY_HEADER", "secret");
@@ -50,6 +51,7 @@ impl EveryMode {
             ("msi", in_app_service),
             ("azurecli", azurecli(&az)),
             ("azd", azd(&azd_script)),
+            ("azurepowershell", azurepowershell(&pwsh_script)),
             (
                 "workloadidentity",
                 workloadidentity(entra).env("AZURE_FEDERATED_TOKEN_FILE", token_file),
@@ -76,11 +78,11 @@ impl EveryMode {
     }
 }
 
-/// A script that prints this JSON.
-fn echo(json: &str) -> String {
+/// A script that prints this line.
+fn echo(line: &str) -> String {
     match cfg!(windows) {
-        true => format!("echo {json}"),
-        false => format!("echo '{json}'"),
+        true => format!("echo {}", line.replace('%', "%%")),
+        false => format!("echo '{line}'"),
     }
 }
 

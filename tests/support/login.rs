@@ -72,6 +72,11 @@ pub fn azd(script: &str) -> Kubelogin {
     Kubelogin::get_token_anywhere("azd").program("azd", script)
 }
 
+/// PowerShell is this script.
+pub fn azurepowershell(script: &str) -> Kubelogin {
+    Kubelogin::get_token_anywhere("azurepowershell").program("pwsh", script)
+}
+
 /// An application that proves itself somehow.
 pub fn of_client(mode: &str) -> Kubelogin {
     Kubelogin::get_token(mode).args(["--client-id", CONFIDENTIAL_CLIENT_ID])

@@ -42,7 +42,7 @@ fn plan(mode: LoginMode) -> &'static [(Keep, Flag)] {
         ],
         LoginMode::Msi => &[(Given, ClientId), (Given, IdentityResourceId)],
         LoginMode::AzureCli => &[(Given, TenantId), (Given, Subscription)],
-        LoginMode::Azd => &[(Given, TenantId)],
+        LoginMode::Azd | LoginMode::AzurePowerShell => &[(Given, TenantId)],
         LoginMode::WorkloadIdentity => &[
             (Given, ClientId), (Given, TenantId), (Given, AuthorityHost), (Given, FederatedTokenFile),
         ],

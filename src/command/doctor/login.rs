@@ -101,11 +101,15 @@ pub fn tool(case: &Case) -> Outcome {
     let Some(options) = case.options() else {
         return skipped("no login");
     };
-    let Source::Program(name) = options.login.source() else {
+    let Source::Program(names) = options.login.source() else {
         return fine("this login runs no other program");
     };
     let env = case.subject().map_or(case.env, |subject| &subject.env);
-    let Some(path) = on_path(name, env).into_iter().next() else {
+    let found = names
+        .iter()
+        .find_map(|name| on_path(name, env).into_iter().next());
+    let Some(path) = found else {
+        let name = names[0];
         return failure(format!(
             "--login {} runs {name}, which is not on PATH",
             options.login

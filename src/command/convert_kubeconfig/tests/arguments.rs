@@ -19,6 +19,7 @@ fn typed_for(mode: LoginMode) -> &'static [&'static str] {
         LoginMode::Msi => &["-l", "msi", "--client-id", "identity"],
         LoginMode::AzureCli => &["-l", "azurecli", "--subscription", "sub"],
         LoginMode::Azd => &["-l", "azd"],
+        LoginMode::AzurePowerShell => &["-l", "azurepowershell"],
         LoginMode::WorkloadIdentity => {
             &["-l", "workloadidentity", "--federated-token-file", "/token"]
         }
