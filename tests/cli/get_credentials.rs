@@ -817,3 +817,77 @@ fn a_call_by_kubectl_is_a_mistake_that_is_named() {
     let kubelogin = as_spn(&entra).args(PROD).called_by_kubectl();
     assert!(refused(&kubelogin).contains("called by a Kubernetes client"));
 }
+
+#[test]
+fn managed_namespaces_and_fleet_hubs_are_fetched_by_their_resource_ids() {
+    let entra = FakeEntra::start();
+    let arm = FakeArm::start(&entra);
+    let id = arm.cluster_id("prod");
+    for id in [
+        format!("{id}/managedNamespaces/team"),
+        id.replace("managedClusters", "fleets"),
+    ] {
+        let (text, _) = written(&as_spn(&entra).arg(&id));
+        assert!(text.contains(&format!("resourceID: {id}\n")), "{text}");
+    }
+    assert_eq!(
+        paths(&arm.requests()),
+        ["listCredential", "listCredentials"]
+    );
+    let arc = id.replace(
+        "Microsoft.ContainerService/managedClusters",
+        "Microsoft.Kubernetes/connectedClusters",
+    );
+    assert!(refused(&as_spn(&entra).arg(arc)).contains("az connectedk8s proxy"));
+}
+
+#[test]
+fn a_lock_is_waited_for_and_a_stale_one_is_named() {
+    let entra = FakeEntra::start();
+    let _arm = FakeArm::start(&entra);
+    let kubelogin = as_spn(&entra).args(PROD);
+    let path = at_home(&kubelogin, "kind: Config\n");
+    let lock = path.with_extension("lock");
+    fs::write(&lock, "").expect("a lock");
+    assert!(refused(&kubelogin).contains("config.lock"));
+    let running = kubelogin.spawn();
+    fs::remove_file(&lock).expect("the lock");
+    assert!(running.wait().status.success());
+    assert!(read(&path).contains("name: prod"));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_full_disk_leaves_the_file_as_it_was() {
+    let entra = FakeEntra::start();
+    let _arm = FakeArm::start(&entra);
+    let kubelogin = as_spn(&entra).args(PROD).storage("none");
+    let old = legacy_kubeconfig(10);
+    let path = at_home(&kubelogin, &old);
+    // A limit on the size of files fails the write in the middle, as a full disk does.
+    let limited = ["-c", "trap '' XFSZ; ulimit -f 2; exec \"$@\"", "sh"];
+    let output = kubelogin
+        .start(&mut kubelogin.command_under("sh", &limited))
+        .wait();
+    assert!(output.error().contains("cannot be replaced"), "{output:?}");
+    assert_eq!(read(&path), old);
+    assert_eq!(names_in(path.parent().expect("a folder")), ["config"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_closed_stdout_is_an_error() {
+    let entra = FakeEntra::start();
+    let _arm = FakeArm::start(&entra);
+    let kubelogin = as_spn(&entra).args(PROD).args(["-f", "-"]);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = kubelogin
+        .command()
+        .stdout(writer)
+        .output()
+        .expect("it starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("cannot write to stdout"), "{stderr}");
+}
