@@ -1,7 +1,7 @@
-//! `cargo bench`: what a call costs, measured against /bin/true in the same run. Prints tables and judges nothing.
+//! `cargo bench`: what a call costs, measured against /bin/true in the same run. Prints tables; nothing fails.
 //!
-//! Every row is a program that is started as kubectl starts it (posix_spawn, stdin closed, stdout a pipe). The rows of a
-//! table are interleaved: one start of each in turn, so that a noisy machine is noisy for all of them.
+//! Every row is a program that starts as under kubectl (posix_spawn, stdin closed, stdout a pipe). The rows of a table are
+//! interleaved: each starts in turn, so that noise on the machine affects all of them.
 #![allow(
     clippy::disallowed_methods,
     clippy::pedantic,
@@ -94,7 +94,7 @@ fn look(world: &World) {
     race(60, with_floor(rows));
 }
 
-/// Legacy kubeconfigs of growing size.
+/// Legacy kubeconfigs of increasing size.
 fn convert() {
     const USERS: [usize; 4] = [10, 100, 1_000, 10_000];
     println!("convert-kubeconfig -l azurecli, every user being a legacy one:");
@@ -110,7 +110,7 @@ fn convert() {
     });
     let medians = race(20, with_floor(rows));
     let seconds = &medians[medians.len() - USERS.len()..];
-    // Time as a power of the number of users: 1 is proportional, 2 is quadratic.
+    // Time as a power of the number of users: 1 is linear, 2 is quadratic.
     for at in 1..USERS.len() {
         let (fewer, more) = (USERS[at - 1], USERS[at]);
         let growth = (seconds[at] / seconds[at - 1]).ln() / (more as f64 / fewer as f64).ln();
@@ -215,7 +215,7 @@ fn get_credentials() {
     race(3, with_floor([row]));
 }
 
-/// These rows below the floor: what starting and ending any program costs.
+/// These rows, below what it costs to start any program at all.
 fn with_floor(rows: impl IntoIterator<Item = Row>) -> Table {
     let (program, args) = match std::env::consts::OS {
         "windows" => ("cmd", &["/c", "exit"][..]),
@@ -231,15 +231,15 @@ fn with_floor(rows: impl IntoIterator<Item = Row>) -> Table {
     Table { bases, rows: floor }
 }
 
-/// Where the measured programs are: on the disk of the build, which need not be that of temporary files.
+/// Where the measured programs are: on the disk of the build, which may differ from that of temporary files.
 fn folder() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench");
     std::fs::create_dir_all(&folder).expect("a folder");
     folder
 }
 
-/// The program as it is installed: copied. A linker writes through a memory map, which leaves small pages in the page
-/// cache; the very same bytes, copied, start a fifth faster.
+/// The program as it is installed, which is a copy. A linker writes through a memory map, which leaves small pages in the
+/// page cache; a copy of the same bytes starts a fifth faster.
 fn installed() -> &'static Path {
     static INSTALLED: LazyLock<PathBuf> = LazyLock::new(|| {
         let path = folder().join(format!("kubelogin{}", std::env::consts::EXE_SUFFIX));
@@ -249,7 +249,7 @@ fn installed() -> &'static Path {
     &INSTALLED
 }
 
-/// A program that does nothing and needs no loader, if there is a C compiler: nothing starts faster.
+/// A static program that does nothing, if there is a C compiler: nothing starts faster.
 fn static_program() -> Option<PathBuf> {
     let path = folder().join("nothing");
     let mut compiler = Command::new("cc")
@@ -264,7 +264,7 @@ fn static_program() -> Option<PathBuf> {
     compiler.wait().ok()?.success().then_some(path)
 }
 
-/// What the logins ask, and where they keep their tokens.
+/// The servers and the cache of the logins.
 struct World {
     modes: EveryMode,
     real_az: Option<RealAz>,
@@ -282,7 +282,7 @@ impl World {
         self.modes.room.folder(name)
     }
 
-    /// The token cache as it is by default, but in a folder of ours.
+    /// The default token cache, but in the bench's own folder.
     fn cached(&self, kubelogin: Kubelogin) -> Kubelogin {
         kubelogin
             .storage("auto")
@@ -293,7 +293,7 @@ impl World {
         self.cached(spn(&self.modes.entra))
     }
 
-    /// Each login mode, and what else could matter to a call that has its token.
+    /// Each login mode, and variants that could make a difference to a cached call.
     fn logins(&self) -> Vec<(&'static str, Kubelogin)> {
         let of_modes = self.modes.logins().into_iter();
         let mut logins: Vec<_> = of_modes
@@ -320,7 +320,7 @@ impl World {
         logins
     }
 
-    /// A cache with 10,000 entries of others in it.
+    /// A cache with 10,000 entries of other logins.
     fn crowded_cache(&self) -> PathBuf {
         let folder = self.folder("crowded");
         for number in 0..10_000 {
@@ -330,7 +330,7 @@ impl World {
         folder
     }
 
-    /// Takes the keys of our caches out of the keyring.
+    /// Removes the keys of the bench's caches from the keyring.
     fn log_out(&self) {
         for folder in ["cache", "crowded"].map(|name| self.folder(name)) {
             assert!(Kubelogin::log_out(&folder).run().status.success());
@@ -338,7 +338,7 @@ impl World {
     }
 }
 
-/// Programs to compare, the first `bases` of them the ones that all are compared with.
+/// Programs to compare; all are compared with the first `bases` of them.
 struct Table {
     bases: usize,
     rows: Vec<Row>,
@@ -348,7 +348,7 @@ struct Table {
 struct Row {
     name: String,
     command: Command,
-    /// What it runs in.
+    /// Its home folder.
     _room: Option<Kubelogin>,
     before: Option<Box<dyn Fn()>>,
 }
@@ -376,7 +376,7 @@ impl Row {
         }
     }
 
-    /// Does this before each start, which is not measured.
+    /// Does this before each start, unmeasured.
     fn after(self, before: impl Fn() + 'static) -> Self {
         Self {
             before: Some(Box::new(before)),
@@ -409,16 +409,17 @@ struct Run {
     usage: Usage,
 }
 
-/// What the kernel counted, 0 where that is not known.
+/// What the kernel counted; 0 where it does not say.
 #[derive(Default)]
 struct Usage {
     /// Resident memory.
     peak_mib: f64,
-    /// How often a page was touched that was not mapped yet: most of what a short program costs.
+    /// Minor page faults, which are most of what a short program costs.
     page_faults: u32,
 }
 
-/// Runs the rows in turn, prints their medians, also as multiples of those of the bases, and gives them out in seconds. A child's peak memory counts from before it became another program, when it was this one: so much is the floor.
+/// Runs the rows in turn, prints their medians, also as multiples of the bases, and returns them in seconds. A child's
+/// peak memory includes the moment before exec, when it still was this program: that is the floor.
 fn race(rounds: usize, Table { bases, mut rows }: Table) -> Vec<f64> {
     let mut runs: Vec<Vec<Run>> = rows.iter().map(|_| Vec::new()).collect();
     for _ in 0..rounds {
@@ -461,7 +462,7 @@ fn race(rounds: usize, Table { bases, mut rows }: Table) -> Vec<f64> {
     medians
 }
 
-/// Waits for a child, and says whether it succeeded.
+/// Waits for a child; true if it succeeded.
 #[cfg(unix)]
 fn wait(child: Child) -> (bool, Usage) {
     let mut status = 0;

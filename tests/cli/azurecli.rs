@@ -16,7 +16,7 @@ printf 'WARNING: a new version is out\n' >&2
 printf '\033[33mnoise\033[0m {"not": "it"}\n'
 printf '{"accessToken": "%s", "expires_on": 4102444800, "tokenType": "Bearer"}\n' "$TOKEN""#;
 
-/// A world with az in it, whose state is in `room/azure`.
+/// An az with its state in `room/azure`, and a kubelogin that finds it.
 struct World {
     room: TempDir,
     kubelogin: Kubelogin,

@@ -1,11 +1,11 @@
-//! `completion` in the shells themselves, as far as they are installed here: bash is everywhere.
+//! `completion` in bash, which is installed everywhere; tests/real has the other shells.
 #![cfg(unix)]
 
 use std::process::Command;
 
 use crate::support::TempDir;
 
-/// What bash offers for a line, its cursor at the end.
+/// What bash offers for a line with the cursor at its end.
 fn offered(line: &str, words: &[&str]) -> Vec<String> {
     let room = TempDir::new();
     room.folder(".kube");

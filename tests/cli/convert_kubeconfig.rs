@@ -1,4 +1,4 @@
-//! `convert-kubeconfig` with real files: which ones, what happens to them on disk, and to whom they belong.
+//! `convert-kubeconfig` on disk: which files are converted, how they are written, and who owns them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).expect("the kubeconfig is there")
 }
 
-/// The file, and what stderr said.
+/// The file, and stderr.
 #[track_caller]
 fn converted(kubelogin: &Kubelogin, path: &Path) -> (String, String) {
     let output = kubelogin.run();
@@ -26,7 +26,7 @@ fn refused(kubelogin: &Kubelogin, path: &Path) -> String {
     error
 }
 
-/// A home with a kubeconfig.
+/// Writes a kubeconfig into the home folder.
 fn at_home(kubelogin: &Kubelogin, text: &str) -> PathBuf {
     let folder = kubelogin.home().join(".kube");
     fs::create_dir_all(&folder).expect("a folder");
@@ -71,7 +71,7 @@ fn kubeconfig_names_the_files_and_its_flag_beats_it() {
     let kubelogin = Kubelogin::convert_kubeconfig("spn").env("KUBECONFIG", &list);
     let (_, told) = converted(&kubelogin, &two);
     assert!(read(&one).contains("- spn"));
-    // The user of both files counts in the first.
+    // A user that is in both files counts in the first one.
     assert_eq!(read(&two).matches("- spn").count(), 1);
     assert!(told.contains("missing does not exist: skipped"), "{told}");
     assert_eq!(told.matches("converted to spn").count(), 2);
@@ -117,7 +117,7 @@ fn a_file_that_cannot_be_converted_is_named_and_nothing_is_created() {
     assert!(convert(&path).run().error().contains("larger than 64 MiB"));
     #[cfg(unix)]
     {
-        // Unreadable for everybody, root too.
+        // Unreadable even for root.
         let around = room.path().join("around");
         std::os::unix::fs::symlink("around", &around).expect("a link");
         assert!(
@@ -165,7 +165,7 @@ fn links_stay_links_and_mode_and_owner_stay() {
     let real = room.folder("real").join("config");
     fs::write(&real, legacy_kubeconfig(1)).expect("a kubeconfig");
     fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).expect("a mode");
-    let _ = chown(&real, Some(1234), Some(4321)); // works for root only, who could get it wrong
+    let _ = chown(&real, Some(1234), Some(4321)); // only root can, and only root could get it wrong
     let owner = fs::metadata(&real).expect("metadata");
     symlink("real/config", room.path().join("inner")).expect("a link");
     let outer = room.path().join("outer");
@@ -187,7 +187,7 @@ fn links_stay_links_and_mode_and_owner_stay() {
 }
 
 #[test]
-fn kubectl_s_lock_is_waited_for_and_a_stale_one_is_named() {
+fn kubectl_s_lock_is_waited_for_and_a_stale_lock_is_named() {
     let room = TempDir::new();
     let path = room.file("config", legacy_kubeconfig(1));
     let lock = room.file("config.lock", "");
@@ -213,7 +213,7 @@ fn kubectl_s_lock_is_waited_for_and_a_stale_one_is_named() {
 }
 
 #[test]
-fn several_conversions_at_once_all_take_effect() {
+fn concurrent_conversions_all_take_effect() {
     const USERS: usize = 12;
     let room = TempDir::new();
     let path = room.file("config", legacy_kubeconfig(USERS));
@@ -266,7 +266,7 @@ fn a_full_disk_leaves_the_file_as_it_was() {
     let room = TempDir::new();
     let old = legacy_kubeconfig(10);
     let path = room.file("config", &old);
-    // A limit on the size of files fails the write in the middle, as a full disk does.
+    // A limit on file size makes a write fail halfway, as a full disk does.
     let output = std::process::Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f 2; exec \"$@\"", "sh"])
         .arg(program_under_test())

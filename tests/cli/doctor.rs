@@ -1,4 +1,4 @@
-//! `doctor`: a broken situation for each check, with what must be said; and that it changes nothing.
+//! `doctor`: something broken for each check, with what must be said; and that it changes nothing.
 
 mod situations; // what can be broken, and what must be said
 
@@ -461,7 +461,7 @@ fn a_cluster_that_hangs_or_a_proxy_that_refuses_costs_no_more_than_its_bound() {
 }
 
 #[test]
-fn a_closed_stdout_is_an_error_and_no_panic() {
+fn a_closed_stdout_is_an_error_not_a_panic() {
     let patient = Patient::healthy();
     for command in ["doctor", "whoami"] {
         patient

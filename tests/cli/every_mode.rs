@@ -16,7 +16,7 @@ fn the_tests_know_every_login_mode() {
 }
 
 #[test]
-fn a_second_run_is_served_without_asking_anybody() {
+fn a_second_run_is_served_from_the_cache() {
     let world = EveryMode::start();
     for (mode, kubelogin) in world.logins() {
         let first = world.sign_in(mode, &kubelogin).token();

@@ -20,7 +20,7 @@ fn in_pipelines(entra: &FakeEntra, pipelines: &FakeHttp) -> Kubelogin {
     azurepipelines(entra, pipelines, BEARER)
 }
 
-/// A CI system that gives this token, in either one's form.
+/// A CI system that issues this token, in the form of GitHub Actions or of Azure Pipelines.
 fn gives(token: &str) -> FakeHttp {
     let answer = json!({"value": token, "oidcToken": token});
     let (github, pipelines) = (
@@ -38,14 +38,14 @@ fn token_file(folder: &TempDir, token: &str) -> PathBuf {
 }
 
 #[test]
-fn a_token_file_costs_one_request_and_is_not_asked_for_again() {
+fn a_token_file_costs_one_request_and_is_not_read_again() {
     let (entra, folder) = (FakeEntra::start(), TempDir::new());
     let file = token_file(&folder, &entra.federated_token());
     let kubelogin = workloadidentity(&entra).env("AZURE_FEDERATED_TOKEN_FILE", &file);
     let first = kubelogin.run();
     assert_eq!(claims_of(&first.token())["appid"], CONFIDENTIAL_CLIENT_ID);
     assert_eq!((first.stderr.as_str(), entra.requests().len()), ("", 1));
-    // The cached token outlives the assertion (Azure/kubelogin#353): nothing of it is needed any more.
+    // The cached token outlives the assertion (Azure/kubelogin#353), which is no longer needed.
     std::fs::write(&file, "").unwrap();
     assert_eq!(kubelogin.run().token(), first.token());
     assert_eq!(entra.requests().len(), 1);
@@ -92,7 +92,7 @@ fn another_cloud_gets_its_own_audience() {
 }
 
 #[test]
-fn a_typed_file_beats_github() {
+fn the_file_flag_beats_github() {
     let (entra, folder) = (FakeEntra::start(), TempDir::new());
     let github = gives("not this one");
     let file = token_file(&folder, &entra.federated_token());
@@ -121,7 +121,7 @@ fn pipelines_cost_two_requests_and_need_no_flag() {
 }
 
 #[test]
-fn a_token_that_entra_does_not_trust_is_told_with_its_claims() {
+fn a_token_that_entra_does_not_trust_is_reported_with_its_claims() {
     let (entra, folder) = (FakeEntra::start(), TempDir::new());
     let mut claims = claims_of(&entra.federated_token());
     claims["sub"] = json!("repo:me/fork:ref:refs/heads/main");
@@ -142,7 +142,7 @@ fn a_token_that_entra_does_not_trust_is_told_with_its_claims() {
 }
 
 #[test]
-fn a_token_file_that_is_no_good_is_told_before_any_request() {
+fn an_unusable_token_file_is_reported_before_any_request() {
     let (entra, folder) = (FakeEntra::start(), TempDir::new());
     let mut claims = claims_of(&entra.federated_token());
     claims["exp"] = json!(1_700_000_000);
@@ -184,7 +184,7 @@ fn a_token_file_that_never_ends_is_not_waited_for() {
 }
 
 #[test]
-fn what_is_not_set_is_named() {
+fn missing_variables_are_named() {
     let entra = FakeEntra::start();
     let error = workloadidentity(&entra).run().error();
     assert!(
@@ -209,7 +209,7 @@ fn what_is_not_set_is_named() {
 }
 
 #[test]
-fn a_ci_system_that_is_no_help_is_told_and_entra_is_left_alone() {
+fn a_ci_system_that_returns_no_token_is_reported_and_entra_is_not_asked() {
     let answers: [(Reply, &str); 7] = [
         (Reply::json(401, &json!({"message": "hunter2"})), "401"),
         (Reply::json(404, &json!({"message": "hunter2"})), "404"),
@@ -239,7 +239,7 @@ fn a_ci_system_that_is_no_help_is_told_and_entra_is_left_alone() {
 }
 
 #[test]
-fn a_ci_system_that_is_busy_is_asked_again() {
+fn a_busy_ci_system_is_retried() {
     let entra = FakeEntra::start();
     for status in [429, 500] {
         let (token, asked) = (entra.federated_token(), AtomicUsize::new(0));
@@ -254,7 +254,7 @@ fn a_ci_system_that_is_busy_is_asked_again() {
 }
 
 #[test]
-fn a_ci_system_out_of_order_is_named_when_time_runs_out() {
+fn a_broken_ci_system_is_named_at_the_timeout() {
     let entra = FakeEntra::start();
     for (reply, why) in [
         (Reply::html(500, "hunter2"), "127.0.0.1 answered 500"),
@@ -291,7 +291,7 @@ fn a_password_in_the_address_of_a_ci_system_is_not_shown() {
 }
 
 #[test]
-fn twenty_jobs_at_once_ask_once() {
+fn twenty_concurrent_jobs_ask_once() {
     let entra = FakeEntra::start();
     let github = gives(&entra.federated_token());
     let kubelogin = on_github(workloadidentity(&entra), &github);

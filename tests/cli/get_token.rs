@@ -1,4 +1,4 @@
-//! What a caller of `get-token` meets: requests, prompts, stdout, errors.
+//! What a caller of `get-token` sees: requests, prompts, stdout, errors.
 
 use serde_json::json;
 
@@ -93,7 +93,7 @@ fn an_azure_stack_names_its_authority_in_a_file() {
 }
 
 #[test]
-fn the_answer_is_in_the_version_that_the_client_asks_for() {
+fn the_credential_has_the_api_version_that_the_client_asks_for() {
     let entra = FakeEntra::start();
     for version in ["v1", "v1beta1"] {
         let info = json!({
@@ -108,9 +108,9 @@ fn the_answer_is_in_the_version_that_the_client_asks_for() {
     }
 }
 
-/// Azure/kubelogin#150 and D15: looked at before the network, and not echoed.
+/// Azure/kubelogin#150: checked before any request, and not echoed.
 #[test]
-fn a_wrong_exec_info_is_an_error_before_any_request() {
+fn invalid_exec_info_is_an_error_before_any_request() {
     let entra = FakeEntra::start();
     let error = devicecode(&entra)
         .env("KUBERNETES_EXEC_INFO", r#"{"apiVersion":"v7-hunter2"}"#)
@@ -121,7 +121,7 @@ fn a_wrong_exec_info_is_an_error_before_any_request() {
 }
 
 #[test]
-fn every_wrong_option_is_named_before_any_request() {
+fn every_invalid_option_is_named_before_any_request() {
     let entra = FakeEntra::start();
     let folder = TempDir::new();
     let path = folder.path().display().to_string();
@@ -166,13 +166,13 @@ fn every_wrong_option_is_named_before_any_request() {
 }
 
 #[test]
-fn an_hour_is_a_timeout_too() {
+fn a_timeout_may_be_an_hour() {
     let entra = FakeEntra::start();
     spn(&entra).args(["--timeout", "1h"]).run().token();
 }
 
 #[test]
-fn a_variable_that_overrides_a_typed_flag_is_told_by_name_only() {
+fn a_variable_that_overrides_a_flag_is_reported_by_name_only() {
     let entra = FakeEntra::start();
     let typed = spn(&entra).args(["--client-secret", "typed-secret"]);
     let output = typed.run();
@@ -193,7 +193,7 @@ fn a_variable_that_overrides_a_typed_flag_is_told_by_name_only() {
 }
 
 #[test]
-fn a_secret_of_every_printable_character_arrives_whole() {
+fn a_secret_of_every_printable_character_arrives_unchanged() {
     let secret: String = (' '..='~').collect::<String>() + "äß€";
     let entra = FakeEntra::start_with(|rules| {
         rules.client(CONFIDENTIAL_CLIENT_ID).secrets =
@@ -209,7 +209,7 @@ fn a_secret_of_every_printable_character_arrives_whole() {
 }
 
 #[test]
-fn entra_s_refusal_has_its_code_the_remedy_and_the_correlation_id() {
+fn a_refusal_shows_its_code_the_fix_and_the_correlation_id() {
     let entra = FakeEntra::start();
     let output = spn(&entra)
         .env("AZURE_CLIENT_SECRET", "hunter2")
@@ -224,7 +224,7 @@ fn entra_s_refusal_has_its_code_the_remedy_and_the_correlation_id() {
 }
 
 #[test]
-fn a_device_code_that_is_declined_expired_or_blocked_says_so() {
+fn a_declined_expired_or_blocked_device_code_says_so() {
     for (poll, words) in [
         (Poll::Decline, "declined"),
         (Poll::Expire, "expired"),
@@ -243,7 +243,7 @@ fn a_device_code_that_is_declined_expired_or_blocked_says_so() {
 }
 
 #[test]
-fn a_typed_timeout_ends_the_wait_for_a_person() {
+fn the_timeout_flag_limits_the_wait_for_a_device_code() {
     let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Pending]);
     let error = devicecode(&entra).args(["--timeout", "2s"]).run().error();
     assert!(error.contains("--timeout"), "{error}");
@@ -258,15 +258,15 @@ fn neither_home_nor_stdin_is_needed() {
 }
 
 #[test]
-fn a_closed_stdout_is_an_error_and_no_panic() {
+fn a_closed_stdout_is_an_error_not_a_panic() {
     let entra = FakeEntra::start();
     spn(&entra).run_into_nothing();
 }
 
-/// The next file that is opened would get its number, and messages would be written into it.
+/// The next file to be opened would get its descriptor, and messages would be written into it.
 #[test]
 #[cfg(unix)]
-fn a_message_for_a_closed_stderr_gets_into_no_file() {
+fn a_closed_stderr_writes_no_message_into_a_file() {
     let entra = FakeEntra::start();
     let kubelogin = devicecode(&entra).storage("disk");
     let mut shell = kubelogin.command_under("sh", &["-c", r#"exec "$@" 2>&-"#, "sh"]);
@@ -281,9 +281,9 @@ fn a_message_for_a_closed_stderr_gets_into_no_file() {
     }
 }
 
-/// Azure/kubelogin#79, #136: the cluster says Unauthorized, and nothing says why.
+/// Azure/kubelogin#79, #136: the cluster answers Unauthorized, and nothing explains why.
 #[test]
-fn a_token_that_a_cluster_may_refuse_is_told_in_one_line_when_advice_is_wanted() {
+fn verbosity_1_explains_a_token_that_a_cluster_may_reject() {
     let rows = [
         ("aud", json!(format!("spn:{SERVER_ID}")), "\"spn:\""),
         ("_claim_names", json!({"groups": "src1"}), "200 groups"),
@@ -296,7 +296,7 @@ fn a_token_that_a_cluster_may_refuse_is_told_in_one_line_when_advice_is_wanted()
         entra.next(Endpoint::Token, Reply::json(200, &answer));
         let quiet = spn(&entra);
         assert_eq!(quiet.run().stderr, "");
-        // The one who looks for the reason has the token in the cache.
+        // Whoever looks for the reason has a cached token.
         let output = quiet.args(["-v", "1"]).run();
         output.token();
         // Besides where each option came from.

@@ -1,11 +1,11 @@
-//! A sign-in with a browser, which the test plays: it reads where to go, asks the fake Entra, and brings the answer.
+//! Browser sign-ins. The test plays the browser: it opens the address, signs in at the fake Entra and returns the response.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 
 use crate::support::*;
 
 #[test]
-fn a_person_without_a_browser_here_opens_the_printed_address_and_one_request_brings_the_token() {
+fn the_printed_address_works_in_any_browser_and_costs_one_request() {
     let entra = FakeEntra::start();
     let mut running = interactive(&entra).spawn();
     let browser = Browser::at_prompt(&entra, &mut running);
@@ -22,7 +22,7 @@ fn a_person_without_a_browser_here_opens_the_printed_address_and_one_request_bri
     output.hides(&[value_of(&code.form, "code").expect("a code")]);
 }
 
-/// Azure/kubelogin#311, #499: the refresh token was lost, and the browser came back every hour.
+/// Azure/kubelogin#311, #499: the refresh token was lost, and the browser opened every hour.
 #[test]
 fn an_expired_token_is_renewed_without_a_browser() {
     let entra = FakeEntra::start_with(|rules| rules.token_lifetime = 60);
@@ -71,7 +71,7 @@ fn the_login_hint_decides_who_signs_in() {
 }
 
 #[test]
-fn a_client_that_forbids_prompts_gets_the_browser_all_the_same() {
+fn a_non_interactive_client_still_gets_the_browser() {
     let entra = FakeEntra::start();
     let mut running = interactive(&entra)
         .env("KUBERNETES_EXEC_INFO", exec_info(false))
@@ -82,7 +82,7 @@ fn a_client_that_forbids_prompts_gets_the_browser_all_the_same() {
 }
 
 #[test]
-fn strangers_probes_and_retries_do_not_disturb_it() {
+fn unrelated_requests_do_not_abort_the_sign_in() {
     let entra = FakeEntra::start();
     let mut running = interactive(&entra).spawn();
     let browser = Browser::at_prompt(&entra, &mut running);
@@ -104,7 +104,7 @@ fn strangers_probes_and_retries_do_not_disturb_it() {
 }
 
 #[test]
-fn a_declined_consent_is_explained_here_and_there() {
+fn a_declined_consent_is_explained_on_stderr_and_in_the_browser() {
     let entra = FakeEntra::start_with(|rules| rules.sign_in = SignIn::Decline);
     let mut running = interactive(&entra).spawn();
     let browser = Browser::at_prompt(&entra, &mut running);
@@ -122,7 +122,7 @@ fn a_declined_consent_is_explained_here_and_there() {
 }
 
 #[test]
-fn a_code_that_entra_does_not_take_is_an_error_here_and_there() {
+fn a_code_that_entra_rejects_is_an_error_on_stderr_and_in_the_browser() {
     let entra = FakeEntra::start();
     let mut running = interactive(&entra).spawn();
     let browser = Browser::at_prompt(&entra, &mut running);
@@ -147,7 +147,7 @@ fn an_answer_without_a_code_is_an_error() {
 }
 
 #[test]
-fn a_typed_timeout_bounds_the_person_too() {
+fn the_timeout_flag_limits_the_wait_for_the_browser() {
     let entra = FakeEntra::start();
     let error = interactive(&entra)
         .args(["--timeout", "50ms"])
@@ -157,7 +157,7 @@ fn a_typed_timeout_bounds_the_person_too() {
 }
 
 #[test]
-fn a_busy_port_is_an_error_that_names_the_flag() {
+fn a_port_in_use_is_an_error_that_names_the_flag() {
     let entra = FakeEntra::start();
     for address in [
         IpAddr::from(Ipv4Addr::LOCALHOST),
@@ -165,7 +165,7 @@ fn a_busy_port_is_an_error_that_names_the_flag() {
     ] {
         let Ok(busy) = TcpListener::bind((address, 0)) else {
             assert!(address.is_ipv6(), "no socket on {address}");
-            continue; // without IPv6 there is no second port to be busy
+            continue; // no IPv6 here
         };
         let port = busy.local_addr().expect("an address").port();
         let error = interactive(&entra)
@@ -181,7 +181,7 @@ fn a_busy_port_is_an_error_that_names_the_flag() {
 }
 
 #[test]
-fn the_redirect_url_is_obeyed_whole() {
+fn the_redirect_url_is_used_with_its_host_port_and_path() {
     let entra = FakeEntra::start();
     let port = {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
@@ -208,7 +208,7 @@ fn the_redirect_url_is_obeyed_whole() {
     }
 }
 
-/// The browsers here are shell scripts.
+/// Browsers that are shell scripts.
 #[cfg(unix)]
 mod browser {
     use std::fs;
@@ -219,12 +219,12 @@ mod browser {
 
     use super::*;
 
-    /// Nobody said which browser.
+    /// BROWSER is not set.
     fn at_desktop(entra: &FakeEntra) -> Kubelogin {
         interactive(entra).env_remove("BROWSER")
     }
 
-    /// A pipe with a name: its reader waits for its writer.
+    /// A named pipe: the reader waits for the writer.
     struct Pipe(TempDir);
 
     impl Pipe {
@@ -238,7 +238,7 @@ mod browser {
             self.0.path().join("pipe")
         }
 
-        /// What one writer writes. A script that never does is a failure, not a test without end.
+        /// What one writer writes; fails if a script never does.
         fn read(&self) -> String {
             let (done, text) = mpsc::channel();
             let path = self.path();
@@ -253,9 +253,9 @@ mod browser {
         format!("printf '%s\\n' \"$@\" > '{}'", pipe.path().display())
     }
 
-    /// "Opening in existing browser session." on stdout has broken ExecCredentials before.
+    /// "Opening in existing browser session." on stdout has broken ExecCredentials.
     #[test]
-    fn the_desktop_s_opener_gets_the_address_and_its_noise_stays_away_from_stdout() {
+    fn the_desktop_s_opener_gets_the_address_and_its_output_is_dropped() {
         let (entra, pipe) = (FakeEntra::start(), Pipe::new());
         let script = format!(
             "echo Opening in existing browser session.\necho oops >&2\n{}",
@@ -276,7 +276,7 @@ mod browser {
     }
 
     #[test]
-    fn browser_is_a_list_of_commands_and_goes_before_the_desktop() {
+    fn browser_is_a_list_of_commands_and_takes_precedence() {
         let (entra, pipe) = (FakeEntra::start(), Pipe::new());
         let mut running = at_desktop(&entra)
             .program("xdg-open", "exit 0")
@@ -294,7 +294,7 @@ mod browser {
     }
 
     #[test]
-    fn under_wsl_windows_opens_it() {
+    fn under_wsl_windows_opens_the_browser() {
         let (entra, pipe) = (FakeEntra::start(), Pipe::new());
         let mut running = at_desktop(&entra)
             .env("WSL_DISTRO_NAME", "Debian")
@@ -307,7 +307,7 @@ mod browser {
         running.wait().token();
     }
 
-    /// The original waits for the browser to be closed, and fails if it fails.
+    /// The original waits until the browser is closed, and fails if the browser fails.
     #[test]
     fn a_browser_that_stays_open_is_not_waited_for() {
         let (entra, opened, closed) = (FakeEntra::start(), Pipe::new(), Pipe::new());
@@ -325,7 +325,7 @@ mod browser {
     }
 
     #[test]
-    fn a_browser_that_fails_or_is_missing_is_told_and_the_printed_address_still_works() {
+    fn a_browser_that_fails_or_is_missing_is_reported_and_the_address_still_works() {
         for (program, script, why) in [
             ("xdg-open", "exit 3", "xdg-open: exit status: 3"),
             ("x-www-browser", "exit 4", "x-www-browser: exit status: 4"),

@@ -10,9 +10,9 @@ fn spn_with_certificate(entra: &FakeEntra) -> Kubelogin {
 
 const LOGINS: [fn(&FakeEntra) -> Kubelogin; 4] = [spn, spn_with_certificate, devicecode, ropc];
 
-/// Azure/kubelogin#424: the original asked the person again for every command.
+/// Azure/kubelogin#424: the original prompted for every command.
 #[test]
-fn the_token_is_v1_s_and_cached_like_any_other() {
+fn the_token_is_a_v1_token_and_cached_like_any_other() {
     for login in LOGINS {
         let entra = FakeEntra::start();
         let kubelogin = login(&entra).args(["--legacy", "-v", "1"]);
@@ -54,14 +54,14 @@ fn an_expired_token_of_a_person_is_refreshed_at_v1() {
 }
 
 #[test]
-fn an_unknown_host_has_the_v1_endpoints_at_the_same_place_and_is_not_asked() {
+fn an_unknown_host_needs_no_discovery_for_the_v1_endpoints() {
     let entra = FakeEntra::start();
     bare_spn().arg("--legacy").entra(&entra).run().token();
     assert_eq!(entra.requests().len(), 1);
 }
 
 #[test]
-fn a_mode_without_v1_says_that_it_ignores_it() {
+fn a_mode_without_v1_says_that_it_ignores_legacy() {
     let (entra, folder) = (FakeEntra::start(), TempDir::new());
     let file = folder.file("token", entra.federated_token());
     let output = workloadidentity(&entra)

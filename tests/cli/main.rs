@@ -1,4 +1,4 @@
-//! The program as a whole, against the stand-ins on loopback.
+//! The program as a whole, against fake servers on loopback.
 #![allow(
     clippy::disallowed_methods,
     clippy::pedantic,
@@ -9,7 +9,7 @@
 
 #[path = "../support/support.rs"]
 mod support;
-// The stand-ins themselves: in this binary, as one more would take its time to link.
+// Tests of the fakes themselves: in this binary, because a separate one would have to be linked, too.
 #[path = "../stand_in/stand_in.rs"]
 mod stand_in;
 
@@ -20,23 +20,23 @@ mod azd;
 mod azurecli;
 #[cfg(unix)]
 mod azurepowershell;
-mod completion; // what a shell offers
+mod completion; // what bash offers
 mod convert_kubeconfig; // kubeconfigs on disk
-mod doctor; // a broken situation for each check
+mod doctor; // something broken for each check
 mod every_mode; // what must hold for each login mode, and a list that has none forgotten
 mod federated; // federated tokens: a file, GitHub Actions, Azure Pipelines
 mod get_credentials; // kubeconfigs from a fake Azure Resource Manager, into files of every kind
 mod get_token; // requests, prompts, stdout and errors of a login
 mod golden; // help, version and messages as people read them, compared with tests/golden
-mod interactive; // a sign-in with a browser: addresses, answers, pages, openers
+mod interactive; // browser sign-ins: addresses, responses, pages, openers
 mod legacy; // --legacy: the v1 endpoints
-mod msi; // managed identity endpoints on loopback; IMDS has a fixed address that no test may touch
-mod network; // bad networks, bad certificates, odd answers
+mod msi; // managed identity endpoints on loopback; not IMDS, whose fixed address is not loopback
+mod network; // network faults, invalid certificates, unusual responses
 mod pop; // --pop-enabled: proof-of-possession tokens
 mod ropc; // a user name and a password
-mod sudden_death; // kill -9 at any moment of a sign-in, a refresh and a conversion
-// A person at a terminal.
+mod sudden_death; // killed at any moment of a sign-in, a refresh or a conversion
+// A user at a terminal.
 #[cfg(unix)]
 mod terminal;
-mod token_cache; // tokens kept between runs: who is asked again, and what stands in the way of nobody
-mod whoami; // who is signed in, and whom the cluster takes them for
+mod token_cache; // tokens cached between runs, and caches that do not work
+mod whoami; // who is signed in, and who the cluster says they are

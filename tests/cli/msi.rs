@@ -22,7 +22,7 @@ fn token(_: &Request) -> Reply {
 }
 
 #[test]
-fn app_service_is_asked_once_and_never_through_a_proxy() {
+fn app_service_is_asked_once_and_without_a_proxy() {
     let host = FakeHttp::start(token);
     let kubelogin = app_service(&host).args(["--client-id", "cid"]);
     for _ in 0..2 {
@@ -111,7 +111,7 @@ fn an_error_of_the_host_is_shown_without_its_response_body() {
 }
 
 #[test]
-fn azure_ml_and_cloud_shell_are_told_apart_by_the_secret() {
+fn the_secret_tells_azure_ml_from_cloud_shell() {
     let host = FakeHttp::start(token);
     let msi = msi().env("MSI_ENDPOINT", format!("{}/oauth2/token", host.url()));
     assert_eq!(msi.run().token(), "the token");
@@ -128,7 +128,7 @@ fn azure_ml_and_cloud_shell_are_told_apart_by_the_secret() {
     assert_eq!(requests[1].parameter("clientid"), Some("default"));
 }
 
-/// All apps of a plan can share a home, and have their endpoint at the same port.
+/// All apps of a plan can share a home folder and use the same port for their endpoint.
 #[test]
 fn another_app_or_default_identity_in_the_same_home_gets_its_own_token() {
     let host = FakeHttp::start(|request| {
@@ -154,7 +154,7 @@ fn another_app_or_default_identity_in_the_same_home_gets_its_own_token() {
 }
 
 #[test]
-fn service_fabric_is_known_by_its_thumbprint() {
+fn service_fabric_is_verified_by_its_thumbprint() {
     let (host, thumbprint) = FakeHttp::start_self_signed(token);
     let fabric = msi()
         .env("IDENTITY_ENDPOINT", format!("{}/metadata", host.url()))

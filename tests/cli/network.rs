@@ -1,5 +1,5 @@
-//! Bad networks, bad certificates, odd answers: a token where RFC 6749 allows it, else one clear error, and no byte of a
-//! body that may hold a secret.
+//! Network faults, invalid certificates, unusual responses: a token where RFC 6749 allows it, else one clear error without a
+//! byte of a body that may hold a secret.
 
 use std::net::TcpListener;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::*;
 
 #[test]
-fn a_certificate_problem_is_said_at_once_and_not_tried_again() {
+fn a_certificate_problem_is_reported_at_once_and_not_retried() {
     for (certificate, why) in [
         (Certificate::Untrusted, "not trusted"),
         (Certificate::Expired, "expired"),
@@ -28,7 +28,7 @@ fn a_certificate_problem_is_said_at_once_and_not_tried_again() {
     }
 }
 
-/// Elsewhere the file counts besides the system's, and need not be there.
+/// On other systems the file adds to the system's certificates and may be missing.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_trust_store_that_is_missing_or_empty_is_named() {
@@ -61,9 +61,9 @@ fn a_proxy_that_refuses_is_named_without_its_password() {
     }
 }
 
-/// As curl takes it, without a scheme; and never a proxy that is not on the way.
+/// Without a scheme, as curl accepts it; and never a proxy that is not used.
 #[test]
-fn the_proxy_is_named_where_it_is_on_the_way_and_nowhere_else() {
+fn the_proxy_is_named_only_where_it_is_used() {
     let entra = FakeEntra::start();
     let refused = |variables: &[(&str, &str)]| {
         let mut kubelogin = spn(&entra)
@@ -100,7 +100,7 @@ fn the_proxy_is_named_where_it_is_on_the_way_and_nowhere_else() {
 }
 
 #[test]
-fn no_proxy_goes_before_the_proxy() {
+fn no_proxy_takes_precedence_over_the_proxy() {
     let entra = FakeEntra::start();
     let straight = bare_spn()
         .env("HTTPS_PROXY", "http://127.0.0.1:1")
@@ -111,7 +111,7 @@ fn no_proxy_goes_before_the_proxy() {
 }
 
 #[test]
-fn a_host_that_refuses_connections_is_named_with_the_way_out() {
+fn a_host_that_refuses_connections_is_named_with_the_fix() {
     let port = TcpListener::bind("127.0.0.1:0")
         .and_then(|free| free.local_addr())
         .expect("a free port")
@@ -128,7 +128,7 @@ fn a_host_that_refuses_connections_is_named_with_the_way_out() {
 }
 
 #[test]
-fn when_time_runs_out_the_error_names_the_host_and_what_it_last_did() {
+fn a_timeout_names_the_host_and_its_last_answer() {
     let entra = FakeEntra::start();
     entra.next(Endpoint::Token, Reply::html(503, ""));
     entra.next(Endpoint::Token, Reply::Hang);
@@ -139,7 +139,7 @@ fn when_time_runs_out_the_error_names_the_host_and_what_it_last_did() {
 }
 
 #[test]
-fn a_passing_fault_is_survived() {
+fn a_temporary_fault_is_retried() {
     for fault in [
         Reply::html(408, ""),
         Reply::html(429, "").header("Retry-After", "0"),
@@ -169,7 +169,7 @@ fn a_redirect_of_a_token_request_is_not_followed() {
 }
 
 #[test]
-fn an_odd_but_lawful_answer_gives_the_token() {
+fn an_unusual_but_valid_response_yields_the_token() {
     let entra = FakeEntra::start();
     let answer = json!({"token_type": "Bearer", "access_token": "the-token", "expires_in": 3600});
     let bom = format!("\u{feff}{answer}");
@@ -200,7 +200,7 @@ fn an_odd_but_lawful_answer_gives_the_token() {
 }
 
 #[test]
-fn an_answer_that_is_no_token_is_one_error_that_shows_none_of_it() {
+fn a_response_without_a_token_is_one_error_that_quotes_none_of_it() {
     let entra = FakeEntra::start();
     let huge = format!(
         r#"{{"access_token":"hunter2","pad":"{}"}}"#,
@@ -234,7 +234,7 @@ fn an_answer_that_is_no_token_is_one_error_that_shows_none_of_it() {
 }
 
 #[test]
-fn discovery_by_another_issuer_learns_no_secret() {
+fn a_discovery_document_of_another_issuer_gets_no_secret() {
     let entra = FakeEntra::start();
     let evil = "https://evil.example";
     entra.next(

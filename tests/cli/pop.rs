@@ -16,7 +16,7 @@ fn pop(kubelogin: Kubelogin) -> Kubelogin {
     kubelogin.args(["--pop-enabled", "--pop-claims", &format!("u={CLUSTER}")])
 }
 
-/// The claims of the access token in an envelope, after the checks of a server that takes PoP tokens.
+/// The claims of the access token in an envelope, which is checked as a server that accepts PoP tokens does.
 fn admit(envelope: &str) -> Value {
     let (message, signature) = envelope.rsplit_once('.').unwrap();
     let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).unwrap();
@@ -48,7 +48,7 @@ fn key_file(kubelogin: &Kubelogin) -> PathBuf {
 }
 
 #[test]
-fn the_envelope_is_new_each_time_and_the_access_token_in_it_is_cached() {
+fn each_call_gets_a_new_envelope_around_the_cached_access_token() {
     for login in [spn, ropc] {
         let entra = FakeEntra::start();
         let kubelogin = pop(login(&entra));
@@ -74,7 +74,7 @@ fn an_expired_token_is_refreshed_for_the_same_key() {
 }
 
 #[test]
-fn one_folder_has_one_key_for_all_and_keeps_it_sealed() {
+fn all_logins_of_a_cache_folder_share_one_encrypted_key() {
     let entra = FakeEntra::start();
     let kubelogin = pop(spn(&entra));
     let running: Vec<Running> = (0..10).map(|_| kubelogin.spawn()).collect();
@@ -106,7 +106,7 @@ fn a_damaged_key_costs_one_login_and_no_error() {
 }
 
 #[test]
-fn a_token_without_proof_is_another_login() {
+fn a_bearer_token_is_another_login() {
     let entra = FakeEntra::start();
     let kubelogin = spn(&entra);
     let plain = kubelogin.run().token();
@@ -137,7 +137,7 @@ fn remove_cache_dir_removes_the_key() {
 }
 
 #[test]
-fn each_bad_combination_is_told_before_any_request() {
+fn each_invalid_combination_is_reported_before_any_request() {
     let entra = FakeEntra::start();
     let on = "--pop-enabled";
     let rows: [(&str, &[&str], &str); 9] = [

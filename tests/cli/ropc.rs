@@ -22,9 +22,9 @@ fn an_expired_token_is_refreshed_without_the_password() {
     assert_eq!((entra.logins(), entra.refreshes()), (1, 1));
 }
 
-/// With Azure/kubelogin bob got alice's token.
+/// With Azure/kubelogin, bob got alice's token.
 #[test]
-fn another_user_is_another_login_though_the_password_is_the_same() {
+fn another_user_with_the_same_password_is_another_login() {
     let bob = "bob@contoso.example";
     let entra = FakeEntra::start_with(|rules| rules.users.push(User::new(bob, USER_PASSWORD)));
     let alice = ropc(&entra);
@@ -60,7 +60,7 @@ fn a_wrong_password_is_sent_once_however_often_kubectl_tries() {
 }
 
 #[test]
-fn who_cannot_sign_in_this_way_is_told_which_way() {
+fn a_user_who_needs_another_mode_is_told_which() {
     for code in [50056, 50076, 50079, 50126] {
         let entra = FakeEntra::start_with(|rules| rules.users[0].refused_with = Some(code));
         let error = ropc(&entra).run().error();

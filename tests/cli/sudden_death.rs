@@ -1,4 +1,4 @@
-//! A run that is killed at any moment: what it leaves when it could not clean up, and when it could.
+//! Runs that are killed at any moment: what they leave behind, with and without a chance to clean up.
 
 use std::fs;
 use std::path::Path;
@@ -8,18 +8,18 @@ use crate::support::*;
 
 const KILLS: u32 = 200;
 
-/// Runs `kubelogin` to its end, and tells how long that took.
+/// Runs `kubelogin` to its end, and measures how long that took.
 fn timed(kubelogin: &Kubelogin) -> (Output, Duration) {
     let began = Instant::now();
     (kubelogin.run(), began.elapsed())
 }
 
-/// Moments of a run that takes as long as `whole`: not to win a race, but to lose it at another moment each time.
+/// Evenly spaced moments of a run that takes `whole`: each kill hits another step.
 fn moments(whole: Duration) -> impl Iterator<Item = Duration> {
     (0..KILLS).map(move |number| whole * number / KILLS)
 }
 
-/// Starts `kubelogin` and kills it after a moment. True if it had not ended by then.
+/// Starts `kubelogin` and kills it after a moment. True if it was still running.
 fn dies_after(moment: Duration, kubelogin: &Kubelogin) -> bool {
     let mut running = kubelogin.spawn();
     std::thread::sleep(moment);
@@ -31,9 +31,9 @@ fn has_entry(cache: &Path) -> bool {
     names_in(cache).iter().any(|name| name.ends_with(".token"))
 }
 
-/// An entry that is there is whole, and one that is not costs the sign-in that was in flight. Nobody waits for the dead.
+/// An entry is complete or missing, at the cost of the sign-in in flight; and nobody waits for a dead process.
 #[test]
-fn a_killed_sign_in_costs_itself_alone() {
+fn a_killed_sign_in_costs_no_other() {
     let entra = FakeEntra::start();
     let kubelogin = spn(&entra);
     let cache = kubelogin.cache();
@@ -56,10 +56,10 @@ fn a_killed_sign_in_costs_itself_alone() {
     assert!(died_without_entry > KILLS / 4, "{died_without_entry}");
 }
 
-/// Who has a refresh token keeps it, whenever its renewal is cut off.
+/// The refresh token survives, whenever the renewal is interrupted.
 #[test]
-fn a_killed_refresh_loses_no_sign_in() {
-    /// Seconds: less than the five minutes that a token in the cache must have left.
+fn a_killed_refresh_loses_no_refresh_token() {
+    /// In seconds; a cached token is used only while it has five minutes left.
     const SHORT_LIFE: u64 = 240;
     let entra = FakeEntra::start_with(|rules| rules.token_lifetime = SHORT_LIFE);
     let kubelogin = devicecode(&entra);
@@ -81,7 +81,7 @@ fn a_killed_refresh_loses_no_sign_in() {
     assert!(left.iter().all(|name| !name.ends_with(".tmp")), "{left:?}");
 }
 
-/// KILLED_USERS says how many users the kubeconfig has: the more, the more of it could be half written.
+/// KILLED_USERS is the number of users in the kubeconfig: the more, the longer a write takes.
 #[test]
 fn a_killed_conversion_leaves_the_old_file_or_the_new_one() {
     let users = std::env::var("KILLED_USERS").ok();
@@ -103,7 +103,8 @@ fn a_killed_conversion_leaves_the_old_file_or_the_new_one() {
         died += u32::from(dies_after(moment, &kubelogin));
         let text = fs::read_to_string(&path).unwrap();
         assert!(text == old || text == new, "a third thing after {moment:?}");
-        let _ = fs::remove_file(room.path().join("config.lock")); // as kubectl, it leaves that to the person
+        // The lock of a killed run is left for the user to remove, as kubectl does.
+        let _ = fs::remove_file(room.path().join("config.lock"));
     }
     assert!(died > KILLS / 4, "{died}");
     assert!(kubelogin.run().status.success());
@@ -114,7 +115,7 @@ fn a_killed_conversion_leaves_the_old_file_or_the_new_one() {
     );
 }
 
-/// kubectl and every later conversion would wait for a lock that nobody holds.
+/// Otherwise kubectl and every later conversion would wait for a lock that nobody holds.
 #[cfg(unix)]
 #[test]
 fn a_conversion_that_a_signal_ends_leaves_nothing_behind() {
@@ -190,7 +191,8 @@ fn killed_get_credentials_leave_no_half_of_a_kubeconfig() {
             allowed.contains(&text.as_ref()),
             "a third thing after {moment:?}: {text:?}"
         );
-        let _ = fs::remove_file(room.path().join("config.lock")); // as kubectl, it leaves that to the person
+        // The lock of a killed run is left for the user to remove, as kubectl does.
+        let _ = fs::remove_file(room.path().join("config.lock"));
     }
     assert!(died > KILLS / 4, "{died}");
     assert!(kubelogin.run().status.success());

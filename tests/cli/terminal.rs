@@ -1,4 +1,4 @@
-//! A person at a terminal whose client swallows stderr (Azure/kubelogin#641, lensapp/lens#6586).
+//! A user at a terminal whose client swallows stderr (Azure/kubelogin#641, lensapp/lens#6586).
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,7 +11,7 @@ use rustix::termios::{LocalModes, tcgetattr};
 use crate::support::*;
 
 #[test]
-fn a_prompt_reaches_the_controlling_terminal_too_when_stderr_is_none() {
+fn a_prompt_also_reaches_the_terminal_if_stderr_is_not_one() {
     let entra = FakeEntra::start();
     let (mut terminal, program_side) = open_terminal();
     let kubelogin = devicecode(&entra);
@@ -20,7 +20,7 @@ fn a_prompt_reaches_the_controlling_terminal_too_when_stderr_is_none() {
     let child = start_at(program_side, command);
     let output = child.wait_with_output().expect("it ends");
     let mut shown = Vec::new();
-    let _ = terminal.read_to_end(&mut shown); // ends with EIO on Linux: the last writer is gone
+    let _ = terminal.read_to_end(&mut shown); // ends with EIO on Linux when the last writer is gone
     let shown = String::from_utf8_lossy(&shown);
     assert!(
         shown.contains("https://microsoft.com/devicelogin"),
@@ -33,7 +33,7 @@ fn a_prompt_reaches_the_controlling_terminal_too_when_stderr_is_none() {
     );
 }
 
-/// A terminal's own line editor takes 4,095 bytes on Linux and 1,024 on macOS, fewer than some authorization codes have.
+/// A terminal's line editor accepts 4,095 bytes on Linux and 1,024 on macOS; some authorization codes are longer.
 #[test]
 fn a_long_address_can_be_pasted_and_the_terminal_is_left_as_it_was() {
     let entra = FakeEntra::start();
@@ -77,15 +77,15 @@ fn ctrl_c_leaves_the_terminal_as_it_was() {
     assert_eq!(modes_of(&kept_open), before);
 }
 
-/// A sign-in at a terminal, which is looked at.
+/// A sign-in at a terminal, watched from outside.
 struct Session {
     terminal: File,
-    /// The program's side: the terminal's state goes with the last of it.
+    /// The program's side; while it is open, the terminal keeps its state.
     kept_open: OwnedFd,
-    /// As the terminal was.
+    /// The terminal's modes before the sign-in.
     before: LocalModes,
     child: Child,
-    /// Of stderr.
+    /// The lines of stderr.
     lines: Box<dyn Iterator<Item = String>>,
 }
 
@@ -113,7 +113,7 @@ fn modes_of(terminal: &OwnedFd) -> LocalModes {
     tcgetattr(terminal).expect("a terminal").local_modes
 }
 
-/// Starts a program with this terminal as its own.
+/// Starts a program with this as its controlling terminal.
 fn start_at(terminal: OwnedFd, mut command: Command) -> Child {
     command.stdin(terminal).stdout(Stdio::piped());
     // SAFETY: both calls are async-signal-safe; they make the terminal at stdin the child's own.
@@ -125,11 +125,11 @@ fn start_at(terminal: OwnedFd, mut command: Command) -> Child {
             Ok(())
         });
     }
-    // The command goes, and with it our copy of the child's end, so that reading ends.
+    // Dropping the command closes our copy of the child's end, so that reading ends.
     command.spawn().expect("it starts")
 }
 
-/// The two ends of a pseudo terminal: the person's and the program's.
+/// The two ends of a pseudo terminal: the user's and the program's.
 fn open_terminal() -> (File, OwnedFd) {
     let (mut ours, mut theirs) = (-1, -1);
     let null = std::ptr::null_mut();

@@ -1,11 +1,11 @@
-//! The token cache, from outside: who is asked again, what is left on disk, and that nothing of it stands in the way.
+//! The token cache from outside: when somebody has to sign in again, what is on disk, and that a broken cache costs no token.
 
-mod folder; // where tokens are kept, and what may be wrong with that place
+mod folder; // where tokens are stored, and what may be wrong with that folder
 #[cfg(target_os = "linux")]
-mod keyring; // the kernel's keyring, real and refused
+mod keyring; // the kernel's keyring, available and denied
 mod log_out; // remove-cache-dir
 #[cfg(unix)]
-mod process; // the program in another kind of process than the one that tests run in
+mod process; // runs the program with other limits, rights or system calls
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::support::*;
 
-/// Seconds: less than the five minutes that a token in the cache must have left.
+/// In seconds; a cached token is used only while it has five minutes left.
 const SHORT_LIFE: u64 = 240;
 
 /// The one entry in a cache folder.
@@ -26,7 +26,7 @@ fn entry_in(folder: &Path) -> PathBuf {
 }
 
 #[test]
-fn a_client_that_is_not_interactive_is_served_from_the_cache() {
+fn a_non_interactive_client_gets_the_cached_token() {
     let entra = FakeEntra::start();
     let kubelogin = devicecode(&entra);
     let first = kubelogin.run().token();
@@ -37,9 +37,9 @@ fn a_client_that_is_not_interactive_is_served_from_the_cache() {
     assert_eq!(entra.prompts(), 1);
 }
 
-/// Azure/kubelogin#150, lens#6586: Lens and kubectl before 1.22 say so, and people sit before them all the same.
+/// Azure/kubelogin#150, lens#6586: Lens and kubectl before 1.22 claim not to be interactive, but are.
 #[test]
-fn a_client_that_forbids_prompts_gets_the_prompt_all_the_same() {
+fn a_non_interactive_client_still_gets_the_prompt() {
     let entra = FakeEntra::start();
     let output = devicecode(&entra)
         .env("KUBERNETES_EXEC_INFO", exec_info(false))
@@ -87,7 +87,7 @@ fn a_revoked_refresh_token_costs_one_sign_in() {
 }
 
 #[test]
-fn a_token_that_cannot_be_renewed_for_now_is_used_while_it_lives() {
+fn a_token_that_cannot_be_renewed_now_is_used_until_it_expires() {
     for login in [spn, devicecode] {
         let entra = FakeEntra::start_with(|rules| rules.token_lifetime = SHORT_LIFE);
         let kubelogin = login(&entra).args(["--timeout", "3s"]);
@@ -103,9 +103,9 @@ fn a_token_that_cannot_be_renewed_for_now_is_used_while_it_lives() {
     }
 }
 
-/// Azure/kubelogin#499: without a refresh token a person was asked twice for a short-lived token.
+/// Azure/kubelogin#499: without a refresh token, a short-lived token cost two prompts.
 #[test]
-fn a_short_lived_token_without_a_refresh_token_asks_a_person_once() {
+fn a_short_lived_token_without_a_refresh_token_costs_one_prompt() {
     let entra = FakeEntra::start_with(|rules| {
         rules.token_lifetime = SHORT_LIFE;
         rules.refresh_tokens = RefreshTokens::Never;
@@ -115,9 +115,9 @@ fn a_short_lived_token_without_a_refresh_token_asks_a_person_once() {
     assert_eq!(entra.prompts(), 1);
 }
 
-/// Azure/kubelogin PR #86, #740: parallel runs damaged the cache, and each asked the person.
+/// Azure/kubelogin PR #86, #740: parallel runs damaged the cache, and each one prompted.
 #[test]
-fn fifty_at_once_sign_in_once() {
+fn fifty_concurrent_calls_sign_in_once() {
     for login in [spn, devicecode] {
         let entra = FakeEntra::start();
         let kubelogin = login(&entra);
@@ -130,7 +130,7 @@ fn fifty_at_once_sign_in_once() {
 }
 
 #[test]
-fn fifty_at_once_refresh_once() {
+fn fifty_concurrent_calls_refresh_once() {
     let entra = FakeEntra::start_with(|rules| rules.token_lifetime = SHORT_LIFE);
     let kubelogin = devicecode(&entra);
     let old = kubelogin.run().token();
@@ -143,7 +143,7 @@ fn fifty_at_once_refresh_once() {
 }
 
 #[test]
-fn those_who_waited_for_a_sign_in_that_failed_get_its_error() {
+fn calls_that_waited_for_a_failed_sign_in_get_its_error() {
     let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Pending]);
     let kubelogin = devicecode(&entra);
     let mut running: Vec<Running> = (0..10).map(|_| kubelogin.spawn()).collect();
@@ -156,9 +156,9 @@ fn those_who_waited_for_a_sign_in_that_failed_get_its_error() {
     assert_eq!(entra.prompts(), 1);
 }
 
-/// kubectl runs a plugin that fails up to five times: five prompts, or five wrong passwords, for one command.
+/// kubectl runs a failing plugin up to five times, which would mean five prompts or five wrong passwords for one command.
 #[test]
-fn a_client_that_tries_again_is_answered_with_the_same_error() {
+fn a_client_that_retries_gets_the_same_error() {
     let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Decline]);
     let kubelogin = devicecode(&entra).called_by_kubectl();
     let errors: Vec<String> = (0..5).map(|_| kubelogin.run().error()).collect();
@@ -175,7 +175,7 @@ fn a_client_that_tries_again_is_answered_with_the_same_error() {
 }
 
 #[test]
-fn a_person_who_runs_the_command_again_gets_another_try() {
+fn running_the_command_again_is_another_attempt() {
     let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Decline]);
     let kubelogin = devicecode(&entra);
     kubelogin.run().error();
@@ -183,10 +183,10 @@ fn a_person_who_runs_the_command_again_gets_another_try() {
     assert_eq!(entra.prompts(), 2);
 }
 
-/// Another kubectl is another process: here a shell stands for each.
+/// Another kubectl is another process; here, a shell plays each of them.
 #[cfg(unix)]
 #[test]
-fn another_client_gets_another_try() {
+fn another_client_gets_its_own_attempt() {
     let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Decline]);
     let kubelogin = devicecode(&entra).called_by_kubectl();
     for _ in 0..2 {
@@ -197,7 +197,7 @@ fn another_client_gets_another_try() {
 }
 
 #[test]
-fn another_secret_is_not_answered_with_the_old_one_s_token() {
+fn another_secret_does_not_get_the_old_secret_s_token() {
     let entra = FakeEntra::start();
     let kubelogin = spn(&entra);
     kubelogin.run().token();

@@ -1,4 +1,4 @@
-//! az as Microsoft ships it: whose token is served, and when az is asked again.
+//! The real az: whose token is served, and when az runs again.
 
 use crate::installed;
 use crate::support::az::{RealAz, SECOND_SUBSCRIPTION, no_version_check};
@@ -26,7 +26,7 @@ fn az_s_own_token_is_served_until_its_account_changes() {
 }
 
 #[test]
-fn another_account_in_another_folder_is_asked() {
+fn another_config_folder_is_another_account() {
     let az = RealAz::new(installed("az-venv/bin/az"));
     let kubelogin = az.kubelogin();
     assert_eq!(kubelogin.run().token(), "alice's token");

@@ -1,4 +1,4 @@
-//! A real Chromium, without a screen, goes where kubelogin sends it, and takes pictures of the page that it ends at.
+//! A real headless Chromium signs in where kubelogin sends it, and takes screenshots of the last page.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// Where the pictures are kept, for people to look at.
+/// Where the screenshots are kept, for people to look at.
 const PICTURES: &str = "target/screenshots";
 
 /// Chromium, steered through a pair of named pipes (Chrome DevTools Protocol: messages that end in a zero byte).
@@ -20,9 +20,9 @@ struct Chromium {
     commands: File,
     messages: BufReader<File>,
     serial: u64,
-    /// A page was loaded since this was last looked at.
+    /// A page has loaded since this was last checked.
     has_loaded: bool,
-    /// The one tab, when it is there.
+    /// The only tab, once it exists.
     tab: Value,
 }
 
@@ -42,7 +42,7 @@ impl Chromium {
         )
     }
 
-    /// Waits until the script has started it.
+    /// Waits until the script has started Chromium.
     fn connect(folder: &Path) -> Self {
         let commands = File::options().write(true).open(folder.join("commands"));
         let messages = File::open(folder.join("messages"));
@@ -72,7 +72,7 @@ impl Chromium {
         message
     }
 
-    /// Sends a command and waits for its result; null if it was refused, as in the middle of a navigation.
+    /// Sends a command and waits for its result; null if it fails, for example during a navigation.
     fn call(&mut self, session: Option<&str>, method: &str, params: Value) -> Value {
         self.serial += 1;
         let mut command = json!({"id": self.serial, "method": method, "params": params});
@@ -90,7 +90,7 @@ impl Chromium {
         }
     }
 
-    /// Goes to the one tab, and waits until it shows a page of kubelogin: a session.
+    /// Attaches to the tab, and waits until it shows a page of kubelogin. The result is a session.
     fn page_of_kubelogin(&mut self) -> String {
         let tabs = json!({"discover": true, "filter": [{"type": "page"}]});
         self.call(None, "Target.setDiscoverTargets", tabs);
@@ -141,7 +141,7 @@ impl Chromium {
         fs::write(file, picture.expect("base64")).expect("the picture can be kept");
     }
 
-    /// Waits for its end, so that its folder can go.
+    /// Waits until it has ended, so that its folder can be removed.
     fn close(mut self) {
         let command = b"{\"id\":0,\"method\":\"Browser.close\"}\0";
         self.commands.write_all(command).expect("Chromium reads");
@@ -151,7 +151,7 @@ impl Chromium {
     }
 }
 
-/// Signs in with Chromium as BROWSER: how kubelogin ended, and the page that Chromium ended at, as HTML.
+/// Signs in with Chromium as BROWSER; returns kubelogin's output and the HTML of the last page.
 fn sign_in(entra: &FakeEntra, name: &'static str) -> (Output, String) {
     let room = TempDir::new();
     let script = Chromium::script(room.path(), &entra.proxy_url());
@@ -190,7 +190,7 @@ fn picture_file(name: &str) -> PathBuf {
     folder.join(name).with_extension("png")
 }
 
-/// Chromium asks the fake Entra's proxy for more than it was sent for: icons, the time, updates. kubelogin must not.
+/// Chromium sends requests of its own through the proxy: icons, the time, updates. kubelogin must not.
 fn forget_chromium_s_own_requests(entra: &FakeEntra) {
     let mut violations = entra.take_violations();
     violations.retain(|violation| violation.contains("/oauth2/"));
@@ -198,7 +198,7 @@ fn forget_chromium_s_own_requests(entra: &FakeEntra) {
 }
 
 #[test]
-fn chromium_signs_in_and_sees_that_it_did() {
+fn chromium_signs_in_and_shows_it() {
     let entra = FakeEntra::start();
     let (output, page) = sign_in(&entra, "signed-in");
     assert_eq!(claims_of(&output.token())["upn"], USER_NAME);

@@ -1,4 +1,4 @@
-//! A cluster and its clients: kubectl and helm, which run kubelogin.
+//! A cluster, and the clients that run kubelogin: kubectl and helm.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use crate::installed;
 use crate::support::{CLIENT_SECRET, FakeApiServer, FakeEntra, TempDir};
 
-/// What a client is asked for, and what it shows if the cluster let it in.
+/// A client's arguments, and what it prints if the cluster lets it in.
 pub type Question<'q> = (&'q [&'q str], &'q str);
 
 pub const NODES: Question<'static> = (&["get", "nodes"], "fake-node");
@@ -49,7 +49,7 @@ impl Cluster {
             .expect("the client starts")
     }
 
-    /// Asks as a person does, and checks that the cluster answered.
+    /// Runs a client as a user does, and checks that the cluster answered.
     #[track_caller]
     pub fn answers(
         &self,

@@ -1,4 +1,4 @@
-//! `completion` in zsh and fish. bash is everywhere, and tested in tests/cli.
+//! `completion` in zsh and fish; tests/cli tests bash.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ const ZSHRC: &str = "autoload -Uz compinit; compinit -D
     zle -N keep-line
     bindkey '^X' keep-line
     PS1='ready> '";
-/// zsh completes only for someone at a terminal: here it is a pseudo terminal, with `$1` and the tab key typed into it.
+/// zsh completes only at a terminal: this types `$1` and the tab key into a pseudo terminal.
 const TYPE_INTO_ZSH: &str = "zmodload zsh/zpty
     zpty child zsh -d -i
     zpty -r -m child shown '*ready> *'
@@ -21,7 +21,7 @@ const TYPE_INTO_ZSH: &str = "zmodload zsh/zpty
     cat ~/line";
 const FISH: &str = "kubelogin completion fish | source; complete --do-complete $argv[-1]";
 
-/// What a shell prints that runs `script` with `line`, in a home with two contexts.
+/// What a shell prints when it runs `script` with `line`, in a home folder with two contexts.
 fn printed(shell: &[&str], script: &str, line: &str) -> String {
     let room = TempDir::new();
     room.folder(".kube");
@@ -52,7 +52,7 @@ fn zsh(line: &str) -> String {
     line.trim_end().to_owned()
 }
 
-/// The words that fish offers, without their help.
+/// The words that fish offers, without their descriptions.
 fn fish(line: &str) -> Vec<String> {
     let offered = printed(&["fish", "--no-config"], FISH, line);
     let words = offered.lines().filter_map(|line| line.split('\t').next());
@@ -75,7 +75,7 @@ fn zsh_completes_commands_flags_values_contexts_and_files() {
             "kubelogin get-token --login=sp",
             "kubelogin get-token --login=spn",
         ),
-        // As far as both contexts go.
+        // The part that both contexts have in common.
         (
             "kubelogin convert-kubeconfig --context a",
             "kubelogin convert-kubeconfig --context arn:aws:eks/",

@@ -1,4 +1,4 @@
-//! `convert-kubeconfig` as its users meet it: what az wrote does not work, is converted, and works.
+//! `convert-kubeconfig` as its users see it: what az wrote does not work, is converted, and works.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::cluster::{Cluster, NODES, RELEASES};
 use crate::support::{CONFIDENTIAL_CLIENT_ID, Kubelogin, PUBLIC_CLIENT_ID, SERVER_ID, TENANT_ID};
 
-/// The client that judges the files.
+/// The client that reads the files.
 const KUBECTL: &str = "kubectl-1.37";
 
 /// A user as `az aks get-credentials --format azure` writes it.
@@ -49,7 +49,7 @@ fn exec_user() -> String {
     )
 }
 
-/// A kubeconfig for the cluster, in which `name` is a context, and its user; and with things in it that are not Azure's.
+/// A kubeconfig for the cluster, with a context and a user of this name, and with other entries.
 fn kubeconfig(cluster: &Cluster, name: &str, user: &str) -> PathBuf {
     let (ca_file, url) = (cluster.entra.ca_file(), cluster.api_server.url());
     let text = format!(
@@ -90,7 +90,7 @@ users:
     cluster.room.file(name, text)
 }
 
-/// A person turns all of it to a service principal.
+/// Converts all of it to a service principal.
 fn convert(kubeconfig: impl AsRef<OsStr>) {
     let output = Kubelogin::convert_kubeconfig("spn")
         .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
@@ -99,7 +99,7 @@ fn convert(kubeconfig: impl AsRef<OsStr>) {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// All of it as kubectl reads it, and taken out of that, the logins of the Azure users.
+/// The kubeconfig as kubectl reads it, split into the Azure users' logins and the rest.
 fn view(cluster: &Cluster, kubeconfig: impl AsRef<OsStr>) -> (Value, Vec<Value>) {
     let args = ["config", "view", "--raw", "-o", "json"];
     let output = cluster.run(KUBECTL, &args, kubeconfig);
@@ -118,7 +118,7 @@ fn view(cluster: &Cluster, kubeconfig: impl AsRef<OsStr>) -> (Value, Vec<Value>)
 }
 
 #[test]
-fn what_kubectl_refuses_works_in_every_client_once_it_is_converted() {
+fn a_converted_kubeconfig_works_in_every_client() {
     let cluster = Cluster::start();
     let file = kubeconfig(&cluster, "legacy", &legacy_user());
     let refused = cluster.run(KUBECTL, NODES.0, &file);
@@ -145,7 +145,7 @@ fn what_kubectl_refuses_works_in_every_client_once_it_is_converted() {
 }
 
 #[test]
-fn a_user_with_a_device_code_becomes_a_service_principal() {
+fn a_device_code_user_becomes_a_service_principal() {
     let cluster = Cluster::start();
     let file = kubeconfig(&cluster, "exec", &exec_user());
     cluster.answers(KUBECTL, NODES, &file);

@@ -1,4 +1,4 @@
-//! kubectl, the oldest and the newest, lists nodes with a token that it lets kubelogin obtain.
+//! The oldest and the newest kubectl list nodes with a token from kubelogin.
 
 use std::process::Output;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::cluster::{Cluster, NODES};
 use crate::support::{CONFIDENTIAL_CLIENT_ID, PUBLIC_CLIENT_ID, SERVER_ID, TENANT_ID};
 
-/// The versions and the API versions of the exec protocol that each speaks.
+/// Each version, with the API versions of the exec protocol that it supports.
 const CLIENTS: &[(&str, &[&str])] = &[
     ("kubectl-1.20", &["v1beta1"]),
     ("kubectl-1.37", &["v1beta1", "v1"]),
@@ -75,7 +75,7 @@ fn lists_nodes_with_a_device_code_and_shows_the_prompt() {
 }
 
 #[test]
-fn an_error_reaches_the_person_through_kubectl() {
+fn kubectl_shows_our_error() {
     let cluster = Cluster::start();
     let exec = exec(
         "v1beta1",

@@ -1,5 +1,5 @@
-//! The real clients against the stand-ins: `.ci/run` installs them and runs this with `cargo test --test real`.
-//! A client that is missing is a failure, never a skipped test.
+//! The real clients against the fakes: `.ci/run` installs them and runs this with `cargo test --test real`.
+//! A missing client is a failure, never a skipped test.
 #![allow(
     clippy::disallowed_methods,
     clippy::pedantic,
@@ -10,20 +10,20 @@
 mod support;
 
 #[cfg(unix)]
-mod az; // the account that a real az is signed in with
-mod browser; // signs in as a person would, and takes pictures of what the person sees
-mod cluster; // a cluster, asked by its real clients
+mod az; // whose token the real az returns
+mod browser; // signs in as a user would, and takes screenshots
+mod cluster; // a cluster and its clients
 mod completion; // zsh and fish complete with our scripts
-mod convert; // kubeconfigs that az wrote, before and after
+mod convert; // kubeconfigs that az wrote, before and after a conversion
 mod doctor; // looks at the kubectl beside it
 #[cfg(unix)]
 mod get_credentials; // az and kubectl, on what get-credentials writes
 mod kubectl; // runs kubelogin from a kubeconfig's exec stanza
 #[cfg(target_os = "linux")]
 mod release; // archives, checksums, manifests, the container image; what is checked before
-mod secret_service; // a desktop: the sealing key outlives a reboot
+mod secret_service; // a desktop, where the encryption key outlives a reboot
 #[cfg(target_os = "linux")]
-mod warm_path; // what a run with a token in the cache asks of the kernel
+mod warm_path; // which system calls a run with a cached token makes
 
 use std::path::PathBuf;
 

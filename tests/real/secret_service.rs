@@ -1,18 +1,18 @@
-//! A desktop's Secret Service, as `gnome-keyring-daemon` under `dbus-run-session` has it.
+//! A desktop's Secret Service: `gnome-keyring-daemon` under `dbus-run-session`.
 //!
-//! Each session has a keyring of its own in the test's home folder; the kernel's keyring is emptied of our key to play a
-//! reboot, as only the Secret Service outlives one.
+//! Each session has its own keyring in the test's home folder. To simulate a reboot, our key is removed from the kernel's
+//! keyring, because only the Secret Service outlives one.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::support::*;
 
-/// Starts the daemon with an unlocked collection, and waits until it answers.
+/// Starts the daemon with an unlocked collection, and waits until it responds.
 const UNLOCKED: &str = "printf pw | gnome-keyring-daemon --unlock --components=secrets >/dev/null 2>&1
     until gdbus introspect --session --dest org.freedesktop.secrets --object-path /org/freedesktop/secrets/collection/login \
         >/dev/null 2>&1; do :; done";
-/// A daemon that takes its name on the bus and then never answers.
+/// A daemon that takes its name on the bus and then never responds.
 const HANGING: &str =
     "ask() { gdbus call --session --dest org.freedesktop.DBus --object-path /org/freedesktop/DBus \
         --method org.freedesktop.DBus.$1 org.freedesktop.secrets $2; }
@@ -20,14 +20,14 @@ const HANGING: &str =
     daemon=$(ask GetConnectionUnixProcessID | sed 's/.* \\([0-9]*\\).*/\\1/')
     kill -STOP $daemon";
 
-/// Its key is in the keyring.
+/// Keeps its key in the keyring.
 fn spn_in_keyring(entra: &FakeEntra) -> Kubelogin {
     spn(entra).storage("keyring")
 }
 
-/// Runs `kubelogin` in a D-Bus session whose keyring lies in `home`, after `before`.
+/// Runs `before`, then `kubelogin`, in a D-Bus session whose keyring is in `home`.
 fn in_session(kubelogin: &Kubelogin, home: &Path, before: &str) -> Output {
-    let room = home.join(".kube"); // where the runner does not mind files
+    let room = home.join(".kube"); // where the checks of a run allow files
     std::fs::create_dir_all(&room).unwrap();
     let script =
         format!("{before}\n\"$0\" \"$@\"; status=$?; kill -KILL $daemon 2>/dev/null; exit $status");
@@ -39,7 +39,7 @@ fn in_session(kubelogin: &Kubelogin, home: &Path, before: &str) -> Output {
     kubelogin.start(&mut session).wait()
 }
 
-/// The kernel forgets our key, as at a reboot.
+/// Removes our key from the kernel's keyring, as a reboot does.
 fn reboot(folder: &Path) {
     let name = format!("kubelogin token cache {}", folder.display());
     let key = Command::new("keyctl")
@@ -78,7 +78,7 @@ fn a_token_outlives_a_reboot() {
 }
 
 #[test]
-fn a_person_who_logged_out_is_logged_out_after_a_reboot_too() {
+fn logging_out_outlives_a_reboot() {
     let entra = FakeEntra::start();
     let kubelogin = spn_in_keyring(&entra);
     let folder = kubelogin.cache();
@@ -100,7 +100,7 @@ fn a_person_who_logged_out_is_logged_out_after_a_reboot_too() {
 }
 
 #[test]
-fn a_daemon_that_hangs_is_said_and_costs_no_token() {
+fn a_hanging_daemon_is_reported_and_costs_no_token() {
     let entra = FakeEntra::start();
     let kubelogin = spn_in_keyring(&entra);
     let first = in_session(&kubelogin, &kubelogin.home(), HANGING);

@@ -1,4 +1,4 @@
-//! What a run with a token in the cache asks of the kernel, as `strace` saw it.
+//! Which system calls a run with a cached token makes, according to `strace`.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use crate::support::*;
 const THREADS: &[&str] = &["clone", "fork", "vfork"];
 const SOCKETS: &[&str] = &["socket", "connect", "bind"];
 
-/// Reads of the loader, which no program avoids.
+/// Files that the loader opens for every program.
 fn is_of_every_program(path: &str) -> bool {
     // Rust's runtime reads the memory map, for its message at a stack overflow.
     ["/etc/ld.so.cache", "/proc/self/maps"].contains(&path) || path.contains(".so.")
@@ -26,7 +26,7 @@ impl Trace {
         Self(std::fs::read_to_string(&log).expect("strace wrote"))
     }
 
-    /// The calls whose names begin with one of these.
+    /// The calls whose names start with one of these.
     fn calls_of(&self, names: &[&str]) -> Vec<&str> {
         let process_id = |c: char| c.is_ascii_digit() || c == ' ';
         let calls = self
@@ -38,7 +38,7 @@ impl Trace {
             .collect()
     }
 
-    /// The files that it opened, or tried to, but for those of every program.
+    /// The files that it opened or tried to open, without those of the loader.
     fn opened(&self) -> Vec<&str> {
         let opens = self.calls_of(&["open"]).into_iter();
         opens
@@ -48,7 +48,7 @@ impl Trace {
     }
 }
 
-/// Checks what `kubelogin` does with a token in its cache: it opens the files of its cache that end so, and nothing else.
+/// Checks that `kubelogin` with a cached token opens only the files of its cache with these extensions.
 #[track_caller]
 fn opens_only(kubelogin: &Kubelogin, ends: &[&str]) {
     kubelogin.run().token();
@@ -67,7 +67,7 @@ fn opens_only(kubelogin: &Kubelogin, ends: &[&str]) {
 }
 
 #[test]
-fn a_warm_call_opens_its_entry_alone() {
+fn a_cached_call_opens_only_its_entry() {
     let entra = FakeEntra::start();
     let kubelogin = spn(&entra).storage("keyring");
     opens_only(&kubelogin, &["token"]);
@@ -80,14 +80,14 @@ fn a_warm_call_opens_its_entry_alone() {
 }
 
 #[test]
-fn a_warm_call_with_its_key_on_disk_opens_that_too() {
+fn a_cached_call_with_its_key_on_disk_opens_that_too() {
     let entra = FakeEntra::start();
     opens_only(&spn(&entra).storage("disk"), &["token", "key"]);
 }
 
-/// A cold call does all of what a warm one must not: the trace would show it.
+/// A cold call does everything that a cached one must not, which proves that the trace would show it.
 #[test]
-fn a_cold_call_is_seen_to_open_certificates_and_sockets_and_to_start_threads() {
+fn a_cold_call_opens_certificates_and_sockets_and_starts_threads() {
     let entra = FakeEntra::start();
     let trace = Trace::of(&spn(&entra).storage("none"));
     let ca_file = entra.ca_file();

@@ -1,9 +1,9 @@
-//! Which tokens the fake API server takes.
+//! Which tokens the fake API server accepts.
 
 use super::*;
 
 #[test]
-fn the_api_server_takes_only_tokens_of_the_fake_entra_for_itself_and_in_force() {
+fn the_api_server_takes_only_valid_tokens_for_itself() {
     let entra = FakeEntra::start();
     let api_server = FakeApiServer::start(&entra);
     let (_, answer) = token(&entra, &by_secret(&scope(), CLIENT_SECRET));
@@ -52,7 +52,7 @@ fn the_api_server_takes_only_tokens_of_the_fake_entra_for_itself_and_in_force() 
 }
 
 #[test]
-fn a_bound_token_is_taken_with_the_proof_of_its_key_only() {
+fn a_bound_token_is_accepted_only_with_proof_of_its_key() {
     use base64::Engine as _;
     let base64url = |bytes: &[u8]| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
     let entra = FakeEntra::start();

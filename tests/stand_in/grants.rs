@@ -1,4 +1,4 @@
-//! How tokens are got from the fake Entra: each grant, and what it must prove.
+//! How the fake Entra issues tokens: each grant, and what it must prove.
 
 use super::*;
 
@@ -23,7 +23,7 @@ fn a_secret_gets_a_token_for_the_client_itself() {
 }
 
 #[test]
-fn a_wrong_secret_is_refused_but_no_violation() {
+fn a_wrong_secret_is_refused_but_is_not_a_violation() {
     let entra = FakeEntra::start();
     let (status, answer) = token(&entra, &by_secret(&scope(), "wrong"));
     assert_eq!(
@@ -40,7 +40,7 @@ fn a_wrong_secret_is_refused_but_no_violation() {
 }
 
 #[test]
-fn a_device_code_is_polled_at_its_pace_and_ends_in_a_token() {
+fn a_device_code_must_be_polled_at_its_interval() {
     let entra =
         FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Pending, Poll::Approve]);
     let scope = scope();
@@ -64,7 +64,7 @@ fn a_device_code_is_polled_at_its_pace_and_ends_in_a_token() {
     assert_eq!(poll().1["error"], "authorization_pending");
     assert_eq!(poll().0, 400, "too early");
     assert!(entra.take_violations()[0].contains("the interval is 1s"));
-    std::thread::sleep(std::time::Duration::from_secs(1)); // what a good client does
+    std::thread::sleep(std::time::Duration::from_secs(1)); // as a good client does
     let (status, answer) = poll();
     assert_eq!(
         (status, &answer["refresh_token"].is_string()),
@@ -84,7 +84,7 @@ fn a_device_code_is_polled_at_its_pace_and_ends_in_a_token() {
 }
 
 #[test]
-fn a_password_gets_a_users_tokens_and_a_refresh_token_more_of_them() {
+fn a_password_and_a_refresh_token_get_the_user_s_tokens() {
     let entra =
         FakeEntra::start_with(|rules| rules.refresh_tokens = RefreshTokens::RotateAndRevoke);
     let scope = scope();
@@ -138,7 +138,7 @@ fn a_password_gets_a_users_tokens_and_a_refresh_token_more_of_them() {
 }
 
 #[test]
-fn a_federated_token_stands_for_its_client() {
+fn a_federated_token_authenticates_its_client() {
     let entra = FakeEntra::start();
     let scope = scope();
     let by_assertion = |assertion: &str| {
@@ -173,7 +173,7 @@ fn a_federated_token_stands_for_its_client() {
     );
 }
 
-/// A certificate's assertion, as the v2.0 endpoint wants it.
+/// A certificate's assertion, as the v2.0 endpoint requires it.
 fn assertion(entra: &FakeEntra) -> (Value, Value) {
     use base64::Engine as _;
     use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -192,7 +192,7 @@ fn assertion(entra: &FakeEntra) -> (Value, Value) {
 }
 
 #[test]
-fn a_certificates_assertion_is_checked_to_the_letter() {
+fn a_certificate_s_assertion_is_checked_claim_by_claim() {
     let entra = FakeEntra::start();
     let scope = scope();
     let post = |assertion: &str| {
@@ -259,7 +259,7 @@ fn a_certificates_assertion_is_checked_to_the_letter() {
     assert_eq!(post(&unregistered).1["error_codes"], json!([700027]));
 }
 
-/// An authorize URL, its redirect to this port, with the challenge of the example in RFC 7636, appendix B.
+/// An authorize URL that redirects to this port, with the code challenge of RFC 7636, appendix B.
 fn authorize_url(entra: &FakeEntra, port: u16, response_mode: &str) -> String {
     let redirect_uri = format!("http://localhost:{port}/");
     let query = form(&[
@@ -279,7 +279,7 @@ fn authorize_url(entra: &FakeEntra, port: u16, response_mode: &str) -> String {
 }
 
 #[test]
-fn the_browser_carries_the_code_to_the_listener_and_pkce_guards_it() {
+fn the_browser_brings_the_code_to_the_listener_and_pkce_protects_it() {
     for mode in ["query", "form_post"] {
         let entra = FakeEntra::start();
         let listener = FakeHttp::start(|_| Reply::html(200, "You may close this page."));
@@ -336,7 +336,7 @@ fn the_browser_carries_the_code_to_the_listener_and_pkce_guards_it() {
 }
 
 #[test]
-fn v1_speaks_of_resources_and_quotes_its_numbers() {
+fn v1_takes_resources_and_returns_numbers_as_text() {
     let entra = FakeEntra::start();
     let secret = [
         ("client_id", CONFIDENTIAL_CLIENT_ID),

@@ -1,9 +1,9 @@
-//! What the fake Entra serves, under which names, and which requests it refuses.
+//! What the fake Entra serves, under which host names, and which requests it refuses.
 
 use super::*;
 
 #[test]
-fn careless_requests_are_refused_and_reported() {
+fn malformed_requests_are_refused_and_reported() {
     let scope = scope();
     let good = by_secret(&scope, CLIENT_SECRET);
     let with = |pair| [good.clone(), vec![pair]].concat();
@@ -43,7 +43,7 @@ fn careless_requests_are_refused_and_reported() {
 }
 
 #[test]
-fn careless_headers_methods_and_paths_are_reported() {
+fn wrong_headers_methods_and_paths_are_reported() {
     let entra = FakeEntra::start();
     let client = client_of(&entra).build().unwrap();
     let token_url = url(&entra, "oauth2/v2.0/token");
@@ -92,7 +92,7 @@ fn a_violation_fails_the_test_that_made_it() {
 }
 
 #[test]
-fn the_unknown_is_refused_with_entras_codes_and_reported() {
+fn unknown_servers_clients_and_tenants_get_entra_s_codes() {
     let entra = FakeEntra::start();
     let scope = scope();
     let codes = |pairs: &[(&str, &str)]| token(&entra, pairs).1["error_codes"].clone();
@@ -115,7 +115,7 @@ fn the_unknown_is_refused_with_entras_codes_and_reported() {
 }
 
 #[test]
-fn the_proxy_serves_the_real_names() {
+fn the_proxy_serves_entra_s_real_host_names() {
     let entra = FakeEntra::start();
     let client = client_of(&entra)
         .proxy(reqwest::Proxy::https(entra.proxy_url()).unwrap())
@@ -213,7 +213,7 @@ fn discovery_is_complete_enough_for_openidconnect() {
 }
 
 #[test]
-fn odd_answers_are_sent_as_scripted() {
+fn scripted_answers_are_sent_as_they_are() {
     let entra = FakeEntra::start();
     let fetch = || {
         let discovery = url(&entra, "v2.0/.well-known/openid-configuration");

@@ -1,7 +1,7 @@
-//! The stand-ins themselves: what they serve, and what they refuse. A test that trusts a careless stand-in proves nothing.
+//! The fakes themselves: what they serve, and what they refuse. A test against a careless fake proves nothing.
 
-mod api_server; // which tokens the cluster takes
-mod grants; // how tokens are got
+mod api_server; // which tokens the cluster accepts
+mod grants; // how tokens are issued
 mod requests; // what is served, and which requests are refused
 
 use reqwest::blocking::{Client, Response};
@@ -70,7 +70,7 @@ fn by_secret<'a>(scope: &'a str, secret: &'a str) -> Vec<(&'a str, &'a str)> {
 }
 
 #[test]
-fn the_clean_room_is_clean_and_removes_itself() {
+fn the_temporary_home_is_empty_and_removed() {
     let kubelogin = Kubelogin::new().arg("--help");
     let home = kubelogin.home();
     assert!(home.starts_with(std::env::temp_dir()) && kubelogin.work() != home);

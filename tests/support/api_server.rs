@@ -1,4 +1,4 @@
-//! A Kubernetes API server: as much of it as kubectl and helm need to list things, for those who come with a good token.
+//! A Kubernetes API server: as much of it as kubectl and helm need to list things with a valid token.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,14 +9,14 @@ use super::http1::{Reply, Request, gzip};
 use super::jwt::{Claims, Jwt};
 use super::server::{Door, Server, lock};
 
-/// A cluster that takes tokens of the fake Entra, for [`SERVER_ID`], in force. All else is 401.
+/// A cluster that accepts valid tokens of the fake Entra for [`SERVER_ID`]; any other gets a 401.
 pub struct FakeApiServer {
     server: Server,
     ca_pem: String,
     seen: Arc<Mutex<Seen>>,
 }
 
-/// How a cluster takes whoever comes.
+/// How a cluster treats its clients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Manner {
     /// As Kubernetes 1.28 and newer.
@@ -26,15 +26,15 @@ pub enum Manner {
     Knows(&'static str),
     /// 401 for every token.
     Unauthorized,
-    /// It knows who they are, and answers every question with 403; Azure RBAC says no, or Kubernetes RBAC.
+    /// It authenticates them and answers 403 to everything: Azure RBAC or Kubernetes RBAC denies it.
     Forbidden(Rbac),
-    /// It says who they are, and that they may do nothing.
+    /// It says who they are, and that they are not allowed to do anything.
     Powerless(Rbac),
     /// Something in between answers with its own page.
     WebPage,
-    /// It says nothing after TLS.
+    /// It never answers after the TLS handshake.
     Silent,
-    /// It sends everyone elsewhere.
+    /// It redirects everyone.
     Redirects(String),
 }
 
@@ -111,7 +111,7 @@ impl FakeApiServer {
         lock(&self.seen).requests.clone()
     }
 
-    /// The claims of every token that was let in, one per request.
+    /// The claims of every accepted token, one per request.
     pub fn admitted(&self) -> Vec<Claims> {
         lock(&self.seen).admitted.clone()
     }
@@ -131,7 +131,7 @@ impl Seen {
             Manner::Redirects(to) => return Reply::redirect(302, to),
             _ => {}
         }
-        // Strangers may know the version (system:public-info-viewer).
+        // The version is public (system:public-info-viewer).
         if request.path == "/version" && request.header("authorization").is_none() {
             return Reply::json(200, &version());
         }
@@ -154,7 +154,7 @@ impl Seen {
     }
 }
 
-/// Who asks? RFC 6750: `Authorization: Bearer`.
+/// Authenticates a request by RFC 6750: `Authorization: Bearer`.
 fn admit(request: &Request) -> Result<Claims, String> {
     let authorization = request
         .header("authorization")
@@ -211,7 +211,7 @@ fn version() -> Value {
     json!({"major": "1", "minor": "33", "gitVersion": "v1.33.0", "platform": "linux/amd64"})
 }
 
-/// The questions about oneself.
+/// SelfSubjectReview and SelfSubjectAccessReview.
 fn review(request: &Request, claims: &Claims, manner: &Manner) -> Option<Reply> {
     let (group, question) = request.path.strip_prefix("/apis/")?.rsplit_once('/')?;
     // AKS's rule: the UPN; for those who have none the object ID.
@@ -266,7 +266,7 @@ fn node() -> Value {
     json!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": "fake-node", "creationTimestamp": "2026-01-01T00:00:00Z"}})
 }
 
-/// A release as helm stores it: gzipped JSON in base64, in a secret, whose values are base64 themselves.
+/// A release as helm stores it: gzipped JSON in base64, in a secret, whose values are base64 again.
 fn helm_release() -> Value {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;

@@ -97,7 +97,7 @@ impl Default for ArmRules {
 
 /// An Azure Resource Manager that takes the fake Entra's tokens, and is reached through its proxy under the real names.
 ///
-/// Dropping it fails the test if a request was not as it should be.
+/// Dropping it fails the test if a request was not as Entra requires.
 pub struct FakeArm {
     server: Server,
     state: Arc<Mutex<State>>,
@@ -163,7 +163,7 @@ impl FakeArm {
         std::mem::take(&mut self.state().requests)
     }
 
-    /// For tests that break a rule on purpose.
+    /// For tests that cause violations on purpose.
     pub fn take_violations(&self) -> Vec<String> {
         std::mem::take(&mut self.state().violations)
     }

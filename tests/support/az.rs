@@ -1,5 +1,5 @@
-//! A real az, signed in as alice by state that is laid out by hand: its network part, the discovery of the authority,
-//! is answered by the fake Entra.
+//! The real az, signed in as alice by hand-written state. Its only request, the discovery of the authority,
+//! goes to the fake Entra.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +14,7 @@ use super::temp_dir::TempDir;
 
 /// The version that `.ci/run` installs.
 const VERSION: &str = "2.91.0";
-/// az's own application.
+/// az's application.
 const AZ_CLIENT_ID: &str = "04b07795-8ddb-461a-bbee-02f9e1bf7b46";
 const ENVIRONMENT: &str = "login.microsoftonline.com";
 const HOME_ACCOUNT: &str =
@@ -23,7 +23,7 @@ const ALICE: &str = "alice@example.com";
 const FIRST: &str = "50000000-0000-0000-0000-000000000001";
 pub const SECOND_SUBSCRIPTION: &str = "50000000-0000-0000-0000-000000000002";
 
-/// An az, its state, and the authority that it asks.
+/// The real az, its state, and its authority.
 pub struct RealAz {
     entra: FakeEntra,
     pub room: TempDir,
@@ -34,7 +34,7 @@ impl RealAz {
     /// `az` is the program.
     pub fn new(az: PathBuf) -> Self {
         let real = Self {
-            // Where az looks for whoever is signed in.
+            // The tenant that az asks about the user.
             entra: FakeEntra::start_with(|rules| rules.tenants.push("organizations".into())),
             room: TempDir::new(),
             az,
@@ -57,12 +57,12 @@ impl RealAz {
             ("AZURE_CONFIG_DIR", self.folder()),
             ("REQUESTS_CA_BUNDLE", self.entra.ca_file()),
             ("HTTPS_PROXY", self.entra.proxy_url().into()),
-            // No report of ours to Microsoft, and no survey.
+            // No telemetry, no survey.
             ("AZURE_CORE_COLLECT_TELEMETRY", "no".into()),
         ]
     }
 
-    /// Runs az as a person does.
+    /// Runs az as a user does.
     pub fn run(&self, args: &[&str]) {
         self.run_with(args, &[]);
     }
@@ -115,7 +115,7 @@ impl RealAz {
     }
 }
 
-/// As `az login` leaves it: two subscriptions, and tokens for the server and for Azure Resource Manager in the cache.
+/// What `az login` writes: two subscriptions, and cached tokens for the server and for Azure Resource Manager.
 fn sign_in(folder: &Path, entra: &FakeEntra) {
     let subscription = |id: &str, is_default: bool| {
         json!({
@@ -166,7 +166,7 @@ fn access_token(resource: &str, secret: &str, now: u64) -> (String, Value) {
     (key.to_lowercase(), token)
 }
 
-/// az asks Microsoft once a day whether there is a newer one.
+/// az asks Microsoft once a day whether there is a newer version.
 pub fn no_version_check(folder: &Path) {
     let newest = json!({"azure-cli": {"local": VERSION, "pypi": VERSION}});
     let checked = json!({"versions": newest, "update_time": "2999-01-01 00:00:00.000000"});

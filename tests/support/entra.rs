@@ -1,10 +1,10 @@
-//! The fake Entra: signs in who is registered, records every request, and takes nothing that Entra would not.
+//! The fake Entra: signs in registered users and clients, records every request, and accepts nothing that Entra would not.
 
-mod authorize; // a person in the browser, and the authorization code it ends in
-mod device_code; // RFC 8628: codes, and how a person answers to them
+mod authorize; // the sign-in page, and the authorization code
+mod device_code; // RFC 8628: codes, and how the user reacts to them
 mod parameters; // which parameters each endpoint and grant takes
 mod refusal; // Entra's errors
-mod rules; // what a test registers: tenants, clients, users, and how things go
+mod rules; // what a test registers: tenants, clients, users, and how they behave
 mod token; // the token endpoint's grants
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -28,7 +28,7 @@ pub use rules::{
 
 const CA_FILE: &str = "ca.pem";
 
-/// What Entra offers, v1 (`/oauth2/token`) and v2.0 (`/oauth2/v2.0/token`) alike.
+/// Entra's endpoints, v1 (`/oauth2/token`) and v2.0 (`/oauth2/v2.0/token`) alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     Token,
@@ -38,9 +38,9 @@ pub enum Endpoint {
     Keys,
 }
 
-/// An Entra on loopback that also plays forward proxy, so that it is reached under the real names, too.
+/// An Entra on loopback that is also a forward proxy, so that it can be reached under the real host names.
 ///
-/// Dropping it fails the test if a request was not as it should be.
+/// Dropping it fails the test if a request was not as Entra requires.
 pub struct FakeEntra {
     server: Server,
     proxy: Server,
@@ -51,7 +51,7 @@ pub struct FakeEntra {
 }
 
 impl FakeEntra {
-    /// With one of everything: see the constants beside [`Rules`].
+    /// With one tenant, user, server and client of each kind: see the constants beside [`Rules`].
     pub fn start() -> Self {
         Self::start_with(|_| {})
     }
@@ -93,7 +93,7 @@ impl FakeEntra {
         }
     }
 
-    /// Changes what is registered, or how things go from now on.
+    /// Changes the rules from now on.
     pub fn change(&self, change: impl FnOnce(&mut Rules)) {
         change(&mut self.state().rules);
     }
@@ -103,7 +103,7 @@ impl FakeEntra {
         self.tls.show(certificate);
     }
 
-    /// Answers the next request to the endpoint with this. Several are sent in turn.
+    /// Answers the next request to the endpoint with this. Several replies are sent in turn.
     pub fn next(&self, endpoint: Endpoint, reply: Reply) {
         self.state()
             .scripted
@@ -112,7 +112,7 @@ impl FakeEntra {
             .push_back(reply);
     }
 
-    /// Lets requests to these hosts, which come through the proxy, be answered by another stand-in.
+    /// Lets requests to these hosts, which come through the proxy, be answered by another fake.
     pub(super) fn also_serve(&self, hosts: &[&str], answerer: Arc<Answerer>) {
         let mut state = self.state();
         for host in hosts {
@@ -131,7 +131,7 @@ impl FakeEntra {
         format!("http://127.0.0.1:{}", self.proxy.port())
     }
 
-    /// For `SSL_CERT_FILE`: the authority that signs every certificate of the stand-ins.
+    /// For `SSL_CERT_FILE`: the authority that signs every certificate of the fakes.
     pub fn ca_file(&self) -> PathBuf {
         self.folder.path().join(CA_FILE)
     }
@@ -145,7 +145,7 @@ impl FakeEntra {
         jwt::sign(claims)
     }
 
-    /// An assertion as the issuer of the default [`FederatedCredential`] makes it, in force for an hour.
+    /// An assertion by the issuer of the default [`FederatedCredential`], valid for an hour.
     pub fn federated_token(&self) -> String {
         let trusted = FederatedCredential::default();
         let now = jwt::now();
@@ -154,12 +154,12 @@ impl FakeEntra {
         )
     }
 
-    /// Forgets every refresh token that it gave out, as when the password changes.
+    /// Revokes every refresh token, as when the password changes.
     pub fn revoke_refresh_tokens(&self) {
         self.state().refresh_tokens.clear();
     }
 
-    /// Every request, in order. Those through the proxy are among them; their `CONNECT`s are not.
+    /// Every request, in order, including those through the proxy but not their `CONNECT`s.
     pub fn requests(&self) -> Vec<Request> {
         self.state().requests.clone()
     }
@@ -176,7 +176,7 @@ impl FakeEntra {
         self.state().connects.clone()
     }
 
-    /// TCP connections, straight and through the proxy, those included whose certificate the client refused.
+    /// TCP connections, direct and through the proxy, including those whose certificate the client rejected.
     pub fn connections(&self) -> usize {
         self.server.accepted() + self.proxy.accepted()
     }
@@ -197,12 +197,12 @@ impl FakeEntra {
             .count()
     }
 
-    /// How many times a person was asked to type a device code.
+    /// How many times the user was asked to enter a device code.
     pub fn prompts(&self) -> usize {
         self.state().device_codes.len()
     }
 
-    /// How many logins ended in a token, refreshes not counted.
+    /// How many logins returned a token, without refreshes.
     pub fn logins(&self) -> usize {
         self.state().logins
     }
@@ -215,12 +215,12 @@ impl FakeEntra {
         self.state().violations.clone()
     }
 
-    /// For tests that break a rule on purpose.
+    /// For tests that cause violations on purpose.
     pub fn take_violations(&self) -> Vec<String> {
         std::mem::take(&mut self.state().violations)
     }
 
-    /// Answers a request as if it had come through the door.
+    /// Answers a request as if it had arrived over the network.
     pub(super) fn answer(&self, request: &Request) -> Reply {
         self.state().answer(request)
     }
@@ -249,7 +249,7 @@ impl Drop for FakeEntra {
 #[derive(Default)]
 struct State {
     rules: Rules,
-    /// Hosts that another stand-in plays.
+    /// Hosts that another fake plays.
     others: Vec<(String, Arc<Answerer>)>,
     scripted: HashMap<Endpoint, VecDeque<Reply>>,
     requests: Vec<Request>,
@@ -258,7 +258,7 @@ struct State {
     device_codes: HashMap<String, device_code::Session>,
     authorization_codes: HashMap<String, authorize::Session>,
     refresh_tokens: HashMap<String, token::Session>,
-    /// `jti` of the assertions seen: each is good for one request.
+    /// The `jti` of each assertion: it may be used once.
     assertion_ids: HashSet<String>,
     logins: usize,
     refreshes: usize,
@@ -304,13 +304,13 @@ impl State {
         }
     }
 
-    /// Who plays this host, if it is not Entra's.
+    /// The fake that plays this host, if it is not Entra's.
     fn other(&self, host: &str) -> Option<Arc<Answerer>> {
         let other = self.others.iter().find(|(name, _)| name == host);
         other.map(|(_, answerer)| Arc::clone(answerer))
     }
 
-    /// The forward proxy's side.
+    /// Answers a request to the forward proxy.
     fn connect(&mut self, request: &Request, own_port: u16) -> Reply {
         self.connects.push(request.target.clone());
         if let Some(status) = self.rules.proxy_refuses_with {
@@ -334,7 +334,7 @@ impl State {
         Reply::html(502, "the proxy of the tests does not know this host")
     }
 
-    /// A number that no one else got.
+    /// A new number.
     fn next_serial(&mut self) -> u64 {
         self.serial += 1;
         self.serial

@@ -1,14 +1,14 @@
-//! HTTP/1.1 messages (RFC 9112), as much as the stand-ins need.
+//! HTTP/1.1 messages (RFC 9112), as much as the fakes need.
 
 use std::io::{self, Read, Write};
 
 use oauth2::url::form_urlencoded;
 use serde_json::Value;
 
-/// No client of ours sends more; a stand-in must not be talked into filling the memory.
+/// The largest message: our clients send less, and no client may fill the memory.
 const MOST_BYTES: usize = 1 << 20;
 
-/// Name and value, in the order of the wire.
+/// Names and values, in the order in which they were sent.
 pub type Pairs = Vec<(String, String)>;
 
 /// A request as it arrived.
@@ -21,12 +21,12 @@ pub struct Request {
     pub query: Pairs,
     pub headers: Pairs,
     pub body: Vec<u8>,
-    /// The body's pairs, if it says that it is a form.
+    /// The body's pairs, if it is a form.
     pub form: Pairs,
 }
 
 impl Request {
-    /// The `Host` header: the name that the client meant, whatever the connection's address.
+    /// The `Host` header: the name that the client used, whatever the connection's address.
     pub fn host(&self) -> &str {
         self.header("host").unwrap_or_default()
     }
@@ -73,13 +73,13 @@ fn header_of<'a>(headers: &'a Pairs, name: &str) -> Option<&'a str> {
     header.map(|(_, value)| value.as_str())
 }
 
-/// What a stand-in does with a request.
+/// How a fake answers a request.
 #[derive(Clone, Debug)]
 pub enum Reply {
     Answer(Answer),
-    /// Say nothing, and keep the connection open until the client gives up.
+    /// Send nothing, and keep the connection open until the client gives up.
     Hang,
-    /// Close the connection without a word.
+    /// Close the connection without an answer.
     Close,
     /// Send these bytes, then close.
     Raw(Vec<u8>),
@@ -148,7 +148,7 @@ impl Reply {
         })
     }
 
-    /// Promises the whole body, sends this many bytes of it and closes the connection.
+    /// Announces the whole body, sends this many bytes of it and closes the connection.
     pub fn cut_after(self, bytes: usize) -> Self {
         self.change(|answer| answer.cut_after = Some(bytes))
     }
@@ -182,7 +182,7 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
-    /// The bare stream again, after `CONNECT`. What the client sent too early is lost.
+    /// The stream after `CONNECT`. What the client sent too early is lost.
     pub fn into_stream(self) -> S {
         self.stream
     }
@@ -261,7 +261,7 @@ impl<S: Read + Write> Connection<S> {
         Ok(count)
     }
 
-    /// Carries out a reply. True if the connection goes on.
+    /// Sends a reply. True if the connection stays open.
     pub fn write(&mut self, request: &Request, reply: &Reply) -> io::Result<bool> {
         match reply {
             Reply::Answer(answer) => self.write_answer(request, answer),

@@ -19,9 +19,9 @@ use serde_json::{Value, json};
 /// The `kid` of the fake Entra's only key.
 pub const KEY_ID: &str = "fake-entra-test-key";
 
-/// Every fake Entra signs with this key. It is public: whoever trusts it trusts everybody.
+/// Every fake Entra signs with this key, which is public: trusting it means trusting anyone.
 static ENTRA_KEY: LazyLock<RsaKeyPair> = LazyLock::new(|| read_key(ENTRA_PEM));
-/// The key of the default confidential client's certificate, and of the PoP tokens in the stand-ins' own tests.
+/// The key of the default confidential client's certificate, and of the PoP tokens in the fakes' own tests.
 static CLIENT_KEY: LazyLock<RsaKeyPair> = LazyLock::new(|| read_key(CLIENT_PEM));
 const ENTRA_PEM: &[u8] = include_bytes!("../../fixtures/fake_entra/test-signing-key.pem");
 const CLIENT_PEM: &[u8] = include_bytes!("../../fixtures/fake_entra/test-client.pem");
@@ -104,17 +104,17 @@ fn public_jwk(key: &RsaKeyPair) -> Value {
     json!({"kty": "RSA", "use": "sig", "alg": "RS256", "n": base64url(&key.n), "e": base64url(&key.e)})
 }
 
-/// What a token says, whoever signed it.
+/// The claims of a token, whoever signed it.
 ///
 /// # Panics
-/// If it is no JWT.
+/// If it is not a JWT.
 pub fn claims_of(token: &str) -> Claims {
     Jwt::parse(token)
         .unwrap_or_else(|error| panic!("{error}: {token}"))
         .claims
 }
 
-/// A token taken apart; nothing in it is believed yet.
+/// A parsed token; nothing in it is verified yet.
 pub struct Jwt<'a> {
     pub header: Value,
     pub claims: Claims,
@@ -154,7 +154,7 @@ impl<'a> Jwt<'a> {
         self.verify("RS256", ENTRA_KEY.public().as_ref())
     }
 
-    /// Checks a proof-of-possession envelope, and hands out the access token within: the key that signed the envelope is the key
+    /// Checks a proof-of-possession envelope, and returns the access token in it: the key that signed the envelope is the key
     /// that the access token is bound to (RFC 7800), for this host (`u`), made within five minutes of now.
     pub fn verify_pop(&self, host: &str) -> Result<&str, String> {
         let jwk = &self.claims["cnf"]["jwk"];
@@ -211,7 +211,7 @@ impl<'a> Jwt<'a> {
         verified.map_err(|_| "the signature is wrong".to_owned())
     }
 
-    /// Checks that it is in force, and for no longer than a day at all.
+    /// Checks that it is valid now, and for no longer than a day.
     pub fn verify_lifetime(&self) -> Result<(), String> {
         let seconds = |name: &str| {
             self.claims[name]
@@ -246,7 +246,7 @@ pub const RS256: CertificateProof = CertificateProof {
 };
 
 impl CertificateProof {
-    /// Does the assertion name this certificate?
+    /// True if the assertion names this certificate.
     pub fn names(&self, jwt: &Jwt, certificate: &[u8]) -> bool {
         let algorithm = if self.thumbprint == "x5t" {
             &SHA1_FOR_LEGACY_USE_ONLY

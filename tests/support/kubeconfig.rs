@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-/// A kubeconfig with so many clusters, contexts and users, each user with the login that kubectl had built in.
+/// A kubeconfig with this many clusters, contexts and users, each user with kubectl's old built-in login.
 pub fn legacy_kubeconfig(users: usize) -> String {
     let mut text = String::from("apiVersion: v1\nclusters:\n");
     let certificate = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t".repeat(12);

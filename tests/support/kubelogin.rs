@@ -1,4 +1,4 @@
-//! Runs the program under test in a clean room: nothing of the person's own environment, home or PATH gets in.
+//! Runs the program under test in isolation from the environment, home folder and PATH of whoever runs the tests.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -20,7 +20,7 @@ pub fn program_under_test() -> PathBuf {
     released.map_or_else(|| env!("CARGO_BIN_EXE_kubelogin").into(), Into::into)
 }
 
-/// The real binary with a home, a working folder and a PATH of its own. One value, many runs: they share the home.
+/// The real binary with its own home folder, working directory and PATH, which all runs of one value share.
 #[derive(Clone)]
 pub struct Kubelogin {
     program: PathBuf,
@@ -43,12 +43,12 @@ impl Kubelogin {
             stdin: Vec::new(),
         };
         let kubelogin = kubelogin.env("HOME", &home).env("PATH", programs);
-        // Sealing keys in files: a test must not put anything into the keyring of the person who runs it.
+        // Encryption keys in files: a test must not use the keyring of whoever runs it.
         let kubelogin = kubelogin.storage("disk");
         if !cfg!(windows) {
             return kubelogin;
         }
-        let system = std::env::var_os("SystemRoot").unwrap_or_default(); // no socket opens without it
+        let system = std::env::var_os("SystemRoot").unwrap_or_default(); // sockets need it
         kubelogin
             .env("USERPROFILE", &home)
             .env("LOCALAPPDATA", home.join("AppData"))
@@ -60,7 +60,7 @@ impl Kubelogin {
         Self::get_token_anywhere(login).args(["--tenant-id", TENANT_ID])
     }
 
-    /// `get-token` for the default server, in the tenant that the login itself knows.
+    /// `get-token` for the default server, in the tenant that the login knows by itself.
     pub fn get_token_anywhere(login: &str) -> Self {
         Self::new().args(["get-token", "--login", login, "--server-id", SERVER_ID])
     }
@@ -112,12 +112,12 @@ impl Kubelogin {
         self
     }
 
-    /// Where it keeps what it obtains: `--token-cache-storage` as a variable.
+    /// Sets `--token-cache-storage` by its variable.
     pub fn storage(self, name: &str) -> Self {
         self.env("KUBELOGIN_TOKEN_CACHE_STORAGE", name)
     }
 
-    /// As kubectl runs it at a terminal, which tries again when it fails.
+    /// As kubectl runs it at a terminal; kubectl retries when it fails.
     pub fn called_by_kubectl(self) -> Self {
         self.env("KUBERNETES_EXEC_INFO", exec_info(true))
     }
@@ -127,19 +127,19 @@ impl Kubelogin {
         self
     }
 
-    /// Sends the program straight to the fake Entra, as to an authority host that it does not know.
+    /// Points the program at the fake Entra as an unknown authority host.
     pub fn entra(self, entra: &FakeEntra) -> Self {
         self.env("SSL_CERT_FILE", entra.ca_file())
             .args(["--authority-host", &entra.authority_host()])
     }
 
-    /// Sends the program to the fake Entra in place of the real one, whose names it goes on using.
+    /// Makes the fake Entra answer under the real one's host names.
     pub fn through_proxy(self, entra: &FakeEntra) -> Self {
         self.env("SSL_CERT_FILE", entra.ca_file())
             .env("HTTPS_PROXY", entra.proxy_url())
     }
 
-    /// Puts a program first (and only) on PATH: a shell script on Unix.
+    /// Puts a program on PATH: a shell script on Unix.
     #[cfg(unix)]
     pub fn program(self, name: &str, script: &str) -> Self {
         use std::os::unix::fs::PermissionsExt as _;
@@ -150,7 +150,7 @@ impl Kubelogin {
         self
     }
 
-    /// Puts a program first (and only) on PATH: a batch file on Windows.
+    /// Puts a program on PATH: a batch file on Windows.
     #[cfg(windows)]
     pub fn program(self, name: &str, script: &str) -> Self {
         let batch = format!("@echo off\r\n{script}\r\n");
@@ -171,12 +171,12 @@ impl Kubelogin {
         self.room.path().join("home")
     }
 
-    /// Where it keeps its tokens if nothing says otherwise.
+    /// The default cache folder.
     pub fn cache(&self) -> PathBuf {
         self.home().join(".kube/cache/kubelogin")
     }
 
-    /// The working folder.
+    /// The working directory.
     pub fn work(&self) -> PathBuf {
         self.room.path().join("work")
     }
@@ -186,12 +186,12 @@ impl Kubelogin {
         self.spawn().wait()
     }
 
-    /// Starts the program. Several may run at once, in the same home.
+    /// Starts the program. Several can run at once, in the same home folder.
     pub fn spawn(&self) -> Running {
         self.start(&mut self.command())
     }
 
-    /// Runs the program with nobody to read its stdout, and checks that it ends with an error, and not with a panic.
+    /// Runs the program with a closed stdout, and checks that it ends with an error, not with a panic.
     #[track_caller]
     pub fn run_into_nothing(&self) {
         let mut child = self
@@ -211,14 +211,14 @@ impl Kubelogin {
         );
     }
 
-    /// The program as it would be started, for a test that changes more about the process than arguments and environment.
+    /// The command that starts the program, for tests that change more than arguments and environment.
     pub fn command(&self) -> Command {
         let mut command = self.command_here();
         command.current_dir(self.work());
         command
     }
 
-    /// The same in the current directory: from a static build, std changes to another only by the slower fork.
+    /// The same in the current directory, because another one would make std fork, which is slower.
     pub fn command_here(&self) -> Command {
         let mut command = Command::new(&self.program);
         command
@@ -228,8 +228,8 @@ impl Kubelogin {
         command
     }
 
-    /// Another program that is to start this one with its arguments and environment: those are its last arguments. It is
-    /// looked for on this process's PATH, which this one then has, too.
+    /// Another program that starts this one: the program and its arguments are the last arguments. It is looked up on this
+    /// process's PATH, which it also gets.
     pub fn command_under(&self, program: &str, args: &[&str]) -> Command {
         let mut command = Command::new(program);
         command
@@ -283,9 +283,9 @@ pub struct Running {
     process: Process,
     stdout: JoinHandle<String>,
     stderr: Receiver<String>,
-    /// What came from `stderr` so far.
+    /// What has come from `stderr` so far.
     shown: String,
-    /// It runs in it, whatever became of the [`Kubelogin`].
+    /// Keeps the home folder, even if the [`Kubelogin`] is dropped.
     _room: Arc<TempDir>,
     home: PathBuf,
     work: PathBuf,
@@ -293,7 +293,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Waits until a line with this text is on stderr, and gives it out.
+    /// Waits until a line with this text is on stderr, and returns it.
     #[track_caller]
     pub fn shows(&mut self, text: &str) -> String {
         while let Ok(line) = self.stderr.recv() {
@@ -305,7 +305,7 @@ impl Running {
         panic!("it ended without a word of {text:?}: {}", self.shown);
     }
 
-    /// Sends a signal to the program alone, as Ctrl-C does if nothing else runs at its terminal.
+    /// Sends a signal to the program alone.
     #[cfg(unix)]
     pub fn signal(&self, signal: rustix::process::Signal) {
         use rustix::process::{Pid, kill_process};
@@ -318,7 +318,7 @@ impl Running {
         self.process.0.kill().expect("the program can be killed");
     }
 
-    /// Waits for its end, and checks that it left nothing in the working folder, and in the home nothing outside `.kube`.
+    /// Waits for its end, and checks that it left nothing in the working directory, nor outside `.kube` in the home folder.
     pub fn wait(mut self) -> Output {
         let status = self
             .process
@@ -350,7 +350,7 @@ impl Running {
     }
 }
 
-/// Ends with its owner: a test that fails must not leave a program behind that waits for a person.
+/// Killed when it is dropped, so that a failing test leaves no program behind.
 struct Process(Child);
 
 impl Drop for Process {
@@ -423,7 +423,7 @@ impl Output {
         lines[start..].join("\n")
     }
 
-    /// Neither stream shows any of these.
+    /// Checks that neither stream contains any of these.
     #[track_caller]
     pub fn hides(&self, secrets: &[&str]) -> &Self {
         for secret in secrets {
@@ -457,7 +457,7 @@ fn lines_of(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
     receiver
 }
 
-/// What kubectl puts into `KUBERNETES_EXEC_INFO`.
+/// What kubectl sets `KUBERNETES_EXEC_INFO` to.
 pub fn exec_info(interactive: bool) -> String {
     let version = "client.authentication.k8s.io/v1beta1";
     json!({"kind": "ExecCredential", "apiVersion": version, "spec": {"interactive": interactive}})

@@ -1,4 +1,4 @@
-//! Listens on loopback, with TLS, in the clear or as a forward proxy, and hands every request to a stand-in.
+//! Listens on loopback, with TLS, in plain text or as a forward proxy, and passes every request to a fake.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -11,15 +11,15 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use super::http1::{Connection, Reply, Request};
 use super::tls;
 
-/// What stands behind a listener.
+/// What answers the requests.
 pub type Answerer = dyn Fn(&Request) -> Reply + Send + Sync;
 
 /// How a listener speaks to its clients.
 pub enum Door {
     Plain,
     Tls(Arc<ServerConfig>),
-    /// A forward proxy in the clear (RFC 9110, section 9.3.6). `connect` decides about each `CONNECT`; after its 200 the
-    /// named host is played right here, on the same connection, with TLS.
+    /// A plain-text forward proxy (RFC 9110, section 9.3.6). `connect` decides about each `CONNECT`; after its 200 the
+    /// named host is served on the same connection, with TLS.
     Proxy {
         connect: Arc<Answerer>,
         tls: Arc<ServerConfig>,
@@ -64,7 +64,7 @@ impl Server {
         self.address.port()
     }
 
-    /// Connections so far, those included whose TLS handshake the client broke off.
+    /// Connections so far, including those whose TLS handshake the client aborted.
     pub fn accepted(&self) -> usize {
         self.shared.accepted.load(Ordering::SeqCst)
     }
@@ -103,7 +103,7 @@ impl Shared {
             Door::Tls(config) => self.serve_tls(stream, config),
             Door::Proxy { connect, tls } => self.serve_proxy(stream, connect, tls),
         }
-        let _ = socket.shutdown(Shutdown::Both); // dropping is not enough: `connections` has a handle, too
+        let _ = socket.shutdown(Shutdown::Both); // dropping is not enough: `connections` also has a handle
     }
 
     fn serve_tls(&self, stream: TcpStream, config: &Arc<ServerConfig>) {
@@ -130,7 +130,7 @@ impl Shared {
         }
     }
 
-    /// Requests and replies until one side has had enough. A client that breaks TLS or HTTP is hung up on: the test sees it from its side.
+    /// Requests and replies until one side closes. A client that violates TLS or HTTP is disconnected, which the test notices.
     fn converse(&self, stream: impl Read + Write) {
         let mut connection = Connection::new(stream);
         while let Ok(Some(request)) = connection.read() {
@@ -142,7 +142,7 @@ impl Shared {
     }
 }
 
-/// A plain HTTP server for what is neither Entra nor a cluster: managed identity endpoints, CI systems' OIDC endpoints.
+/// A plain HTTP server for everything else: managed identity endpoints, OIDC endpoints of CI systems.
 pub struct FakeHttp {
     server: Server,
     requests: Arc<Mutex<Vec<Request>>>,
@@ -153,7 +153,7 @@ impl FakeHttp {
         Self::start_at(Door::Plain, answer)
     }
 
-    /// With TLS, of an authority that nobody trusts; gives the certificate's SHA-1 digest in hexadecimal, too.
+    /// With TLS and a self-signed certificate, whose SHA-1 digest it also returns, in hexadecimal.
     pub fn start_self_signed(
         answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
     ) -> (Self, String) {
@@ -188,7 +188,7 @@ impl FakeHttp {
     }
 }
 
-/// A panic in one test's answerer must not hide behind a poisoned lock.
+/// A panic in a test's answerer must not be hidden by a poisoned lock.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

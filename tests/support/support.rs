@@ -1,15 +1,15 @@
-//! The stand-ins that every end-to-end test uses: a world of one machine.
+//! The test kit of every end-to-end test: fake servers, the usual logins, and the real program.
 //!
-//! [`FakeEntra`] signs people and programs in, and is strict: what Entra would not understand is refused *and* fails the test.
-//! [`FakeApiServer`] is a cluster that takes the fake Entra's tokens and no others.
-//! [`Kubelogin`] is the real program in a clean room. A test binary takes all of it with one line:
+//! [`FakeEntra`] signs users and applications in, and is strict: what Entra would not accept is refused *and* fails the test.
+//! [`FakeApiServer`] is a cluster that accepts the fake Entra's tokens and no others.
+//! [`Kubelogin`] is the real program, in isolation. A test binary includes all of it like this:
 //!
 //! ```ignore
 //! #[path = "../support/support.rs"]
 //! mod support;
 //! ```
 //!
-//! and then reads like this:
+//! and a test reads like this:
 //!
 //! ```ignore
 //! let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Pending, Poll::Approve]);
@@ -20,23 +20,23 @@
 #![allow(
     dead_code,
     unused_imports,
-    reason = "each test binary uses another part of the stand-ins"
+    reason = "each test binary uses another part of the test kit"
 )]
 
 mod api_server; // a Kubernetes API server: kubectl and helm can talk to it
 mod arm; // the fake Azure Resource Manager
-pub mod az; // the real az, for those who have it
-mod browser; // a person's browser without a screen
-mod entra; // the fake Entra: who is registered, what was asked, what was wrong with it
+pub mod az; // the real az, if it is installed
+mod browser; // the user's browser
+mod entra; // the fake Entra: what is registered, what was requested, what was wrong with it
 mod every_mode; // every login mode with all that it needs
 mod http1; // HTTP/1.1 messages, read and written
-mod jwt; // tokens and assertions: signed, and checked
+mod jwt; // tokens and assertions: signed and checked
 mod kubeconfig; // kubeconfigs of any size
 mod kubelogin; // runs the program under test
 mod login; // the usual logins
-mod server; // listens, on TLS or as a forward proxy, and hands requests to a stand-in
+mod server; // listens, with TLS or as a forward proxy, and passes requests to a fake
 mod temp_dir; // folders that remove themselves
-mod tls; // certificates for any name, signed by a certificate authority of our own
+mod tls; // certificates for any name, signed by the tests' own certificate authority
 
 pub use api_server::{FakeApiServer, Manner, Rbac};
 pub use arm::{

@@ -1,4 +1,4 @@
-//! Certificates for any name, signed by a certificate authority of our own.
+//! Certificates for any name, signed by the tests' own certificate authority.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -16,16 +16,16 @@ use rustls::sign::CertifiedKey;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The certificate that a stand-in shows.
+/// The certificate that a fake presents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Certificate {
     #[default]
     Good,
     /// Ended yesterday.
     Expired,
-    /// For another host than the one asked for.
+    /// For another host than the requested one.
     OtherHost,
-    /// From a certificate authority that is in nobody's trust store.
+    /// From a certificate authority that nobody trusts.
     Untrusted,
 }
 
@@ -60,7 +60,7 @@ impl Authority {
         let mut params = CertificateParams::new(names).expect("names of hosts");
         params
             .distinguished_name
-            .push(DnType::CommonName, "a stand-in of the tests");
+            .push(DnType::CommonName, "a fake server of the tests");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         let now = SystemTime::now()
@@ -82,10 +82,10 @@ impl Authority {
     }
 }
 
-/// A name, if the client sent one, and what it is to get.
+/// A name, if the client sent one, and the certificate to present.
 type Asked = (Option<String>, Certificate);
 
-/// Makes the certificate that each client asks for by name (RFC 6066: SNI), so that one server answers to all of them.
+/// Issues a certificate for the name that the client asks for (RFC 6066: SNI), so that one server plays all hosts.
 pub struct AnyName {
     trusted: Arc<Authority>,
     kind: Mutex<Certificate>,
@@ -151,7 +151,7 @@ impl std::fmt::Debug for AnyName {
     }
 }
 
-/// A server's certificate that it signed itself, and its SHA-1 digest in hexadecimal.
+/// A self-signed server certificate, and its SHA-1 digest in hexadecimal.
 pub fn self_signed() -> (Arc<ServerConfig>, String) {
     let key = KeyPair::generate().expect("ring makes P-256 keys");
     let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name of a host");

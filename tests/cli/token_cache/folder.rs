@@ -1,12 +1,12 @@
-//! Where tokens are kept: what is written there, who may read it, and what may stand in its way.
+//! Where tokens are stored: what is written there, who may read it, and what may go wrong with it.
 
 use super::*;
 
-/// Azure/kubelogin#108, #121: tokens were written into the working directory. The runner checks that nothing is.
-/// On Windows an account has a home whatever the variables say.
+/// Azure/kubelogin#108, #121: tokens were written into the working directory; every run is checked for that.
+/// On Windows, an account has a home folder whatever the variables are.
 #[cfg(unix)]
 #[test]
-fn without_a_home_nothing_is_written_anywhere() {
+fn without_a_home_folder_nothing_is_written() {
     let entra = FakeEntra::start();
     let kubelogin = spn(&entra).env_remove("HOME");
     let output = kubelogin.run();
@@ -16,7 +16,7 @@ fn without_a_home_nothing_is_written_anywhere() {
 }
 
 #[test]
-fn the_cache_is_where_the_flag_says_else_where_the_variable_says() {
+fn the_flag_names_the_cache_folder_else_the_variable() {
     let entra = FakeEntra::start();
     let place = TempDir::new();
     let (flag, variable) = (place.path().join("flag"), place.path().join("variable"));
@@ -51,9 +51,9 @@ fn a_tilde_is_the_home_folder_and_only_a_typed_path_is_relative() {
     entry_in(&kubelogin.cache());
 }
 
-/// Azure/kubelogin#711: a cache was touched by those who did not want it.
+/// Azure/kubelogin#711: the cache was used even where it was not wanted.
 #[test]
-fn without_storage_no_disk_is_touched() {
+fn storage_none_leaves_the_disk_alone() {
     let entra = FakeEntra::start();
     let kubelogin = spn(&entra).storage("none");
     for _ in 0..2 {
@@ -66,7 +66,7 @@ fn without_storage_no_disk_is_touched() {
 }
 
 #[test]
-fn an_unknown_storage_is_refused_by_name() {
+fn an_unknown_storage_is_named() {
     let entra = FakeEntra::start();
     let error = spn(&entra).storage("cloud").run().error();
     assert!(
@@ -75,9 +75,9 @@ fn an_unknown_storage_is_refused_by_name() {
     );
 }
 
-/// Azure/kubelogin#722, #743: an item that was damaged or gone was fatal.
+/// Azure/kubelogin#722, #743: a damaged or missing item was a fatal error.
 #[test]
-fn a_key_that_is_gone_or_damaged_is_a_miss_and_is_made_anew() {
+fn a_lost_or_damaged_key_is_a_miss_and_is_replaced() {
     let entra = FakeEntra::start();
     let kubelogin = spn(&entra);
     kubelogin.run().token();
@@ -97,7 +97,7 @@ fn a_key_that_is_gone_or_damaged_is_a_miss_and_is_made_anew() {
 }
 
 #[test]
-fn whatever_stands_in_place_of_an_entry_is_a_miss() {
+fn anything_else_in_place_of_an_entry_is_a_miss() {
     let entra = FakeEntra::start();
     let kubelogin = spn(&entra).args(["--timeout", "20s"]);
     kubelogin.run().token();
@@ -139,7 +139,7 @@ fn whatever_stands_in_place_of_an_entry_is_a_miss() {
 }
 
 #[test]
-fn a_folder_in_place_of_an_entry_or_a_lock_costs_a_line_and_no_token() {
+fn a_folder_in_place_of_an_entry_or_a_lock_costs_a_notice_but_no_token() {
     let entra = FakeEntra::start();
     for extension in ["token", "lock"] {
         let kubelogin = spn(&entra);
@@ -156,7 +156,7 @@ fn a_folder_in_place_of_an_entry_or_a_lock_costs_a_line_and_no_token() {
 }
 
 #[test]
-fn a_file_in_place_of_the_folder_costs_a_line_and_no_token() {
+fn a_file_in_place_of_the_folder_costs_a_notice_but_no_token() {
     let entra = FakeEntra::start();
     let kubelogin = spn(&entra);
     fs::create_dir_all(kubelogin.home().join(".kube/cache")).unwrap();
@@ -166,7 +166,7 @@ fn a_file_in_place_of_the_folder_costs_a_line_and_no_token() {
     assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
 }
 
-/// Runs the program, and ends it if it waits for something that never comes.
+/// Runs the program, and kills it if it waits forever.
 fn run_bounded(kubelogin: &Kubelogin) -> Output {
     #[cfg(unix)]
     return process::run_after(kubelogin, || {
@@ -187,7 +187,7 @@ mod unix {
     use super::*;
 
     #[test]
-    fn files_are_for_the_person_alone_whatever_the_umask() {
+    fn files_are_private_whatever_the_umask() {
         let entra = FakeEntra::start();
         for umask in [0, 0o022, 0o777] {
             let kubelogin = spn(&entra);
@@ -221,7 +221,7 @@ mod unix {
     }
 
     #[test]
-    fn a_full_disk_costs_a_line_and_no_token() {
+    fn a_full_disk_costs_a_notice_but_no_token() {
         let entra = FakeEntra::start();
         let kubelogin = spn(&entra);
         let output = run_after(&kubelogin, || {
@@ -243,7 +243,7 @@ mod unix {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_written_costs_a_line_and_no_token() {
+    fn a_read_only_folder_costs_a_notice_but_no_token() {
         let entra = FakeEntra::start();
         let place = TempDir::new();
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o555)).unwrap();
@@ -256,9 +256,9 @@ mod unix {
     }
 
     #[test]
-    fn nothing_is_kept_in_a_folder_that_belongs_to_another_user() {
+    fn nothing_is_cached_in_a_folder_of_another_user() {
         let entra = FakeEntra::start();
-        let kubelogin = spn(&entra).args(["--cache-dir", "/tmp"]); // everybody may write, but it is root's
+        let kubelogin = spn(&entra).args(["--cache-dir", "/tmp"]); // world-writable, but owned by root
         let before = names_in(Path::new("/tmp"));
         let output = run_without_rights(&kubelogin);
         output.token();

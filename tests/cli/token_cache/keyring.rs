@@ -1,4 +1,4 @@
-//! The kernel's keyring, real and refused.
+//! The kernel's keyring, available and denied.
 
 use super::process::{run_refused, run_without};
 use super::*;
@@ -12,7 +12,7 @@ fn keys_of(folder: &Path) -> usize {
         .count()
 }
 
-/// Names the files in these folders that are opened, made or removed from now on.
+/// Names the files in these folders that are opened, created or removed from now on.
 struct Watch(std::fs::File);
 
 impl Watch {
@@ -50,16 +50,16 @@ impl Watch {
     }
 }
 
-/// Whoever makes the warm path do more finds it here.
+/// This fails as soon as the warm path does more.
 #[test]
-fn a_token_at_hand_costs_one_file_and_no_thread_no_socket_no_lock() {
+fn a_cached_token_costs_one_file_and_no_thread_socket_or_lock() {
     let entra = FakeEntra::start();
     let forbidden = [
         libc::SYS_clone,
         libc::SYS_clone3,
         libc::SYS_socket,
         libc::SYS_flock,
-        libc::SYS_getdents64, // a folder of ten thousand entries is as fast as one
+        libc::SYS_getdents64, // so that a folder of ten thousand entries is as fast as one
     ];
     for (storage, key) in [("keyring", None), ("disk", Some("kubelogin.key"))] {
         let kubelogin = spn(&entra).storage(storage);
@@ -78,7 +78,7 @@ fn a_token_at_hand_costs_one_file_and_no_thread_no_socket_no_lock() {
 }
 
 #[test]
-fn the_kernel_keeps_the_key_until_the_person_logs_out() {
+fn the_kernel_keeps_the_key_until_log_out() {
     let entra = FakeEntra::start();
     for storage in ["auto", "keyring"] {
         let kubelogin = spn(&entra).storage(storage);
@@ -93,9 +93,9 @@ fn the_kernel_keeps_the_key_until_the_person_logs_out() {
     }
 }
 
-/// Azure/kubelogin#642, #711, #734: a kernel without keyring was an error, a panic, and then a prompt on every call.
+/// Azure/kubelogin#642, #711, #734: a kernel without a keyring caused an error, then a panic, then a prompt on every call.
 #[test]
-fn a_refused_keyring_is_said_once_and_the_disk_takes_over() {
+fn a_denied_keyring_is_reported_once_and_the_disk_takes_over() {
     let entra = FakeEntra::start();
     for errno in [libc::EPERM, libc::ENOSYS] {
         let kubelogin = devicecode(&entra).storage("auto");
@@ -113,10 +113,10 @@ fn a_refused_keyring_is_said_once_and_the_disk_takes_over() {
     assert_eq!(entra.prompts(), 2);
 }
 
-/// Azure/kubelogin#642, #711, #734: the keyring of a container broke modes that had no need of it, and a
-/// proof-of-possession token without one was a crash.
+/// Azure/kubelogin#642, #711, #734: the keyring of a container broke modes that do not need it, and a
+/// proof-of-possession token without a keyring crashed.
 #[test]
-fn a_refused_keyring_keeps_back_no_token_of_any_mode() {
+fn a_denied_keyring_costs_no_token_in_any_mode() {
     let pop = |kubelogin: Kubelogin| kubelogin.args(["--pop-enabled", "--pop-claims", "u=/c"]);
     let az = r#"echo '{"accessToken": "at", "expires_on": 4102444800, "tokenType": "Bearer"}'"#;
     let entra = FakeEntra::start();
@@ -140,7 +140,7 @@ fn a_refused_keyring_keeps_back_no_token_of_any_mode() {
 }
 
 #[test]
-fn a_refused_keyring_that_was_asked_for_keeps_nothing_and_says_why() {
+fn a_denied_keyring_that_was_asked_for_caches_nothing_and_says_why() {
     let entra = FakeEntra::start();
     let kubelogin = spn(&entra).storage("keyring");
     let output = run_refused(&kubelogin, libc::EPERM);
@@ -151,9 +151,9 @@ fn a_refused_keyring_that_was_asked_for_keeps_nothing_and_says_why() {
     assert!(left.iter().all(|name| name.ends_with(".lock")), "{left:?}");
 }
 
-/// The key is lost at reboot.
+/// As after a reboot.
 #[test]
-fn a_key_that_vanished_costs_one_sign_in() {
+fn a_lost_key_costs_one_sign_in() {
     let entra = FakeEntra::start();
     let kubelogin = spn(&entra).storage("keyring");
     let folder = kubelogin.cache();

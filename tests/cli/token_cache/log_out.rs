@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn logging_out_removes_what_is_ours_and_nothing_else() {
+fn logging_out_removes_our_files_and_nothing_else() {
     let entra = FakeEntra::start();
     let place = TempDir::new();
     let folder = place.path().join("cache");
@@ -33,9 +33,9 @@ fn logging_out_removes_what_is_ours_and_nothing_else() {
     assert_eq!(entra.logins(), 3);
 }
 
-/// Azure/kubelogin#760: what could not be removed was not said.
+/// Azure/kubelogin#760: a failure to remove the cache was not reported.
 #[test]
-fn logging_out_says_what_could_not_be_removed() {
+fn logging_out_reports_what_could_not_be_removed() {
     let place = TempDir::new();
     let file = place.file("cache", "");
     let output = Kubelogin::log_out(&file).run();
@@ -43,7 +43,7 @@ fn logging_out_says_what_could_not_be_removed() {
     assert!(file.exists());
 }
 
-/// Folders of others, and folders that cannot be written.
+/// Folders of other users, and read-only folders.
 #[cfg(unix)]
 mod unix {
     use std::os::unix::fs::PermissionsExt;
@@ -53,7 +53,7 @@ mod unix {
 
     /// Azure/kubelogin#760.
     #[test]
-    fn logging_out_of_a_folder_that_cannot_be_written_is_an_error() {
+    fn logging_out_of_a_read_only_folder_is_an_error() {
         let entra = FakeEntra::start();
         let place = TempDir::new();
         // SAFETY: it has no preconditions.
@@ -71,14 +71,14 @@ mod unix {
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// Whoever runs the tests as root sees a stranger log out here, everybody else themselves.
+    /// If the tests run as root, another user logs out here; else the folder's owner does.
     #[test]
     fn logging_out_leaves_the_folder_of_another_user_alone() {
         let entra = FakeEntra::start();
         let place = TempDir::new();
         let kubelogin = spn(&entra).arg("--cache-dir").arg(place.path());
         kubelogin.run().token();
-        // Everybody may remove files here: only the owner counts.
+        // Everybody may remove files here, so that only the owner makes a difference.
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o777)).unwrap();
         let before = names_in(place.path());
         let output = run_without_rights(&Kubelogin::log_out(place.path()));
@@ -94,9 +94,9 @@ mod unix {
 }
 
 #[cfg(target_os = "linux")]
-/// A bus that takes the connection and says nothing.
+/// A bus that accepts the connection and never answers.
 #[test]
-fn logging_out_says_that_the_keyring_did_not_answer() {
+fn logging_out_reports_a_keyring_that_does_not_answer() {
     let place = TempDir::new();
     let socket = place.path().join("bus");
     let _bus = std::os::unix::net::UnixListener::bind(&socket).unwrap();

@@ -1,11 +1,11 @@
-//! Runs the program in another kind of process than the one that tests run in.
+//! Runs the program with other limits, rights or system calls.
 
 use std::io;
 use std::os::unix::process::CommandExt;
 
 use crate::support::*;
 
-/// Runs the program after `prepare` changed its process.
+/// Runs the program in a process that `prepare` has changed.
 pub fn run_after(
     kubelogin: &Kubelogin,
     prepare: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
@@ -25,7 +25,7 @@ pub fn checked(result: libc::c_int) -> io::Result<()> {
 
 pub const NOBODY: libc::uid_t = 65534;
 
-/// As a user without rights, who is made one if the tests run as root.
+/// Runs the program as an unprivileged user: as nobody, if the tests run as root.
 pub fn run_without_rights(kubelogin: &Kubelogin) -> Output {
     run_after(kubelogin, || {
         // SAFETY: none of these has preconditions.
@@ -41,7 +41,7 @@ pub fn run_without_rights(kubelogin: &Kubelogin) -> Output {
 #[cfg(target_os = "linux")]
 pub use without_calls::*;
 
-/// Processes to which the kernel refuses some system calls.
+/// Processes to which the kernel denies some system calls.
 #[cfg(target_os = "linux")]
 mod without_calls {
     use super::*;
@@ -49,7 +49,7 @@ mod without_calls {
     /// The system calls of the kernel's keyring.
     const KEYRING: &[libc::c_long] = &[libc::SYS_add_key, libc::SYS_keyctl, libc::SYS_request_key];
 
-    /// Runs it with these system calls answered by `action`, as Docker's default seccomp profile does with many.
+    /// Runs it with `action` for these system calls, as Docker's default seccomp profile has for many.
     pub fn run_without(calls: &[libc::c_long], action: u32, kubelogin: &Kubelogin) -> Output {
         let mut filter = filter(calls, action);
         let mut command = kubelogin.command();

@@ -12,7 +12,7 @@ pub struct Refusal {
     code: String,
     pub message: String,
     headers: Vec<(String, String)>,
-    /// The request is one that no good client sends.
+    /// True if no correct client sends this request.
     pub is_violation: bool,
 }
 

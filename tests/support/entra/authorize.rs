@@ -1,4 +1,4 @@
-//! The browser's part: RFC 6749 section 4.1, RFC 7636 (PKCE), and loopback redirects (RFC 8252 section 7.3).
+//! The sign-in page: RFC 6749 section 4.1, RFC 7636 (PKCE), and loopback redirects (RFC 8252 section 7.3).
 
 use oauth2::url::{Url, form_urlencoded};
 
@@ -8,7 +8,7 @@ use super::refusal::{Refusal, refused, violation};
 use super::rules::{Registration, SignIn};
 use super::{Route, State, token};
 
-/// An authorization code that was given out.
+/// An authorization code that was issued.
 pub struct Session {
     login: token::Session,
     redirect_uri: String,
@@ -16,7 +16,7 @@ pub struct Session {
 }
 
 impl State {
-    /// What the browser is sent back with, in the way that the client asked for.
+    /// The browser's redirect with the answer, in the response mode that the client asked for.
     pub fn authorize(&mut self, to: &Route, request: &Request) -> Result<Reply, Refusal> {
         let parameter = |name| request.parameter(name).unwrap_or_default();
         let client = self.registered(request.parameter("client_id"))?;

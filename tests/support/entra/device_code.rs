@@ -1,4 +1,4 @@
-//! RFC 8628: a code that a person types elsewhere, and the polls that wait for it.
+//! RFC 8628: a code that the user enters elsewhere, and the polls that wait for it.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,10 @@ use super::refusal::{self, Refusal, refused, violation};
 use super::rules::{Poll, Registration};
 use super::{Route, State, token};
 
-/// What a client may poll too early: its clock and ours read the same second a little apart.
+/// How much too early a client may poll, because clocks differ a little.
 const SLACK: Duration = Duration::from_millis(50);
 
-/// A device code that was given out.
+/// A device code that was issued.
 pub struct Session {
     login: token::Session,
     expires_in: Duration,
@@ -21,7 +21,7 @@ pub struct Session {
     issued: Instant,
     last_poll: Option<Instant>,
     polls: usize,
-    /// It has had its last answer.
+    /// It has received its last answer.
     is_over: bool,
 }
 
@@ -121,7 +121,7 @@ impl State {
 }
 
 impl Session {
-    /// Is this a poll that a good client makes? The first may come at once.
+    /// Checks the interval between polls; the first may come at once.
     fn check_poll(&mut self, client: &Registration) -> Result<(), Refusal> {
         let waited = self
             .last_poll

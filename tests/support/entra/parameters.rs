@@ -1,4 +1,4 @@
-//! Which parameters each endpoint and grant takes. One more, one less or one twice is a violation.
+//! Which parameters each endpoint and grant accepts. An unknown, missing or repeated one is a violation.
 
 use super::super::http1::{Pairs, Request};
 use super::refusal::{Refusal, violation};
@@ -6,12 +6,12 @@ use super::{Endpoint, Route};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// `resource`, quoted numbers, `?api-version=1.0`: what `--legacy` speaks.
+    /// `resource`, numbers as text, `?api-version=1.0`: what `--legacy` uses.
     V1,
     V2,
 }
 
-/// What a request of one kind must and may carry.
+/// What a request of one kind must and may contain.
 struct Shape {
     must: &'static [&'static str],
     may: &'static [&'static str],
@@ -104,7 +104,7 @@ const AUTHORIZE: Shape = Shape {
     ],
 };
 
-/// Checks all that can be said about a request without knowing who is registered.
+/// Checks everything about a request that does not depend on what is registered.
 pub fn check(to: &Route, request: &Request) -> Result<(), Refusal> {
     let posts = matches!(to.endpoint, Endpoint::Token | Endpoint::DeviceCode);
     if request.method != if posts { "POST" } else { "GET" } {
@@ -158,7 +158,7 @@ fn check_form(to: &Route, request: &Request) -> Result<(), Refusal> {
     check_together(request)
 }
 
-/// Parameters that only make sense in pairs, or not in pairs.
+/// Parameters that require or exclude each other.
 fn check_together(request: &Request) -> Result<(), Refusal> {
     let has = |name| request.field(name).is_some();
     if has("client_assertion") != has("client_assertion_type") {

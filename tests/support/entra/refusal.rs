@@ -38,18 +38,18 @@ const REFUSALS: &[Row] = &[
     (SLOW_DOWN, 400, "slow_down",            "Polling too often."),
 ];
 
-/// Entra has no number for it that is written down anywhere; this one is ours.
+/// Entra's number for it is not documented; this one is made up.
 pub const SLOW_DOWN: u32 = 79999;
 
 /// Why there is no token.
 pub struct Refusal {
     code: u32,
     pub detail: String,
-    /// The request is one that no good client sends.
+    /// True if no correct client sends this request.
     pub is_violation: bool,
 }
 
-/// What Entra also refuses to good clients.
+/// A refusal that correct clients get, too.
 pub fn refused(code: u32, detail: &str) -> Refusal {
     Refusal {
         code,
@@ -58,7 +58,7 @@ pub fn refused(code: u32, detail: &str) -> Refusal {
     }
 }
 
-/// A request that no good client sends.
+/// A request that no correct client sends.
 pub fn violation(detail: impl Into<String>) -> Refusal {
     Refusal {
         code: 9002313,
@@ -68,7 +68,7 @@ pub fn violation(detail: impl Into<String>) -> Refusal {
 }
 
 impl Refusal {
-    /// Counts it as a violation, too: a test that means it says so with `take_violations`.
+    /// Counts it as a violation, too; tests that cause it on purpose call `take_violations`.
     pub fn reported(self) -> Self {
         Self {
             is_violation: true,

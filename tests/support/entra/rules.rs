@@ -1,8 +1,8 @@
-//! What a test registers: tenants, clients, users, and how things go.
+//! What a test registers: tenants, clients, users, and how they behave.
 
 use super::super::jwt;
 
-/// Names under which the real Entra is reached, cloud by cloud.
+/// The host names of the real Entra in each cloud.
 pub const AUTHORIZATION_SERVER_NAMES: [&str; 5] = [
     "login.microsoftonline.com",
     "login.microsoftonline.us",
@@ -24,18 +24,18 @@ pub const CLIENT_CERTIFICATE: &str = concat!(
     "/fixtures/fake_entra/test-client.pem"
 );
 pub const USER_NAME: &str = "alice@contoso.example";
-/// With characters that a form must escape, beyond ASCII too.
+/// With characters that a form must escape, also beyond ASCII.
 pub const USER_PASSWORD: &str = "p&ss wörd+1";
 
-/// What the fake Entra knows, and how it acts.
+/// What is registered at the fake Entra, and how it behaves.
 #[derive(Clone, Debug)]
 pub struct Rules {
     pub tenants: Vec<String>,
     pub clients: Vec<Registration>,
     pub users: Vec<User>,
-    /// Server applications that tokens can be had for.
+    /// Server applications that tokens are issued for.
     pub servers: Vec<String>,
-    /// Who signs in when the program shows a device code or opens a browser.
+    /// The user who signs in with a device code or a browser.
     pub person: String,
     pub device_code: DeviceCode,
     pub sign_in: SignIn,
@@ -54,7 +54,7 @@ pub struct Rules {
 #[derive(Clone, Debug, Default)]
 pub struct Registration {
     pub client_id: String,
-    /// May sign users in without a secret ("allow public client flows").
+    /// It may sign users in without a secret ("Allow public client flows").
     pub is_public: bool,
     pub secrets: Vec<String>,
     /// DER.
@@ -62,7 +62,7 @@ pub struct Registration {
     pub federated: Vec<FederatedCredential>,
 }
 
-/// Whose tokens count as the client's own.
+/// An issuer whose tokens authenticate the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FederatedCredential {
     pub issuer: String,
@@ -75,17 +75,17 @@ pub struct User {
     pub name: String,
     pub password: String,
     pub object_id: String,
-    /// The AADSTS code with which this user's sign-in is always refused: 50076 for a second factor, say.
+    /// The AADSTS code that refuses every sign-in of this user, such as 50076 for MFA.
     pub refused_with: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
 pub struct DeviceCode {
-    /// Seconds between polls. `None` is not sent: the client has to know the 5 seconds of RFC 8628.
+    /// Seconds between polls. `None` is not sent: the client must assume the 5 seconds of RFC 8628.
     pub interval: Option<u64>,
     /// Seconds.
     pub expires_in: u64,
-    /// Answers to the polls, in turn; the last one for ever.
+    /// Answers to the polls, in turn; the last one is repeated.
     pub polls: Vec<Poll>,
 }
 
@@ -102,21 +102,21 @@ pub enum Poll {
     Refuse(u32),
 }
 
-/// What the person in the browser does.
+/// What the user does in the browser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignIn {
     Approve,
     Decline,
 }
 
-/// What becomes of refresh tokens.
+/// How refresh tokens behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefreshTokens {
-    /// A refresh brings a new one; the old one goes on working.
+    /// A refresh returns a new one; the old one still works.
     Rotate,
-    /// A refresh brings a new one; the old one is dead.
+    /// A refresh returns a new one and revokes the old one.
     RotateAndRevoke,
-    /// A refresh brings no new one; the old one goes on working.
+    /// A refresh returns no new one; the old one still works.
     Keep,
     /// There are none.
     Never,
@@ -158,7 +158,7 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// The registered client of this ID, to change it.
+    /// The registered client with this ID, to change it.
     ///
     /// # Panics
     /// If there is none.
@@ -172,7 +172,7 @@ impl Rules {
 }
 
 impl User {
-    /// A user whose object ID is made from the name.
+    /// A user whose object ID is derived from the name.
     pub fn new(name: &str, password: &str) -> Self {
         let sum = name.bytes().fold(0, |sum: u64, byte| {
             sum.wrapping_mul(31).wrapping_add(byte.into())

@@ -1,4 +1,4 @@
-//! The token endpoint: who asks, with which grant, and the tokens that come of it.
+//! The token endpoint: client authentication, grants, and the tokens that are issued.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,7 +13,7 @@ use super::{Route, State};
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// What a login was about: goes into its tokens, and comes back with its refresh token.
+/// What a login asked for: it goes into the tokens, and the refresh token remembers it.
 #[derive(Clone, Debug)]
 pub struct Session {
     pub client_id: String,
@@ -46,7 +46,7 @@ impl State {
         Ok(Reply::json(200, &self.issue(to, request, &session)))
     }
 
-    /// The registered client, after it has proved who it is, if it tried to.
+    /// The registered client, after its authentication is checked, if there was any.
     fn authenticate(&mut self, to: &Route, request: &Request) -> Result<Registration, Refusal> {
         let client = self.registered(request.field("client_id"))?;
         let uses_own_name = request.field("grant_type") == Some("client_credentials");
@@ -196,7 +196,7 @@ impl State {
         })
     }
 
-    /// The registered user of this name, if nothing forbids the sign-in.
+    /// The registered user with this name, if the sign-in is allowed.
     pub fn user(&self, name: &str) -> Result<User, Refusal> {
         let user = self
             .rules
@@ -318,7 +318,7 @@ impl State {
     }
 }
 
-/// The tenant of whoever signs in without naming one.
+/// The tenant of a sign-in that does not name one.
 fn home_of(tenant: &str) -> String {
     match tenant {
         "organizations" => TENANT_ID.to_owned(),
