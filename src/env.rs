@@ -126,6 +126,11 @@ pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
 pub const CI: &str = "CI";
 /// Set in the jobs of Azure Pipelines, which has no CI.
 pub const TF_BUILD: &str = "TF_BUILD";
+/// Set in the jobs of GitHub Actions, GitLab, CircleCI and Jenkins.
+pub const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
+pub const GITLAB_CI: &str = "GITLAB_CI";
+pub const CIRCLECI: &str = "CIRCLECI";
+pub const JENKINS_URL: &str = "JENKINS_URL";
 /// The preferences of kubectl, or `off`.
 pub const KUBERC: &str = "KUBERC";
 /// `false` switches these preferences off.

@@ -30,6 +30,9 @@ pub struct Error {
     what: String,
     remedy: Option<String>,
     reference: Option<String>,
+    /// Lines to copy.
+    #[serde(default)]
+    example: Option<String>,
 }
 
 impl Error {
@@ -71,6 +74,7 @@ impl Error {
             what: what.into(),
             remedy: None,
             reference: None,
+            example: None,
         }
     }
 
@@ -95,6 +99,13 @@ impl Error {
     #[must_use]
     pub fn reference(mut self, reference: impl Into<String>) -> Self {
         self.reference = Some(reference.into());
+        self
+    }
+
+    /// Adds lines to copy, printed as they are after everything else.
+    #[must_use]
+    pub fn example(mut self, lines: &'static str) -> Self {
+        self.example = Some(lines.to_owned());
         self
     }
 
@@ -147,6 +158,9 @@ impl fmt::Display for Error {
         f.write_str(&one_line(&self.what))?;
         for line in self.remedy.iter().chain(&self.reference) {
             write!(f, "\n{}", one_line(line))?;
+        }
+        if let Some(example) = &self.example {
+            write!(f, "\n{example}")?;
         }
         Ok(())
     }

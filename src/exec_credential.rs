@@ -59,6 +59,25 @@ impl ExecInfo {
         }
     }
 
+    /// The host of the cluster that the client connects to, if it says so (`provideClusterInfo`); for messages only.
+    pub fn cluster_host(env: &Env) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Info {
+            spec: Spec,
+        }
+        #[derive(Deserialize)]
+        struct Spec {
+            cluster: Cluster,
+        }
+        #[derive(Deserialize)]
+        struct Cluster {
+            server: String,
+        }
+        let info: Info = serde_json::from_str(env.get(env::KUBERNETES_EXEC_INFO)?).ok()?;
+        let server: http::Uri = info.spec.cluster.server.parse().ok()?;
+        server.host().map(str::to_owned)
+    }
+
     /// Writes the token as one line, in a single write.
     pub fn write(self, token: &Token, out: &mut dyn Write) -> Result<(), Error> {
         let mut line = self.line(token);

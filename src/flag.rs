@@ -40,6 +40,34 @@ pub enum Flag {
     AzurePipelinesServiceConnectionId,
 }
 
+/// True if a value is the name of a variable that somebody wanted expanded: `$NAME`, `${NAME}`, `$(NAME)` or `%NAME%`,
+/// alone or as the first part of a path. A kubeconfig's args reach us as they are.
+pub fn is_unexpanded(value: &str) -> bool {
+    let end_of_name = |text: &str| {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':');
+        text.find(|c| !is_name(c)).unwrap_or(text.len())
+    };
+    let closed = |rest: &'_ str, close: &str| {
+        let end = end_of_name(rest);
+        (end > 0)
+            .then(|| rest[end..].strip_prefix(close).map(str::to_owned))
+            .flatten()
+    };
+    let rest = if let Some(rest) = value
+        .strip_prefix("${")
+        .or_else(|| value.strip_prefix("$env:{"))
+    {
+        closed(rest, "}")
+    } else if let Some(rest) = value.strip_prefix("$(") {
+        closed(rest, ")")
+    } else if let Some(rest) = value.strip_prefix('%') {
+        closed(rest, "%")
+    } else {
+        value.strip_prefix('$').and_then(|rest| closed(rest, ""))
+    };
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '\\']))
+}
+
 /// What follows a flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Takes {
@@ -82,18 +110,18 @@ impl Flag {
         row(Self::TenantId, "tenant-id", Some('t'), Takes::Value("ID"), COMMON, "Tenant ID or domain"),
         row(Self::ClientId, "client-id", None, Takes::Value("ID"), COMMON, "Application ID to sign in with"),
         row(Self::Environment, "environment", Some('e'), Takes::Value("NAME"), ENTRA, "Azure cloud [default: AzurePublicCloud]"),
-        row(Self::AuthorityHost, "authority-host", None, Takes::Value("URL"), ENTRA, "Entra ID authority host to use instead of the cloud's; must end with a slash"),
+        row(Self::AuthorityHost, "authority-host", None, Takes::Value("URL"), ENTRA, "Entra ID authority host to use instead of the cloud's"),
         row(Self::Timeout, "timeout", None, Takes::Value("DURATION"), COMMON, "Time limit for a sign-in, such as 30s or 2m [default: 60s; no limit on waiting for a person unless set]"),
         row(Self::CacheDir, "cache-dir", None, Takes::Value("DIR"), COMMON, "Token cache folder [default: KUBECACHEDIR, otherwise ~/.kube/cache/kubelogin/]"),
         row(Self::TokenCacheStorage, "token-cache-storage", None, Takes::Value("WHERE"), COMMON, "What protects cached tokens: keyring (the OS keyring), disk (a key file that only you can read), none (tokens are not cached), auto (keyring, or disk if there is none) [default: auto]"),
         row(Self::DisableEnvironmentOverride, "disable-environment-override", None, Takes::Switch, COMMON, "Do not let environment variables override flags"),
         row(Self::UseAzurermEnvVars, "use-azurerm-env-vars", None, Takes::Switch, COMMON, "Read Terraform's ARM_... variables instead of AZURE_..."),
-        row(Self::DisableInstanceDiscovery, "disable-instance-discovery", None, Takes::Switch, ENTRA, "Accepted for compatibility; instance discovery is never used"),
+        row(Self::DisableInstanceDiscovery, "disable-instance-discovery", None, Takes::Switch, ENTRA, "Allow an authority host that is not a Microsoft host"),
         row(Self::Legacy, "legacy", None, Takes::Switch, TOKEN_KIND, "Get a token from the v1 endpoint, with spn: in its audience"),
         row(Self::PopEnabled, "pop-enabled", None, Takes::Switch, TOKEN_KIND, "Get a proof-of-possession token (Arc-enabled clusters); needs --pop-claims"),
         row(Self::PopClaims, "pop-claims", None, Takes::Value("CLAIMS"), TOKEN_KIND, "Claims of the proof-of-possession token, such as u=/ARM/ID/OF/CLUSTER"),
         row(Self::RedirectUrl, "redirect-url", None, Takes::Value("URL"), PEOPLE, "Redirect URI registered for the application, such as http://localhost:8000"),
-        row(Self::LoginHint, "login-hint", None, Takes::Value("USER"), PEOPLE, "User name to fill in on the sign-in page"),
+        row(Self::LoginHint, "login-hint", None, Takes::Value("USER"), PEOPLE, "User who must sign in; filled in on the sign-in page"),
         row(Self::ClientSecret, "client-secret", None, Takes::Secret("SECRET"), SPN, "Client secret (prefer AZURE_CLIENT_SECRET)"),
         row(Self::ClientCertificate, "client-certificate", None, Takes::Value("FILE"), SPN, "Client certificate with its private key, PEM or PKCS#12"),
         row(Self::ClientCertificatePassword, "client-certificate-password", None, Takes::Secret("PASSWORD"), SPN, "Password of the certificate file (prefer AZURE_CLIENT_CERTIFICATE_PASSWORD)"),

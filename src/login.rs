@@ -3,6 +3,7 @@
 //! Each value of `--login` has a file of its own, with all that is particular to it. A new mode takes a new file, its word
 //! in [`LoginMode`], its line in [`new`] and its row in the conversion table; the compiler asks for each of them.
 
+mod account;
 mod azd;
 mod azurecli;
 mod azurepipelines;
@@ -23,6 +24,7 @@ use crate::entra::authority::{Authority, AuthorityHost, Version};
 use crate::entra::{Client, ClientAuth};
 use crate::env::Env;
 use crate::error::Error;
+use crate::exec_credential::ExecInfo;
 use crate::flag::Flag;
 use crate::login_mode::LoginMode;
 use crate::options::Options;
@@ -30,6 +32,7 @@ use crate::system::System;
 use crate::timeout::Timeout;
 use crate::token::{Scope, Token};
 use crate::token_cache::{CacheKey, Fingerprint};
+use crate::variables::AKS_CLIENT;
 
 /// A login mode with everything it needs: no required option is missing.
 pub trait Login: fmt::Debug {
@@ -105,9 +108,18 @@ fn client_or(options: &Options, missing: fn(&Options, Flag) -> Error) -> Result<
     let client_id = required(&options.client_id, Flag::ClientId)?;
     let tenant_id = required(&options.tenant_id, Flag::TenantId)?;
     let host = match &options.authority_host {
-        Some(host) => host.clone(),
+        Some(host) if host.is_of_microsoft() || options.is_on(Flag::DisableInstanceDiscovery) => {
+            host.clone()
+        }
+        Some(_) => return Err(foreign_host(options)),
         None => AuthorityHost::of_cloud(options.cloud, options.stack_file.as_deref())?,
     };
+    if client_id.starts_with("/subscriptions/") {
+        let what = format!("client ID {client_id:?} is a resource ID");
+        return Err(Error::input(what).remedy(
+            "Set --client-id (or AZURE_CLIENT_ID) to the client ID of that identity, a GUID.",
+        ));
+    }
     if !client_id
         .chars()
         .all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '\\' | '<' | '>'))
@@ -125,6 +137,47 @@ fn client_or(options: &Options, missing: fn(&Options, Flag) -> Error) -> Result<
     })
 }
 
+/// The client of a mode in which the application itself signs in, by a secret or a federated token.
+///
+/// # Errors
+/// It is AKS's public client, which every kubeconfig of AKS has, and which can have neither: nothing is sent.
+fn confidential_client(
+    options: &Options,
+    missing: fn(&Options, Flag) -> Error,
+) -> Result<Client, Error> {
+    let client = client_or(options, missing)?;
+    if client.client_id.eq_ignore_ascii_case(AKS_CLIENT) {
+        let what = format!(
+            "--client-id {AKS_CLIENT} is AKS's public client, which cannot sign in with --login {}",
+            options.login
+        );
+        return Err(Error::input(what)
+            .remedy("Set AZURE_CLIENT_ID (or --client-id) to the ID of your own application."));
+    }
+    Ok(client)
+}
+
+/// What a person signs in to, for a prompt: the tenant, and the cluster if the client that runs us names it.
+fn destination(client: &Client, env: &Env) -> String {
+    let tenant = client.authority.tenant();
+    match ExecInfo::cluster_host(env) {
+        Some(cluster) => format!("tenant {tenant}, cluster {cluster}"),
+        None => format!("tenant {tenant}"),
+    }
+}
+
+/// The error for an authority host that is not Microsoft's: whoever wrote the kubeconfig, or a variable, could have
+/// secrets of this machine sent to a host of theirs. The original asks Microsoft about such a host, unless the same flag
+/// is given.
+fn foreign_host(options: &Options) -> Error {
+    let host = options.text(Flag::AuthorityHost).unwrap_or_default();
+    let what =
+        format!("authority host {host:?} is not a Microsoft host, so nothing was sent to it");
+    Error::input(what).remedy(
+        "If you trust it with your credentials, add --disable-instance-discovery; otherwise check --authority-host (or AZURE_AUTHORITY_HOST).",
+    )
+}
+
 /// The tests of all modes use these builders.
 #[cfg(test)]
 mod tests {
@@ -133,6 +186,9 @@ mod tests {
 
     /// The flags that say which application signs in.
     pub const CLIENT: [(Flag, &str); 2] = [(Flag::ClientId, "app"), (Flag::TenantId, "ten")];
+
+    /// Allows an authority host that is not Microsoft's.
+    pub const TRUSTED: (Flag, &str) = (Flag::DisableInstanceDiscovery, "true");
 
     /// The options of `--login mode --server-id srv` with these flags and variables; the last of two flags counts.
     pub fn options(mode: &str, flags: &[(Flag, &str)], env: &[(&str, &str)]) -> Options {
@@ -154,6 +210,7 @@ mod tests {
 
     #[test]
     fn logins_that_could_get_different_tokens_have_different_keys() {
+        let elsewhere = (Flag::AuthorityHost, "https://login.example/");
         let different = [
             &[][..],
             &[(Flag::Login, "devicecode")],
@@ -161,12 +218,83 @@ mod tests {
             &[(Flag::ClientId, "app2")],
             &[(Flag::TenantId, "ten2")],
             &[(Flag::Environment, "AzureChinaCloud")],
-            &[(Flag::AuthorityHost, "https://login.example/")],
-            &[(Flag::AuthorityHost, "https://login.example/path/")],
+            &[elsewhere, TRUSTED],
+            &[
+                (Flag::AuthorityHost, "https://login.example/path/"),
+                TRUSTED,
+            ],
+            &[
+                (Flag::AuthorityHost, "https://login.example/PATH/"),
+                TRUSTED,
+            ],
         ];
         for (number, one) in different.iter().enumerate() {
             let first = different.iter().position(|other| key(other) == key(one));
             assert_eq!(first, Some(number), "{one:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_not_microsoft_s_needs_a_flag_in_every_mode_that_sends_secrets_there() {
+        let secrets = [
+            (Flag::ClientSecret, "s"),
+            (Flag::Username, "u"),
+            (Flag::Password, "p"),
+            (Flag::FederatedTokenFile, "/token"),
+            (Flag::AzurePipelinesServiceConnectionId, "c"),
+            (Flag::AuthorityHost, "https://evil.example/"),
+        ];
+        let env = Env::of(&[
+            (crate::env::SYSTEM_ACCESSTOKEN, "t"),
+            (crate::env::SYSTEM_OIDCREQUESTURI, "https://ci.example/"),
+        ]);
+        for mode in LoginMode::all() {
+            let is_entra_s = mode.source() == crate::login_mode::Source::Entra;
+            let given = [&CLIENT[..], &secrets].concat();
+            let login = |flags: &[(Flag, &str)]| {
+                new(&options(&mode.to_string(), flags, &[]), &env).map(|_| ())
+            };
+            let refused = login(&given).err().map(|error| error.to_string());
+            assert_eq!(refused.is_some(), is_entra_s, "{mode}: {refused:?}");
+            let says = "authority host \"https://evil.example/\" is not a Microsoft host";
+            assert!(refused.is_none_or(
+                |error| error.contains(says) && error.contains("--disable-instance-discovery")
+            ));
+            assert_eq!(login(&[&given[..], &[TRUSTED]].concat()), Ok(()), "{mode}");
+        }
+    }
+
+    #[test]
+    fn aks_s_public_client_is_refused_where_an_application_signs_in_and_nothing_is_sent() {
+        let given = [
+            (Flag::ClientId, AKS_CLIENT),
+            (Flag::TenantId, "ten"),
+            (Flag::ClientSecret, "s"),
+            (Flag::FederatedTokenFile, "/token"),
+            (Flag::AzurePipelinesServiceConnectionId, "c"),
+        ];
+        for mode in ["spn", "workloadidentity", "azurepipelines"] {
+            let error = new(&options(mode, &given, &[]), &Env::default());
+            let error = error.map(|_| ()).expect_err(mode).to_string();
+            assert!(
+                error.contains("AKS's public client") && error.contains("AZURE_CLIENT_ID"),
+                "{error}"
+            );
+        }
+        assert!(new(&options("devicecode", &given, &[]), &Env::default()).is_ok());
+    }
+
+    #[test]
+    fn a_login_hint_is_part_of_the_key_in_each_mode_that_takes_one() {
+        for mode in ["devicecode", "interactive"] {
+            let key = |hint: &str| {
+                let flags = [&CLIENT[..], &[(Flag::LoginHint, hint)]].concat();
+                let options = options(mode, &flags, &[]);
+                let login = new(&options, &Env::default()).expect("login");
+                cache_key(options.login, &*login, &Scope::of_server("srv"))
+            };
+            assert_ne!(key("alice@x"), key("bob@x"), "{mode}");
+            assert_ne!(key("alice@x"), key(""), "{mode}");
         }
     }
 

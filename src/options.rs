@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use crate::entra::authority::{AuthorityHost, Cloud, Version};
 use crate::env::{self, Env};
 use crate::error::Error;
-use crate::flag::{Flag, FlagValues};
+use crate::flag::{Flag, FlagValues, Takes, is_unexpanded};
 use crate::login_mode::LoginMode;
 use crate::pop;
 use crate::secret::Secret;
 use crate::timeout::Timeout;
 use crate::token_cache::CacheSettings;
-use crate::variables::{self, Merged};
+use crate::variables::{self, Merged, Origin};
 
 /// What every login mode shares. A mode takes its own flags by [`Options::text`] and [`Options::secret`].
 #[derive(Debug)]
@@ -46,6 +46,7 @@ impl Options {
         let values = &given.values;
         let text = |flag: Flag| values.text(flag).map(str::to_owned);
 
+        check_expanded(&given)?;
         let login = LoginMode::parse(values.text(Flag::Login))?;
         let authority_host = values
             .text(Flag::AuthorityHost)
@@ -82,6 +83,11 @@ impl Options {
     /// The same for a flag that takes a secret.
     pub fn secret(&self, flag: Flag) -> Option<Secret> {
         self.given.values.secret(flag)
+    }
+
+    /// True if this switch is on.
+    pub fn is_on(&self, flag: Flag) -> bool {
+        self.given.values.is_on(flag)
     }
 
     /// True if the flag was typed, whatever the environment says.
@@ -154,6 +160,33 @@ fn pop_claims(values: &FlagValues, login: LoginMode) -> Result<Option<pop::Claim
 const AKS_SERVER: &str =
     "AKS with managed Entra ID integration uses 6dae42f8-4368-4678-94ff-3960e28e3630.";
 
+/// Refuses a value that is the name of a variable. Not a folder of the cache, which never fails a login, and no secret,
+/// which may look like anything.
+fn check_expanded(given: &Merged) -> Result<(), Error> {
+    for definition in Flag::ALL {
+        let flag = definition.flag;
+        if !matches!(definition.takes, Takes::Value(_)) || flag == Flag::CacheDir {
+            continue;
+        }
+        let Some(given) = given.given(flag).filter(|given| is_unexpanded(given.text)) else {
+            continue;
+        };
+        let is_not = format!(
+            "{:?}, which is the name of a variable and not its value",
+            given.text
+        );
+        return Err(match given.origin {
+            Origin::Flag => Error::input(format!("{} is {is_not}", flag.typed())).remedy(
+                "Nothing expands variables in a kubeconfig's args: write the value, or leave the flag out and set one of the variables that kubelogin reads.",
+            ),
+            Origin::Variable(name) => Error::input(format!("{name} is {is_not}")).remedy(
+                "Whatever runs kubelogin did not expand it: check that the variable is defined there and passed to this step.",
+            ),
+        });
+    }
+    Ok(())
+}
+
 /// The server application; slashes alone do not name one.
 fn server_id(values: &FlagValues, login: LoginMode) -> Result<String, Error> {
     let id = values.text(Flag::ServerId);
@@ -222,6 +255,38 @@ mod tests {
         let no_server = Options::resolve(&FlagValues::new(), &Env::of(&[])).expect_err("refused");
         assert!(no_server.to_string().contains("--server-id. AKS"));
         assert!(failure(&[(Flag::ServerId, " /")], &[]).contains("--server-id"));
+    }
+
+    /// AADSTS700038 or AADSTS90002, if it were sent.
+    #[test]
+    fn a_variable_s_name_in_place_of_its_value_is_refused_with_who_did_not_expand_it() {
+        for value in ["$APP", "${APP}", "$(clientId)", "%APP%", "$HOME/app"] {
+            for flag in [
+                Flag::ClientId,
+                Flag::TenantId,
+                Flag::ServerId,
+                Flag::FederatedTokenFile,
+            ] {
+                let error = failure(&[(flag, value)], &[]);
+                assert!(
+                    error.starts_with(&format!("{} is {value:?}", flag.typed())),
+                    "{error}"
+                );
+                assert!(error.contains("kubeconfig's args"), "{error}");
+            }
+            let error = failure(&[(Flag::ClientId, "app")], &[(env::AZURE_CLIENT_ID, value)]);
+            assert!(
+                error.starts_with(&format!("AZURE_CLIENT_ID is {value:?}")),
+                "{error}"
+            );
+        }
+        for value in ["a$b", "$", "%", "100%", "$5-off", "$()", "%%"] {
+            assert!(resolve(&[(Flag::ClientId, value)], &[]).is_ok(), "{value}");
+        }
+        assert!(
+            resolve(&[(Flag::ClientSecret, "$ecret")], &[]).is_ok(),
+            "it may be one"
+        );
     }
 
     #[test]

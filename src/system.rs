@@ -139,6 +139,8 @@ pub trait System {
     fn prompt(&self, text: &str);
     /// Opens a browser in the background. A failure is told, for the person can open the address elsewhere.
     fn open_browser(&self, url: &str);
+    /// True if a person is at a terminal here: stdin is one.
+    fn has_person(&self) -> bool;
     /// From now on hands each line that the person types to `receive`, from a thread of its own.
     /// False if nobody can type here: then it does nothing.
     fn receive_typed_lines(&self, receive: LineReceiver) -> bool;

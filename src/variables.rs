@@ -8,6 +8,9 @@ use crate::flag::{Flag, FlagValues, Takes};
 use crate::login_mode::LoginMode;
 use crate::timeout::parse_duration;
 
+/// The public client that people sign in to AKS with: nobody's service principal.
+pub const AKS_CLIENT: &str = "80faf920-1908-4b52-b5ef-a8e7bedfc67a";
+
 /// When a variable counts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum When {
@@ -133,7 +136,9 @@ impl Merged {
             }
         }
         for (variable, flag) in &merged.set_by {
-            if typed.is_given(*flag) && !typed.is_same(*flag, &merged.values) {
+            // AKS writes its public client into every kubeconfig: replacing it is what the variable is for.
+            let is_default = *flag == Flag::ClientId && typed.agrees_with(*flag, AKS_CLIENT);
+            if typed.is_given(*flag) && !typed.is_same(*flag, &merged.values) && !is_default {
                 merged.notices.push(format!(
                     "{variable} overrides {}; to keep the flag, add --disable-environment-override",
                     flag.typed()
@@ -439,6 +444,16 @@ mod tests {
                 "README.md does not name {name}"
             );
         }
+    }
+
+    #[test]
+    fn a_variable_that_overrides_aks_s_public_client_is_not_mentioned() {
+        let merged = merge(
+            &[(Flag::ClientId, AKS_CLIENT)],
+            &[(env::AZURE_CLIENT_ID, "c")],
+        );
+        assert_eq!(merged.notices, [""; 0]);
+        assert_eq!(merged.values.text(Flag::ClientId), Some("c"));
     }
 
     #[test]

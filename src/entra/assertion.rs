@@ -98,13 +98,63 @@ pub struct AssertionClaims {
     #[serde(default)]
     aud: Value,
     #[serde(default)]
+    iat: Value,
+    #[serde(default)]
     exp: Value,
 }
+
+/// The longest life of a Kubernetes service account's token that Entra takes, as the AKS webhook bounds it: a day.
+const LONGEST_SERVICE_ACCOUNT_LIFE: i64 = 86_400;
 
 impl AssertionClaims {
     /// The claims of an assertion; `None` if it is not a JWT.
     pub fn of(assertion: &Secret) -> Option<Self> {
         unverified_claims(assertion)
+    }
+
+    /// Issuer and subject, as JSON.
+    pub fn identity(&self) -> (String, String) {
+        (self.iss.to_string(), self.sub.to_string())
+    }
+
+    /// What to know about the subject of a GitHub Actions job: repositories that were created, renamed or transferred
+    /// since July 2026 have IDs in it (GitHub, "immutable subject claims").
+    fn github_subject(&self) -> &'static str {
+        if self.iss != "https://token.actions.githubusercontent.com" {
+            return "";
+        }
+        match self.sub.as_str().is_some_and(|sub| sub.contains('@')) {
+            true => {
+                " GitHub now puts the IDs of owner and repository into it (repo:OWNER@ID/REPO@ID:..): give the federated credential this subject."
+            }
+            false => {
+                " This one has no IDs; a federated credential with GitHub's immutable subject (repo:OWNER@ID/REPO@ID:..) does not match it."
+            }
+        }
+    }
+
+    /// Why Entra must refuse a Kubernetes service account's token: it is one for the API server, or of the old kind
+    /// without an end. `None` for any other token.
+    pub fn unfit_service_account(&self) -> Option<String> {
+        self.sub.as_str()?.strip_prefix("system:serviceaccount:")?;
+        let Some(expires) = seconds(&self.exp) else {
+            return Some("it is a service account token that never expires".to_owned());
+        };
+        let audiences: Vec<_> = match &self.aud {
+            Value::Array(all) => all.iter().filter_map(Value::as_str).collect(),
+            other => other.as_str().into_iter().collect(),
+        };
+        let is_api_server =
+            |aud: &&str| aud.contains("kubernetes.default") || aud.contains(".azmk8s.io");
+        if !audiences.is_empty() && audiences.iter().all(is_api_server) {
+            return Some(
+                "it is a service account token that is meant for the cluster itself".to_owned(),
+            );
+        }
+        let life = expires - seconds(&self.iat)?;
+        let days = life / LONGEST_SERVICE_ACCOUNT_LIFE;
+        (life > LONGEST_SERVICE_ACCOUNT_LIFE)
+            .then(|| format!("it is a service account token that is valid for {days} days"))
     }
 
     /// When the assertion expires, if it says so.
@@ -131,7 +181,11 @@ pub fn explain_refusal(error: Error, assertion: &Secret) -> Error {
     match AssertionClaims::of(assertion) {
         Some(claims) if is_about_assertion => {
             let advice = advice("", code);
-            error.remedy(format!("{advice} The token has {claims}."))
+            let github = match code {
+                Some(70021 | 700_213) => claims.github_subject(),
+                _ => "",
+            };
+            error.remedy(format!("{advice} The token has {claims}.{github}"))
         }
         _ => error,
     }
@@ -254,5 +308,23 @@ mod tests {
             assert_eq!(error.lines().count(), 3, "{error}");
         }
         assert!(!refused(700_016).contains("issuer"));
+    }
+
+    /// azure-dev#9382: since July 2026 the subject of new repositories has another form.
+    #[test]
+    fn a_github_subject_that_does_not_match_is_explained_with_its_immutable_form() {
+        let refused = |sub: &str, code: u32| {
+            let claims = json!({"iss": "https://token.actions.githubusercontent.com", "sub": sub, "aud": "api://x"});
+            let payload = URL_SAFE_NO_PAD.encode(claims.to_string());
+            let error = Error::refused("invalid_client", format!("AADSTS{code}: No."));
+            explain_refusal(error, &Secret::new(format!("e30.{payload}.sig"))).to_string()
+        };
+        let new = "repo:me@12/app@34:ref:refs/heads/main";
+        for code in [70021, 700_213] {
+            assert!(refused(new, code).contains("now puts the IDs"));
+            assert!(refused("repo:me/app:ref:refs/heads/main", code).contains("has no IDs"));
+        }
+        assert!(refused(new, 700_213).contains(new));
+        assert!(!refused(new, 700_211).contains("OWNER@ID"));
     }
 }

@@ -182,22 +182,22 @@ const KNOWN_HOSTS: &[&str] = &[
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthorityHost(Url);
 
+/// The directory of AD FS, which has only one.
+const ADFS: &str = "adfs";
+
 impl AuthorityHost {
-    /// Reads `--authority-host`.
+    /// Reads `--authority-host`; a slash is added at the end if there is none.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let wrong = |why: &str| {
             Error::input(format!("authority host {text:?} {why}"))
                 .remedy("Set --authority-host (or AZURE_AUTHORITY_HOST) to a URL such as https://login.microsoftonline.com/")
         };
-        let url = Url::parse(text).map_err(|error| wrong(&format!("is not valid: {error}")))?;
+        let mut url = Url::parse(text).map_err(|error| wrong(&format!("is not valid: {error}")))?;
         if !url.has_host() {
             return Err(wrong("is not valid: it has no host"));
         }
         if url.scheme() != "https" {
             return Err(wrong("must start with https://"));
-        }
-        if !text.ends_with('/') {
-            return Err(wrong("must end with a slash"));
         }
         if url.query().is_some()
             || url.fragment().is_some()
@@ -205,6 +205,9 @@ impl AuthorityHost {
             || url.password().is_some()
         {
             return Err(wrong("is not valid: it must be a host and a path only"));
+        }
+        if !url.path().ends_with('/') {
+            url.set_path(&format!("{}/", url.path()));
         }
         Ok(Self(url))
     }
@@ -220,13 +223,16 @@ impl AuthorityHost {
         }
     }
 
+    /// True if the host is Microsoft's own. A secret must not go to any other by a typing error, or because whoever
+    /// wrote the kubeconfig wants it.
+    pub fn is_of_microsoft(&self) -> bool {
+        let host = self.0.host_str();
+        host.is_some_and(|host| KNOWN_HOSTS.contains(&host))
+    }
+
+    /// True if the endpoints are where Microsoft publishes them.
     fn is_known(&self) -> bool {
-        self.0.port().is_none()
-            && self.0.path() == "/"
-            && self
-                .0
-                .host_str()
-                .is_some_and(|host| KNOWN_HOSTS.contains(&host))
+        self.is_of_microsoft() && self.0.port().is_none() && self.0.path() == "/"
     }
 }
 
@@ -270,9 +276,24 @@ impl Authority {
         })
     }
 
-    /// The URL of the authority, for people and cache keys.
+    /// The URL of the authority, for people and cache keys. Tenants have no case; a path does (RFC 3986 section 6.2.2.1).
     pub fn url(&self) -> String {
-        self.at("").trim_end_matches('/').to_ascii_lowercase()
+        format!("{}{}", self.host.0, self.tenant.to_ascii_lowercase())
+    }
+
+    /// The host, with its port if it has one, unless it is Microsoft's own.
+    pub fn foreign_host(&self) -> Option<String> {
+        let url = &self.host.0;
+        let host = url.host_str().filter(|_| !self.host.is_of_microsoft())?;
+        Some(match url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        })
+    }
+
+    /// The tenant, as given.
+    pub fn tenant(&self) -> &str {
+        &self.tenant
     }
 
     /// The endpoints, if they need no discovery. The v1 endpoints were never published: they have the same paths on every
@@ -310,40 +331,35 @@ impl Authority {
         }
     }
 
-    /// Where an unknown host publishes its endpoints. AD FS has a single directory and no version in its path.
+    /// Where an unknown host publishes its endpoints. AD FS has no version in its path.
     pub fn discovery_url(&self) -> String {
-        let version = if self.tenant.eq_ignore_ascii_case("adfs") {
-            ""
-        } else {
-            "v2.0/"
-        };
+        let version = if self.is_adfs() { "" } else { "v2.0/" };
         self.at(&format!("{version}.well-known/openid-configuration"))
     }
 
-    /// Reads the response to [`Authority::discovery_url`]. Every endpoint must be https, and the issuer must be this host
-    /// or a known one: a response that someone else wrote must not direct a secret to them.
+    fn is_adfs(&self) -> bool {
+        self.tenant.eq_ignore_ascii_case(ADFS)
+    }
+
+    /// Reads the response to [`Authority::discovery_url`]. The issuer and every endpoint must have the origin of this
+    /// host: else a document could name Microsoft's sign-in page and its own token endpoint, and collect the code and
+    /// verifier of a real sign-in (RFC 9700 section 4.4, "mix-up").
     pub fn read_discovery(&self, body: &[u8]) -> Result<Endpoints, Error> {
         let at = self.host.0.host_str().unwrap_or_default();
         let wrong = |why: &str| {
             Error::input(format!("the OpenID configuration of {at} {why}"))
-                .remedy("Check --authority-host and --tenant-id.")
+                .remedy("Check --authority-host and --tenant-id: the issuer and every endpoint must be on that host.")
         };
         let metadata: Metadata =
             serde_json::from_slice(body).map_err(|_| wrong("is not the expected JSON"))?;
-        let issuer = metadata.issuer().url();
-        let is_known_issuer = issuer
-            .host_str()
-            .is_some_and(|host| KNOWN_HOSTS.contains(&host));
-        if issuer.origin() != self.host.0.origin() && !is_known_issuer {
-            return Err(wrong("names a different issuer"));
-        }
-        let https = |url: &Url| {
-            if url.scheme() == "https" {
-                Ok(url.clone())
-            } else {
-                Err(wrong("names an endpoint that is not https"))
+        let here = |url: &Url| {
+            if url.origin() == self.host.0.origin() {
+                return Ok(url.clone());
             }
+            let other = url.origin().ascii_serialization();
+            Err(wrong(&format!("points to another host, {other}")))
         };
+        here(metadata.issuer().url())?;
         let token = metadata
             .token_endpoint()
             .ok_or_else(|| wrong("has no token endpoint"))?;
@@ -352,14 +368,20 @@ impl Authority {
             .device_authorization_endpoint
             .as_ref();
         Ok(Endpoints {
-            authorize: https(metadata.authorization_endpoint().url())?,
-            token: https(token.url())?,
-            device_code: device_code.map(https).transpose()?,
+            authorize: here(metadata.authorization_endpoint().url())?,
+            token: here(token.url())?,
+            device_code: device_code.map(here).transpose()?,
         })
     }
 
+    /// A URL of the authority. AD FS has a single directory, which the host of an Azure Stack already names.
     fn at(&self, path: &str) -> String {
-        format!("{}{}/{path}", self.host.0, self.tenant)
+        let host = self.host.0.as_str();
+        let names_adfs = host.to_ascii_lowercase().ends_with("/adfs/");
+        if self.is_adfs() && names_adfs {
+            return format!("{host}{path}");
+        }
+        format!("{host}{}/{path}", self.tenant)
     }
 }
 
@@ -477,17 +499,83 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_is_not_an_https_url_ending_with_a_slash_is_refused() {
+    fn a_host_that_is_not_an_https_url_is_refused() {
         for (text, why) in [
             ("http://login.microsoftonline.com/", "https://"),
             ("https://", "not valid"),
             ("login.microsoftonline.com", "not valid"),
-            ("https://login.microsoftonline.com", "end with a slash"),
             ("https://login.example/?x=/", "not valid"),
             ("https://user:pw@login.example/", "not valid"),
         ] {
             let error = AuthorityHost::parse(text).expect_err(text).to_string();
             assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_slash_that_is_missing_at_the_end_of_a_host_is_added() {
+        for (text, url) in [
+            (
+                "https://login.microsoftonline.us",
+                "https://login.microsoftonline.us/",
+            ),
+            ("https://stack.example/Path", "https://stack.example/Path/"),
+        ] {
+            assert_eq!(AuthorityHost::parse(text), AuthorityHost::parse(url));
+            assert_eq!(authority(text).url(), format!("{url}contoso.example"));
+        }
+    }
+
+    #[test]
+    fn authorities_whose_paths_differ_in_case_are_different_and_tenants_have_no_case() {
+        let url = |host: &str, tenant| {
+            let host = AuthorityHost::parse(host).expect("host");
+            Authority::new(host, tenant).expect("authority").url()
+        };
+        let one = url("https://idp.example/a/", "Ten");
+        assert_ne!(one, url("https://idp.example/A/", "Ten"));
+        assert_eq!(one, url("https://IDP.example/a/", "tEN"));
+    }
+
+    #[test]
+    fn the_directory_of_ad_fs_is_in_the_path_once() {
+        for host in [
+            "https://adfs.stack.example/adfs",
+            "https://adfs.stack.example/",
+        ] {
+            let host = AuthorityHost::parse(host).expect("host");
+            let authority = Authority::new(host, "adfs").expect("authority");
+            let v1 = authority.known_endpoints(Version::V1).expect("v1");
+            let at = "https://adfs.stack.example/adfs";
+            assert_eq!(
+                authority.discovery_url(),
+                format!("{at}/.well-known/openid-configuration")
+            );
+            assert_eq!(v1.authorize.as_str(), format!("{at}/oauth2/authorize"));
+        }
+        let entra = authority("https://stack.example/adfs/");
+        assert!(
+            entra
+                .discovery_url()
+                .contains("/adfs/Contoso.example/v2.0/")
+        );
+    }
+
+    #[test]
+    fn only_a_host_of_microsoft_s_own_name_is_no_foreign_one() {
+        for (host, foreign) in [
+            ("https://login.microsoftonline.com/", None),
+            ("https://LOGIN.microsoftonline.com:8443/x/", None),
+            (
+                "https://login.microsoftonline.com.evil.example/",
+                Some("login.microsoftonline.com.evil.example"),
+            ),
+            (
+                "https://evil.example:8443/login.microsoftonline.com/",
+                Some("evil.example:8443"),
+            ),
+        ] {
+            assert_eq!(authority(host).foreign_host().as_deref(), foreign, "{host}");
         }
     }
 
@@ -525,45 +613,40 @@ mod tests {
         );
     }
 
+    /// The issuer, the sign-in page, the token endpoint and the device authorization endpoint, on these hosts.
+    fn discovery(hosts: [&str; 4]) -> Vec<u8> {
+        let [issuer, authorize, token, device] = hosts;
+        let document = serde_json::json!({
+            "issuer": format!("{issuer}/guid/v2.0"), "authorization_endpoint": format!("{authorize}/a"),
+            "token_endpoint": format!("{token}/t"), "device_authorization_endpoint": format!("{device}/d"),
+            "jwks_uri": "https://idp.example/k", "response_types_supported": ["code"],
+            "subject_types_supported": ["pairwise"], "id_token_signing_alg_values_supported": ["RS256"],
+        });
+        document.to_string().into_bytes()
+    }
+
     #[test]
-    fn discovery_is_trusted_only_from_the_host_itself_and_only_with_https_endpoints() {
-        let answer = |issuer: &str, token: &str| {
-            format!(
-                r#"{{"issuer":"{issuer}","authorization_endpoint":"https://idp.example/a","token_endpoint":"{token}",
-                "device_authorization_endpoint":"https://idp.example/d","jwks_uri":"https://idp.example/k",
-                "response_types_supported":["code"],"subject_types_supported":["pairwise"],
-                "id_token_signing_alg_values_supported":["RS256"]}}"#
-            )
-        };
-        let read = |issuer: &str, token: &str| {
-            authority("https://idp.example/").read_discovery(answer(issuer, token).as_bytes())
-        };
-        let endpoints =
-            read("https://idp.example/guid/v2.0", "https://idp.example/t").expect("read");
+    fn every_endpoint_and_the_issuer_must_share_the_origin_of_the_authority_host() {
+        let own = "https://idp.example";
+        let host = authority("https://idp.example/");
+        let endpoints = host.read_discovery(&discovery([own; 4])).expect("read");
         assert_eq!(endpoints.token.as_str(), "https://idp.example/t");
-        assert_eq!(
-            endpoints.device_code.expect("device code").as_str(),
-            "https://idp.example/d"
-        );
-        for (issuer, token, why) in [
-            (
-                "https://evil.example/guid/v2.0",
-                "https://idp.example/t",
-                "different issuer",
-            ),
-            (
-                "http://idp.example/guid/v2.0",
-                "https://idp.example/t",
-                "different issuer",
-            ),
-            (
-                "https://idp.example/guid/v2.0",
-                "http://idp.example/t",
-                "not https",
-            ),
+        let device_code = endpoints.device_code.expect("device code");
+        assert_eq!(device_code.as_str(), "https://idp.example/d");
+        for other in [
+            "https://login.microsoftonline.com",
+            "https://evil.example",
+            "http://idp.example",
+            "https://idp.example:8443",
         ] {
-            let error = read(issuer, token).expect_err(why).to_string();
-            assert!(error.contains(why), "{error}");
+            for place in 0..4 {
+                let mut hosts = [own; 4];
+                hosts[place] = other;
+                let error = host.read_discovery(&discovery(hosts)).expect_err(other);
+                let error = error.to_string();
+                let says = format!("of idp.example points to another host, {other}");
+                assert!(error.contains(&says), "{error}");
+            }
         }
     }
 }

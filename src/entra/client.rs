@@ -12,11 +12,13 @@ use super::answer::{self, DeviceAuthorization};
 use super::assertion;
 use super::authority::{Authority, Endpoints, Version};
 use super::certificate::{Certificate, CertificateFile};
+use super::error;
 use super::grant::{AuthorizationRequest, Grant, ResponseMode};
 use crate::error::Error;
+use crate::flag::is_unexpanded;
 use crate::retry::{self, Deadline};
 use crate::secret::Secret;
-use crate::system::{HttpRequest, System, Via};
+use crate::system::{HttpRequest, NetworkError, System, Via};
 use crate::token::{Scope, Token};
 
 /// An application and its authority.
@@ -89,6 +91,11 @@ impl Client {
             ClientAuth::Certificate(file) => Proof::Certificate(file.open(system.now())?),
             ClientAuth::Assertion(assertion) => Proof::Assertion(assertion),
         };
+        if let Some(host) = self.authority.foreign_host() {
+            system.tell(&format!(
+                "signing in at {host}, which is not a Microsoft host"
+            ));
+        }
         let endpoints = match self.authority.known_endpoints(self.version) {
             Some(endpoints) => endpoints,
             None => self.discover(system, deadline)?,
@@ -141,14 +148,55 @@ impl Exchange<'_> {
         let now = self.system.now();
         let answer = retry::send(self.system, &request, Via::EnvironmentProxy, deadline)?;
         answer::read_token(&request, &answer, now).map_err(|error| {
-            let error = match &self.proof {
-                Proof::Assertion(assertion) => assertion::explain_refusal(error, assertion),
-                _ => error,
-            };
+            let error = self.explain(error, grant);
             // Whoever answered has seen what was sent, and may quote it.
             let sent = proof.iter().map(|(_, secret)| secret);
             error.hiding(sent.chain(grant.secrets()))
         })
+    }
+
+    /// Asks once whether the user has entered a device code (RFC 8628 section 3.4): when to ask again is not a matter of
+    /// retrying a request, but of the code's interval (section 3.5).
+    ///
+    /// # Errors
+    /// There was no answer. What the server answered is in the inner result.
+    pub fn poll(
+        &self,
+        device_code: &Secret,
+        scope: &Scope,
+        timeout: Duration,
+    ) -> Result<Result<Token, Error>, NetworkError> {
+        let grant = Grant::DeviceCode(device_code);
+        let request = match self.token_request(&[], &grant, scope) {
+            Ok(request) => request,
+            Err(error) => return Ok(Err(error)),
+        };
+        let now = self.system.now();
+        let answer = self.system.send(&request, Via::EnvironmentProxy, timeout)?;
+        let token = answer::read_token(&request, &answer, now);
+        Ok(token.map_err(|error| error.hiding(grant.secrets())))
+    }
+
+    /// Adds to a refusal what only we know: what was presented.
+    fn explain(&self, error: Error, grant: &Grant) -> Error {
+        let code = error::code_in(&error.to_string());
+        let (name, secret) = match (&self.proof, grant, code) {
+            (Proof::Assertion(assertion), ..) => {
+                return assertion::explain_refusal(error, assertion);
+            }
+            (Proof::Secret(secret), _, Some(7_000_215)) => (
+                "client secret (AZURE_CLIENT_SECRET or --client-secret)",
+                *secret,
+            ),
+            (_, Grant::Password { password, .. }, Some(50_126)) => {
+                ("password (AZURE_PASSWORD or --password)", *password)
+            }
+            _ => return error,
+        };
+        match fault_of(secret) {
+            Some(fault) => error.remedy(format!("The {name} {fault}.")),
+            None => error,
+        }
     }
 
     fn token_request(
@@ -227,6 +275,7 @@ impl Exchange<'_> {
             Error::input("this authority does not support device codes")
                 .remedy("Use another --login mode, or check --authority-host.")
         })?;
+        let host = url.host_str().unwrap_or_default().to_owned();
         let client = BasicClient::new(ClientId::new(self.client.client_id.clone()))
             .set_device_authorization_url(DeviceAuthorizationUrl::from_url(url));
         let (name, value) = self.requested(scope);
@@ -246,10 +295,24 @@ impl Exchange<'_> {
                 RequestTokenError::Request(error) => error,
                 _ => Error::refused(
                     "",
-                    "the response to the device code request is not the expected JSON",
+                    format!("the response to the device code request from {host} is not the expected JSON"),
                 )
                 .remedy(answer::FROM_ELSEWHERE),
             })
+    }
+}
+
+/// What is odd about a secret that was refused, as a person would not see it.
+fn fault_of(secret: &Secret) -> Option<&'static str> {
+    let text = secret.expose();
+    if text.ends_with(['\n', '\r']) {
+        Some("ends in a line break, which is sent along: remove it")
+    } else if text.trim() != text {
+        Some("begins or ends with a blank, which is sent along: remove it")
+    } else if is_unexpanded(text) {
+        Some("is the name of a variable, which nothing has expanded: set it to the value")
+    } else {
+        None
     }
 }
 
@@ -330,6 +393,10 @@ mod tests {
                 "https://idp.example/tok"
             ]
         );
+        assert_eq!(
+            system.told(),
+            ["signing in at idp.example, which is not a Microsoft host"]
+        );
     }
 
     #[test]
@@ -343,6 +410,42 @@ mod tests {
             error.starts_with("AADSTS7000215: [redacted] is wrong."),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_refused_secret_that_has_a_line_break_or_is_a_variable_s_name_says_so() {
+        let refused = r#"{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret."}"#;
+        let host = AuthorityHost::parse("https://login.microsoftonline.com/").expect("host");
+        for (secret, says) in [
+            ("s3cret\n", "ends in a line break"),
+            ("s3cret\r\n", "ends in a line break"),
+            ("s3cret ", "begins or ends with a blank"),
+            (" s3cret", "begins or ends with a blank"),
+            ("$AZURE_CLIENT_SECRET", "name of a variable"),
+            ("%AZURE_CLIENT_SECRET%", "name of a variable"),
+            ("s3cret", "the secret's ID instead of its value"),
+        ] {
+            let client = Client {
+                authority: Authority::new(host.clone(), "ten").expect("tenant"),
+                version: Version::V2,
+                client_id: "app".into(),
+                auth: ClientAuth::Secret(Secret::new(secret)),
+            };
+            let system = FakeSystem::new([FakeSystem::json(401, refused)]);
+            let grant = Grant::ClientCredentials;
+            let error = client.token(
+                &grant,
+                &Scope::of_server("srv"),
+                Duration::from_secs(9),
+                &system,
+            );
+            let error = error.expect_err("refused").to_string();
+            assert!(
+                error.contains(says) && error.contains("AZURE_CLIENT_SECRET"),
+                "{error}"
+            );
+            assert!(!error.contains("s3cret"), "{error}");
+        }
     }
 
     #[test]

@@ -65,6 +65,9 @@ fn explain(answer: &ErrorAnswer) -> Error {
     };
     let error = match answer.error.as_str() {
         "temporarily_unavailable" | "server_error" => Error::outside(what),
+        // The one code that decides something: a policy has ended sign-ins by device code, and with them this refresh
+        // token, for good. Whatever OAuth error comes with it, the token must not be tried again.
+        _ if code == Some(DEVICE_CODE_ENDED) => Error::refused("invalid_grant", what),
         refusal => Error::refused(refusal, what),
     };
     let error = error.remedy(advice(&answer.error, code));
@@ -105,7 +108,10 @@ impl ErrorAnswer {
     fn correlation_id(&self) -> Option<&str> {
         let in_text = || {
             let (_, rest) = self.error_description.split_once("Correlation ID: ")?;
-            rest.split_whitespace().next()
+            // A description in JSON goes on after an escaped line end.
+            let is_of_id = |c: char| c.is_ascii_alphanumeric() || c == '-';
+            let end = rest.find(|c| !is_of_id(c)).unwrap_or(rest.len());
+            Some(&rest[..end]).filter(|id| !id.is_empty())
         };
         self.correlation_id
             .as_deref()
@@ -113,6 +119,10 @@ impl ErrorAnswer {
             .or_else(in_text)
     }
 }
+
+/// AADSTS530036: a session that began with a device code, which Conditional Access does not allow any more (Microsoft,
+/// "Conditional Access: Authentication flows", protocol tracking).
+const DEVICE_CODE_ENDED: u32 = 530_036;
 
 /// The number in the first `AADSTS<number>` of a text; az prints these too.
 pub fn code_in(text: &str) -> Option<u32> {
@@ -198,6 +208,8 @@ const CODE_ADVICE: &[(&[u32], &str)] = &[
      "A Conditional Access or cross-tenant policy blocks this sign-in: use --login interactive or azurecli from an allowed location, or send the correlation ID to your administrator."),
     (&[53004],
      "The account must register for multi-factor authentication first, which is not allowed from here: register on a trusted device."),
+    (&[530036],
+     "The sign-in began with a device code, which a policy no longer allows: run kubelogin convert-kubeconfig -l interactive (or azurecli); the old sign-in has been dropped."),
     (&[530084],
      "Conditional Access requires a token bound to the device, which a browser or device code cannot provide: use --login azurecli with az's broker."),
     (&[50105, 501051],
@@ -210,6 +222,12 @@ const CODE_ADVICE: &[(&[u32], &str)] = &[
      "The server application does not exist in this tenant: check --server-id, --tenant-id and --environment."),
     (&[650057],
      "The application has no permission to request tokens for this server: check that --client-id is the AKS client, or add the permission to it."),
+    (&[700025],
+     "The application is a public client, which has no secret and no federated credential: set --client-id (or AZURE_CLIENT_ID) to your own application, or use --login interactive or devicecode."),
+    (&[700038],
+     "The client ID is not an application's: set --client-id (or AZURE_CLIENT_ID) to its GUID; a kubeconfig's args are not expanded, so $NAME and %NAME% stay as they are."),
+    (&[65002],
+     "This client is not allowed to ask for that server, and no consent changes that: leave out --client-id, or set it to an application of your own."),
     (&[700016, 70001, 7000229],
      "The application does not exist in this tenant: check --client-id, --tenant-id and --environment."),
     (&[90002, 50128, 50059, 900023, 90019],
@@ -226,10 +244,18 @@ const CODE_ADVICE: &[(&[u32], &str)] = &[
      "The application is not a public client: turn on \"Allow public client flows\" for it, or use --login spn with its secret."),
     (&[700027, 700030, 5000611],
      "The certificate is not registered for the application, or does not match the private key: upload it, and check --client-certificate."),
+    (&[50027, 70023],
+     "Entra ID cannot read the federated token: it must be the JWT exactly as its issuer wrote it, and from the issuer of the federated credential."),
     (&[700023, 700024, 500133, 50013],
      "The assertion has the wrong audience or is not valid now: check this machine's clock, and that the federated token has not expired."),
-    (&[70021, 700211, 700212, 700213],
+    (&[70021],
      "No federated credential of the application matches the token: issuer, subject and audience must be exactly the same in both."),
+    (&[700211],
+     "No federated credential of the application has the token's issuer: it must be exactly the same, with or without a slash at the end."),
+    (&[700212],
+     "No federated credential of the application has the token's audience: it must be exactly the same (each cloud has its own api://AzureADTokenExchange..)."),
+    (&[700213],
+     "No federated credential of the application has the token's subject: it must be exactly the same, in upper and lower case too."),
     (&[50011, 500113],
      "The redirect URI is not registered: add http://localhost under \"Mobile and desktop applications\", or set --redirect-url."),
     (&[54005, 70000],
@@ -366,6 +392,30 @@ mod tests {
         let quoted = r#"{"error":"invalid_client","error_description":"AADSTS7000215: Bad.","error_codes":["7000215"]}"#;
         let error = read(quoted.as_bytes()).expect("an error").to_string();
         assert!(error.contains("AZURE_CLIENT_SECRET"), "{error}");
+    }
+
+    #[test]
+    fn a_session_by_device_code_that_a_policy_ended_is_dropped_whatever_the_oauth_error() {
+        for oauth_error in ["access_denied", "interaction_required", "invalid_grant"] {
+            let error = read(answer(oauth_error, 530_036).as_bytes()).expect("an error");
+            assert!(error.is_refused_with("invalid_grant"), "{oauth_error}");
+            assert!(error.to_string().contains("-l interactive"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_correlation_id_ends_where_it_ends() {
+        for rest in [
+            "",
+            " Timestamp: x",
+            "\\r\\nTimestamp: x",
+            "\",\"a\":1",
+            ").",
+        ] {
+            let text = format!("ERROR: AADSTS4242: No. Correlation ID: c-9{rest}");
+            let error = in_text(&text).expect("an error").to_string();
+            assert!(error.contains("Correlation ID: c-9; more:"), "{error}");
+        }
     }
 
     #[test]

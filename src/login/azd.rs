@@ -27,6 +27,7 @@ const AZURE_DEVELOPER_CLI: Product = Product {
     title: "the Azure Developer CLI",
     install: "https://aka.ms/azd-install",
     sign_in: "azd auth login",
+    tenant_flag: "--tenant-id",
     advice: &[
         ("auth login", "Run: azd auth login --scope <scope>"),
         ("not logged in", "Run: azd auth login --scope <scope>"),
@@ -78,7 +79,8 @@ impl Login for Azd {
         let answer: Answer =
             program::json_object(&output).ok_or_else(|| program::no_token(product))?;
         let expires_on = answer.expires_on.as_str().and_then(moment);
-        program::token(product, answer.token, expires_on, system)
+        let tenant = self.tenant_id.as_deref();
+        program::token(product, answer.token, expires_on, tenant, system)
     }
 }
 

@@ -26,6 +26,7 @@ const AZURE_CLI: Product = Product {
     title: "the Azure CLI",
     install: "https://aka.ms/installazurecli",
     sign_in: "az login",
+    tenant_flag: "--tenant",
     advice: &[
         ("Tenant shouldn't be specified",
          "az is signed in with a managed identity, which has only one tenant; leave out --tenant-id (AZURE_TENANT_ID)."),
@@ -113,7 +114,8 @@ impl Login for AzureCli {
             program::json_object(&output).ok_or_else(|| program::no_token(&AZURE_CLI))?;
         let expires_on =
             unix_time(&answer.unix_time).or_else(|| local_time(answer.expires_on.as_str()?));
-        program::token(&AZURE_CLI, answer.access_token, expires_on, system)
+        let tenant = self.tenant_id.as_deref();
+        program::token(&AZURE_CLI, answer.access_token, expires_on, tenant, system)
     }
 }
 
@@ -170,7 +172,7 @@ impl State {
         Some((env::AZURE_CONFIG_DIR, self.folder.clone()?))
     }
 
-    /// The accounts, which of them is active, and the active cloud: what `az login`, `az logout`, `az account set`,
+    /// The accounts, which of them is active, and the active cloud, and when they were written: what `az login`, `az logout`, `az account set`,
     /// `az account clear` and `az cloud set` change. Not az's token cache, which changes with every refresh.
     pub fn collect(&self, state: &mut OutsideState) -> io::Result<()> {
         let folder = self.folder.as_ref().ok_or(io::ErrorKind::NotFound)?;
@@ -427,6 +429,43 @@ mod tests {
     }
 
     #[test]
+    fn a_token_of_another_tenant_than_the_flag_s_is_an_error_that_names_both() {
+        let [own, other] = [1, 2].map(|n| format!("00000000-0000-0000-0000-00000000000{n}"));
+        let claims = base64::Engine::encode(
+            &base64::engine::general_purpose::URL_SAFE_NO_PAD,
+            format!(r#"{{"tid":"{own}"}}"#),
+        );
+        let output = format!(r#"{{"accessToken": "e30.{claims}.sig", "expires_on": 1767229200}}"#);
+        for (tenant, is_refused) in [(&*own, false), (&*other, true), ("contoso.example", false)] {
+            let system = FakeSystem::with_outputs([FakeSystem::output(output.clone())]);
+            let result = login_with(&[(Flag::TenantId, tenant)], &system);
+            assert_eq!(result.is_err(), is_refused, "{tenant}");
+            if let Err(error) = result {
+                let error = error.to_string();
+                assert!(
+                    error.contains(&format!("token of tenant {own}, but --tenant-id")),
+                    "{error}"
+                );
+                assert!(
+                    error.contains(&format!("az login --tenant {other}")),
+                    "{error}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_entra_error_in_json_is_explained_and_nothing_of_the_json_is_shown() {
+        let error = failure(
+            r#"ERROR: Get Token failed: {"error":"invalid_grant","error_description":"AADSTS70043: It has expired. More.\r\nTrace ID: t\r\nCorrelation ID: c-1\r\nTimestamp: x","error_codes":[70043],"hush":1}"#,
+        );
+        let lines: Vec<_> = error.lines().collect();
+        assert_eq!(lines[0], "az: AADSTS70043: It has expired.");
+        assert!(lines[2].starts_with("Correlation ID: c-1; more"), "{error}");
+        assert!(!error.contains("hush") && !error.contains('{'), "{error}");
+    }
+
+    #[test]
     fn a_value_that_az_could_misread_is_refused() {
         for (flag, value) in [
             (Flag::TenantId, "ten; rm"),
@@ -484,13 +523,16 @@ mod tests {
         is_new("az account clear");
 
         let last = state(folder, &[]);
-        write("azureProfile.json", r#"{"subscriptions": []}"#);
         write(
             "config",
             "[cloud]\nname = AzureChinaCloud\n[core]\noutput = table\n",
         );
         write("msal_token_cache.json", "refreshed");
-        assert_eq!(state(folder, &[]), last, "touched only");
+        assert_eq!(
+            state(folder, &[]),
+            last,
+            "neither is about who is signed in"
+        );
         assert_eq!(
             state(folder, &[("AZURE_CLOUD_NAME", "AzureChinaCloud")]),
             last

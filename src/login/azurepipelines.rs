@@ -9,7 +9,7 @@ use crate::options::Options;
 
 pub fn new(options: &Options, env: &Env) -> Result<Federated, Error> {
     // Client and tenant are checked first, as in the original.
-    let client = super::client_or(options, missing)?;
+    let client = super::confidential_client(options, missing)?;
     let connection = Flag::AzurePipelinesServiceConnectionId;
     let id = options.text(connection);
     let id = id.ok_or_else(|| missing(options, connection))?;

@@ -33,6 +33,7 @@ const AZURE_POWERSHELL: Product = Product {
     title: "PowerShell 7",
     install: "https://aka.ms/install-powershell",
     sign_in: SIGN_IN,
+    tenant_flag: "-Tenant",
     advice: &[
         ("Az.Accounts is not installed", "Run in PowerShell: Install-Module Az.Accounts -Scope CurrentUser"),
         ("is too old", "Run in PowerShell: Update-Module Az.Accounts"),
@@ -116,7 +117,8 @@ impl Login for AzurePowerShell {
         let output = output.map_err(|error| self.naming_tenant(error))?;
         let (access_token, unix_time) = answer(&program::plain(&output))?;
         let expires_on = DateTime::from_timestamp(unix_time, 0);
-        program::token(&AZURE_POWERSHELL, access_token, expires_on, system)
+        let tenant = self.tenant_id.as_deref();
+        program::token(&AZURE_POWERSHELL, access_token, expires_on, tenant, system)
     }
 }
 
@@ -275,10 +277,11 @@ impl State {
         if self.settings_of_process().is_some() {
             return Err(io::ErrorKind::NotFound.into());
         }
-        state.add_file(&folder.join(SETTINGS))?;
+        state.add_content_of(&folder.join(SETTINGS))?;
         let contexts = self.context_file()?;
         state.add(contexts.as_os_str().as_encoded_bytes());
-        state.add_file(&contexts)?;
+        // Not which writing of it: a call for a token may write the same contexts again.
+        state.add_content_of(&contexts)?;
         let account = read(&contexts)?.and_then(|contexts| account(&contexts));
         if account.is_some_and(|account| account.kind == "ManagedService") {
             state.add_machine()?;
@@ -399,7 +402,7 @@ mod tests {
 
     #[test]
     fn a_value_that_powershell_could_misread_is_refused_before_it_is_started() {
-        for tenant in ["a'b", "a;b", "-Debug", "$x", "a\u{2019}b"] {
+        for tenant in ["a'b", "a;b", "-Debug", "a$x", "a\u{2019}b"] {
             let options = options("azurepowershell", &[(Flag::TenantId, tenant)], &[]);
             let error = AzurePowerShell::new(&options, &Env::of(&[])).expect_err(tenant);
             assert!(error.to_string().contains("--tenant-id"), "{error}");

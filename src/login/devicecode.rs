@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use crate::entra::{Client, DeviceAuthorization, Grant};
-use crate::env::Env;
+use crate::entra::{Client, DeviceAuthorization};
+use crate::env::{self, Env};
 use crate::error::{Error, ErrorKind, one_line};
-use crate::login::Login;
+use crate::flag::Flag;
+use crate::login::{Login, account};
 use crate::options::Options;
-use crate::retry::Deadline;
+use crate::retry::{self, Deadline};
 use crate::secret::Secret;
-use crate::system::System;
+use crate::system::{NetworkErrorKind, System};
 use crate::timeout::Timeout;
 use crate::token::{Scope, Token};
 use crate::token_cache::CacheKey;
@@ -23,23 +24,101 @@ const SLOW_DOWN: Duration = Duration::from_secs(5);
 /// The longest wait between two polls while the network is down.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
 
+/// How long a code is waited for in a CI job: long enough for someone who watches its log (Azure/kubelogin#150), and far
+/// shorter than the 15 minutes of the code.
+const PATIENCE_IN_CI: Duration = Duration::from_secs(2 * 60);
+
+/// What CI systems set in their jobs.
+const CI_VARIABLES: &[&str] = &[
+    env::GITHUB_ACTIONS,
+    env::GITLAB_CI,
+    env::TF_BUILD,
+    env::CIRCLECI,
+    env::JENKINS_URL,
+    env::CI,
+];
+
+/// How to sign in where nobody is.
+const WITHOUT_A_PERSON: &str =
+    "In a CI job, use --login workloadidentity, azurepipelines, spn or msi, which need nobody.";
+
 /// A public client whose user enters a code elsewhere.
 #[derive(Debug)]
-pub struct DeviceCode(Client);
+pub struct DeviceCode {
+    client: Client,
+    login_hint: Option<String>,
+    /// What the user signs in to.
+    destination: String,
+    /// The variable that says that this is a job of a CI system.
+    ci: Option<&'static str>,
+}
 
 impl DeviceCode {
-    pub fn new(options: &Options, _: &Env) -> Result<Self, Error> {
-        super::client(options).map(Self)
+    pub fn new(options: &Options, env: &Env) -> Result<Self, Error> {
+        let client = super::client(options)?;
+        Ok(Self {
+            destination: super::destination(&client, env),
+            client,
+            login_hint: options.text(Flag::LoginHint).map(str::to_owned),
+            ci: CI_VARIABLES
+                .iter()
+                .copied()
+                .find(|name| env.get(name).is_some()),
+        })
+    }
+
+    /// The variable that says that this is a CI job, if nobody is at a terminal here either.
+    fn unattended(&self, system: &dyn System) -> Option<&'static str> {
+        self.ci.filter(|_| !system.has_person())
+    }
+
+    /// What to tell the user: Entra's own text, else the same in our words; what for, as whom. One line, whatever the
+    /// server sent.
+    fn instructions(&self, code: &DeviceAuthorization) -> String {
+        let message = code.extra_fields().message.as_deref();
+        let message = message.filter(|message| !message.trim().is_empty());
+        let message = message.map_or_else(
+            || {
+                let (page, code) = (code.verification_uri().as_str(), code.user_code().secret());
+                format!("To sign in, open {page} in a browser and enter the code {code}")
+            },
+            str::to_owned,
+        );
+        let account = match &self.login_hint {
+            Some(hint) => format!(", as {hint}"),
+            None => String::new(),
+        };
+        one_line(&format!("{message} ({}{account})", self.destination))
+    }
+
+    /// How long to wait for the user: as long as the code is valid, unless a timeout was given or nobody is here.
+    fn patience(
+        &self,
+        code: &DeviceAuthorization,
+        network: Deadline,
+        timeout: Timeout,
+        system: &dyn System,
+    ) -> Duration {
+        let longest = match (timeout.is_given, self.unattended(system)) {
+            (true, _) => network.remaining(system),
+            (false, Some(_)) => PATIENCE_IN_CI,
+            (false, None) => Duration::MAX,
+        };
+        code.expires_in().min(longest)
     }
 }
 
 impl Login for DeviceCode {
     fn identify(&self, key: CacheKey) -> CacheKey {
-        self.0.identify(key)
+        let key = self.client.identify(key);
+        match &self.login_hint {
+            Some(hint) => key.with("login hint", hint),
+            None => key,
+        }
     }
 
     fn refreshing_client(&self) -> Option<&Client> {
-        Some(&self.0)
+        Some(&self.client)
     }
 
     fn asks_a_person(&self) -> bool {
@@ -55,69 +134,84 @@ impl Login for DeviceCode {
         system: &dyn System,
     ) -> Result<Token, Error> {
         let network = Deadline::after(system, timeout.duration);
-        let exchange = self.0.exchange(system, network)?;
+        let exchange = self.client.exchange(system, network)?;
         let code = exchange.device_authorization(scope, network)?;
-        system.prompt(&instructions(&code));
+        let patience = self.patience(&code, network, timeout, system);
+        let ci = self.unattended(system);
+        system.prompt(&match ci {
+            Some(variable) => format!(
+                "{}\n{variable} is set: the code is waited for {} seconds. {WITHOUT_A_PERSON}",
+                self.instructions(&code),
+                patience.as_secs()
+            ),
+            None => self.instructions(&code),
+        });
 
-        let patience = match timeout.is_given {
-            true => code.expires_in().min(network.remaining(system)),
-            false => code.expires_in(),
-        };
         let end = Deadline::after(system, patience);
         let device_code = Secret::new(code.device_code().secret().as_str());
         let mut interval = code.interval().max(SHORTEST_INTERVAL);
+        let mut lost = None;
         while interval < end.remaining(system) {
             system.sleep(interval);
             let poll = Deadline::after(system, timeout.duration.min(end.remaining(system)));
-            match exchange.token(&Grant::DeviceCode(&device_code), scope, poll) {
-                Ok(token) => return Ok(token),
-                Err(error) => interval = next_wait(&error, interval).ok_or(error)?,
-            }
+            let (error, timed_out) =
+                match exchange.poll(&device_code, scope, poll.remaining(system)) {
+                    Ok(Ok(token)) => {
+                        account::check(&token, self.login_hint.as_deref())?;
+                        return Ok(token);
+                    }
+                    Ok(Err(error)) => (error, false),
+                    Err(error) => {
+                        let timed_out = error.kind == NetworkErrorKind::TimedOut;
+                        let error =
+                            retry::network_error(&error, None, poll.remaining(system), poll);
+                        (error, timed_out)
+                    }
+                };
+            lost = (*error.kind() == ErrorKind::Outside).then(|| error.clone());
+            interval = next_wait(&error, timed_out, interval).ok_or(error)?;
         }
         system.sleep(end.remaining(system));
-        Err(unanswered(patience, timeout))
+        Err(match lost {
+            Some(error) => unknown(&error),
+            None => unanswered(patience, timeout, ci),
+        })
     }
 }
 
-/// What to tell the user: Entra's own text, else the same in our words. One line, whatever the server sent.
-fn instructions(code: &DeviceAuthorization) -> String {
-    match code
-        .extra_fields()
-        .message
-        .as_deref()
-        .filter(|message| !message.trim().is_empty())
-    {
-        Some(message) => one_line(message),
-        None => one_line(&format!(
-            "To sign in, open {} in a browser and enter the code {}",
-            code.verification_uri().as_str(),
-            code.user_code().secret(),
-        )),
+/// How long to wait before the next poll (RFC 8628 section 3.5); `None` if the login is over. The user may be entering the
+/// code while the network is down, and a host that did not answer in time is asked less often.
+fn next_wait(error: &Error, timed_out: bool, interval: Duration) -> Option<Duration> {
+    if error.is_refused_with("slow_down") {
+        return Some(interval + SLOW_DOWN);
     }
+    if timed_out {
+        return Some((interval * 2).min(LONGEST_INTERVAL.max(interval)));
+    }
+    let goes_on =
+        error.is_refused_with("authorization_pending") || *error.kind() == ErrorKind::Outside;
+    goes_on.then_some(interval)
 }
 
-/// How long to wait before the next poll (RFC 8628 section 3.5); `None` if the login is over.
-fn next_wait(error: &Error, interval: Duration) -> Option<Duration> {
-    if error.is_refused_with("authorization_pending") {
-        Some(interval)
-    } else if error.is_refused_with("slow_down") {
-        Some(interval + SLOW_DOWN)
-    } else if *error.kind() == ErrorKind::Outside {
-        // The user may be entering the code while the network is down.
-        Some((interval * 2).min(LONGEST_INTERVAL))
-    } else {
-        None
-    }
+/// The error if the last poll failed: nobody knows whether the code was entered, and the user may have done so.
+fn unknown(last: &Error) -> Error {
+    let (what, remedy) = last.parts();
+    let what =
+        format!("no answer about the device code before it expired; at the last attempt: {what}");
+    Error::outside(what).remedy(remedy)
 }
 
-fn unanswered(patience: Duration, timeout: Timeout) -> Error {
+fn unanswered(patience: Duration, timeout: Timeout, ci: Option<&str>) -> Error {
     let what = format!(
         "the device code was not entered within {} seconds",
         patience.as_secs_f64().round()
     );
-    Error::refused("expired_token", what).remedy(match timeout.is_given {
-        true => "Run the command again with a longer --timeout, or without one to wait until the code expires.",
-        false => "Run the command again for a new code.",
+    Error::refused("expired_token", what).remedy(match (ci, timeout.is_given) {
+        (Some(_), _) => WITHOUT_A_PERSON,
+        (None, true) => {
+            "Run the command again with a longer --timeout, or without one to wait until the code expires."
+        }
+        (None, false) => "Run the command again for a new code.",
     })
 }
 
@@ -174,7 +268,10 @@ mod tests {
         let token = login(&system, None).expect("token");
         assert_eq!(token.access_token, Secret::new("at"));
         assert_eq!(token.refresh_token, Some(Secret::new("rt")));
-        assert_eq!(system.prompts(), ["Open the page and enter ABC."]);
+        assert_eq!(
+            system.prompts(),
+            ["Open the page and enter ABC. (tenant ten)"]
+        );
         assert_eq!(seconds(&system.naps()), [5, 5, 10]);
         assert_eq!(
             system.forms(),
@@ -221,7 +318,7 @@ mod tests {
             let token = legacy_login(&system).expect("token");
             let life = token.expires_on - FakeSystem::EPOCH;
             assert_eq!(life.num_seconds(), 2 * interval + 3599);
-            assert_eq!(system.prompts(), [prompt]);
+            assert_eq!(system.prompts(), [format!("{prompt} (tenant ten)")]);
             let uris: Vec<_> = system
                 .requests()
                 .iter()
@@ -277,6 +374,114 @@ mod tests {
         answers.push(FakeSystem::json(200, TOKEN));
         let system = FakeSystem::new(answers);
         assert!(login(&system, None).is_ok());
+    }
+
+    fn reset() -> Result<crate::system::HttpResponse, crate::system::NetworkError> {
+        lost(NetworkErrorKind::Broken("connection reset".into()))
+    }
+
+    fn lost(
+        kind: NetworkErrorKind,
+    ) -> Result<crate::system::HttpResponse, crate::system::NetworkError> {
+        let host = "login.microsoftonline.com".into();
+        Err(crate::system::NetworkError { host, kind })
+    }
+
+    #[test]
+    fn after_an_error_or_a_lost_answer_the_next_poll_comes_after_the_interval_and_later_after_a_timeout()
+     {
+        let system = FakeSystem::new([
+            FakeSystem::json(200, CODE),
+            FakeSystem::json(429, ""),
+            FakeSystem::json(500, ""),
+            reset(),
+            lost(NetworkErrorKind::TimedOut),
+            FakeSystem::json(400, PENDING),
+            FakeSystem::json(200, TOKEN),
+        ]);
+        login(&system, None).expect("token");
+        assert_eq!(seconds(&system.naps()), [5, 5, 5, 5, 10, 10]);
+    }
+
+    /// Nobody who entered the code at once should read that they did not.
+    #[test]
+    fn while_the_network_fails_the_error_says_what_the_last_poll_got_and_from_which_host() {
+        for (answer, says) in [
+            (
+                FakeSystem::json(429, ""),
+                "login.microsoftonline.com answered 429",
+            ),
+            (
+                FakeSystem::json(500, "<html>"),
+                "login.microsoftonline.com answered 500",
+            ),
+            (reset(), "connection reset"),
+            (
+                lost(NetworkErrorKind::Unreachable("refused".into())),
+                "no connection to login.microsoftonline.com: refused",
+            ),
+        ] {
+            let polls = (0..200).map(|_| answer.clone());
+            let pending = std::iter::once(FakeSystem::json(400, PENDING));
+            let code = std::iter::once(FakeSystem::json(200, CODE));
+            let system = FakeSystem::new(code.chain(pending).chain(polls));
+            let error = login(&system, Some(60)).expect_err("no answer");
+            assert_eq!(*error.kind(), ErrorKind::Outside);
+            let error = error.to_string();
+            assert!(
+                error.contains(says) && !error.contains("not entered"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn in_a_ci_job_the_code_is_waited_for_shortly_and_the_modes_without_a_person_are_named() {
+        for variable in CI_VARIABLES {
+            for person in [false, true] {
+                let code = std::iter::once(FakeSystem::json(200, CODE));
+                let pending = (0..200).map(|_| FakeSystem::json(400, PENDING));
+                let mut system = FakeSystem::new(code.chain(pending));
+                if person {
+                    system = system.with_typist(|_| vec![]);
+                }
+                let options = options("devicecode", &CLIENT, &[]);
+                let env = Env::of(&[(*variable, "true")]);
+                let login = DeviceCode::new(&options, &env).expect("login");
+                let error = login.acquire(&Scope::of_server("srv"), options.timeout, &system);
+                let error = error.expect_err("nobody came").to_string();
+                let (prompt, hint) = (&system.prompts()[0], "--login workloadidentity");
+                assert_eq!(system.elapsed().as_secs(), if person { 900 } else { 120 });
+                assert_eq!(prompt.contains(hint), !person, "{prompt}");
+                assert_eq!(error.contains(hint), !person, "{error}");
+                assert_eq!(prompt.contains(variable), !person, "{prompt}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_prompt_names_the_tenant_the_cluster_and_the_account_that_is_wanted() {
+        let info = r#"{"spec":{"cluster":{"server":"https://aks-1.hcp.eastus.azmk8s.io:443"}}}"#;
+        let env = [(env::KUBERNETES_EXEC_INFO, info)];
+        let hint = [&CLIENT[..], &[(Flag::LoginHint, "alice@x")]].concat();
+        let options = options("devicecode", &hint, &env);
+        let login = DeviceCode::new(&options, &Env::of(&env)).expect("login");
+        let system = FakeSystem::new([FakeSystem::json(200, CODE), FakeSystem::json(200, TOKEN)]);
+        login
+            .acquire(&Scope::of_server("srv"), options.timeout, &system)
+            .expect("token");
+        let prompt = "Open the page and enter ABC. (tenant ten, cluster aks-1.hcp.eastus.azmk8s.io, as alice@x)";
+        assert_eq!(system.prompts(), [prompt]);
+    }
+
+    #[test]
+    fn an_answer_to_the_device_code_request_that_is_not_json_names_the_host() {
+        let system = FakeSystem::new([FakeSystem::json(200, "<html>hush")]);
+        let error = login(&system, None).expect_err("no code").to_string();
+        assert!(
+            error.contains("from login.microsoftonline.com is not") && !error.contains("hush"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod azure_pipelines;
 mod endpoint;
 pub mod file;
 pub mod github_actions;
+mod shape;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -21,7 +22,8 @@ use crate::secret::Secret;
 use crate::system::{HttpRequest, System};
 use crate::timeout::Timeout;
 use crate::token::{Scope, Token};
-use crate::token_cache::CacheKey;
+use crate::token_cache::{CacheKey, Fingerprint};
+use shape::Fault;
 
 /// An application that presents a new federated token at each sign-in.
 #[derive(Debug)]
@@ -34,6 +36,15 @@ pub struct Federated {
 impl Login for Federated {
     fn identify(&self, key: CacheKey) -> CacheKey {
         self.client.identify(key)
+    }
+
+    /// Whose federated token it is: many jobs can share an account of a runner, and so a cache. `None` without a token,
+    /// which is then the error to report, and never another job's token to use.
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        match &self.source.place {
+            Place::File(path) => file::subject(path),
+            Place::Endpoint(request) => Some(endpoint::asker(request)),
+        }
     }
 
     fn acquire(
@@ -82,14 +93,20 @@ impl Source {
         self.check(&text, system.now())
     }
 
-    /// The JWT in `text`, without the white space around it.
+    /// The JWT in `text`, without the white space around it. Whatever Entra would refuse anyway is not sent.
     fn check(&self, text: &Secret, now: DateTime<Utc>) -> Result<Secret, Error> {
-        let text = text.expose().trim_start_matches('\u{feff}').trim();
-        if text.is_empty() {
-            return Err(self.error("it is empty"));
+        let jwt = trim(text);
+        if let Some(Fault { why, remedy }) = shape::fault(jwt.expose()) {
+            let error = self.error(&why);
+            return Err(remedy.into_iter().fold(error, Error::remedy));
         }
-        let jwt = Secret::new(text);
         let claims = AssertionClaims::of(&jwt).ok_or_else(|| self.error("it is not a JWT"))?;
+        if let Some(why) = claims.unfit_service_account() {
+            let error = self.error(&format!("{why} ({claims})"));
+            return Err(error.remedy(
+                "Use a projected token, as the workload identity webhook mounts it, or: kubectl create token NAME --audience api://AzureADTokenExchange",
+            ));
+        }
         match claims.expires_on() {
             Some(expires_on) if expires_on <= now => {
                 let at = expires_on.to_rfc3339_opts(SecondsFormat::Secs, true);
@@ -108,6 +125,11 @@ impl Source {
     }
 }
 
+/// A token without the byte order mark and the white space around it.
+fn trim(text: &Secret) -> Secret {
+    Secret::new(text.expose().trim_start_matches('\u{feff}').trim())
+}
+
 /// The name only: a path or URL may hold a signature.
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -123,7 +145,7 @@ mod tests {
 
     use super::*;
     use crate::flag::Flag;
-    use crate::login::tests::{CLIENT, options};
+    use crate::login::tests::{CLIENT, TRUSTED, options};
     use crate::system::fake::FakeSystem;
 
     pub const PUBLIC: &str = "https://login.microsoftonline.com/";
@@ -142,7 +164,7 @@ mod tests {
 
     /// Signs in at `host` with a token from `source`.
     pub fn login(host: &str, source: Source, system: &FakeSystem) -> Result<Token, Error> {
-        let flags = [&CLIENT[..], &[(Flag::AuthorityHost, host)]].concat();
+        let flags = [&CLIENT[..], &[(Flag::AuthorityHost, host), TRUSTED]].concat();
         let options = options("workloadidentity", &flags, &[]);
         let client = crate::login::client(&options)?;
         let scope = Scope::of_server("srv");

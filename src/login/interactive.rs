@@ -13,9 +13,9 @@ use oauth2::{CsrfToken, PkceCodeChallenge};
 
 use crate::entra::{self, AuthorizationRequest, Client, Grant, ResponseMode};
 use crate::env::Env;
-use crate::error::Error;
+use crate::error::{Error, one_line};
 use crate::flag::Flag;
-use crate::login::Login;
+use crate::login::{Login, account};
 use crate::options::Options;
 use crate::retry::Deadline;
 use crate::secret::Secret;
@@ -36,14 +36,18 @@ pub struct Interactive {
     client: Client,
     redirect_url: RedirectUrl,
     login_hint: Option<String>,
+    /// What the user signs in to.
+    destination: String,
 }
 
 impl Interactive {
-    pub fn new(options: &Options, _: &Env) -> Result<Self, Error> {
+    pub fn new(options: &Options, env: &Env) -> Result<Self, Error> {
         let redirect_url = options.text(Flag::RedirectUrl);
         let redirect_url = redirect_url.map(RedirectUrl::parse).transpose()?;
+        let client = super::client(options)?;
         Ok(Self {
-            client: super::client(options)?,
+            destination: super::destination(&client, env),
+            client,
             redirect_url: redirect_url.unwrap_or_default(),
             login_hint: options.text(Flag::LoginHint).map(str::to_owned),
         })
@@ -87,7 +91,13 @@ impl Login for Interactive {
         };
         let url = |mode| exchange.authorization_url(&request, mode, scope);
         let (to_open, to_paste_from) = (url(ResponseMode::FormPost)?, url(ResponseMode::Query)?);
-        let answers = ask(listener, &to_open, &to_paste_from, system)?;
+        let answers = ask(
+            listener,
+            &to_open,
+            &to_paste_from,
+            &self.destination,
+            system,
+        )?;
 
         let end = match timeout.is_given {
             true => network,
@@ -95,6 +105,7 @@ impl Login for Interactive {
         };
         let answer = first_of_ours(&answers, &state, end, system);
         let answer = answer.ok_or_else(|| unanswered(timeout))?;
+        let mut signed_in = None;
         let result = code(&answer).and_then(|code| {
             let grant = Grant::AuthorizationCode {
                 code: &code,
@@ -105,9 +116,19 @@ impl Login for Interactive {
                 true => end,
                 false => Deadline::after(system, timeout.duration),
             };
-            exchange.token(&grant, scope, network)
+            let token = exchange.token(&grant, scope, network)?;
+            // A page that someone else prepared signs in their account, which would otherwise go unnoticed.
+            signed_in = account::check(&token, self.login_hint.as_deref())?;
+            if let Some(name) = &signed_in {
+                system.tell(&format!("signed in as {name}"));
+            }
+            Ok(token)
         });
-        show_result(&result, answer, &answers, &state);
+        let page = match &result {
+            Ok(_) => Page::SignedIn(signed_in.as_deref()),
+            Err(error) => Page::Failed(error),
+        };
+        show_result(&page, answer, &answers, &state);
         result
     }
 }
@@ -118,6 +139,7 @@ fn ask(
     listener: Listener,
     to_open: &Url,
     to_paste_from: &Url,
+    destination: &str,
     system: &dyn System,
 ) -> Result<Receiver<Answer>, Error> {
     let (deliver, answers) = mpsc::channel();
@@ -128,10 +150,13 @@ fn ask(
             let _ = deliver.send(Answer::typed(&line));
         }
     };
+    let sign_in = one_line(&format!(
+        "To sign in ({destination}), use the browser that is opening, or open this address yourself:"
+    ));
     let prompt = match system.receive_typed_lines(Box::new(receive_typed)) {
         // Only an address that contains the answer can be pasted.
-        true => format!("{SIGN_IN}\n{to_paste_from}\n{PASTE}"),
-        false => format!("{SIGN_IN}\n{to_open}"),
+        true => format!("{sign_in}\n{to_paste_from}\n{PASTE}"),
+        false => format!("{sign_in}\n{to_open}"),
     };
     system.prompt(&prompt);
     system.open_browser(to_open.as_str());
@@ -140,22 +165,15 @@ fn ask(
 
 /// Shows the waiting browser how the sign-in ended. Any browser that has sent an answer since sees the same result: only
 /// the first answer counted.
-fn show_result(
-    result: &Result<Token, Error>,
-    answer: Answer,
-    later: &Receiver<Answer>,
-    state: &CsrfToken,
-) {
+fn show_result(result: &Page, answer: Answer, later: &Receiver<Answer>, state: &CsrfToken) {
     for answer in std::iter::once(answer).chain(later.try_iter()) {
-        answer.show(&match result {
-            _ if !is_ours(&answer, state) => Page::NotThisSignIn,
-            Ok(_) => Page::SignedIn,
-            Err(error) => Page::Failed(error),
+        answer.show(match is_ours(&answer, state) {
+            true => result,
+            false => &Page::NotThisSignIn,
         });
     }
 }
 
-const SIGN_IN: &str = "To sign in, use the browser that is opening, or open this address yourself:";
 const PASTE: &str = "If that browser is on another machine, it will end on a page that cannot be reached; \
                      paste the address of that page here and press Enter.";
 

@@ -25,6 +25,7 @@ use crate::timeout::Timeout;
 use crate::token::{Scope, Token};
 use crate::token_cache::{CacheKey, Fingerprint};
 use host::Host;
+use uuid::Uuid;
 
 /// Finds a host by its variables and files.
 type Detect = fn(&Env) -> Result<Option<Host>, Error>;
@@ -67,6 +68,7 @@ impl ManagedIdentity {
     pub fn new(options: &Options, env: &Env) -> Result<Self, Error> {
         let host = find_host(env)?;
         let resource_id = options.text(Flag::IdentityResourceId);
+        check_kinds(options.client_id.as_deref(), resource_id)?;
         let identity = match (&options.client_id, resource_id) {
             (Some(id), _) => Identity::ClientId(id.clone()),
             (None, Some(id)) => Identity::ResourceId(id.to_owned()),
@@ -79,6 +81,26 @@ impl ManagedIdentity {
             ignores_resource_id: options.client_id.is_some() && resource_id.is_some(),
         })
     }
+}
+
+/// An ID of the other kind is refused with the flag that it belongs to: every host would only say that there is no such
+/// identity.
+fn check_kinds(client_id: Option<&str>, resource_id: Option<&str>) -> Result<(), Error> {
+    let is_resource = |id: &str| id.to_ascii_lowercase().starts_with("/subscriptions/");
+    if let Some(id) = client_id.filter(|id| is_resource(id)) {
+        return Err(
+            Error::input(format!("--client-id {id:?} is a resource ID")).remedy(
+                "Pass it as --identity-resource-id, and leave out --client-id (AZURE_CLIENT_ID).",
+            ),
+        );
+    }
+    if let Some(id) = resource_id.filter(|id| Uuid::parse_str(id).is_ok()) {
+        return Err(Error::input(format!(
+            "--identity-resource-id {id:?} is not a resource ID"
+        ))
+        .remedy("Pass a client ID as --client-id; a resource ID begins with /subscriptions/."));
+    }
+    Ok(())
 }
 
 fn find_host(env: &Env) -> Result<Host, Error> {

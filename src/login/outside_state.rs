@@ -2,7 +2,7 @@
 //!
 //! The original once cached az's tokens without this, and served one user's token to the next (Azure/kubelogin#137).
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -21,22 +21,36 @@ impl OutsideState {
         self.0.push(part.into());
     }
 
-    /// Adds a file's content, not its times; a missing file is a state of its own.
+    /// Adds a file's content and which writing of it this is; a missing file is a state of its own. The content alone
+    /// says too little: after a new sign-in by the same account az writes the same bytes again, and the token may have
+    /// other groups (Azure/AKS#4232).
     pub fn add_file(&mut self, path: &Path) -> io::Result<()> {
-        match read(path)? {
-            Some(content) => {
-                self.add("present");
-                self.add(content);
-            }
-            None => self.add("absent"),
-        }
+        let Some((content, metadata)) = open(path)? else {
+            return self.add_content(None);
+        };
+        self.add(writing(&metadata));
+        self.add_content(Some(content))
+    }
+
+    /// Adds a file's content alone, for a program that may write the same again without a sign-in.
+    pub fn add_content_of(&mut self, path: &Path) -> io::Result<()> {
+        self.add_content(read(path)?)
+    }
+
+    fn add_content(&mut self, content: Option<Vec<u8>>) -> io::Result<()> {
+        self.add(if content.is_some() {
+            "present"
+        } else {
+            "absent"
+        });
+        self.add(content.unwrap_or_default());
         Ok(())
     }
 
     /// Adds which machine this is: several can share a home folder. On Windows no two share a cache.
     pub fn add_machine(&mut self) -> io::Result<()> {
-        self.add_file(Path::new("/etc/machine-id"))?;
-        self.add_file(Path::new("/proc/sys/kernel/hostname"))
+        self.add_content_of(Path::new("/etc/machine-id"))?;
+        self.add_content_of(Path::new("/proc/sys/kernel/hostname"))
     }
 
     pub fn fingerprint(&self) -> Fingerprint {
@@ -53,8 +67,28 @@ pub fn folder(env: &Env, variable: &str, name: &str) -> Option<PathBuf> {
     }
 }
 
+/// Tells one writing of a file from another with the same bytes: which file it is, and when it was written last.
+#[cfg(unix)]
+fn writing(metadata: &Metadata) -> String {
+    use std::os::unix::fs::MetadataExt as _;
+    let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
+    format!("{} {seconds} {nanoseconds}", metadata.ino())
+}
+
+/// The same on Windows, where a file that replaces another has its own time of creation.
+#[cfg(windows)]
+fn writing(metadata: &Metadata) -> String {
+    use std::os::windows::fs::MetadataExt as _;
+    let (created, written) = (metadata.creation_time(), metadata.last_write_time());
+    format!("{created} {written}")
+}
+
 /// The content of a file; `None` if there is none.
 pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    Ok(open(path)?.map(|(content, _)| content))
+}
+
+fn open(path: &Path) -> io::Result<Option<(Vec<u8>, Metadata)>> {
     let metadata = match path.metadata() {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -65,8 +99,61 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     let mut content = Vec::new();
-    File::open(path)?
-        .take(LARGEST_FILE)
-        .read_to_end(&mut content)?;
-    Ok(Some(content))
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    file.take(LARGEST_FILE).read_to_end(&mut content)?;
+    Ok(Some((content, metadata)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn state(path: &Path) -> Fingerprint {
+        let mut state = OutsideState::default();
+        state.add_file(path).expect("read");
+        state.fingerprint()
+    }
+
+    /// Azure/AKS#4232: sign out, sign in as the same account, and the old groups stayed for an hour.
+    #[test]
+    fn a_file_that_was_written_again_with_the_same_bytes_is_another_state() {
+        let folder = TempDir::new().expect("a folder");
+        let folder = folder.path();
+        let path = folder.join("state.json");
+        let write = |path: &Path, age: u64| {
+            std::fs::write(path, "the same").expect("written");
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 - age);
+            let file = File::options().write(true).open(path).expect("opened");
+            file.set_modified(time).expect("dated");
+        };
+        write(&path, 0);
+        let first = state(&path);
+        assert_eq!(state(&path), first, "reading is no change");
+        write(&path, 1);
+        let second = state(&path);
+        assert_ne!(second, first, "written in place");
+        let new = folder.join("new");
+        write(&new, 1);
+        std::fs::rename(&new, &path).expect("replaced");
+        assert_ne!(
+            state(&path),
+            second,
+            "replaced by another file of the same time"
+        );
+    }
+
+    #[test]
+    fn the_machine_is_the_same_state_each_time() {
+        let machine = || {
+            let mut state = OutsideState::default();
+            state.add_machine().expect("read");
+            state.fingerprint()
+        };
+        assert_eq!(machine(), machine());
+    }
 }

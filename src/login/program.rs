@@ -3,8 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::entra;
+use crate::entra::access_token::claims::Claims;
 use crate::error::Error;
 use crate::flag::Flag;
 use crate::options::Options;
@@ -23,6 +25,8 @@ pub struct Product {
     pub install: &'static str,
     /// The command that signs in.
     pub sign_in: &'static str,
+    /// Its flag for the tenant.
+    pub tenant_flag: &'static str,
     /// Parts of its messages, in the order they are looked for, each with what to do. `<scope>` is the requested scope.
     pub advice: &'static [(&'static str, &'static str)],
 }
@@ -106,7 +110,7 @@ fn failure(product: &Product, timeout: Timeout, error: ProgramError) -> Error {
 /// The program's own message with our advice. Only stderr is ever shown: stdout can hold a token.
 fn refusal(product: &Product, scope: &Scope, output: &Output) -> Error {
     let Product { name, sign_in, .. } = product;
-    let text = plain(&output.stderr);
+    let text = readable(&plain(&output.stderr), DEEPEST);
     let message = own_message(&text);
     let advice = product
         .advice
@@ -134,34 +138,24 @@ fn refusal(product: &Product, scope: &Scope, output: &Output) -> Error {
     error.remedy(advice.unwrap_or_else(|| format!("If the message does not help, run: {sign_in}")))
 }
 
-/// The error message in a program's stderr: from `ERROR:` on, else the last line of a Python traceback, else everything
-/// but warnings.
+/// The error message in a program's stderr, once it is [`readable`]: from `ERROR:` on, else the last line of a Python
+/// traceback, else everything but warnings.
 fn own_message(text: &str) -> String {
-    let lines: Vec<_> = text
-        .lines()
-        .map(str::trim)
+    let lines = text.lines().map(str::trim);
+    let lines: Vec<_> = lines
         .filter(|line| !line.is_empty() && !is_clixml(line))
         .collect();
-    let messages: Vec<_> = lines.iter().filter_map(|line| message(line)).collect();
-    let text = match messages.is_empty() {
-        true => lines.join("\n"),
-        false => messages.join("\n"),
-    };
+    let text = lines.join("\n");
     if let Some((_, error)) = text.split_once("ERROR:") {
-        return error.to_owned();
+        return error.trim().to_owned();
     }
     if text.contains("Traceback (most recent call last)") {
-        return lines
-            .last()
-            .map(|line| (*line).to_owned())
-            .unwrap_or_default();
+        return lines.last().copied().unwrap_or_default().to_owned();
     }
     let levels = ["WARNING:", "DEBUG:", "INFO:"];
     let is_noise = |line: &&str| levels.iter().any(|level| line.starts_with(level));
-    text.lines()
-        .filter(|line| !is_noise(line))
-        .collect::<Vec<_>>()
-        .join("\n")
+    let lines: Vec<_> = lines.into_iter().filter(|line| !is_noise(line)).collect();
+    lines.join("\n")
 }
 
 /// True for what PowerShell writes in XML for another PowerShell, whatever format it was asked for.
@@ -169,16 +163,80 @@ fn is_clixml(line: &str) -> bool {
     line.starts_with("#< CLIXML") || line.starts_with("<Objs ")
 }
 
-/// The message of a line in azd's JSON: `{"error":".."}` or `{"type":"consoleMessage","data":{"message":".."}}`.
-fn message(line: &str) -> Option<String> {
-    let line: Value = serde_json::from_str(line).ok()?;
-    let message = line["error"]
-        .as_str()
-        .or_else(|| line["data"]["message"].as_str());
-    message
-        .map(str::trim)
-        .filter(|message| !message.is_empty())
-        .map(str::to_owned)
+/// How deep a message in JSON is looked for: azd quotes a response of Entra in a message of its own.
+const DEEPEST: usize = 4;
+
+/// A program's stderr as a person reads it: every JSON object in it, on one line or on several, is replaced by the
+/// messages that it holds, and dropped if it holds none. If there are objects on lines of their own, they are the message
+/// and the rest is noise.
+fn readable(stderr: &str, depth: usize) -> String {
+    let (mut text, mut alone, mut rest) = (String::new(), String::new(), stderr);
+    while let Some(start) = rest.find('{') {
+        let (before, object) = rest.split_at(start);
+        text.push_str(before);
+        let mut values = serde_json::Deserializer::from_str(object).into_iter::<Value>();
+        let end = match values.next() {
+            Some(Ok(value)) => {
+                let mut messages = String::new();
+                collect_messages(&value, depth, &mut messages);
+                let is_alone = text
+                    .lines()
+                    .next_back()
+                    .is_none_or(|line| line.trim().is_empty())
+                    || text.ends_with('\n');
+                if is_alone {
+                    alone.push_str(&messages);
+                }
+                text.push_str(&messages);
+                values.byte_offset()
+            }
+            // Go on where it stops being an object, so that nothing is read twice.
+            Some(Err(error)) => {
+                let end = offset_of(&error, object.as_bytes()).clamp(1, object.len());
+                let end = (end..=object.len()).find(|end| object.is_char_boundary(*end));
+                let end = end.unwrap_or(object.len());
+                text.push_str(&object[..end]);
+                end
+            }
+            None => object.len(),
+        };
+        rest = &object[end..];
+    }
+    text.push_str(rest);
+    match alone.trim().is_empty() {
+        true => text,
+        false => alone,
+    }
+}
+
+/// The members that say what went wrong and what to do, in that order.
+const MESSAGES: &[&str] = &[
+    "data",
+    "error_description",
+    "message",
+    "error",
+    "suggestion",
+];
+
+/// Adds the messages in a JSON value, a line each. `error` is a code if there is a description beside it.
+fn collect_messages(value: &Value, depth: usize, messages: &mut String) {
+    if depth == 0 {
+        return;
+    }
+    let describes = |name: &str| value[name].as_str().is_some_and(|text| !text.is_empty());
+    for name in MESSAGES {
+        match &value[*name] {
+            Value::String(_)
+                if *name == "error" && (describes("error_description") || describes("message")) => {
+            }
+            Value::String(text) => {
+                messages.push_str(readable(&plain(text.as_bytes()), depth - 1).trim());
+                messages.push('\n');
+            }
+            inner @ Value::Object(_) => collect_messages(inner, depth - 1, messages),
+            _ => {}
+        }
+    }
 }
 
 /// The first JSON object in a program's output that is a `T`, whatever surrounds it: warnings, colours, a byte order
@@ -203,14 +261,26 @@ fn offset_of(error: &serde_json::Error, text: &[u8]) -> usize {
     lines_before.map(<[u8]>::len).sum::<usize>() + error.column()
 }
 
-/// Text without ANSI escape sequences (ECMA-48 control sequences).
+/// Text without the escape sequences of a terminal (ECMA-48): colours, and links (OSC 8).
 pub fn plain(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let mut pieces = text.split("\u{1b}[");
+    let mut pieces = text.split('\u{1b}');
     let mut plain = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
         let is_final = |c: char| ('@'..='~').contains(&c);
-        plain.push_str(piece.split_once(is_final).map_or("", |(_, rest)| rest));
+        let mut rest = piece.chars();
+        plain.push_str(match rest.next() {
+            Some('[') => rest
+                .as_str()
+                .split_once(is_final)
+                .map_or("", |(_, rest)| rest),
+            // Ended by a bell, or by another escape sequence.
+            Some(']') => rest
+                .as_str()
+                .split_once('\u{7}')
+                .map_or("", |(_, rest)| rest),
+            _ => rest.as_str(),
+        });
     }
     plain
 }
@@ -220,6 +290,7 @@ pub fn token(
     product: &Product,
     access_token: Secret,
     expires_on: Option<DateTime<Utc>>,
+    tenant: Option<&str>,
     system: &dyn System,
 ) -> Result<Token, Error> {
     let Product { name, sign_in, .. } = product;
@@ -229,6 +300,7 @@ pub fn token(
                 .remedy(format!("Sign in again: {sign_in}")),
         );
     }
+    check_tenant(product, &access_token, tenant)?;
     let now = system.now();
     let expires_on = expires_on
         .or_else(|| expiry_claim(&access_token))
@@ -246,6 +318,31 @@ pub fn token(
         expires_on,
         refresh_token: None,
     })
+}
+
+/// Checks that the token is of the tenant that was asked for: the cluster of another would answer 401 without a reason. A
+/// tenant given by its domain cannot be compared.
+fn check_tenant(product: &Product, token: &Secret, tenant: Option<&str>) -> Result<(), Error> {
+    let wanted = tenant.filter(|tenant| Uuid::parse_str(tenant).is_ok());
+    let claims = Claims::read(token);
+    let got = claims.as_ref().and_then(|claims| claims.text("tid"));
+    match wanted.zip(got) {
+        Some((wanted, got)) if !got.eq_ignore_ascii_case(wanted) => {
+            let Product {
+                name,
+                sign_in,
+                tenant_flag,
+                ..
+            } = product;
+            let what = format!(
+                "{name} returned a token of tenant {got}, but --tenant-id (or AZURE_TENANT_ID) is {wanted}"
+            );
+            Err(Error::refused("", what).remedy(format!(
+                "Sign in to that tenant: {sign_in} {tenant_flag} {wanted}"
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The error for a program that succeeded without returning a token.
@@ -342,10 +439,11 @@ mod tests {
 
     #[test]
     fn the_error_message_is_picked_out_of_stderr() {
+        let entra = r#"{\"error\":\"invalid_grant\",\"error_description\":\"AADSTS7: No.\\r\\nTrace ID: t\",\"error_codes\":[7]}"#;
         for (stderr, message) in [
             (
                 "WARNING: old\nERROR: Please run 'az login'\n",
-                " Please run 'az login'",
+                "Please run 'az login'",
             ),
             (
                 "WARNING: old\n\nbroken\nbeyond repair\n",
@@ -358,11 +456,50 @@ mod tests {
             ("WARNING: only this", ""),
             (
                 r#"{"type":"consoleMessage","data":{"message":"\nERROR: not logged in, run `azd auth login`\n"}}"#,
-                " not logged in, run `azd auth login`",
+                "not logged in, run `azd auth login`",
             ),
             (r#"{"error":"no"}"#, "no"),
+            (r#"{"error":{"code":"x","message":"no"}}"#, "no"),
+            (
+                "noise\n{\n  \"error\": {\n    \"message\": \"no\\r\\nway\",\n    \"suggestion\": \"go\",\n    \"links\": [{\"url\": \"https://x\"}]\n  }\n}\n",
+                "no\nway\ngo",
+            ),
+            (
+                r#"{"message":"\u001b[31mno\u001b[0m, see \u001b]8;;https://x\u001b\\here\u001b]8;;\u001b\\"}"#,
+                "no, see here",
+            ),
+            (
+                "see \u{1b}]8;;https://x\u{7}here\u{1b}]8;;\u{7}",
+                "see here",
+            ),
+            (r#"{"hush":1}"#, ""),
+            (
+                r#"ERROR: it answered 400: {"error":{"message":"no"},"hush":1} twice"#,
+                "it answered 400: no\ntwice",
+            ),
+            (
+                &format!("ERROR: fetching: {}", entra.replace('\\', "")),
+                "fetching: AADSTS7: No.rnTrace ID: t",
+            ),
+            (
+                &format!(r#"{{"message":"fetching: {entra}"}}"#),
+                "fetching: AADSTS7: No.\nTrace ID: t",
+            ),
         ] {
-            assert_eq!(own_message(stderr), message, "{stderr}");
+            let text = readable(&plain(stderr.as_bytes()), DEEPEST);
+            assert_eq!(own_message(&text).trim(), message, "{stderr}");
         }
+    }
+
+    #[test]
+    fn objects_without_an_end_are_read_once() {
+        for nested in [
+            "{".repeat(1 << 20),
+            "{\"a\":".repeat(1 << 18),
+            "{\"".repeat(1 << 19),
+        ] {
+            assert_eq!(readable(&nested, DEEPEST), nested);
+        }
+        assert_eq!(readable("{\"ä\": ö {", DEEPEST), "{\"ä\": ö {");
     }
 }

@@ -24,7 +24,8 @@ pub struct ServicePrincipal {
 
 impl ServicePrincipal {
     pub fn new(options: &Options, _: &Env) -> Result<Self, Error> {
-        let client = super::client(options)?.authenticated_by(auth(options)?);
+        let client = super::confidential_client(options, Options::missing)?;
+        let client = client.authenticated_by(auth(options)?);
         let has_certificate = matches!(client.auth, ClientAuth::Certificate(_));
         Ok(Self {
             client,
@@ -76,7 +77,7 @@ fn auth(options: &Options) -> Result<ClientAuth, Error> {
 mod tests {
     use super::*;
     use crate::entra::certificate::tests::PASSWORD;
-    use crate::login::tests::{CLIENT, options};
+    use crate::login::tests::{CLIENT, TRUSTED, options};
     use crate::system::fake::FakeSystem;
 
     const TOKEN: &str = r#"{"token_type":"Bearer","access_token":"at","expires_in":3600}"#;
@@ -155,19 +156,22 @@ mod tests {
     fn a_certificate_that_does_not_open_fails_before_anything_is_sent() {
         let elsewhere = (Flag::AuthorityHost, "https://entra.example/");
         for given in [
-            vec![CERTIFICATE, elsewhere],
+            vec![CERTIFICATE, elsewhere, TRUSTED],
             vec![
                 CERTIFICATE,
                 elsewhere,
+                TRUSTED,
                 (Flag::ClientCertificatePassword, "wrong"),
             ],
             vec![
                 (Flag::ClientCertificate, "fixtures/certificates/missing.pem"),
                 elsewhere,
+                TRUSTED,
             ],
             vec![
                 (Flag::ClientCertificate, "fixtures/certificates/expired.pem"),
                 elsewhere,
+                TRUSTED,
             ],
         ] {
             // A request would fail: there is no response for it.

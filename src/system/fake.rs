@@ -254,6 +254,10 @@ impl System for FakeSystem {
         }
     }
 
+    fn has_person(&self) -> bool {
+        self.typist.is_some()
+    }
+
     fn receive_typed_lines(&self, receive: LineReceiver) -> bool {
         *self.keyboard.borrow_mut() = Some(receive);
         self.typist.is_some()

@@ -207,6 +207,10 @@ impl System for RealSystem {
         self.browser.open(url, write_line);
     }
 
+    fn has_person(&self) -> bool {
+        std::io::IsTerminal::is_terminal(&std::io::stdin())
+    }
+
     fn receive_typed_lines(&self, receive: LineReceiver) -> bool {
         match Typing::begin(receive) {
             // Until the end: only then is the terminal as it was.

@@ -251,7 +251,7 @@ fn without_a_kubeconfig_it_checks_this_machine_and_with_flags_that_login() {
     );
     let host = patient.world.entra.authority_host();
     let output = kubelogin
-        .args(["--authority-host", &host])
+        .args(["--authority-host", &host, "--disable-instance-discovery"])
         .args(LOGIN)
         .run();
     assert_eq!(output.status.code(), Some(0), "{output:?}");

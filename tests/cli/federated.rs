@@ -45,10 +45,60 @@ fn a_token_file_costs_one_request_and_is_not_read_again() {
     let first = kubelogin.run();
     assert_eq!(claims_of(&first.token())["appid"], CONFIDENTIAL_CLIENT_ID);
     assert_eq!((first.stderr.as_str(), entra.requests().len()), ("", 1));
-    // The cached token outlives the assertion (Azure/kubelogin#353), which is no longer needed.
-    std::fs::write(&file, "").unwrap();
+    // The cached token outlives the assertion (Azure/kubelogin#353): only whose it is still matters.
+    let mut claims = claims_of(&entra.federated_token());
+    claims["exp"] = json!(1_700_000_000);
+    std::fs::write(&file, entra.sign(&claims)).unwrap();
     assert_eq!(kubelogin.run().token(), first.token());
     assert_eq!(entra.requests().len(), 1);
+}
+
+/// Two jobs share the account of a runner, and so its cache.
+#[test]
+fn a_job_without_a_token_file_of_its_own_is_not_served_another_job_s_token() {
+    let (entra, folder) = (FakeEntra::start(), TempDir::new());
+    let file = token_file(&folder, &entra.federated_token());
+    let kubelogin = workloadidentity(&entra).env("AZURE_FEDERATED_TOKEN_FILE", &file);
+    kubelogin.run().token();
+    let mut claims = claims_of(&entra.federated_token());
+    claims["sub"] = json!("repo:me/fork:ref:refs/heads/main");
+    std::fs::write(&file, entra.sign(&claims)).unwrap();
+    assert!(kubelogin.run().error().contains("AADSTS70021"));
+    std::fs::remove_file(&file).unwrap();
+    assert!(kubelogin.run().error().contains("federated token file"));
+    assert_eq!(entra.requests().len(), 2);
+}
+
+#[test]
+fn another_job_of_the_same_ci_system_gets_a_token_of_its_own_and_the_same_job_does_not() {
+    let entra = FakeEntra::start();
+    let ci = gives(&entra.federated_token());
+    let github = on_github(workloadidentity(&entra), &ci);
+    let pipelines = in_pipelines(&entra, &ci);
+    for (job, other) in [
+        (
+            &github,
+            github
+                .clone()
+                .env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "another"),
+        ),
+        (
+            &pipelines,
+            pipelines.clone().env("SYSTEM_ACCESSTOKEN", "another"),
+        ),
+        (
+            &pipelines,
+            pipelines
+                .clone()
+                .env("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", "another"),
+        ),
+    ] {
+        let before = ci.requests().len();
+        for kubelogin in [job, job, &other, &other] {
+            kubelogin.run().token();
+        }
+        assert_eq!(ci.requests().len() - before, 2);
+    }
 }
 
 #[test]
@@ -211,8 +261,14 @@ fn missing_variables_are_named() {
 #[test]
 fn a_ci_system_that_returns_no_token_is_reported_and_entra_is_not_asked() {
     let answers: [(Reply, &str); 7] = [
-        (Reply::json(401, &json!({"message": "hunter2"})), "401"),
-        (Reply::json(404, &json!({"message": "hunter2"})), "404"),
+        (
+            Reply::json(
+                401,
+                &json!({"text": "hunter2", "message": format!("TF1: no. {BEARER}")}),
+            ),
+            "401 Unauthorized: TF1: no. [redacted]",
+        ),
+        (Reply::json(404, &json!({"text": "hunter2"})), "404"),
         (Reply::redirect(302, "https://hunter2.example/"), "302"),
         (Reply::html(200, "hunter2"), "not the expected JSON"),
         (

@@ -140,8 +140,8 @@ fn every_invalid_option_is_named_before_any_request() {
         ),
         (&["--authority-host", "https:///"], "authority host"),
         (
-            &["--authority-host", "https://login.microsoftonline.com"],
-            "end with a slash",
+            &["--authority-host", "https://evil.example/"],
+            "--disable-instance-discovery",
         ),
         (&["--timeout", "0"], "--timeout"),
         (&["--timeout", "-5s"], "--timeout"),

@@ -69,6 +69,7 @@ fn the_proxy_is_named_only_where_it_is_used() {
         let mut kubelogin = spn(&entra)
             .env_remove("HTTPS_PROXY")
             .args(["--authority-host", "https://127.0.0.1:2/"])
+            .arg("--disable-instance-discovery")
             .args(["--timeout", "1s"]);
         for (name, value) in variables {
             kubelogin = kubelogin.env(name, value);
@@ -119,6 +120,7 @@ fn a_host_that_refuses_connections_is_named_with_the_fix() {
     let authority = format!("https://127.0.0.1:{port}/");
     let error = bare_spn()
         .args(["--timeout", "2s", "--authority-host", &authority])
+        .arg("--disable-instance-discovery")
         .run()
         .error();
     assert!(

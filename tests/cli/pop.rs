@@ -157,7 +157,7 @@ fn each_invalid_combination_is_reported_before_any_request() {
         (
             "spn",
             &[on, "--pop-claims", "u=x", "--legacy"],
-            "exclude each other",
+            "cannot be used together",
         ),
         (
             "devicecode",

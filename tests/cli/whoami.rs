@@ -38,7 +38,16 @@ impl World {
 
     pub fn kubeconfig(&self, login: &[&str]) -> String {
         let host = self.entra.authority_host();
-        let args = [&["get-token", "--authority-host", &host][..], login].concat();
+        let args = [
+            &[
+                "get-token",
+                "--authority-host",
+                &host,
+                "--disable-instance-discovery",
+            ][..],
+            login,
+        ]
+        .concat();
         let exec = json!({"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "kubelogin", "args": args});
         self.cluster.kubeconfig(&json!({"exec": exec}))
     }
@@ -66,7 +75,10 @@ impl World {
     pub fn sign_in(&self) {
         let host = self.entra.authority_host();
         let get_token = self.kubelogin.clone().arg("get-token").args(LOGIN);
-        get_token.args(["--authority-host", &host]).run().token();
+        get_token
+            .args(["--authority-host", &host, "--disable-instance-discovery"])
+            .run()
+            .token();
     }
 
     fn whoami(&self, args: &[&str]) -> Output {
@@ -370,7 +382,13 @@ fn flags_alone_describe_a_login_without_a_kubeconfig() {
     let world = World::new().signed_in();
     world.write("not: [a kubeconfig");
     let host = world.entra.authority_host();
-    let output = world.whoami(&[&["--authority-host", &host][..], &LOGIN].concat());
+    let output = world.whoami(
+        &[
+            &["--authority-host", &host, "--disable-instance-discovery"][..],
+            &LOGIN,
+        ]
+        .concat(),
+    );
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(
         output.stdout.contains(USER_NAME) && output.stdout.contains("(typed)"),

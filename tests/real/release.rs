@@ -495,7 +495,7 @@ fn the_container_image_signs_in_and_keeps_the_token() {
     let args = [
         &args[..],
         &["-t", TENANT_ID, "--client-id", CONFIDENTIAL_CLIENT_ID],
-        &["--authority-host", &host],
+        &["--authority-host", &host, "--disable-instance-discovery"],
     ]
     .concat();
     // No sealing key of a test in the keyring of the person who runs it.

@@ -131,6 +131,7 @@ impl Kubelogin {
     pub fn entra(self, entra: &FakeEntra) -> Self {
         self.env("SSL_CERT_FILE", entra.ca_file())
             .args(["--authority-host", &entra.authority_host()])
+            .arg("--disable-instance-discovery")
     }
 
     /// Makes the fake Entra answer under the real one's host names.

@@ -130,6 +130,10 @@ impl System for Quiet<'_> {
         self.note(text);
     }
 
+    fn has_person(&self) -> bool {
+        false
+    }
+
     fn open_browser(&self, _url: &str) {}
 
     fn receive_typed_lines(&self, _receive: LineReceiver) -> bool {

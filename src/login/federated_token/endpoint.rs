@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::retry::{self, Deadline};
 use crate::secret::Secret;
 use crate::system::{HttpRequest, HttpResponse, System, Via};
+use crate::token_cache::Fingerprint;
 
 /// An environment variable that the CI system sets: its name and its value.
 pub type Variable<'a> = (&'static str, &'a str);
@@ -65,7 +66,15 @@ impl Request<'_> {
     }
 }
 
-/// Sends the request, again if the CI system is busy. No byte of the response is shown: it may hold a token.
+/// What tells one job's request from another's: the token that the CI system gave the job, and the URL, which names the
+/// run and, in Azure Pipelines, the service connection.
+pub fn asker(request: &HttpRequest) -> Fingerprint {
+    let bearer = request.headers().get(AUTHORIZATION);
+    let bearer = bearer.map(HeaderValue::as_bytes).unwrap_or_default();
+    Fingerprint::of(&[bearer, request.uri().to_string().as_bytes()])
+}
+
+/// Sends the request, again if the CI system is busy. Of a response that may hold a token no byte is shown.
 pub fn ask(
     source: &Source,
     request: &HttpRequest,
@@ -92,6 +101,10 @@ fn refusal(source: &Source, request: &HttpRequest, answer: &HttpResponse) -> Err
     let status = answer.status();
     let host = request.uri().host().unwrap_or_default();
     let what = format!("{}: {host} answered {status}", source.name);
+    let what = match own_sentence(answer.body()) {
+        Some(sentence) => format!("{what}: {sentence}"),
+        None => what,
+    };
     let error = match retry::is_passing(status) {
         true => Error::outside(what)
             .remedy("The CI system is busy or temporarily unavailable; run the job again later."),
@@ -105,10 +118,24 @@ fn refusal(source: &Source, request: &HttpRequest, answer: &HttpResponse) -> Err
             Some(format!("{name}: {value}"))
         });
     let references: Vec<_> = references.collect();
-    match references.is_empty() {
+    let error = match references.is_empty() {
         true => error,
         false => error.reference(references.join("; ")),
+    };
+    let bearer = request.headers().get(AUTHORIZATION);
+    let bearer = bearer.and_then(|bearer| bearer.to_str().ok()?.strip_prefix("Bearer "));
+    error.hiding(&bearer.map(Secret::new))
+}
+
+/// What the CI system says about its refusal: `message`, as Azure DevOps and GitHub call it.
+fn own_sentence(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Refusal {
+        message: String,
     }
+    let refusal: Refusal = serde_json::from_slice(without_bom(body)).ok()?;
+    let sentence = refusal.message.trim().to_owned();
+    (!sentence.is_empty()).then_some(sentence)
 }
 
 #[cfg(test)]
@@ -173,6 +200,51 @@ mod tests {
                 }
                 assert!(!error.contains("hush"), "{error}");
             }
+        }
+    }
+
+    /// "TF14045: The identity with type ... could not be found" says more than "404 Not Found".
+    #[test]
+    fn what_a_ci_system_says_about_its_refusal_is_shown_without_the_job_s_token() {
+        let body = r#"{"$id":"1","message":"TF1: no connection hush-1.","typeName":"x"}"#;
+        for status in [400, 401, 403, 404, 500] {
+            for (source, ..) in sources("https://ci.example/?sig=hush") {
+                let system = FakeSystem::new((0..4).map(|_| FakeSystem::json(status, body)));
+                let error = login(PUBLIC, source, &system)
+                    .expect_err("refused")
+                    .to_string();
+                assert!(error.contains(&format!("answered {status}")), "{error}");
+                assert!(
+                    error.contains(": TF1: no connection [redacted]-1."),
+                    "{error}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn another_job_another_run_or_another_service_connection_has_another_fingerprint() {
+        let of = |url: &str, bearer: &str, connection: &str| {
+            let env = Env::of(&[
+                (env::SYSTEM_OIDCREQUESTURI, url),
+                (env::SYSTEM_ACCESSTOKEN, bearer),
+            ]);
+            match azure_pipelines::source(&env, connection)
+                .expect("variables")
+                .place
+            {
+                crate::login::federated_token::Place::Endpoint(request) => asker(&request),
+                crate::login::federated_token::Place::File(_) => unreachable!("it is an endpoint"),
+            }
+        };
+        let job = of("https://ci.example/1", "hush", "one");
+        assert_eq!(of("https://ci.example/1", "hush", "one"), job);
+        for other in [
+            of("https://ci.example/1", "another", "one"),
+            of("https://ci.example/2", "hush", "one"),
+            of("https://ci.example/1", "hush", "two"),
+        ] {
+            assert_ne!(other, job);
         }
     }
 

@@ -8,8 +8,10 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Place, Source};
+use crate::entra::AssertionClaims;
 use crate::secret::Secret;
 use crate::system::LARGEST_BODY;
+use crate::token_cache::Fingerprint;
 
 /// The file at `path`, which is read at each sign-in.
 pub fn source(path: &str) -> Source {
@@ -32,6 +34,18 @@ pub fn read_within(path: &Path, patience: Duration) -> io::Result<Secret> {
     })
 }
 
+/// Issuer and subject of the token in the file, which stay when it is renewed; `None` if there is no such token, or if
+/// the file is a pipe and can be read only once.
+pub fn subject(path: &Path) -> Option<Fingerprint> {
+    if !path.metadata().ok()?.is_file() {
+        return None;
+    }
+    let text = read(path).ok()?;
+    let claims = AssertionClaims::of(&super::trim(&text))?;
+    let (issuer, subject) = claims.identity();
+    Some(Fingerprint::of(&[issuer.as_bytes(), subject.as_bytes()]))
+}
+
 fn read(path: &Path) -> io::Result<Secret> {
     if path.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
@@ -40,8 +54,8 @@ fn read(path: &Path) -> io::Result<Secret> {
     File::open(path)?
         .take(LARGEST_BODY)
         .read_to_end(&mut bytes)?;
-    let text = String::from_utf8(bytes).map_err(|_| io::Error::other("it is not a JWT"))?;
-    Ok(Secret::new(text))
+    // Whatever is not UTF-8 is no token; it is refused for what it looks like.
+    Ok(Secret::new(String::from_utf8_lossy(&bytes)))
 }
 
 #[cfg(test)]
@@ -99,8 +113,10 @@ mod tests {
             (b"", "is empty"),
             (b" \r\n", "is empty"),
             (b"hush.hush.hush", "not a JWT"),
-            (b"{\"token\":\"hush\"}", "not a JWT"),
-            (b"\xff\xfeh\0u\0s\0h\0", "not a JWT"),
+            (b"{\"token\":\"hush\"}", "it is a JSON object"),
+            (b"\xff\xfeh\0u\0s\0h\0", "it is UTF-16 text"),
+            (b"\xfe\xff\0h\0u\0s\0h", "it is UTF-16 text"),
+            (b"\"hush\"", "it is in quotes"),
             (
                 expired.as_bytes(),
                 "expired at 2026-01-01T00:00:00Z (issuer \"https://issuer\", subject \"job\", audience \"api://x\")",
@@ -118,6 +134,68 @@ mod tests {
             );
             assert!(!error.contains("hush") && !error.contains("e30"), "{error}");
         }
+    }
+
+    /// Mounted into every pod, and never accepted by Entra.
+    #[test]
+    fn a_service_account_token_that_entra_must_refuse_is_not_sent() {
+        let (now, sub) = (FakeSystem::EPOCH.timestamp(), "system:serviceaccount:ns:sa");
+        let year = now + 365 * 86_400;
+        let cluster = "https://kubernetes.default.svc.cluster.local";
+        for (claims, why) in [
+            (
+                json!({"iss": "kubernetes/serviceaccount", "sub": sub}),
+                "never expires",
+            ),
+            (
+                json!({"iss": "https://oidc", "sub": sub, "aud": [cluster], "iat": now, "exp": now + 3600}),
+                "is meant for the cluster itself",
+            ),
+            (
+                json!({"iss": "https://oidc", "sub": sub, "aud": "https://x.hcp.eastus.azmk8s.io", "iat": now, "exp": now + 3600}),
+                "is meant for the cluster itself",
+            ),
+            (
+                json!({"iss": "https://oidc", "sub": sub, "aud": ["api://AzureADTokenExchange"], "iat": now, "exp": year}),
+                "is valid for 365 days",
+            ),
+        ] {
+            let file = holding(jwt_with(&claims));
+            let error = login(PUBLIC, source_of(&file), &FakeSystem::new([])).expect_err(why);
+            let error = error.to_string();
+            assert!(
+                error.contains(why) && error.contains("kubectl create token"),
+                "{error}"
+            );
+        }
+        let good = json!({"sub": sub, "aud": ["api://AzureADTokenExchange", cluster], "iat": now, "exp": now + 86_400});
+        let file = holding(jwt_with(&good));
+        let system = FakeSystem::new([FakeSystem::json(200, ACCESS_TOKEN)]);
+        login(PUBLIC, source_of(&file), &system).expect("token");
+    }
+
+    #[test]
+    fn the_fingerprint_is_the_issuer_and_subject_of_the_token_in_the_file() {
+        let (exp, file) = (FakeSystem::EPOCH.timestamp(), holding(""));
+        let of = |claims: &serde_json::Value| {
+            std::fs::write(&file, jwt_with(claims)).expect("written");
+            subject(file.path())
+        };
+        let job = of(&json!({"iss": "i", "sub": "job", "exp": exp}));
+        assert!(job.is_some());
+        assert_eq!(
+            of(&json!({"iss": "i", "sub": "job", "exp": exp + 9})),
+            job,
+            "renewed"
+        );
+        assert_ne!(of(&json!({"iss": "i", "sub": "another"})), job);
+        assert_ne!(of(&json!({"iss": "j", "sub": "job"})), job);
+        std::fs::write(&file, "").expect("written");
+        assert_eq!(subject(file.path()), None);
+        assert_eq!(
+            subject(&std::env::temp_dir().join("kubelogin-nobody")),
+            None
+        );
     }
 
     #[test]

@@ -16,6 +16,11 @@ pub fn is_available(env: &Env) -> bool {
     env.get(URL).is_some() && env.get(BEARER).is_some()
 }
 
+/// True if GitHub set neither variable.
+pub fn is_absent(env: &Env) -> bool {
+    env.get(URL).is_none() && env.get(BEARER).is_none()
+}
+
 /// GitHub's endpoint, if this is a job that has one. `audience` is the one that Entra expects.
 ///
 /// # Errors

@@ -12,8 +12,8 @@ const STYLE: &str = include_str!("page.css");
 
 /// What a page says.
 pub enum Page<'a> {
-    /// The token has arrived.
-    SignedIn,
+    /// The token has arrived, for this account if the token names it.
+    SignedIn(Option<&'a str>),
     /// The login is over, without a token.
     Failed(&'a Error),
     /// The answer belongs to another sign-in, or to none. The login goes on.
@@ -69,12 +69,15 @@ impl Page<'_> {
 
     fn content(&self) -> Content {
         match self {
-            Self::SignedIn => Content {
+            Self::SignedIn(account) => Content {
                 status: "200 OK",
                 mood: "good",
                 mark: CHECK,
                 title: "You are signed in",
-                body: "<p>You can close this tab and return to the terminal, where your command continues.</p>".into(),
+                body: format!(
+                    "{}<p>You can close this tab and return to the terminal, where your command continues.</p>",
+                    account.map_or_else(String::new, |name| format!("<p>As {}.</p>", escape(name)))
+                ),
             },
             Self::Failed(error) => Content {
                 status: "400 Bad Request",
@@ -183,7 +186,8 @@ mod tests {
     fn every_page_is_complete_and_loads_nothing_else() {
         let error = Error::input("x");
         for page in [
-            Page::SignedIn,
+            Page::SignedIn(None),
+            Page::SignedIn(Some("alice@x.example")),
             Page::Failed(&error),
             Page::NotThisSignIn,
             Page::Waiting,

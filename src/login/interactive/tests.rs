@@ -14,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oauth2::url::form_urlencoded;
 
 use super::*;
-use crate::login::tests::{CLIENT, options};
+use crate::login::tests::{CLIENT, TRUSTED, options};
 use crate::system::fake::FakeSystem;
 
 const TOKEN: &str =
@@ -209,7 +209,10 @@ fn both_requests_are_the_original_s() {
     );
     assert_eq!(
         outcome.system.prompts(),
-        [format!("{SIGN_IN}\n{}", opened[0])]
+        [format!(
+            "To sign in (tenant ten), use the browser that is opening, or open this address yourself:\n{}",
+            opened[0]
+        )]
     );
 }
 
@@ -360,12 +363,38 @@ fn the_address_that_a_browser_elsewhere_ended_on_can_be_pasted() {
     assert!(system.opened()[0].contains("response_mode=form_post"));
 }
 
+/// A page that someone else prepared can sign the user in with another account.
+#[test]
+fn after_a_sign_in_stderr_and_the_page_name_the_account_and_another_than_the_hint_is_an_error() {
+    let claims = URL_SAFE_NO_PAD.encode(r#"{"upn":"alice@x.example"}"#);
+    let token = format!(r#"{{"access_token":"e30.{claims}.sig","expires_in":3600}}"#);
+    for (hint, is_she) in [
+        ("", true),
+        ("ALICE@x.example", true),
+        ("bob@x.example", false),
+    ] {
+        let outcome = sign_in(&[(Flag::LoginHint, hint)], &[(200, &token)], |visit| {
+            vec![visit.succeed()]
+        });
+        let page = &outcome.pages[0];
+        assert!(page.contains("alice@x.example"), "{page}");
+        if is_she {
+            outcome.result.as_ref().expect("a token");
+            assert_eq!(outcome.system.told(), ["signed in as alice@x.example"]);
+        } else {
+            let error = outcome.error();
+            assert!(error.contains("--login-hint is bob@x.example"), "{error}");
+            assert!(page.contains("You are not signed in"), "{page}");
+        }
+    }
+}
+
 #[test]
 fn the_authorization_endpoint_of_an_unknown_authority_is_used() {
     let discovery = r#"{"issuer":"https://idp.example/ten/v2.0","authorization_endpoint":"https://idp.example/auth?p=1",
         "token_endpoint":"https://idp.example/tok","jwks_uri":"https://idp.example/k","response_types_supported":["code"],
         "subject_types_supported":["pairwise"],"id_token_signing_alg_values_supported":["RS256"]}"#;
-    let flags = [(Flag::AuthorityHost, "https://idp.example/")];
+    let flags = [(Flag::AuthorityHost, "https://idp.example/"), TRUSTED];
     let outcome = sign_in(&flags, &[(200, discovery), (200, TOKEN)], |visit| {
         vec![visit.succeed()]
     });

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Identity;
+use crate::entra;
 use crate::error::Error;
 use crate::retry;
 use crate::secret::Secret;
@@ -77,7 +78,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("Multiple user assigned identities",
      "Choose one with --client-id or --identity-resource-id."),
     ("dentity not found",
-     "Assign that identity to this machine, or check --client-id (AZURE_CLIENT_ID) and --identity-resource-id; without them, the system-assigned identity is used."),
+     "Assign that identity to this machine, or check --client-id (AZURE_CLIENT_ID) and --identity-resource-id; without them, the system-assigned identity is used. A new assignment takes a few minutes."),
     ("No User Assigned or Delegated Managed Identity",
      "Assign that identity to this app, or check --client-id (AZURE_CLIENT_ID) and --identity-resource-id."),
     ("No managed identity",
@@ -94,7 +95,12 @@ const ADVICE: &[(&str, &str)] = &[
 fn refusal(host: &str, identity: &Identity, answer: &HttpResponse) -> Error {
     let status = answer.status();
     let text = String::from_utf8_lossy(answer.body());
-    let what = match message(answer.body()) {
+    let message = message(answer.body());
+    if let Some(error) = message.as_deref().and_then(entra::error::in_text) {
+        // The host asked Entra, which refused: the identity is there, and its own advice would mislead.
+        return error.context(format!("{host} answered {status}"));
+    }
+    let what = match message {
         Some(message) => format!("{host} answered {status}: {message}"),
         None => format!("{host} answered {status}"),
     };

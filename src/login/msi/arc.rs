@@ -120,6 +120,9 @@ fn read_key(path: &Path, folder: &Path) -> Result<Secret, Error> {
     if path.parent() != Some(folder) {
         return Err(wrong(&format!("is not in {}", folder.display())));
     }
+    if !folder.is_dir() {
+        return Err(not_mounted(folder));
+    }
     let metadata = path
         .symlink_metadata()
         .map_err(|error| unreadable(path, &error))?;
@@ -136,7 +139,21 @@ fn read_key(path: &Path, folder: &Path) -> Result<Secret, Error> {
     File::open(path)
         .and_then(|file| file.take(LARGEST_KEY).read_to_string(&mut key))
         .map_err(|error| unreadable(path, &error))?;
+    if key.trim().is_empty() {
+        return Err(wrong("is empty"));
+    }
     Ok(Secret::new(key.trim()))
+}
+
+/// The agent of the host answers in a container, too, if it shares the host's network, and its keys are not there.
+fn not_mounted(folder: &Path) -> Error {
+    let what = format!(
+        "the folder of its key files, {}, is not there",
+        folder.display()
+    );
+    Error::input(what).remedy(
+        "In a container, mount that folder of the host, and run as a member of the host's group himds.",
+    )
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
@@ -194,6 +211,7 @@ mod tests {
         fs::write(outside.join("a.key"), "hunter2").expect("written");
         fs::write(folder.join("a.txt"), "hunter2").expect("written");
         fs::write(folder.join("big.key"), "x".repeat(4097)).expect("written");
+        fs::write(folder.join("empty.key"), "\n").expect("written");
         fs::create_dir(folder.join("folder.key")).expect("made");
         fs::create_dir(folder.join("sub")).expect("made");
         #[cfg(unix)]
@@ -211,6 +229,7 @@ mod tests {
             ),
             (folder.join("a.txt"), "is not a .key file"),
             (folder.join("big.key"), "4097 bytes"),
+            (folder.join("empty.key"), "is empty"),
             (folder.join("folder.key"), "not a file"),
             (folder.join("absent.key"), "cannot be read"),
             #[cfg(unix)]
@@ -224,6 +243,18 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn in_a_container_without_the_key_folder_the_mount_is_named() {
+        let folder = Path::new("/kubelogin/nobody/tokens");
+        let system = FakeSystem::new([challenge(&folder.join("1.key"))]);
+        let error = ask(&system, folder).expect_err("refused").to_string();
+        assert!(
+            error.contains("/kubelogin/nobody/tokens, is not there"),
+            "{error}"
+        );
+        assert!(error.contains("mount"), "{error}");
     }
 
     #[test]

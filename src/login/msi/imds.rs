@@ -49,6 +49,12 @@ const WAITS: &[Duration] = &[
 /// How often to try again unless an update is under way: half a minute in all.
 const RETRIES: usize = 5;
 
+/// How often to try again for an identity that is not found on a machine that was just made: seven seconds in all.
+const RETRIES_OF_NEW_MACHINE: usize = 3;
+
+/// For how long a machine counts as just made, in seconds: its identities may still be on their way.
+const NEW: i64 = 10 * 60;
+
 /// The fix if it exists and does not answer: no proxy is ever used here.
 const BROKEN: &str = "This machine's instance metadata service is busy or being updated; try again in a minute, or allow more time with --timeout.";
 
@@ -106,10 +112,20 @@ fn next_wait(outcome: &Outcome, retries: usize, system: &dyn System) -> Option<D
             let asked = retry::retry_after(answer, system.now());
             planned_few.map(|planned| asked.unwrap_or(planned))
         }
+        Ok(answer) if is_missing_identity(answer) => {
+            let is_new = system.uptime().is_some_and(|uptime| uptime.seconds < NEW);
+            planned.filter(|_| is_new && retries < RETRIES_OF_NEW_MACHINE)
+        }
         Ok(_) => None,
         Err(error) if retries == 0 && is_absence(error) => None,
         Err(error) => planned_few.filter(|_| error.is_passing()),
     }
+}
+
+/// True if the answer is "Identity not found".
+fn is_missing_identity(answer: &HttpResponse) -> bool {
+    let text = String::from_utf8_lossy(answer.body());
+    answer.status() == StatusCode::BAD_REQUEST && text.contains("dentity not found")
 }
 
 /// True if nothing is at the address. An IMDS is at most one hop away: no connection means no IMDS.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::login::tests::options;
 use crate::system::fake::FakeSystem;
-use crate::system::{NetworkError, NetworkErrorKind, Via};
+use crate::system::{NetworkError, NetworkErrorKind, Uptime, Via};
 
 const TOKEN: &str = r#"{"access_token":"at","expires_on":"1767229200","token_type":"Bearer"}"#;
 const APP_SERVICE: &[(&str, &str)] = &[
@@ -263,6 +263,67 @@ fn the_host_s_own_message_is_shown_with_the_fix() {
             !error.contains("hunter2") && error.lines().count() <= 3,
             "{error}"
         );
+    }
+}
+
+#[test]
+fn an_answer_with_a_code_of_entra_gets_that_code_s_advice() {
+    let body = r#"{"error":"unauthorized_client","error_description":"AADSTS700016: Application with identifier 'x' was not found in the directory. Trace ID: t Correlation ID: c-1 Timestamp: x"}"#;
+    for env in [&[][..], APP_SERVICE] {
+        let system = FakeSystem::new([FakeSystem::json(400, body)]);
+        let error = acquire_on(&system, &[], env)
+            .expect_err("refused")
+            .to_string();
+        assert!(
+            error.contains("answered 400 Bad Request: AADSTS700016"),
+            "{error}"
+        );
+        assert!(
+            error.contains("The application does not exist in this tenant"),
+            "{error}"
+        );
+        assert!(error.contains("Correlation ID: c-1"), "{error}");
+        assert!(!error.contains("managed identity here"), "{error}");
+    }
+}
+
+#[test]
+fn an_identity_that_is_not_found_is_asked_for_again_only_on_a_machine_that_was_just_made() {
+    let missing = r#"{"error":"invalid_request","error_description":"Identity not found"}"#;
+    for (seconds, waited) in [(Some(30), 7), (Some(3600), 0), (None, 0)] {
+        let system = FakeSystem::new((0..4).map(|_| FakeSystem::json(400, missing)));
+        system.set_uptime(seconds.map(|seconds| Uptime {
+            machine: "m".into(),
+            seconds,
+        }));
+        let error = acquire_on(&system, &[], &[])
+            .expect_err("no such identity")
+            .to_string();
+        assert!(error.contains("takes a few minutes"), "{error}");
+        assert_eq!(system.elapsed().as_secs(), waited);
+    }
+    let system = FakeSystem::new([FakeSystem::json(400, missing), FakeSystem::json(200, TOKEN)]);
+    system.set_uptime(Some(Uptime {
+        machine: "m".into(),
+        seconds: 30,
+    }));
+    acquire_on(&system, &[], &[]).expect("it has arrived");
+}
+
+#[test]
+fn an_id_of_the_other_kind_is_refused_with_the_flag_that_it_belongs_to() {
+    let resource = "/Subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i";
+    let guid = "00000000-0000-0000-0000-000000000001";
+    for (flag, id, other) in [
+        (Flag::ClientId, resource, "--identity-resource-id"),
+        (Flag::IdentityResourceId, guid, "--client-id"),
+    ] {
+        let error = login(&[(flag, id)], &[]).expect_err("refused").to_string();
+        assert!(
+            error.starts_with(&format!("{} {id:?}", flag.typed())),
+            "{error}"
+        );
+        assert!(error.contains(&format!("as {other}")), "{error}");
     }
 }
 

@@ -154,12 +154,7 @@ fn of_two_answers_the_first_counts_and_both_browsers_see_the_result() {
     let end = Deadline::after(&system, PATIENCE);
     let first = first_of_ours(&answers, &state, end, &system).expect("an answer");
     assert_eq!(code(&first), Ok(Secret::new("1st")));
-    let token = Token {
-        access_token: Secret::new("at"),
-        expires_on: FakeSystem::EPOCH,
-        refresh_token: None,
-    };
-    show_result(&Ok(token), first, &answers, &state);
+    show_result(&Page::SignedIn(None), first, &answers, &state);
     let pages = browsers.into_iter().map(|mut browser| {
         let mut page = String::new();
         browser.read_to_string(&mut page).expect("a page");
