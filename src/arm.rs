@@ -165,7 +165,7 @@ impl<'a> Arm<'a> {
                     if wait >= LONG_PAUSE {
                         let (host, seconds) = (self.host(), wait.as_secs());
                         self.system
-                            .tell(&format!("{host} is busy: waiting {seconds} s, as it asks"));
+                            .notice(&format!("{host} is busy: waiting {seconds} s, as it asks"));
                     }
                     return Next::Again(wait);
                 }

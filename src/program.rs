@@ -19,6 +19,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         system.set_verbosity(cli.verbosity);
         run(cli, &env, &system, &mut io::stdout().lock())
     });
+    if !matches!(result, Ok(0)) {
+        system.release_notices();
+    }
     match result {
         Ok(code) => code.into(),
         Err(error) => {
@@ -36,7 +39,7 @@ fn run(
     out: &mut dyn Write,
 ) -> Result<u8, Error> {
     for notice in &cli.notices {
-        system.tell(notice);
+        system.notice(notice);
     }
     match cli.command {
         Command::GetCredentials(args) => command::get_credentials::run(&args, env, system, out),

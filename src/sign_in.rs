@@ -271,7 +271,7 @@ impl Request<'_> {
         let is_final = error.is_refused() || *error.kind() == ErrorKind::NotSignedIn;
         match entry.filter(|entry| self.ask != Ask::Renewed && entry.is_alive(&now)) {
             Some(entry) if !is_final || entry.token.refresh_token.is_some() => {
-                system.tell(&format!(
+                system.notice(&format!(
                     "Could not renew the token; using the old one until {}: {}",
                     entry.token.expires_on.format("%H:%M:%SZ"),
                     error.to_string().lines().next().unwrap_or_default(),

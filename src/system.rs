@@ -131,8 +131,11 @@ pub trait System {
     fn caller(&self) -> Option<String>;
     /// How much to say: 0 what must be said, 1 advice, 5 each step.
     fn verbosity(&self) -> u8;
-    /// One line for the person, on stderr.
+    /// One line on stderr, at once: an error, or something that you have to act on. Everything else is a [`System::notice`].
     fn tell(&self, line: &str);
+    /// One line that nobody has to act on while the call succeeds. It is shown at once if stderr is a terminal or `-v` is at
+    /// least 1, else with the error if the call fails: some clients merge stderr into stdout, and some pipelines fail on it.
+    fn notice(&self, line: &str);
     /// Shows how far a long task is, in a line that the next one replaces; empty text removes it. Only on a terminal.
     fn show_progress(&self, _text: &str) {}
     /// A request to the person that must be seen now: on stderr, and on the controlling terminal where stderr is not one.

@@ -55,7 +55,7 @@ impl<'a> TokenCache<'a> {
             return None;
         }
         let Some(path) = &settings.folder else {
-            system.tell("Tokens are not cached: HOME is not set (use --cache-dir)");
+            system.notice("Tokens are not cached: HOME is not set (use --cache-dir)");
             return None;
         };
         Some(Self {
@@ -144,7 +144,7 @@ impl<'a> TokenCache<'a> {
         if !self.has_complained.replace(true) {
             let place = self.folder.path().display();
             let line = format!("Cannot cache tokens in {place}: {why}");
-            self.system.tell(&one_line(&line));
+            self.system.notice(&one_line(&line));
         }
     }
 }
@@ -241,8 +241,9 @@ impl Slot<'_> {
     pub fn wait_for_turn(&self, patience: Duration) -> Turn {
         let system = self.cache.system;
         let tell = || {
-            system
-                .tell("Waiting for another kubelogin that is signing in with the same options ...");
+            system.notice(
+                "Waiting for another kubelogin that is signing in with the same options ...",
+            );
         };
         self.cache.wait_for_turn(&self.file(LOCK), patience, tell)
     }

@@ -62,7 +62,7 @@ pub fn run(
                 Ok(outcome) => {
                     if let Some(verb) = verb(outcome).filter(|_| !files.is_only_shown()) {
                         let (context, home) = (&addition.fetched.context, &written.home);
-                        system.tell(&format!("{verb} \"{context}\"{role} in {home}"));
+                        system.notice(&format!("{verb} \"{context}\"{role} in {home}"));
                     }
                 }
                 Err(error) => failed.push(Failed {
@@ -160,7 +160,7 @@ fn tell_oddities(clusters: &[Cluster], additions: &[Addition], system: &dyn Syst
         (stopped, "are stopped: az aks start starts them"),
     ] {
         if !names.is_empty() {
-            system.tell(&one_line(&format!("Note: {} {what}", names.join(", "))));
+            system.notice(&one_line(&format!("Note: {} {what}", names.join(", "))));
         }
     }
 }

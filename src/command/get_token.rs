@@ -23,7 +23,7 @@ pub fn run(
     let exec_info = ExecInfo::read(env)?;
     let (options, notices) = Options::resolve(typed, env)?;
     for notice in notices {
-        system.tell(&notice);
+        system.notice(&notice);
     }
     if system.verbosity() >= 1 {
         for value in Subject::of_flags(typed, env).values() {

@@ -147,7 +147,7 @@ impl Login for ManagedIdentity {
         let Self { host, identity, .. } = self;
         let deadline = Deadline::after(system, timeout.duration);
         if self.ignores_resource_id {
-            system.tell("ignoring --identity-resource-id: --client-id (or AZURE_CLIENT_ID) already names the identity");
+            system.notice("ignoring --identity-resource-id: --client-id (or AZURE_CLIENT_ID) already names the identity");
         }
         let request = host.request(scope.resource(), identity)?;
         let now = system.now();

@@ -50,7 +50,7 @@ impl Login for ServicePrincipal {
         system: &dyn System,
     ) -> Result<Token, Error> {
         if self.ignores_secret {
-            system.tell(
+            system.notice(
                 "using the client certificate and ignoring the client secret; set only one of them",
             );
         }

@@ -240,6 +240,10 @@ impl System for FakeSystem {
         self.told.borrow_mut().push(line.to_owned());
     }
 
+    fn notice(&self, line: &str) {
+        self.tell(line);
+    }
+
     fn prompt(&self, text: &str) {
         self.prompts.borrow_mut().push(text.to_owned());
         if let (Some(typist), Some(receive)) = (&self.typist, self.keyboard.borrow_mut().as_mut()) {

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, Utc};
@@ -28,6 +28,8 @@ pub struct RealSystem {
     browser: Browser,
     typing: OnceLock<Typing>,
     wants_color: bool,
+    /// Notices that are shown only if the call fails.
+    held_back: Mutex<Vec<String>>,
 }
 
 impl RealSystem {
@@ -42,11 +44,23 @@ impl RealSystem {
             browser: Browser::new(env),
             typing: OnceLock::new(),
             wants_color: env.get(env::NO_COLOR).is_none() && env.get(env::TERM) != Some("dumb"),
+            held_back: Mutex::default(),
         }
     }
 
     pub fn set_verbosity(&mut self, level: u8) {
         self.verbosity = level;
+    }
+
+    /// Shows the notices that were held back: the call has failed.
+    pub fn release_notices(&self) {
+        let held_back = self
+            .held_back
+            .lock()
+            .map(|mut held| std::mem::take(&mut *held));
+        for line in held_back.unwrap_or_default() {
+            self.tell(&line);
+        }
     }
 
     /// Tells a step of the network at the highest verbosity: never the query or a body, which hold secrets.
@@ -181,6 +195,14 @@ impl System for RealSystem {
 
     fn tell(&self, line: &str) {
         write_line(line);
+    }
+
+    fn notice(&self, line: &str) {
+        if self.verbosity >= 1 || io::stderr().is_terminal() {
+            self.tell(line);
+        } else if let Ok(mut held_back) = self.held_back.lock() {
+            held_back.push(line.to_owned());
+        }
     }
 
     fn show_progress(&self, text: &str) {

@@ -72,7 +72,7 @@ impl<'a> Vault<'a> {
             Storage::Disk => self.disk_key(folder, || {}),
             // Reported when the key file is created: once on a machine, not on every call.
             Storage::Auto => self.keyring_key(folder).or_else(|why| {
-                self.disk_key(folder, || self.system.tell(&step_down(&why, folder)))
+                self.disk_key(folder, || self.system.notice(&step_down(&why, folder)))
             }),
             Storage::None => Err("caching is off".into()),
         }
@@ -93,7 +93,7 @@ impl<'a> Vault<'a> {
         let made = || {
             let key = SealingKey::random().ok_or(NO_RANDOM_NUMBERS)?;
             if keyring.keep(&key)? == Memory::UntilReboot {
-                self.system.tell(UNTIL_REBOOT);
+                self.system.notice(UNTIL_REBOOT);
             }
             Ok(key)
         };

@@ -43,7 +43,7 @@ fn read(path: &Path) -> String {
 /// Runs it, and gives what it wrote and said.
 #[track_caller]
 fn written(kubelogin: &Kubelogin) -> (String, String) {
-    let output = kubelogin.run();
+    let output = kubelogin.clone().verbose().run();
     assert!(output.status.success(), "{output:?}");
     assert_eq!(output.stdout, "");
     (read(&config(kubelogin)), output.stderr)
@@ -607,7 +607,8 @@ fn of_several_files_the_first_that_is_there_gets_what_is_new() {
         room.file("three", ""),
     );
     let list = std::env::join_paths([&one, &two, &three]).expect("a list");
-    let output = as_spn(&entra).args(PROD).env("KUBECONFIG", &list).run();
+    let kubelogin = as_spn(&entra).args(PROD).env("KUBECONFIG", &list);
+    let output = kubelogin.verbose().run();
     assert!(output.status.success(), "{output:?}");
     assert!(
         output.stderr.contains(&two.display().to_string()),

@@ -18,11 +18,12 @@ fn a_certificate_proves_the_service_principal_and_beats_a_secret() {
     let entra = FakeEntra::start();
     let output = spn(&entra)
         .args(["--client-certificate", CLIENT_CERTIFICATE])
+        .verbose()
         .run();
     assert_eq!(claims_of(&output.token())["appid"], CONFIDENTIAL_CLIENT_ID);
     assert_eq!(
-        output.stderr,
-        "using the client certificate and ignoring the client secret; set only one of them\n"
+        output.notices(),
+        ["using the client certificate and ignoring the client secret; set only one of them"]
     );
     assert_eq!(entra.requests().len(), 1);
     assert_eq!(entra.violations(), [""; 0]);
@@ -175,11 +176,13 @@ fn a_timeout_may_be_an_hour() {
 fn a_variable_that_overrides_a_flag_is_reported_by_name_only() {
     let entra = FakeEntra::start();
     let typed = spn(&entra).args(["--client-secret", "typed-secret"]);
-    let output = typed.run();
+    let output = typed.clone().verbose().run();
     output.token();
     assert_eq!(
-        output.stderr,
-        "AZURE_CLIENT_SECRET overrides --client-secret; to keep the flag, add --disable-environment-override\n"
+        output.notices(),
+        [
+            "AZURE_CLIENT_SECRET overrides --client-secret; to keep the flag, add --disable-environment-override"
+        ]
     );
     let error = typed
         .args([
@@ -252,9 +255,9 @@ fn the_timeout_flag_limits_the_wait_for_a_device_code() {
 #[test]
 fn neither_home_nor_stdin_is_needed() {
     let entra = FakeEntra::start();
-    let output = spn(&entra).env_remove("HOME").run();
+    let output = spn(&entra).env_remove("HOME").verbose().run();
     output.token();
-    assert!(output.stderr.lines().count() <= 1, "{output:?}");
+    assert!(output.notices().len() <= 1, "{output:?}");
 }
 
 #[test]
@@ -300,12 +303,10 @@ fn verbosity_1_explains_a_token_that_a_cluster_may_reject() {
         let output = quiet.args(["-v", "1"]).run();
         output.token();
         // Besides where each option came from.
-        let (options, told): (Vec<_>, Vec<_>) = output
-            .stderr
-            .lines()
-            .partition(|line| line.starts_with("--"));
+        let told = output.notices();
         assert!(told.len() == 1 && told[0].contains(why), "{output:?}");
-        assert!(options.contains(&"--login spn (typed)"), "{output:?}");
+        let login = |line: &str| line == "--login spn (typed)";
+        assert!(output.stderr.lines().any(login), "{output:?}");
         assert_eq!(entra.requests().len(), 1);
     }
 }

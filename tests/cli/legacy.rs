@@ -67,8 +67,9 @@ fn a_mode_without_v1_says_that_it_ignores_legacy() {
     let output = workloadidentity(&entra)
         .env("AZURE_FEDERATED_TOKEN_FILE", file)
         .arg("--legacy")
+        .verbose()
         .run();
     assert_eq!(claims_of(&output.token())["aud"], SERVER_ID);
-    assert_eq!(output.stderr.lines().count(), 1, "{output:?}");
+    assert_eq!(output.notices().len(), 1, "{output:?}");
     assert!(output.stderr.contains("ignoring --legacy"));
 }

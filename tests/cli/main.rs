@@ -34,6 +34,7 @@ mod msi; // managed identity endpoints on loopback; not IMDS, whose fixed addres
 mod network; // network faults, invalid certificates, unusual responses
 mod pop; // --pop-enabled: proof-of-possession tokens
 mod ropc; // a user name and a password
+mod silence; // stderr when the call succeeds
 mod sudden_death; // killed at any moment of a sign-in, a refresh or a conversion
 // A user at a terminal.
 #[cfg(unix)]

@@ -58,8 +58,8 @@ fn each_identity_gets_its_own_token() {
     assert_eq!(kubelogin.run().token(), "system");
     let kubelogin = kubelogin.args(["--identity-resource-id", "/a/b"]);
     assert_eq!(kubelogin.run().token(), "/a/b");
-    let output = kubelogin.env("AZURE_CLIENT_ID", "cid").run();
-    assert_eq!(output.token(), "cid");
+    let output = kubelogin.env("AZURE_CLIENT_ID", "cid").verbose().run();
+    assert_eq!(output.credential()["status"]["token"], "cid");
     assert!(
         output.stderr.contains("ignoring --identity-resource-id"),
         "{output:?}"

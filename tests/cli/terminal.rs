@@ -33,6 +33,22 @@ fn a_prompt_also_reaches_the_terminal_if_stderr_is_not_one() {
     );
 }
 
+#[test]
+fn a_notice_is_shown_where_stderr_is_a_terminal() {
+    let entra = FakeEntra::start();
+    let (mut terminal, program_side) = open_terminal();
+    let kubelogin = spn(&entra).args(["--client-secret", "typed"]);
+    let mut command = kubelogin.command();
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let status = command.stderr(program_side).spawn().expect("it starts");
+    drop(command); // and with it our copy of the program's end, so that reading ends
+    let mut shown = Vec::new();
+    let _ = terminal.read_to_end(&mut shown); // ends with EIO on Linux: the last writer is gone
+    let shown = String::from_utf8_lossy(&shown);
+    assert!(shown.contains("overrides --client-secret"), "{shown}");
+    assert!(status.wait_with_output().expect("it ends").status.success());
+}
+
 /// A terminal's line editor accepts 4,095 bytes on Linux and 1,024 on macOS; some authorization codes are longer.
 #[test]
 fn a_long_address_can_be_pasted_and_the_terminal_is_left_as_it_was() {

@@ -95,9 +95,9 @@ fn a_token_that_cannot_be_renewed_now_is_used_until_it_expires() {
         for _ in 0..4 {
             entra.next(Endpoint::Token, Reply::json(503, &json!({})));
         }
-        let second = kubelogin.run();
+        let second = kubelogin.verbose().run();
         assert_eq!(second.token(), first);
-        assert_eq!(second.stderr.lines().count(), 1, "{}", second.stderr);
+        assert_eq!(second.notices().len(), 1, "{}", second.stderr);
         assert!(second.stderr.contains("Could not renew the token"));
         assert!(entra.prompts() <= 1);
     }
@@ -146,6 +146,7 @@ fn fifty_concurrent_calls_refresh_once() {
 fn calls_that_waited_for_a_failed_sign_in_get_its_error() {
     let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Pending]);
     let kubelogin = devicecode(&entra);
+    let kubelogin = kubelogin.verbose();
     let mut running: Vec<Running> = (0..10).map(|_| kubelogin.spawn()).collect();
     for one in &mut running {
         one.shows("sign"); // "To sign in, ...", or "Waiting for another kubelogin that is signing in ..."

@@ -103,7 +103,8 @@ fn logging_out_outlives_a_reboot() {
 fn a_hanging_daemon_is_reported_and_costs_no_token() {
     let entra = FakeEntra::start();
     let kubelogin = spn_in_keyring(&entra);
-    let first = in_session(&kubelogin, &kubelogin.home(), HANGING);
+    let verbose = kubelogin.clone().verbose();
+    let first = in_session(&verbose, &kubelogin.home(), HANGING);
     assert!(
         first.stderr.contains("until the next reboot"),
         "{}",

@@ -112,6 +112,11 @@ impl Kubelogin {
         self
     }
 
+    /// With `-v 1`, which shows notices as a terminal does.
+    pub fn verbose(self) -> Self {
+        self.args(["-v", "1"])
+    }
+
     /// Sets `--token-cache-storage` by its variable.
     pub fn storage(self, name: &str) -> Self {
         self.env("KUBELOGIN_TOKEN_CACHE_STORAGE", name)
@@ -192,9 +197,11 @@ impl Kubelogin {
         self.start(&mut self.command())
     }
 
+    /// Runs the program with nobody to read its stdout, and checks that it ends with an error, and not with a panic.
+    /// Returns what it says on stderr.
     /// Runs the program with a closed stdout, and checks that it ends with an error, not with a panic.
     #[track_caller]
-    pub fn run_into_nothing(&self) {
+    pub fn run_into_nothing(&self) -> String {
         let mut child = self
             .command()
             .stdin(Stdio::null())
@@ -204,12 +211,13 @@ impl Kubelogin {
             .expect("it starts");
         drop(child.stdout.take());
         let output = child.wait_with_output().expect("it ends");
-        let stderr = String::from_utf8_lossy(&output.stderr);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         assert!(
             stderr.contains("stdout") && !stderr.contains("panicked"),
             "{stderr}"
         );
+        stderr
     }
 
     /// The command that starts the program, for tests that change more than arguments and environment.
@@ -424,6 +432,15 @@ impl Output {
         lines[start..].join("\n")
     }
 
+    /// What a run with `-v 1` says on stderr, besides where its options came from and what became of the token.
+    pub fn notices(&self) -> Vec<&str> {
+        let lines = self.stderr.lines();
+        lines
+            .filter(|line| !line.starts_with("--") && !line.starts_with("Token: "))
+            .collect()
+    }
+
+    /// Neither stream shows any of these.
     /// Checks that neither stream contains any of these.
     #[track_caller]
     pub fn hides(&self, secrets: &[&str]) -> &Self {

@@ -126,6 +126,10 @@ impl System for Quiet<'_> {
         self.note(line);
     }
 
+    fn notice(&self, line: &str) {
+        self.note(line);
+    }
+
     fn prompt(&self, text: &str) {
         self.note(text);
     }

@@ -67,7 +67,7 @@ impl<'a> Session<'a> {
         }
         let (options, notices) = Options::resolve(&typed, env)?;
         for notice in notices {
-            system.tell(&notice);
+            system.notice(&notice);
         }
         let manager = options
             .cloud

@@ -35,13 +35,14 @@ impl Topic {
         self.add(title, &output.stderr);
     }
 
-    /// Adds what the program prints on stderr although it succeeds.
+    /// Adds what the program prints on stderr although it succeeds, if it is asked to say more.
     #[track_caller]
     fn notice(&mut self, title: &str, kubelogin: &Kubelogin) {
-        let output = kubelogin.run();
+        let output = kubelogin.clone().verbose().run();
         assert_eq!(output.status.code(), Some(0), "{output:?}");
-        assert_ne!(output.stderr, "", "{title}");
-        self.add(title, &output.stderr);
+        let notices = output.notices();
+        assert!(!notices.is_empty(), "{title}");
+        self.add(title, &(notices.join("\n") + "\n"));
     }
 
     fn add(&mut self, title: &str, stderr: &str) {

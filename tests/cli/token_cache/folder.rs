@@ -9,9 +9,9 @@ use super::*;
 fn without_a_home_folder_nothing_is_written() {
     let entra = FakeEntra::start();
     let kubelogin = spn(&entra).env_remove("HOME");
-    let output = kubelogin.run();
+    let output = kubelogin.clone().verbose().run();
     output.token();
-    assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+    assert_eq!(output.notices().len(), 1, "{}", output.stderr);
     assert_eq!(names_in(&kubelogin.home()), [""; 0]);
 }
 
@@ -149,9 +149,9 @@ fn a_folder_in_place_of_an_entry_or_a_lock_costs_a_notice_but_no_token() {
         let path = path.with_extension(extension);
         let _ = fs::remove_file(&path);
         fs::create_dir(&path).unwrap();
-        let output = kubelogin.run();
+        let output = kubelogin.verbose().run();
         output.token();
-        assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+        assert_eq!(output.notices().len(), 1, "{}", output.stderr);
     }
 }
 
@@ -161,9 +161,9 @@ fn a_file_in_place_of_the_folder_costs_a_notice_but_no_token() {
     let kubelogin = spn(&entra);
     fs::create_dir_all(kubelogin.home().join(".kube/cache")).unwrap();
     fs::write(kubelogin.cache(), "").unwrap();
-    let output = kubelogin.run();
+    let output = kubelogin.verbose().run();
     output.token();
-    assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+    assert_eq!(output.notices().len(), 1, "{}", output.stderr);
 }
 
 /// Runs the program, and kills it if it waits forever.
@@ -223,7 +223,7 @@ mod unix {
     #[test]
     fn a_full_disk_costs_a_notice_but_no_token() {
         let entra = FakeEntra::start();
-        let kubelogin = spn(&entra);
+        let kubelogin = spn(&entra).verbose();
         let output = run_after(&kubelogin, || {
             let limit = libc::rlimit {
                 rlim_cur: 100,
@@ -233,7 +233,7 @@ mod unix {
             checked(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) })
         });
         output.token();
-        assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+        assert_eq!(output.notices().len(), 1, "{}", output.stderr);
         let left = names_in(&kubelogin.cache());
         let left: Vec<_> = left
             .iter()
@@ -248,9 +248,9 @@ mod unix {
         let place = TempDir::new();
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o555)).unwrap();
         let kubelogin = spn(&entra).arg("--cache-dir").arg(place.path());
-        let output = run_without_rights(&kubelogin);
+        let output = run_without_rights(&kubelogin.verbose());
         output.token();
-        assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+        assert_eq!(output.notices().len(), 1, "{}", output.stderr);
         assert_eq!(names_in(place.path()), [""; 0]);
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
     }
@@ -260,9 +260,9 @@ mod unix {
         let entra = FakeEntra::start();
         let kubelogin = spn(&entra).args(["--cache-dir", "/tmp"]); // world-writable, but owned by root
         let before = names_in(Path::new("/tmp"));
-        let output = run_without_rights(&kubelogin);
+        let output = run_without_rights(&kubelogin.verbose());
         output.token();
-        assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+        assert_eq!(output.notices().len(), 1, "{}", output.stderr);
         assert!(output.stderr.contains("another user"), "{}", output.stderr);
         let new = names_in(Path::new("/tmp"));
         let is_cache = |name: &&String| name.ends_with(".lock") || name.ends_with(".token");

@@ -99,8 +99,8 @@ fn a_denied_keyring_is_reported_once_and_the_disk_takes_over() {
     let entra = FakeEntra::start();
     for errno in [libc::EPERM, libc::ENOSYS] {
         let kubelogin = devicecode(&entra).storage("auto");
-        let first = run_refused(&kubelogin, errno);
-        let told: Vec<_> = first.stderr.lines().collect();
+        let first = run_refused(&kubelogin.clone().verbose(), errno);
+        let told = first.notices();
         assert_eq!(
             told.len(),
             2,
@@ -130,22 +130,33 @@ fn a_denied_keyring_costs_no_token_in_any_mode() {
             (devicecode(&entra), 2),
             (azurecli(az), 1),
         ] {
-            let kubelogin = kubelogin.storage(storage);
+            let kubelogin = kubelogin.storage(storage).verbose();
             let output = run_refused(&kubelogin, libc::EPERM);
             output.token();
-            let stderr = &output.stderr;
-            assert_eq!(stderr.lines().count(), lines, "{storage}: {stderr}");
+            let told = output.notices();
+            assert_eq!(told.len(), lines, "{storage}: {told:?}");
         }
+    }
+}
+
+/// The notice is that of a key file's creation: once for each home.
+#[test]
+fn a_refused_keyring_is_no_reason_to_speak_while_the_call_succeeds() {
+    let entra = FakeEntra::start();
+    for storage in ["auto", "keyring"] {
+        let output = run_refused(&spn(&entra).storage(storage), libc::EPERM);
+        output.token();
+        assert_eq!(output.stderr, "", "{storage}");
     }
 }
 
 #[test]
 fn a_denied_keyring_that_was_asked_for_caches_nothing_and_says_why() {
     let entra = FakeEntra::start();
-    let kubelogin = spn(&entra).storage("keyring");
+    let kubelogin = spn(&entra).storage("keyring").verbose();
     let output = run_refused(&kubelogin, libc::EPERM);
     output.token();
-    assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+    assert_eq!(output.notices().len(), 1, "{}", output.stderr);
     assert!(output.stderr.contains("keyring"), "{}", output.stderr);
     let left = names_in(&kubelogin.cache());
     assert!(left.iter().all(|name| name.ends_with(".lock")), "{left:?}");

@@ -9,7 +9,10 @@ fn logging_out_removes_our_files_and_nothing_else() {
     let folder = place.path().join("cache");
     let kubelogin = spn(&entra).env("KUBECACHEDIR", &folder);
     let log_out = |command: &str| {
-        let kubelogin = Kubelogin::new().arg(command).env("KUBECACHEDIR", &folder);
+        let kubelogin = Kubelogin::new()
+            .arg(command)
+            .verbose()
+            .env("KUBECACHEDIR", &folder);
         let output = kubelogin.run();
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         assert_eq!(output.stdout, "");
