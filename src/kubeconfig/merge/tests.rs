@@ -384,7 +384,7 @@ fn an_anchor_that_others_use_and_a_list_that_is_an_alias_are_not_touched() {
     assert!(
         outcomes[0]
             .as_ref()
-            .is_err_and(|error| error.contains("used outside")),
+            .is_err_and(|error| error.contains("alias of this anchor")),
         "{outcomes:?}"
     );
     assert_eq!(new, shared);
