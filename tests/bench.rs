@@ -35,7 +35,7 @@ fn main() {
     warm(&world);
     look(&world);
     convert();
-    get_credentials();
+    fetch_kubeconfigs();
 }
 
 fn start() {
@@ -119,7 +119,7 @@ fn convert() {
 }
 
 /// Kubeconfigs from the fake Azure, beside the real az where it is installed; many at once, into a file with as many.
-fn get_credentials() {
+fn fetch_kubeconfigs() {
     const MANY: usize = 1_000;
     let real_az = Path::new(AZ).exists().then(|| RealAz::new(AZ.into()));
     let own = FakeEntra::start();
@@ -128,26 +128,17 @@ fn get_credentials() {
     let room = TempDir::new();
     let file = room.path().join("config");
     let one = |storage: &str| {
-        Kubelogin::new()
+        get_credentials(entra)
             .args([
-                "get-credentials",
                 "-g",
                 "shop",
                 "-n",
                 "prod",
-                "--login",
-                "spn",
+                "--subscription",
+                SUBSCRIPTION_ID,
             ])
-            .args([
-                "--client-id",
-                CONFIDENTIAL_CLIENT_ID,
-                "--tenant-id",
-                TENANT_ID,
-            ])
-            .args(["--subscription", SUBSCRIPTION_ID, "--file"])
+            .arg("--file")
             .arg(&file)
-            .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
-            .through_proxy(entra)
             .storage(storage)
     };
     let count = |name: &str, kubelogin: &Kubelogin| {
@@ -161,16 +152,7 @@ fn get_credentials() {
     count("by group and name, cold", &cold);
     count("by group and name, first", &warm);
     count("by group and name, warm", &warm);
-    let by_name = Kubelogin::new()
-        .args(["get-credentials", "prod", "--login", "spn", "--file", "-"])
-        .args([
-            "--client-id",
-            CONFIDENTIAL_CLIENT_ID,
-            "--tenant-id",
-            TENANT_ID,
-        ])
-        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
-        .through_proxy(entra);
+    let by_name = get_credentials(entra).args(["prod", "--file", "-"]);
     count("by name alone, cold", &by_name);
     let mut rows = vec![Row::new("cold", cold), Row::new("warm", warm)];
     if let Some(az) = &real_az {
@@ -194,17 +176,7 @@ fn get_credentials() {
         rules.clusters = names.map(|name| FakeCluster::new("shop", &name)).collect();
     });
     let old = legacy_kubeconfig(MANY);
-    let all = Kubelogin::new()
-        .args(["get-credentials", "--all", "--login", "spn", "--file"])
-        .arg(&file)
-        .args([
-            "--client-id",
-            CONFIDENTIAL_CLIENT_ID,
-            "--tenant-id",
-            TENANT_ID,
-        ])
-        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
-        .through_proxy(entra);
+    let all = get_credentials(entra).args(["--all", "--file"]).arg(&file);
     std::fs::write(&file, &old).expect("a kubeconfig");
     count(
         &format!("--all, {MANY} clusters into a file of {MANY}"),

@@ -147,26 +147,17 @@ fn killed_get_credentials_leave_no_half_of_a_kubeconfig() {
     let _arm = FakeArm::start(&entra);
     let room = TempDir::new();
     let path = room.path().join("config");
-    let kubelogin = Kubelogin::new()
+    let kubelogin = get_credentials(&entra)
         .args([
-            "get-credentials",
             "-g",
             "shop",
             "-n",
             "prod",
-            "--login",
-            "spn",
+            "--subscription",
+            SUBSCRIPTION_ID,
         ])
-        .args([
-            "--client-id",
-            CONFIDENTIAL_CLIENT_ID,
-            "--tenant-id",
-            TENANT_ID,
-        ])
-        .args(["--subscription", SUBSCRIPTION_ID, "--file"])
-        .arg(&path)
-        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
-        .through_proxy(&entra);
+        .arg("--file")
+        .arg(&path);
     let old = legacy_kubeconfig(100);
     kubelogin.run();
     let new = fs::read_to_string(&path).unwrap();

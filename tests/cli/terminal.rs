@@ -54,43 +54,38 @@ fn a_notice_is_shown_where_stderr_is_a_terminal() {
 fn a_long_address_can_be_pasted_and_the_terminal_is_left_as_it_was() {
     let entra = FakeEntra::start();
     let kubelogin = interactive(&entra);
-    let Session {
-        mut terminal,
-        kept_open,
-        before,
-        child,
-        mut lines,
-    } = Session::start(&kubelogin);
-    let address = lines.find(|line| line.contains("/oauth2/v2.0/authorize"));
-    let prompt = lines.next().expect("what to paste");
+    let mut session = Session::start(&kubelogin);
+    let address = session
+        .lines
+        .find(|line| line.contains("/oauth2/v2.0/authorize"));
+    let prompt = session.lines.next().expect("what to paste");
     assert!(prompt.contains("paste the address"), "{prompt}");
-    assert_ne!(modes_of(&kept_open), before);
+    assert_ne!(modes_of(&session.kept_open), session.before);
     let browser = Browser::open(&entra, &address.expect("an address"));
     let landed = browser.ask_entra().address;
     let padding = "x".repeat(5000);
     let typo = "oops\u{15}"; // Ctrl-U
-    writeln!(terminal, "{typo}{landed}&padding={padding}\u{7f}").expect("pasted");
-    let output = child.wait_with_output().expect("it ends");
+    writeln!(session.terminal, "{typo}{landed}&padding={padding}\u{7f}").expect("pasted");
+    let output = session.child.wait_with_output().expect("it ends");
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(stdout.contains("ExecCredential"), "{stdout}");
-    assert_eq!(modes_of(&kept_open), before);
+    assert_eq!(modes_of(&session.kept_open), session.before);
 }
 
 #[test]
 fn ctrl_c_leaves_the_terminal_as_it_was() {
     let entra = FakeEntra::start();
     let kubelogin = interactive(&entra);
-    let Session {
-        mut terminal,
-        kept_open,
-        before,
-        mut child,
-        mut lines,
-    } = Session::start(&kubelogin);
-    lines.find(|line| line.contains("paste the address"));
-    terminal.write_all(b"\x03").expect("typed");
-    assert_eq!(child.wait().expect("it ends").signal(), Some(libc::SIGINT));
-    assert_eq!(modes_of(&kept_open), before);
+    let mut session = Session::start(&kubelogin);
+    session
+        .lines
+        .find(|line| line.contains("paste the address"));
+    session.terminal.write_all(b"\x03").expect("typed");
+    assert_eq!(
+        session.child.wait().expect("it ends").signal(),
+        Some(libc::SIGINT)
+    );
+    assert_eq!(modes_of(&session.kept_open), session.before);
 }
 
 /// A sign-in at a terminal, watched from outside.

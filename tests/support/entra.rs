@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::http1::{Reply, Request};
 use super::jwt;
-use super::server::{Answerer, Door, Server, lock};
+use super::server::{Answerer, Door, Server, lock, report};
 use super::temp_dir::TempDir;
 use super::tls::{AnyName, Authority, Certificate};
 use parameters::Version;
@@ -236,13 +236,7 @@ impl FakeEntra {
 
 impl Drop for FakeEntra {
     fn drop(&mut self) {
-        let violations = self.violations();
-        if !violations.is_empty() && !std::thread::panicking() {
-            panic!(
-                "Entra would not have taken this:\n  {}",
-                violations.join("\n  ")
-            );
-        }
+        report("Entra", &self.violations());
     }
 }
 

@@ -77,6 +77,21 @@ pub fn azurepowershell(script: &str) -> Kubelogin {
     Kubelogin::get_token_anywhere("azurepowershell").program("pwsh", script)
 }
 
+/// `get-credentials` as a service principal.
+pub fn get_credentials(entra: &FakeEntra) -> Kubelogin {
+    Kubelogin::new()
+        .args([
+            "get-credentials",
+            "--login",
+            "spn",
+            "--tenant-id",
+            TENANT_ID,
+        ])
+        .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
+        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
+        .through_proxy(entra)
+}
+
 /// An application that proves itself somehow.
 pub fn of_client(mode: &str) -> Kubelogin {
     Kubelogin::get_token(mode).args(["--client-id", CONFIDENTIAL_CLIENT_ID])

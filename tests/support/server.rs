@@ -188,6 +188,14 @@ impl FakeHttp {
     }
 }
 
+/// Fails the test that sent what `who` would not have accepted, unless it fails already.
+pub fn report(who: &str, violations: &[String]) {
+    if !violations.is_empty() && !std::thread::panicking() {
+        let list = violations.join("\n  ");
+        panic!("{who} would not have accepted this:\n  {list}");
+    }
+}
+
 /// A panic in a test's answerer must not be hidden by a poisoned lock.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
