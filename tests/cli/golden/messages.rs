@@ -105,6 +105,8 @@ fn flags_and_variables() {
         ("an invalid client ID", &["--client-id", "a b"]),
         ("an authority host over plain http", &["--authority-host", "http://login.microsoftonline.com/"]),
         ("an authority host that is not a URL", &["--authority-host", "login"]),
+        ("an authority host of a stranger", &["--authority-host", "https://evil.example/"]),
+        ("a variable's name for a value", &["--client-id", "$AZURE_CLIENT_ID"]),
         ("a timeout of zero", &["--timeout", "0"]),
         ("a timeout without a unit", &["--timeout", "30"]),
         ("Azure Stack without its file", &["--environment", "AzureStackCloud"]),
@@ -253,6 +255,7 @@ fn the_network() {
     );
     let nowhere = bare_spn()
         .args(["--authority-host", "https://127.0.0.1:1/"])
+        .arg("--disable-instance-discovery")
         .args(soon);
     topic.error("connection refused", &nowhere);
     topic.error(
