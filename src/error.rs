@@ -1,4 +1,4 @@
-//! The one error of the program: what failed, the way out, and what the caller does next.
+//! The program's one error type: what failed, how to fix it, and what the caller may do next.
 
 use std::fmt;
 
@@ -9,21 +9,21 @@ use crate::secret::Secret;
 /// What a caller may do about an [`Error`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ErrorKind {
-    /// A flag, variable, file or the trust store here is wrong. Trying again changes nothing.
+    /// A flag, a variable, a file or this machine's trust store is wrong. Retrying does not help.
     Input,
-    /// A service answered, and not with what was asked for. Trying the same again changes nothing.
+    /// A service refused the request or returned something unusable. Retrying does not help.
     Refused {
-        /// The OAuth `error` member (RFC 6749 section 5.2), the only part of a refusal that decisions may rest on;
-        /// empty if the answer was none of OAuth's.
+        /// The OAuth `error` member (RFC 6749 section 5.2), the only part of a refusal that decisions may depend on;
+        /// empty if the response was not an OAuth error.
         oauth_error: String,
     },
-    /// The network, a busy service or a program in between. The same call may work later.
+    /// The network, a busy service or another program failed. Retrying may help.
     Outside,
     /// A person has to sign in, and the caller asked not to ask anybody.
     NotSignedIn,
 }
 
-/// A failure as a person reads it, in at most three lines: what failed, the way out, a reference.
+/// A failure as it is printed, in at most three lines: what failed, how to fix it, a reference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Error {
     kind: ErrorKind,
@@ -41,7 +41,7 @@ impl Error {
         Self::new(ErrorKind::Input, what)
     }
 
-    /// A refusal by a service, or an answer that is of no use.
+    /// A refusal by a service, or a response that cannot be used.
     pub fn refused(oauth_error: impl Into<String>, what: impl Into<String>) -> Self {
         Self::new(
             ErrorKind::Refused {
@@ -51,7 +51,7 @@ impl Error {
         )
     }
 
-    /// A failure of the network, a service or a program in between. `what` names the host or the program.
+    /// A failure of the network, a service or another program. `what` names the host or the program.
     pub fn outside(what: impl Into<String>) -> Self {
         Self::new(ErrorKind::Outside, what)
     }
@@ -78,7 +78,7 @@ impl Error {
         }
     }
 
-    /// Adds the way out: the second line.
+    /// Adds how to fix it: the second line.
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
@@ -95,7 +95,7 @@ impl Error {
         self.remedy(remedy)
     }
 
-    /// Adds the code and correlation ID that support asks for: the last line.
+    /// Adds the error code and correlation ID that support asks for: the last line.
     #[must_use]
     pub fn reference(mut self, reference: impl Into<String>) -> Self {
         self.reference = Some(reference.into());
@@ -109,19 +109,19 @@ impl Error {
         self
     }
 
-    /// Puts the place (a login mode, a user of a kubeconfig) before what failed.
+    /// Puts where it failed (a login mode, a user in a kubeconfig) before what failed.
     #[must_use]
     pub fn context(mut self, place: impl fmt::Display) -> Self {
         self.what = format!("{place}: {}", self.what);
         self
     }
 
-    /// What failed and the way out, to be told with another place.
+    /// What failed and how to fix it, for another message.
     pub fn parts(&self) -> (&str, &str) {
         (&self.what, self.remedy.as_deref().unwrap_or_default())
     }
 
-    /// Takes secrets out of text that others wrote.
+    /// Redacts these secrets, which text from outside may quote.
     #[must_use]
     pub fn hiding<'a>(mut self, secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
         for secret in secrets.into_iter().filter(|secret| !secret.is_empty()) {
@@ -142,12 +142,12 @@ impl Error {
         &self.kind
     }
 
-    /// True if a service answered, and not with what was asked for.
+    /// True if a service refused the request or returned something unusable.
     pub fn is_refused(&self) -> bool {
         matches!(self.kind, ErrorKind::Refused { .. })
     }
 
-    /// True if the service named this OAuth `error`.
+    /// True if the service returned this OAuth `error`.
     pub fn is_refused_with(&self, code: &str) -> bool {
         matches!(&self.kind, ErrorKind::Refused { oauth_error } if oauth_error == code)
     }
@@ -178,11 +178,11 @@ pub fn nearest<'n>(name: &str, mut names: Vec<&'n str>) -> Vec<&'n str> {
     names
 }
 
-/// The longest line of a message, in characters: text of others is cut here.
+/// The longest line of a message, in characters. Longer text from outside is cut.
 const LONGEST_LINE: usize = 600;
 
-/// `text` without line breaks and control characters (ANSI escapes of a child or a server included), without tokens, cut
-/// when long.
+/// `text` on one line, without control characters (a server or child may send ANSI escapes), without tokens, cut when
+/// long.
 pub fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for word in text
@@ -202,10 +202,10 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
-/// How a JWT begins: base64url of `{"`.
+/// The start of every JWT: base64url of `{"`.
 const JWT_START: &str = "eyJ";
 
-/// Text of others can hold a token (Azure/azure-sdk-for-java#36232): whatever looks like a JWT goes.
+/// Text from outside can quote a token (Azure/azure-sdk-for-java#36232): whatever looks like a JWT is replaced.
 fn hide_tokens(line: &mut String) {
     let mut from = 0;
     while let Some(start) = line[from..].find(JWT_START).map(|at| from + at) {

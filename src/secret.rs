@@ -1,13 +1,13 @@
-//! A value that must not be shown.
+//! A value that must never be shown.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
-/// A client secret, password, token or anything else that only its receiver may see.
+/// A client secret, password, token or anything else that only its recipient may see.
 ///
-/// It has no `Display`, its `Debug` is redacted and it is wiped when dropped: a secret cannot reach a message by
+/// It has no `Display`, its `Debug` is redacted, and it is wiped when dropped, so it cannot end up in a message by
 /// accident. [`Secret::expose`] marks each place where one leaves the program on purpose.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
@@ -17,12 +17,12 @@ impl Secret {
         Self(Zeroizing::new(value.into()))
     }
 
-    /// What stands for no secret.
+    /// The value that stands for no secret.
     pub fn empty() -> Self {
         Self::new("")
     }
 
-    /// The value itself, for the request, the seal or the file it is meant for.
+    /// The value itself, for the request or file it is meant for.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,7 +1,7 @@
 //! The outside world behind one trait: clock, network, programs, browser, messages.
 //!
-//! There is one real world ([`RealSystem`]) and, for tests, one fake one (`FakeSystem`). Files get no seam:
-//! a temporary directory is the fake.
+//! There is one real implementation ([`RealSystem`]) and one fake for tests (`FakeSystem`). Files are not part of it:
+//! tests use a temporary directory.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -29,7 +29,7 @@ pub mod unix;
 #[cfg(windows)]
 pub mod windows;
 
-/// What each operating system does in its own way.
+/// What differs between operating systems: the same names in [`unix`] and `windows`.
 #[cfg(unix)]
 pub use unix as platform;
 #[cfg(windows)]
@@ -41,7 +41,7 @@ pub use real::RealSystem;
 
 /// An HTTP request with its body in memory, as `oauth2`, `openidconnect` and `reqwest` take it.
 pub type HttpRequest = http::Request<Vec<u8>>;
-/// An HTTP answer with its body in memory, of [`LARGEST_BODY`] bytes at most.
+/// An HTTP response with its body in memory, of [`LARGEST_BODY`] bytes at most.
 pub type HttpResponse = http::Response<Vec<u8>>;
 
 /// The largest body that is read, in bytes: token answers have a few KiB.
@@ -59,30 +59,30 @@ pub enum Next {
     Again(Duration),
 }
 
-/// Everything the program asks of the world around it.
+/// Everything the program needs from the outside world.
 pub trait System {
     /// The wall clock.
     fn now(&self) -> DateTime<Utc>;
-    /// The time on the clock that nobody sets; `None` where there is none to read.
+    /// The time since the machine started, on a clock that cannot be set; `None` where there is none.
     fn uptime(&self) -> Option<Uptime>;
-    /// Time since the program began; unlike [`System::now`] it never jumps.
+    /// Time since the program started; unlike [`System::now`] it never jumps.
     fn elapsed(&self) -> Duration;
     fn sleep(&self, duration: Duration);
-    /// Sends one request and reads the whole answer within `timeout`. Follows no redirect, tries nothing twice.
+    /// Sends one request and reads the whole response within `timeout`. Does not follow redirects or retry.
     fn send(
         &self,
         request: &HttpRequest,
         via: Via,
         timeout: Duration,
     ) -> Result<HttpResponse, NetworkError>;
-    /// Sends one request to a cluster, by the way that its kubeconfig gives; else as [`System::send`].
+    /// Sends one request to a cluster the way its kubeconfig says; otherwise like [`System::send`].
     fn send_to_cluster(
         &self,
         request: &HttpRequest,
         way: &ClusterWay,
         timeout: Duration,
     ) -> Result<HttpResponse, NetworkError>;
-    /// Resolves a host's name.
+    /// Resolves a host name.
     fn resolve(
         &self,
         host: &str,
@@ -117,8 +117,8 @@ pub trait System {
             }
         }
     }
-    /// Runs a program to its end, without a shell and without input, and gives what it wrote. At the end of `timeout`
-    /// it is stopped, with all that it started.
+    /// Runs a program without a shell and without input, and returns what it wrote. After `timeout` it is killed with its
+    /// child processes.
     fn run(&self, program: &Program, timeout: Duration) -> Result<Output, ProgramError>;
     /// The same for the program in this file, for a moment's question such as its version.
     fn run_file(
@@ -127,9 +127,9 @@ pub trait System {
         args: &[&str],
         timeout: Duration,
     ) -> Result<Output, ProgramError>;
-    /// The process that runs us, so that its next run of us is told from anyone else's; `None` where that is not known.
+    /// The process that started us, to recognise its next run of us; `None` where it is not known.
     fn caller(&self) -> Option<String>;
-    /// How much to say: 0 what must be said, 1 advice, 5 each step.
+    /// How much to print: 0 what is necessary, 1 advice, 5 every step.
     fn verbosity(&self) -> u8;
     /// One line on stderr, at once: an error, or something that you have to act on. Everything else is a [`System::notice`].
     fn tell(&self, line: &str);
@@ -138,37 +138,37 @@ pub trait System {
     fn notice(&self, line: &str);
     /// Shows how far a long task is, in a line that the next one replaces; empty text removes it. Only on a terminal.
     fn show_progress(&self, _text: &str) {}
-    /// A request to the person that must be seen now: on stderr, and on the controlling terminal where stderr is not one.
+    /// Prints what the user must see now: on stderr, and on the controlling terminal if stderr is not a terminal.
     fn prompt(&self, text: &str);
-    /// Opens a browser in the background. A failure is told, for the person can open the address elsewhere.
+    /// Opens a browser in the background. A failure is printed: the user can open the address elsewhere.
     fn open_browser(&self, url: &str);
     /// True if a person is at a terminal here: stdin is one.
     fn has_person(&self) -> bool;
-    /// From now on hands each line that the person types to `receive`, from a thread of its own.
-    /// False if nobody can type here: then it does nothing.
+    /// From now on, hands each line that the user types to `receive`, on a thread of its own. Does nothing and returns
+    /// false if nobody can type here.
     fn receive_typed_lines(&self, receive: LineReceiver) -> bool;
 }
 
-/// For how long a machine has been on, awake or asleep.
+/// How long a machine has been on, awake or asleep.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Uptime {
-    /// Its name: a home folder can be shared by many.
+    /// Its name: several machines can share a home folder.
     pub machine: String,
     pub seconds: i64,
 }
 
-/// Takes a line that the person typed, without its end.
+/// Receives a line that the user typed, without its line end.
 pub type LineReceiver = Box<dyn FnMut(String) + Send>;
 
-/// The way to a host.
+/// How to reach a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Via {
-    /// Through the proxy that HTTPS_PROXY, ALL_PROXY and NO_PROXY (or the operating system) name for it.
+    /// Through the proxy that HTTPS_PROXY, ALL_PROXY and NO_PROXY (or the operating system) set for it.
     EnvironmentProxy,
-    /// Straight, whatever the environment says: managed identity endpoints never answer through a proxy. They are on
-    /// this machine or one hop away, so that a connection comes about at once or not at all.
+    /// Directly, whatever the environment says: managed identity endpoints never answer through a proxy. They are on this
+    /// machine or one hop away, so a connection succeeds at once or not at all.
     Direct,
-    /// As [`Via::Direct`], over TLS with the one certificate that has this SHA-1 digest.
+    /// Like [`Via::Direct`], over TLS, with only the certificate that has this SHA-1 digest.
     Pinned([u8; 20]),
 }
 
@@ -184,14 +184,14 @@ pub struct Page {
 /// A program to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
-    /// Its name, as a person types it.
+    /// Its name as typed in a shell.
     pub name: &'static str,
     pub args: Vec<String>,
-    /// Variables that it gets besides our own.
+    /// Variables that it gets in addition to ours.
     pub environment: Vec<(&'static str, PathBuf)>,
 }
 
-/// What a program left.
+/// What a program returned.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Output {
     /// `None` if it was killed.
@@ -200,46 +200,46 @@ pub struct Output {
     pub stderr: Vec<u8>,
 }
 
-/// Why a program left nothing.
+/// Why a program returned nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProgramError {
-    /// It is in none of these folders.
+    /// It is not in any of these folders.
     NotFound { searched: String },
-    /// It is there and cannot be started; what the system said, with its path.
+    /// It exists but cannot be started: its path and the system's error.
     NotStarted(String),
-    /// The time ran out.
+    /// It timed out.
     TimedOut,
-    /// It wrote without end.
+    /// It wrote more than is read.
     TooMuchOutput,
 }
 
-/// Why no answer came.
+/// Why there is no response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkError {
-    /// The host that was asked, with the proxy on the way if there is one; never a path or query.
+    /// The host that was asked; never a path or query.
     pub host: String,
     pub kind: NetworkErrorKind,
 }
 
-/// What went wrong on the way.
+/// What went wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NetworkErrorKind {
-    /// TLS failed because of the host's certificate, and why. Trying again never helps.
+    /// TLS failed because of the host's certificate, and why. Retrying never helps.
     Certificate(String),
-    /// No connection: refused, unknown name, no route; what the system said.
+    /// No connection (refused, unknown name, no route): the system's error.
     Unreachable(String),
-    /// The proxy refused to carry the connection; what it said.
+    /// The proxy refused the connection, and why.
     Proxy(String),
-    /// The time ran out.
+    /// It timed out.
     TimedOut,
-    /// The answer began and broke off, or was not HTTP; what was wrong.
+    /// The response was cut off or was not HTTP, and why.
     Broken(String),
     /// The body is longer than this many bytes.
     BodyTooLarge(u64),
 }
 
 impl NetworkError {
-    /// True if the same request may well succeed in a moment.
+    /// True if the same request may succeed in a moment.
     pub fn is_passing(&self) -> bool {
         matches!(
             self.kind,
@@ -261,11 +261,14 @@ impl fmt::Display for NetworkError {
             NetworkErrorKind::Proxy(why) => write!(f, "no connection to {host}: {why}"),
             NetworkErrorKind::TimedOut => write!(f, "{host} did not answer in time"),
             NetworkErrorKind::Broken(why) => {
-                write!(f, "the answer of {host} broke off or is no HTTP: {why}")
+                write!(
+                    f,
+                    "the response from {host} was cut off or is not HTTP: {why}"
+                )
             }
             NetworkErrorKind::BodyTooLarge(limit) => write!(
                 f,
-                "the answer of {host} is longer than {} MiB and was not read",
+                "the response from {host} is longer than {} MiB and was not read",
                 limit / (1024 * 1024)
             ),
         }

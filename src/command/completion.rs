@@ -1,4 +1,7 @@
-//! `kubelogin completion SHELL`: a script that asks the program itself, by `kubelogin __complete LINE`, what fits.
+//! `kubelogin completion SHELL`: a script that calls `kubelogin __complete LINE` for the candidates.
+//!
+//! clap_complete's dynamic engine (4.6, unstable) offers nothing after `=` or `:` or within quotes in bash, and does not
+//! quote a context's name.
 
 use std::io::Write;
 
@@ -15,7 +18,7 @@ use crate::kubeconfig::file::{self, Found};
 use crate::login_mode::LoginMode;
 use crate::token_cache::Storage;
 
-/// The script for a shell. Without candidates, each completes file names.
+/// The script for a shell. Where there are no candidates, each completes file names.
 pub fn script(shell: Shell) -> &'static str {
     match shell {
         Shell::Bash => include_str!("completion/kubelogin.bash"),
@@ -34,7 +37,7 @@ pub fn complete(line: &str, env: &Env, out: &mut dyn Write) -> Result<(), Error>
     super::print(&text, out)
 }
 
-/// What a word that is being typed can become.
+/// A completion of the word that is being typed.
 struct Candidate {
     word: String,
     help: String,
@@ -109,7 +112,7 @@ fn is_flag(word: &str) -> bool {
     word.starts_with('-')
 }
 
-/// The flag that is typed in its long or short form.
+/// The flag of this long or short form.
 fn flag<'a>(args: &[&'a Arg], word: &str) -> Option<&'a Arg> {
     let is_named = |arg: &&Arg| match word.strip_prefix("--") {
         Some(long) => arg.get_long() == Some(long),
@@ -124,7 +127,7 @@ fn takes_next_word(arg: &Arg) -> bool {
     arg.get_action().takes_values() && !arg.is_require_equals_set()
 }
 
-/// The words of a line without their quotes and backslashes, the one that is being typed last; it may be empty.
+/// The words of a line without quotes and backslashes. The last is the one being typed; it may be empty.
 fn shell_words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
@@ -134,7 +137,7 @@ fn shell_words(line: &str) -> Vec<String> {
         match (quote, c) {
             (Some(open), _) if c == open => quote = None,
             (None, '"' | '\'') => quote = Some(c),
-            // Before a letter it is no escape but part of a path on Windows.
+            // Before a letter it is not an escape but part of a Windows path.
             (None | Some('"'), '\\') => {
                 word.push(chars.next_if(|c| !c.is_alphanumeric()).unwrap_or(c));
             }
@@ -150,7 +153,7 @@ fn shell_words(line: &str) -> Vec<String> {
     words
 }
 
-/// The values that an argument can have, as far as they can be listed.
+/// The values that an argument can take, as far as they can be listed.
 fn values(arg: &Arg, words: &[&str], env: &Env) -> Vec<Candidate> {
     let is = |flag: Flag| arg.get_id() == flag.definition().name;
     let values = if is(Flag::Login) || arg.get_id() == get_credentials::WRITE_LOGIN {
@@ -176,7 +179,7 @@ fn values(arg: &Arg, words: &[&str], env: &Env) -> Vec<Candidate> {
     names.collect()
 }
 
-/// The contexts of the kubeconfigs, as far as these can be read.
+/// The contexts in the kubeconfigs that can be read.
 fn contexts(words: &[&str], env: &Env) -> Vec<String> {
     let flag = format!("--{}", cli::KUBECONFIG);
     let at = words.iter().position(|word| *word == flag);
@@ -191,7 +194,7 @@ fn contexts(words: &[&str], env: &Env) -> Vec<String> {
             && let Ok(kubeconfig) = Kubeconfig::parse("", &file.text)
             && let Ok(contexts) = kubeconfig.contexts()
         {
-            // A control character would be a command to the terminal.
+            // A control character would be interpreted by the terminal.
             let contexts = contexts
                 .iter()
                 .map(|context| context.name)
@@ -202,7 +205,7 @@ fn contexts(words: &[&str], env: &Env) -> Vec<String> {
     names
 }
 
-/// The path with `~` written out, which the shell has not done yet.
+/// The path with `~` expanded, which the shell has not done yet.
 fn at_home(path: &str, env: &Env) -> String {
     match (path.strip_prefix("~/"), env.home()) {
         (Some(rest), Some(home)) => home.join(rest).display().to_string(),

@@ -6,10 +6,10 @@ use crate::flag::FlagValues;
 use crate::system::System;
 use crate::token_cache::{CacheSettings, Storage, TokenCache};
 
-/// Removes what the token cache made, and nothing else: KUBECACHEDIR is kubectl's folder too.
+/// Deletes the token cache's own files and nothing else: KUBECACHEDIR is kubectl's folder too.
 pub fn run(typed: &FlagValues, env: &Env, system: &dyn System) -> Result<(), Error> {
     let settings = CacheSettings {
-        storage: Storage::Auto, // wherever the key is, whatever a new one would be kept in
+        storage: Storage::Auto, // wherever the key is now, whatever is configured
         ..CacheSettings::resolve(typed, env)?
     };
     match TokenCache::new(&settings, system) {

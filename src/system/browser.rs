@@ -1,4 +1,6 @@
-//! Starts a browser: the person's own (BROWSER), else the desktop's opener.
+//! Opens a browser: the one that BROWSER names, else the desktop's.
+//!
+//! The `open` crate ignores BROWSER and may pass the address through cmd.exe on Windows.
 
 use std::ffi::OsStr;
 use std::io;
@@ -9,17 +11,17 @@ use std::thread;
 use super::platform;
 use crate::env::{self, Env};
 
-/// Where the address goes in an entry of BROWSER.
+/// The placeholder for the address in an entry of BROWSER.
 const PLACE_OF_URL: &str = "%s";
 
-/// What is known here about browsers.
+/// How this machine opens a browser.
 pub struct Browser {
     /// The value of BROWSER.
     wanted: Option<String>,
     is_in_wsl: bool,
 }
 
-/// A program with its arguments.
+/// A program and its arguments.
 type CommandLine = Vec<String>;
 
 impl Browser {
@@ -30,8 +32,8 @@ impl Browser {
         }
     }
 
-    /// Tries one browser after another in the background, and tells on `tell` if none did. It waits for none of them
-    /// to be closed: some run until then.
+    /// Tries one browser after another in the background, and calls `tell` if none worked. Some run until they are
+    /// closed; nothing waits for that.
     pub fn open(&self, url: &str, tell: fn(&str)) {
         let browsers = match &self.wanted {
             Some(list) => of_variable(list, url),
@@ -40,23 +42,23 @@ impl Browser {
         let started = thread::Builder::new().spawn(move || {
             if let Err(why) = first_that_works(&browsers) {
                 tell(&format!(
-                    "No browser was opened ({why}): open the address above yourself."
+                    "No browser was opened ({why}); open the address above yourself."
                 ));
             }
         });
         if let Err(error) = started {
             tell(&format!(
-                "No browser was opened ({error}): open the address above yourself."
+                "No browser was opened ({error}); open the address above yourself."
             ));
         }
     }
 }
 
-/// Runs each until one ends well. Why the last failed that is there at all is the reason told.
+/// Runs each until one succeeds. Otherwise returns why the last one that is installed failed.
 fn first_that_works(browsers: &[CommandLine]) -> Result<(), String> {
     let mut why = match browsers.first() {
         Some(browser) => format!("{} is not installed", browser[0]),
-        None => "none is named".to_owned(),
+        None => "BROWSER names no program".to_owned(),
     };
     for browser in browsers {
         match run(browser) {
@@ -94,7 +96,7 @@ fn of_variable(list: &str, url: &str) -> Vec<CommandLine> {
     entries.map(|entry| of_entry(entry, url)).collect()
 }
 
-/// An entry is a program with its arguments, or the path of a program, whatever signs that holds.
+/// An entry is a program with its arguments, or the path of a program, which may contain blanks.
 fn of_entry(entry: &str, url: &str) -> CommandLine {
     if Path::new(entry).is_file() {
         return vec![entry.to_owned(), url.to_owned()];
@@ -108,7 +110,7 @@ fn of_entry(entry: &str, url: &str) -> CommandLine {
     words
 }
 
-/// The words of an entry: blanks separate them, unless they stand in quotes.
+/// The words of an entry, separated by blanks that are not in quotes.
 fn words(entry: &str) -> impl Iterator<Item = String> {
     let mut quote = None;
     let is_separator = move |character: char| {
@@ -123,7 +125,7 @@ fn words(entry: &str) -> impl Iterator<Item = String> {
     words.map(|word| word.replace(['"', '\''], ""))
 }
 
-/// The openers of the desktop, each with the address.
+/// The desktop's openers, each with the address.
 fn of_desktop(is_in_wsl: bool, url: &str) -> Vec<CommandLine> {
     let openers = platform::openers(is_in_wsl).into_iter();
     openers
@@ -173,6 +175,6 @@ mod tests {
             outcome(&["/no/such/browser"]),
             Err("/no/such/browser is not installed".into())
         );
-        assert_eq!(outcome(&[]), Err("none is named".into()));
+        assert_eq!(outcome(&[]), Err("BROWSER names no program".into()));
     }
 }

@@ -1,4 +1,5 @@
-//! The fake world of unit tests: canned answers in, exact requests out. Sleeping moves its clock and takes no time.
+//! A fake outside world for unit tests: canned responses in, exact requests out. Sleeping moves its clock and takes no
+//! time.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -13,10 +14,10 @@ use super::{
     ProgramError, System, Uptime, Via,
 };
 
-/// What one request is answered with.
+/// The response to one request.
 type Answer = Result<HttpResponse, NetworkError>;
 
-/// Is called with each address that is opened.
+/// Called with each address that is opened.
 type Browser = Box<dyn Fn(&str)>;
 /// Types lines at a prompt.
 type Typist = Box<dyn Fn(&str) -> Vec<String>>;
@@ -39,7 +40,7 @@ pub struct FakeSystem {
 }
 
 impl FakeSystem {
-    /// When the fake world begins: 2026-01-01T00:00:00Z.
+    /// Its clock starts at 2026-01-01T00:00:00Z.
     pub const EPOCH: DateTime<Utc> = DateTime::from_timestamp(1_767_225_600, 0).unwrap();
 
     pub fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
@@ -61,14 +62,14 @@ impl FakeSystem {
         }
     }
 
-    /// A world where programs end so, one after the other.
+    /// A system where programs return these outputs, one after the other.
     pub fn with_outputs(outputs: impl IntoIterator<Item = Result<Output, ProgramError>>) -> Self {
         let system = Self::new([]);
         system.outputs.borrow_mut().extend(outputs);
         system
     }
 
-    /// What a program left that ended well.
+    /// The output of a program that succeeded.
     pub fn output(stdout: impl Into<Vec<u8>>) -> Result<Output, ProgramError> {
         Ok(Output {
             exit_code: Some(0),
@@ -77,7 +78,7 @@ impl FakeSystem {
         })
     }
 
-    /// What a program left that did not.
+    /// The output of a program that failed.
     pub fn failure(exit_code: Option<i32>, stderr: &str) -> Result<Output, ProgramError> {
         Ok(Output {
             exit_code,
@@ -86,31 +87,31 @@ impl FakeSystem {
         })
     }
 
-    /// Sets the clock that nobody sets.
+    /// Sets the time since the machine started.
     pub fn set_uptime(&self, uptime: Option<Uptime>) {
         self.uptime.replace(uptime);
     }
 
-    /// Puts a browser here: it is called with each address that is opened, and must not block.
+    /// Adds a browser: called with each address that is opened. It must not block.
     #[must_use]
     pub fn with_browser(mut self, browser: impl Fn(&str) + 'static) -> Self {
         self.browser = Some(Box::new(browser));
         self
     }
 
-    /// Puts a person at the keyboard, who reads a prompt and types lines.
+    /// Adds a user who reads a prompt and types lines.
     #[must_use]
     pub fn with_typist(mut self, typist: impl Fn(&str) -> Vec<String> + 'static) -> Self {
         self.typist = Some(Box::new(typist));
         self
     }
 
-    /// The addresses that were opened in a browser.
+    /// The addresses opened in a browser.
     pub fn opened(&self) -> Vec<String> {
         self.opened.borrow().clone()
     }
 
-    /// An answer with a JSON body.
+    /// A response with a JSON body.
     pub fn json(status: u16, body: impl Into<String>) -> Answer {
         let answer = http::Response::builder()
             .status(status)
@@ -122,12 +123,12 @@ impl FakeSystem {
         self.requests.borrow().clone()
     }
 
-    /// The way of each request.
+    /// How each request was sent.
     pub fn ways(&self) -> Vec<Via> {
         self.ways.borrow().clone()
     }
 
-    /// The programs that were run.
+    /// The programs run so far.
     pub fn programs(&self) -> Vec<Program> {
         self.programs.borrow().clone()
     }
@@ -151,7 +152,7 @@ impl FakeSystem {
         self.prompts.borrow().clone()
     }
 
-    /// Answers that nobody asked for.
+    /// How many responses are left.
     pub fn answers_left(&self) -> usize {
         self.answers.borrow().len()
     }
@@ -181,7 +182,7 @@ impl System for FakeSystem {
         self.answers
             .borrow_mut()
             .pop_front()
-            .expect("no answer is left for this request")
+            .expect("no response is left for this request")
     }
 
     fn send_to_cluster(

@@ -20,13 +20,13 @@ use crate::env::{self, Env};
 
 /// How long making one connection may take, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The same for a host that is near or not there: one lost packet is sent again after a second.
+/// The same for a host that is near or absent: a lost packet is resent after a second.
 const NEAR_CONNECT_TIMEOUT: Duration = Duration::from_millis(2500);
 const USER_AGENT: &str = concat!("kubelogin/", env!("CARGO_PKG_VERSION"));
 
-/// One client per way to a host.
+/// One client for each way to reach a host.
 pub struct HttpClient {
-    /// The file with CA certificates that count besides the operating system's.
+    /// A file of CA certificates that are trusted in addition to the operating system's.
     more_roots: Option<PathBuf>,
     proxied: OnceLock<Result<Client, String>>,
     direct: OnceLock<Result<Client, String>>,
@@ -46,7 +46,7 @@ impl HttpClient {
         }
     }
 
-    /// Sends one request and reads the whole answer within `timeout`.
+    /// Sends one request and reads the whole response within `timeout`.
     pub fn send(
         &self,
         request: &HttpRequest,
@@ -60,7 +60,7 @@ impl HttpClient {
         let client = match via {
             Via::EnvironmentProxy => self.proxied.get_or_init(|| self.build(far())),
             Via::Direct => self.direct.get_or_init(|| self.build(near())),
-            // One program run knows one certificate.
+            // There is only one pinned certificate in a run.
             Via::Pinned(thumbprint) => self.pinned.get_or_init(|| {
                 let config = pinned::client_config(thumbprint);
                 let config = config.map_err(|error| error.to_string())?;
@@ -79,7 +79,7 @@ impl HttpClient {
         read(answer, limit_of(request)).map_err(fail)
     }
 
-    /// Sends one request to a cluster and reads the whole answer within `timeout`.
+    /// Sends one request to a cluster and reads the whole response within `timeout`.
     pub fn send_to_cluster(
         request: &HttpRequest,
         way: &ClusterWay,
@@ -127,7 +127,7 @@ impl HttpClient {
 
     /// A client that trusts what this machine trusts.
     fn build(&self, builder: ClientBuilder) -> Result<Client, String> {
-        // A file that is not there, or holds none, is no reason to fail: the variable is other programs' too.
+        // A missing file, or one without certificates, is not an error: other programs use the variable too.
         let roots = self
             .more_roots
             .as_ref()
@@ -185,7 +185,7 @@ fn near() -> ClientBuilder {
 }
 
 pub fn build(builder: ClientBuilder) -> Result<Client, String> {
-    // Fails only if a provider is there already, as for the second client.
+    // Fails only if there is a provider already, as for the second client.
     let _ = rustls::crypto::ring::default_provider().install_default();
     builder
         .user_agent(USER_AGENT)
@@ -225,8 +225,8 @@ fn body_error(error: &io::Error) -> NetworkErrorKind {
     }
 }
 
-/// The proxy on the way to `uri`, for messages: host and port only, as its address can hold a password. `reqwest` asks
-/// the same matcher.
+/// The proxy used for `uri`, for messages: host and port only, as its URL can contain a password. `reqwest` uses the same
+/// matcher.
 pub fn proxy_of(uri: &http::Uri) -> Option<String> {
     let proxy = Matcher::from_system().intercept(uri)?;
     proxy.uri().authority().map(ToString::to_string)
@@ -243,11 +243,11 @@ fn why(error: &reqwest::Error, proxy: Option<&str>) -> NetworkErrorKind {
         };
     }
     let reason = match error.is_timeout() {
-        true => "it did not come about in time".to_owned(),
+        true => "the connection timed out".to_owned(),
         false => innermost(error),
     };
     match proxy {
-        // hyper-util's words for a CONNECT that was answered with anything but 200.
+        // hyper-util's messages for a CONNECT that was answered with anything but 200.
         Some(proxy)
             if reason.contains("tunnel")
                 || reason.contains("unsuccessful")
@@ -267,15 +267,15 @@ fn certificate_reason(error: &rustls::Error) -> String {
         return error.to_string();
     };
     match why {
-        CertificateError::UnknownIssuer => "its issuer is not trusted here".into(),
+        CertificateError::UnknownIssuer => "its issuer is not trusted on this machine".into(),
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "it has expired".into()
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "it is not valid yet (is the clock right?)".into()
+            "it is not valid yet (check this machine's clock)".into()
         }
         CertificateError::ApplicationVerificationFailure => {
-            "it is not the one whose thumbprint was given".into()
+            "it does not have the expected thumbprint".into()
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "it is for another host".into()
@@ -284,7 +284,7 @@ fn certificate_reason(error: &rustls::Error) -> String {
     }
 }
 
-/// The first error in the chain that `pick` knows, looking inside [`io::Error`]s too, which hide theirs from `source`.
+/// The first error in the chain that `pick` accepts, looking inside [`io::Error`]s too, which hide theirs from `source`.
 fn find<'a, T>(
     error: &'a (dyn StdError + 'static),
     pick: impl Fn(&'a (dyn StdError + 'static)) -> Option<&'a T> + Copy,

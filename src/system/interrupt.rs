@@ -1,14 +1,14 @@
-//! What must not outlive us when a signal ends us: a program that we wait for, a terminal's changed mode, a lock file.
+//! What must not outlive us when a signal ends us: a program we are waiting for, a terminal's changed mode, a lock file.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use super::platform;
 
-/// Puts things back as they were. It must begin nothing that has to be undone itself.
+/// Undoes something. It must not begin anything that has to be undone in turn.
 pub type Undo = Box<dyn FnOnce() + Send>;
 
-/// What was begun and is not undone yet, the latest last.
+/// What has begun and is not undone yet, the latest last.
 struct Pending {
     last_number: u64,
     undos: Vec<(u64, Undo)>,
@@ -20,14 +20,14 @@ static PENDING: Mutex<Pending> = Mutex::new(Pending {
 });
 static LISTENER: Once = Once::new();
 
-/// Something that was begun. It is undone when this is dropped or when a signal ends us, whichever comes first.
+/// Something that has begun. It is undone when this is dropped or when a signal ends us, whichever comes first.
 #[must_use]
 pub struct Begun(u64);
 
-/// Begins something that has to be undone; `begin` returns its result and how to undo it. A signal that arrives
-/// meanwhile waits, so that nothing is begun that would not be undone.
+/// Begins something that has to be undone: `begin` returns its result and how to undo it. A signal that arrives meanwhile
+/// waits, so nothing begins that would not be undone.
 pub fn begin<T>(begin: impl FnOnce() -> io::Result<(T, Undo)>) -> io::Result<(T, Begun)> {
-    // Once it listens, signals end us only through it.
+    // Once this listens, signals end us only through it.
     LISTENER.call_once(|| platform::before_a_signal_ends_us(undo_all));
     let mut pending = lock();
     let (result, undo) = begin()?;
@@ -38,7 +38,7 @@ pub fn begin<T>(begin: impl FnOnce() -> io::Result<(T, Undo)>) -> io::Result<(T,
 }
 
 impl Begun {
-    /// Leaves things as they are: there is nothing to undo any more.
+    /// Keeps what has begun: it is never undone.
     pub fn keep(self) {
         drop(self.take(&mut lock()));
     }
@@ -54,7 +54,7 @@ impl Begun {
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        // A signal waits until it is undone.
+        // Held until it is undone: a signal waits.
         let mut pending = lock();
         if let Some(undo) = self.take(&mut pending) {
             undo();

@@ -1,5 +1,5 @@
-//! TLS with one known certificate, whoever signed it: Service Fabric's managed identity endpoint signs its own and
-//! names its thumbprint in the environment.
+//! TLS with one known certificate, whoever signed it: Service Fabric's managed identity endpoint has a self-signed one
+//! and puts its thumbprint in the environment.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
-/// A TLS client that takes the certificate with this SHA-1 digest and no other.
+/// A TLS client that accepts only the certificate with this SHA-1 digest.
 pub fn client_config(thumbprint: [u8; 20]) -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = Arc::new(Pinned {
@@ -46,7 +46,7 @@ impl ServerCertVerifier for Pinned {
         }
     }
 
-    // That the server holds the certificate's key is checked as ever.
+    // That the server holds the certificate's key is checked as usual.
     fn verify_tls12_signature(
         &self,
         message: &[u8],

@@ -1,4 +1,4 @@
-//! Runs other programs: found on PATH without a shell, bounded in time and output, stopped with all that they started.
+//! Runs other programs: found on PATH without a shell, limited in time and output, killed with their child processes.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::env::{self, Env};
 /// The most that a program may write to one of its streams, in bytes: az writes a few KiB.
 const LARGEST_OUTPUT: usize = 4 * 1024 * 1024;
 
-/// How long to listen on after a program has ended: what it left running may keep its pipes open for ever.
+/// How long to go on reading after a program has ended: a process it left running may keep its pipes open forever.
 const AFTER_THE_END: Duration = Duration::from_millis(200);
 
 /// The programs of this machine.
@@ -31,7 +31,7 @@ impl Programs {
         let usual = platform::usual_folders(env);
         let shown: Vec<_> = usual.iter().map(|f| f.display().to_string()).collect();
         Self {
-            // A relative folder would be searched wherever kubectl happens to run.
+            // A relative folder would depend on where kubectl happens to run.
             folders: std::env::split_paths(path)
                 .filter(|folder| folder.is_absolute())
                 .chain(usual)
@@ -101,7 +101,7 @@ impl Programs {
                     .iter()
                     .map(|(name, value)| (name, value)),
             )
-            // Not kubectl's own: a program written in Python may import what lies there.
+            // Not kubectl's: a program written in Python may import files from there.
             .current_dir(&self.working_folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -145,7 +145,7 @@ enum Event {
     Ended(Option<i32>),
 }
 
-/// Threads that read both pipes at once, so that neither can fill up, and wait for the end.
+/// Starts threads that read both pipes at once, so that neither can fill up, and wait for the end.
 fn listen(mut child: Child) -> io::Result<Receiver<Event>> {
     let (sender, events) = mpsc::sync_channel(16);
     if let Some(pipe) = child.stdout.take() {

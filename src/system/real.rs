@@ -1,4 +1,4 @@
-//! The real world.
+//! The real outside world.
 
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
@@ -220,7 +220,7 @@ impl System for RealSystem {
         self.tell(text);
         let _ = io::stderr().flush();
         if !io::stderr().is_terminal() {
-            // Graphical and wrapped clients swallow stderr (Azure/kubelogin#641): the person may still have a terminal.
+            // Graphical and wrapped clients swallow stderr (Azure/kubelogin#641); there may still be a terminal.
             let _ = terminal::controlling().and_then(|mut terminal| writeln!(terminal, "{text}"));
         }
     }
@@ -235,7 +235,7 @@ impl System for RealSystem {
 
     fn receive_typed_lines(&self, receive: LineReceiver) -> bool {
         match Typing::begin(receive) {
-            // Until the end: only then is the terminal as it was.
+            // Kept until the program ends; only then is the terminal restored.
             Some(typing) => self.typing.set(typing).is_ok(),
             None => false,
         }
@@ -249,7 +249,7 @@ fn at(host: &str) -> impl Fn(NetworkErrorKind) -> NetworkError {
     }
 }
 
-/// A line on stderr. A closed stderr is no reason to fail: there is nobody left to tell.
+/// Prints a line on stderr. A closed stderr is not an error: there is nobody left to tell.
 fn write_line(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }

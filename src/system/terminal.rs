@@ -1,4 +1,4 @@
-//! The terminal of the person: what is typed at it, and a way to it past the standard streams.
+//! The user's terminal: what is typed there, and a way to it that does not need the standard streams.
 
 use std::io::{self, IsTerminal};
 use std::thread;
@@ -6,13 +6,13 @@ use std::thread;
 use super::interrupt::{self, Begun};
 use super::{LineReceiver, platform};
 
-/// While it lives, lines are received, and can be of any length if the terminal lets us.
+/// While this exists, lines are received; they can be of any length if the terminal allows it.
 pub struct Typing {
     _long_lines: Option<Begun>,
 }
 
 impl Typing {
-    /// Hands each line that is typed to `receive`, from a thread of its own; `None` if nobody can type here.
+    /// Hands each line that is typed to `receive`, on a thread of its own; `None` if nobody can type here.
     pub fn begin(mut receive: LineReceiver) -> Option<Self> {
         if !io::stdin().is_terminal() || !platform::is_in_foreground() {
             return None;
@@ -48,7 +48,7 @@ pub fn controlling() -> io::Result<std::fs::File> {
         .open(platform::CONTROLLING_TERMINAL)
 }
 
-/// A line as it was meant, with what was erased (backspace, Ctrl-U): without its line editor a terminal hands that on.
+/// A line without what was erased (backspace, Ctrl-U): with its line editor off, a terminal passes that on.
 fn edited(line: &str) -> String {
     let mut edited = String::with_capacity(line.len());
     for character in line.chars() {

@@ -1,5 +1,4 @@
-//! What Linux and macOS have in common and Windows has not, with the few differences between the two. `windows.rs` has
-//! the same names.
+//! The platform code of Linux and macOS. `windows.rs` has the same names.
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io;
@@ -31,9 +30,9 @@ pub const CONTROLLING_TERMINAL: &str = "/dev/tty";
 pub const LIST_SEPARATOR: char = ':';
 /// What is added to the name of a program to get its file.
 pub const PROGRAM_EXTENSIONS: &[&str] = &[""];
-/// True where the TLS library takes the certificates in SSL_CERT_FILE for the system's.
+/// True where the TLS library itself reads SSL_CERT_FILE, in place of the system's certificates.
 pub const TLS_READS_SSL_CERT_FILE: bool = cfg!(target_os = "linux");
-/// The clock that goes on while the machine sleeps.
+/// The clock that keeps running while the machine sleeps.
 #[cfg(target_os = "linux")]
 const CLOCK: ClockId = ClockId::Boottime;
 #[cfg(not(target_os = "linux"))]
@@ -78,7 +77,7 @@ pub fn make_private(path: &Path) -> io::Result<()> {
     std::fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE))
 }
 
-/// Creates a file that must not be there yet, and whose removal ends what it locks.
+/// Creates a lock file, which must not exist yet. Undoing it removes the file.
 pub fn create_lock_file(path: &Path) -> io::Result<Undo> {
     OpenOptions::new().write(true).create_new(true).open(path)?;
     let path = path.to_owned();
@@ -94,12 +93,12 @@ pub fn keep_owner_and_mode(file: &File, old: &Metadata) -> io::Result<()> {
     file.set_permissions(old.permissions())
 }
 
-/// Makes a rename in a folder last.
+/// Makes a rename in a folder durable.
 pub fn sync_folder(folder: &Path) {
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }
 
-/// True if a name is still taken by a file that is being removed: here it never is.
+/// True if a file that is being removed still blocks its name: never on Unix.
 pub fn is_being_removed(_error: &io::Error) -> bool {
     false
 }
@@ -118,11 +117,11 @@ pub fn check_size(length: usize) -> io::Result<()> {
     }
 }
 
-/// A command line without the address at its end.
+/// A command line, to which the address is added.
 pub type Opener = &'static [&'static str];
 
-/// The programs that open an address in the desktop's browser, the best first. Each gets it as an argument, never
-/// through a shell.
+/// The programs that open an address in the desktop's browser, the best first. The address is an argument, and no shell
+/// is involved.
 pub fn openers(says_wsl: bool) -> Vec<Opener> {
     const MACOS: &[Opener] = &[&["open"]];
     const WSL: &[Opener] = &[
@@ -139,13 +138,13 @@ pub fn openers(says_wsl: bool) -> Vec<Opener> {
     }
 }
 
-/// WSL's kernel has Microsoft in its version; `sudo` and containers lose the variable.
+/// WSL's kernel has Microsoft in its version; under `sudo` and in containers its variable is not set.
 fn is_kernel_of_wsl(version: &Path) -> bool {
     std::fs::read_to_string(version)
         .is_ok_and(|text| text.to_ascii_lowercase().contains("microsoft"))
 }
 
-/// Where installers put programs, for callers whose PATH is short: desktop programs, sandboxes, services.
+/// Where installers put programs, for callers with a short PATH: desktop programs, sandboxes, services.
 pub fn usual_folders(_env: &Env) -> Vec<PathBuf> {
     [
         "/usr/local/bin",
@@ -167,12 +166,12 @@ pub fn is_executable(metadata: &Metadata) -> bool {
     metadata.permissions().mode() & 0o111 != 0
 }
 
-/// Keeps Ctrl-C, which goes to a terminal's foreground group, from a program.
+/// Keeps Ctrl-C from a program: it goes to the terminal's foreground group only.
 pub fn detach(command: &mut Command) {
     command.process_group(0);
 }
 
-/// Starts a program so that it can be ended with all that it starts.
+/// Starts a program that can be killed with its child processes.
 pub fn spawn(command: &mut Command) -> io::Result<(Child, Group)> {
     detach(command);
     let child = command.spawn()?;
@@ -180,24 +179,24 @@ pub fn spawn(command: &mut Command) -> io::Result<(Child, Group)> {
     Ok((child, Group(leader)))
 }
 
-/// A program and all that it started and that did not leave its process group.
+/// A program and those of its child processes that did not leave its process group.
 pub struct Group(Option<Pid>);
 
 impl Group {
     pub fn kill(self) {
         if let Some(leader) = self.0 {
-            // Fails only if nobody is left.
+            // Fails only if no process is left.
             let _ = kill_process_group(leader, Signal::KILL);
         }
     }
 }
 
-/// From now on `undo` is called before one of the signals that end programs ends this one.
+/// From now on, calls `undo` before a signal ends this program.
 pub fn before_a_signal_ends_us(undo: fn()) {
     let Ok(mut signals) = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM]) else {
         return;
     };
-    // Without the thread a signal ends us as ever, and nothing is undone.
+    // Without the thread, a signal ends us as usual and nothing is undone.
     let _ = thread::Builder::new().spawn(move || {
         for signal in signals.forever() {
             undo();
@@ -206,11 +205,11 @@ pub fn before_a_signal_ends_us(undo: fn()) {
     });
 }
 
-/// Keeps our standard streams from the programs that we start: Rust's library does it here. It has also opened /dev/null
-/// for a stream that was closed, lest a file get its number and messages be written into it, and ignores SIGPIPE.
+/// Does nothing: the standard library keeps our standard streams from the programs that we start. At start-up it also
+/// opened /dev/null for streams that were closed, so that no file gets their numbers, and ignored SIGPIPE.
 pub fn keep_streams_private() {}
 
-/// For how long the machine has been on.
+/// How long the machine has been on.
 pub fn uptime() -> Option<Uptime> {
     Some(Uptime {
         machine: uname().nodename().to_string_lossy().into_owned(),
@@ -218,11 +217,11 @@ pub fn uptime() -> Option<Uptime> {
     })
 }
 
-/// The parent's process ID and, as those are used again, when it started (proc_pid_stat(5), field 22).
+/// The parent's process ID and, as IDs are reused, when it started (proc_pid_stat(5), field 22).
 pub fn caller() -> Option<String> {
     let parent = parent_id();
     let status = std::fs::read_to_string(format!("/proc/{parent}/stat")).unwrap_or_default();
-    // The program's name, in parentheses, may hold anything: the fields after it count from the third.
+    // The program's name, in parentheses, may contain anything; the fields after it count from the third.
     let fields = status.rsplit(')').next().unwrap_or_default();
     let started = fields.split_whitespace().nth(22 - 3).unwrap_or_default();
     Some(format!("{parent} {started}"))
@@ -239,8 +238,8 @@ pub fn columns(terminal: &impl AsFd) -> Option<u16> {
     Some(size.ws_col).filter(|columns| *columns > 0)
 }
 
-/// Lets lines of any length be pasted: a terminal's line editor takes 1,024 bytes on macOS and 4,095 on Linux, and an
-/// address with an authorization code can be longer.
+/// Allows lines of any length to be pasted: a terminal's line editor takes 1,024 bytes on macOS and 4,095 on Linux, and
+/// an address with an authorization code can be longer.
 pub fn turn_line_editor_off() -> io::Result<Undo> {
     let before = tcgetattr(io::stdin())?;
     let mut without_editor = before.clone();
@@ -249,7 +248,7 @@ pub fn turn_line_editor_off() -> io::Result<Undo> {
     without_editor.special_codes[SpecialCodeIndex::VTIME] = 0;
     tcsetattr(io::stdin(), OptionalActions::Now, &without_editor)?;
     Ok(Box::new(move || {
-        // From the background this would stop us (SIGTTOU), and the terminal is somebody else's by then.
+        // From the background this would stop us (SIGTTOU), and another program uses the terminal by then.
         if is_in_foreground() {
             let _ = tcsetattr(io::stdin(), OptionalActions::Now, &before);
         }

@@ -1,4 +1,4 @@
-//! What only Windows has. `unix.rs` has the same names.
+//! The platform code of Windows. `unix.rs` has the same names.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
@@ -16,12 +16,12 @@ use crate::env::{self, Env};
 
 /// The console that this process belongs to, whatever its standard streams are.
 pub const CONTROLLING_TERMINAL: &str = "CONOUT$";
-/// Between the entries of PATH-like variables; a colon stands in every path.
+/// Between the entries of PATH-like variables; paths contain colons.
 pub const LIST_SEPARATOR: char = ';';
 /// What is added to the name of a program to get its file. `az` is `az.cmd`: `Command` hands it to the system's own
 /// cmd.exe and quotes the arguments for it, or refuses those that it cannot quote.
 pub const PROGRAM_EXTENSIONS: &[&str] = &[".com", ".exe", ".bat", ".cmd"];
-/// True where the TLS library takes the certificates in SSL_CERT_FILE for the system's.
+/// True where the TLS library itself reads SSL_CERT_FILE, in place of the system's certificates.
 pub const TLS_READS_SSL_CERT_FILE: bool = false;
 
 /// Opens a link itself, not what it leads to.
@@ -59,8 +59,8 @@ pub fn make_private(path: &Path) -> io::Result<()> {
     fs::create_dir(path)
 }
 
-/// Creates a file that must not be there yet, and whose removal ends what it locks. Windows removes it however this
-/// process ends.
+/// Creates a lock file, which must not exist yet. Undoing it removes the file, and so does Windows however this process
+/// ends.
 pub fn create_lock_file(path: &Path) -> io::Result<Undo> {
     const FILE_FLAG_DELETE_ON_CLOSE: u32 = 0x0400_0000;
     let mut options = OpenOptions::new();
@@ -77,7 +77,7 @@ pub fn keep_owner_and_mode(_file: &File, _old: &Metadata) -> io::Result<()> {
 /// Does nothing: a folder cannot be opened as a file, and its renames are durable enough.
 pub fn sync_folder(_folder: &Path) {}
 
-/// True if a name is still taken by a file that is being removed, which takes a moment.
+/// True if a file that is being removed still blocks its name, for a moment.
 pub fn is_being_removed(error: &io::Error) -> bool {
     const ERROR_ACCESS_DENIED: i32 = 5;
     error.raw_os_error() == Some(ERROR_ACCESS_DENIED)
@@ -88,20 +88,20 @@ pub fn make_private_folders(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
 }
 
-/// Fails nowhere: Windows knows no limit for the size of a file.
+/// Does nothing: Windows has no limit for the size of a process's files.
 pub fn check_size(_length: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// A command line without the address at its end.
+/// A command line, to which the address is added.
 pub type Opener = &'static [&'static str];
 
-/// The program that opens an address in the person's browser. It gets it as an argument, never through a shell.
+/// The program that opens an address in the user's browser. The address is an argument, and no shell is involved.
 pub fn openers(_says_wsl: bool) -> Vec<Opener> {
     vec![&["rundll32.exe", "url.dll,FileProtocolHandler"]]
 }
 
-/// Where installers put programs, for callers whose PATH is short: desktop programs, services.
+/// Where installers put programs, for callers with a short PATH: desktop programs, services.
 pub fn usual_folders(env: &Env) -> Vec<PathBuf> {
     [
         (env::PROGRAM_FILES, r"Microsoft SDKs\Azure\CLI2\wbin"),
@@ -125,10 +125,10 @@ pub fn is_executable(_metadata: &Metadata) -> bool {
     true
 }
 
-/// Keeps Ctrl-C from a program: here it reaches only programs of the console, which no browser is.
+/// Does nothing: Ctrl-C reaches only the console's programs, and a browser is not one.
 pub fn detach(_command: &mut Command) {}
 
-/// Starts a program so that it can be ended with all that it starts.
+/// Starts a program that can be killed with its child processes.
 pub fn spawn(command: &mut Command) -> io::Result<(Child, Group)> {
     let child = command.spawn()?;
     let job = Job::create().and_then(|job| {
@@ -138,7 +138,7 @@ pub fn spawn(command: &mut Command) -> io::Result<(Child, Group)> {
     Ok((child, Group(job.ok())))
 }
 
-/// A program and all that it started: a job object. `None` if the system grants none; then nothing can be ended.
+/// A program and its child processes: a job object. `None` if the system refuses one; then nothing is killed.
 pub struct Group(Option<Job>);
 
 impl Group {
@@ -152,10 +152,10 @@ impl Group {
     }
 }
 
-/// Does nothing: Ctrl-C reaches every program of the console, and nothing of ours outlives it.
+/// Does nothing: Ctrl-C reaches every program of the console, and Windows removes our lock file.
 pub fn before_a_signal_ends_us(_undo: fn()) {}
 
-/// Keeps the pipes to our client from the programs that we start. On Windows a program inherits them along with its own
+/// Keeps the pipes to our client from the programs that we start. Windows programs inherit them along with their own
 /// streams: a browser would hold them open until it is closed, and kubectl would wait for that.
 #[expect(
     unsafe_code,
@@ -172,27 +172,27 @@ pub fn keep_streams_private() {
     }
 }
 
-/// For how long the machine has been on: not known here.
+/// How long the machine has been on: not known on Windows.
 pub fn uptime() -> Option<Uptime> {
     None
 }
 
-/// The process that runs us: not known here.
+/// The process that started us: not known on Windows.
 pub fn caller() -> Option<String> {
     None
 }
 
-/// True if reading the console does not stop us: Windows has no background jobs.
+/// True: Windows has no background jobs.
 pub fn is_in_foreground() -> bool {
     true
 }
 
-/// How wide the console is: it does not say.
+/// How wide the console is: not known on Windows.
 pub fn columns(_console: &impl AsRawHandle) -> Option<u16> {
     None
 }
 
-/// Lets lines of any length be pasted: the console takes any that matters.
+/// Does nothing: the console takes lines that are long enough.
 pub fn turn_line_editor_off() -> io::Result<Undo> {
     Ok(Box::new(|| ()))
 }

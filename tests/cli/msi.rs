@@ -173,7 +173,7 @@ fn a_certificate_other_than_the_pinned_one_gets_no_secret() {
         .env("IDENTITY_SERVER_THUMBPRINT", "0".repeat(40));
     let error = fabric.run().error();
     assert!(
-        error.contains("not the one whose thumbprint was given"),
+        error.contains("does not have the expected thumbprint"),
         "{error}"
     );
     assert_eq!(host.requests().len(), 0);
