@@ -6,19 +6,26 @@
 //! argv + env -> Cli, Env -> Options -> Login -> sign_in (cache | refresh | acquire) -> Token -> ExecCredential on stdout
 //! ```
 //!
+//! The map, from the top; a module uses only modules on lines below its own, which a test checks:
+//!
 //! - [`program`]: the whole program as a function: parse, run, report one error
 //! - [`command`]: what each subcommand does
-//! - [`cli`] and [`flag`]: what you can type; [`mod@env`]: what you can set; [`variables`]: both merged; [`options`]:
-//!   checked, once, for every login mode
 //! - [`sign_in`]: a token for a scope, from the nearest source; one sign-in at a time for all who ask
 //! - [`login`]: a login mode with everything it needs; `login/<mode>.rs` is the value of `--login`
-//! - [`entra`]: OAuth and Entra ID: authority, grants, assertions, errors; [`jwt`]: signing
-//! - [`pop`]: proof-of-possession tokens: claims, key, signed envelope
-//! - [`token_cache`]: tokens kept between runs, sealed; one sign-in for all who ask at the same time
-//! - [`exec_credential`]: what kubectl sends us and what it reads from us
-//! - [`api_server`]: asking a cluster who it takes us for
-//! - [`kubeconfig`]: kubectl's files, edited without changing any other byte
-//! - [`system`]: the outside world, one trait; [`retry`]: asking a host again, within a limit
+//! - [`options`]: what every login mode shares, merged from flags and variables and checked, once
+//! - [`token_cache`]: tokens kept between runs, sealed
+//! - [`entra`], [`arm`], [`api_server`], [`pop`]: OAuth with Entra ID; Azure Resource Manager; asking a cluster who it takes
+//!   us for; proof-of-possession tokens
+//! - [`kubeconfig`], [`exec_credential`], [`variables`]: kubectl's files, edited without changing any other byte; what kubectl
+//!   sends us and reads from us; which variable sets which flag
+//! - [`timeout`]: durations as Go writes them
+//! - [`retry`]: asking a host again, within a limit
+//! - [`system`], [`jwt`], [`cli`]: the outside world, one trait; signing; what you can type
+//! - [`token`]: tokens and what they say
+//! - [`flag`]: every flag
+//! - [`mod@env`], [`login_mode`]: every variable; every login mode
+//! - [`error`]: the one error type
+//! - [`secret`]: a value that must never be shown
 
 mod api_server;
 mod arm;

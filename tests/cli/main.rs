@@ -29,6 +29,7 @@ mod get_credentials; // kubeconfigs from a fake Azure Resource Manager, into fil
 mod get_token; // requests, prompts, stdout and errors of a login
 mod golden; // help, version and messages as people read them, compared with tests/golden
 mod interactive; // browser sign-ins: addresses, responses, pages, openers
+mod layers; // the map in src/main.rs: a module uses only modules below it
 mod legacy; // --legacy: the v1 endpoints
 mod msi; // managed identity endpoints on loopback; not IMDS, whose fixed address is not loopback
 mod network; // network faults, invalid certificates, unusual responses
