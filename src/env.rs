@@ -124,6 +124,12 @@ pub const WSL_DISTRO_NAME: &str = "WSL_DISTRO_NAME";
 pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
 /// Set in the jobs of nearly every CI system.
 pub const CI: &str = "CI";
+/// Which credentials the Azure SDKs may use; `--login auto` obeys it.
+pub const AZURE_TOKEN_CREDENTIALS: &str = "AZURE_TOKEN_CREDENTIALS";
+/// The cloud of Azure Cloud Shell, which sets it.
+pub const ACC_CLOUD: &str = "ACC_CLOUD";
+/// Where the API server is, for a pod; Kubernetes sets it.
+pub const KUBERNETES_SERVICE_HOST: &str = "KUBERNETES_SERVICE_HOST";
 /// Set in the jobs of Azure Pipelines, which has no CI.
 pub const TF_BUILD: &str = "TF_BUILD";
 /// Set in the jobs of GitHub Actions, GitLab, CircleCI and Jenkins.

@@ -104,8 +104,8 @@ impl Error {
 
     /// Adds lines to copy, printed as they are after everything else.
     #[must_use]
-    pub fn example(mut self, lines: &'static str) -> Self {
-        self.example = Some(lines.to_owned());
+    pub fn example(mut self, lines: impl Into<String>) -> Self {
+        self.example = Some(lines.into());
         self
     }
 

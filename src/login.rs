@@ -4,6 +4,7 @@
 //! in [`LoginMode`], its line in [`new`] and its row in the conversion table; the compiler asks for each of them.
 
 mod account;
+pub mod auto;
 mod azd;
 mod azurecli;
 mod azurepipelines;
@@ -75,6 +76,7 @@ pub fn new(options: &Options, env: &Env) -> Result<Box<dyn Login>, Error> {
         }
         LoginMode::WorkloadIdentity => Box::new(workloadidentity::new(options, env)?),
         LoginMode::AzurePipelines => Box::new(azurepipelines::new(options, env)?),
+        LoginMode::Auto => return new(&auto::resolve(options.typed(), env)?.options, env),
     })
 }
 

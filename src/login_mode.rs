@@ -33,6 +33,8 @@ pub enum LoginMode {
     WorkloadIdentity,
     /// A service connection of Azure Pipelines
     AzurePipelines,
+    /// The first of the others that this machine, pod or job is set up for
+    Auto,
 }
 
 /// PowerShell 7 and, on Windows, the older one that is part of the system.
@@ -87,7 +89,9 @@ impl LoginMode {
             | Self::Spn
             | Self::Ropc
             | Self::WorkloadIdentity
-            | Self::AzurePipelines => Source::Entra,
+            | Self::AzurePipelines
+            // Until it has been chosen.
+            | Self::Auto => Source::Entra,
             Self::Msi => Source::Host,
             Self::AzureCli => Source::Program(&["az"]),
             Self::Azd => Source::Program(&["azd"]),

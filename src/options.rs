@@ -90,6 +90,11 @@ impl Options {
         self.given.values.is_on(flag)
     }
 
+    /// What was typed.
+    pub fn typed(&self) -> &FlagValues {
+        &self.given.typed
+    }
+
     /// True if the flag was typed, whatever the environment says.
     pub fn is_typed(&self, flag: Flag) -> bool {
         self.given.typed.is_given(flag)

@@ -38,6 +38,7 @@ pub use windows as platform;
 pub use cluster::{ClusterWay, Trust};
 pub use process::{is_program, on_path};
 pub use real::RealSystem;
+pub use terminal::is_at_terminal;
 
 /// An HTTP request with its body in memory, as `oauth2`, `openidconnect` and `reqwest` take it.
 pub type HttpRequest = http::Request<Vec<u8>>;

@@ -78,6 +78,17 @@ impl<'a> TokenCache<'a> {
         }
     }
 
+    /// What was noted for this key. It is no secret, and not sealed.
+    pub fn note(&self, key: &CacheKey) -> Option<String> {
+        String::from_utf8(self.folder.read(&file(key, NOTE))?).ok()
+    }
+
+    /// Notes something for this key, if it can be written.
+    pub fn keep_note(&self, key: &CacheKey, note: &str) {
+        // Without the folder no token was kept either.
+        let _ = self.folder.replace(&file(key, NOTE), note.as_bytes());
+    }
+
     /// Waits for the lock on this file, for at most `patience`; calls `tell` once if that takes long.
     fn wait_for_turn(&self, file: &str, patience: Duration, tell: impl FnOnce()) -> Turn {
         let prepared = self.folder.prepare();
@@ -149,6 +160,18 @@ impl<'a> TokenCache<'a> {
     }
 }
 
+/// True if the cache has a file for this token, whether or not it can be opened. Needs no key.
+pub fn holds(settings: &CacheSettings, key: &CacheKey) -> bool {
+    let folder = settings.folder.as_ref();
+    let folder = folder.filter(|_| settings.storage != Storage::None);
+    folder.is_some_and(|folder| folder.join(file(key, TOKEN)).is_file())
+}
+
+/// The name of a file of this key.
+fn file(key: &CacheKey, kind: &str) -> String {
+    format!("{PREFIX}{}.{kind}", hex::encode(key.digest()))
+}
+
 const PREFIX: &str = "kubelogin-";
 
 /// True for the names of this program's files in the cache folder.
@@ -161,7 +184,7 @@ fn is_ours(name: &str) -> bool {
         pop_key::LOCK_FILE,
     ];
     of_the_folder.contains(&name)
-        || login_of(name).is_some_and(|(_, kind)| [TOKEN, FAILURE, LOCK].contains(&kind))
+        || login_of(name).is_some_and(|(_, kind)| [TOKEN, FAILURE, LOCK, NOTE].contains(&kind))
 }
 
 /// The digest of the login that a file belongs to, and the kind of the file.
@@ -175,6 +198,7 @@ fn login_of(name: &str) -> Option<([u8; 32], &str)> {
 const TOKEN: &str = "token";
 const FAILURE: &str = "failure";
 const LOCK: &str = "lock";
+const NOTE: &str = "note";
 
 /// The place of one login in the cache.
 pub struct Slot<'a> {

@@ -8,7 +8,7 @@ use crate::env::{self, Env};
 use crate::error::{Error, ErrorKind, one_line};
 use crate::exec_credential::ExecInfo;
 use crate::flag::FlagValues;
-use crate::options::Options;
+use crate::login::auto::{self, Resolved};
 use crate::sign_in::SignIn;
 use crate::system::System;
 use crate::token::Scope;
@@ -21,25 +21,37 @@ pub fn run(
     out: &mut dyn Write,
 ) -> Result<(), Error> {
     let exec_info = ExecInfo::read(env)?;
-    let (options, notices) = Options::resolve(typed, env)?;
+    let Resolved {
+        options,
+        notices,
+        choice,
+    } = auto::resolve(typed, env)?;
     for notice in notices {
         system.notice(&notice);
     }
-    if system.verbosity() >= 1 {
-        for value in Subject::of_flags(typed, env).values() {
-            system.tell(&one_line(&format!("{} {}", value.flag, value.told())));
-        }
+    tell_options(typed, env, system)?;
+    let chosen = |error: Error| match &choice {
+        Some(choice) => choice.explain(error),
+        None => error,
+    };
+    let sign_in = SignIn::new(&options, env, system).map_err(chosen)?;
+    if let Some(choice) = &choice {
+        choice.tell_change(sign_in.cache(), system);
     }
-    let sign_in = SignIn::new(&options, env, system)?;
     let binding = sign_in.binding(&options)?;
     let scope = Scope::of_server(&options.server_id);
     let scope = match &binding {
         Some(binding) => binding.scope(scope),
         None => scope,
     };
-    let token = sign_in
-        .token(&scope)
-        .map_err(|error| with_doctor(error, typed, env))?;
+    let token = match choice.as_ref().is_some_and(|choice| choice.is_silent) {
+        true => sign_in.silent_token(&scope),
+        false => sign_in.token(&scope),
+    };
+    let token = token.map_err(|error| with_doctor(chosen(error), typed, env))?;
+    if let Some(choice) = &choice {
+        choice.remember(sign_in.cache());
+    }
     if system.verbosity() >= 1 {
         for line in access_token::oddities(&token.access_token, options.version) {
             system.tell(line);
@@ -50,6 +62,20 @@ pub fn run(
         None => token,
     };
     exec_info.write(&token, out)
+}
+
+/// Tells with `-v 1` where each option came from, and what `--login auto` decided by.
+fn tell_options(typed: &FlagValues, env: &Env, system: &dyn System) -> Result<(), Error> {
+    if system.verbosity() == 0 {
+        return Ok(());
+    }
+    for value in Subject::of_flags(typed, env).values() {
+        system.tell(&one_line(&format!("{} {}", value.flag, value.told())));
+    }
+    for line in auto::table(typed, env)?.unwrap_or_default() {
+        system.tell(&line.told());
+    }
+    Ok(())
 }
 
 /// Adds to an error of Entra ID or the network the command that finds out more, where a Kubernetes client runs us and the

@@ -12,6 +12,7 @@ use crate::kubeconfig::context::{
     Cluster, ContextEntry, Contexts, ExecEntry, Place, UserCredentials, UserEntry,
 };
 use crate::kubeconfig::file;
+use crate::login::auto::{self, Choice};
 use crate::login_mode::LoginMode;
 use crate::options::Options;
 use crate::secret::Secret;
@@ -193,7 +194,18 @@ impl Subject {
     }
 
     pub fn options(&self) -> Result<Options, Error> {
-        Options::resolve(&self.flags, &self.env).map(|(options, _)| options)
+        auto::resolve(&self.flags, &self.env).map(|resolved| resolved.options)
+    }
+
+    /// What `--login auto` chose, if that is the login mode.
+    pub fn choice(&self) -> Option<Choice> {
+        auto::resolve(&self.flags, &self.env).ok()?.choice
+    }
+
+    /// The table of `--login auto` with the row that is taken; empty for another login mode.
+    pub fn table(&self) -> Vec<auto::Line> {
+        let table = auto::table(&self.flags, &self.env);
+        table.ok().flatten().unwrap_or_default()
     }
 
     /// Every flag that has a value, with where it came from; and the login mode, which always has one.

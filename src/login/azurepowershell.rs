@@ -253,7 +253,6 @@ impl State {
     }
 
     /// The account of the default context; `None` if nobody is signed in, as far as the files tell.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for --login auto"))]
     pub fn account(&self) -> Option<Account> {
         if self.settings_of_process().is_some() {
             return None;

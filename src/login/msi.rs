@@ -43,6 +43,11 @@ const HOSTS: &[Detect] = &[
 const ONE_IDENTITY: &str =
     "It has only one identity; leave out --client-id (AZURE_CLIENT_ID) and --identity-resource-id.";
 
+/// True if Azure Arc's agent is installed on this machine.
+pub fn has_arc_agent(env: &Env) -> bool {
+    arc::is_installed(env)
+}
+
 /// A managed identity at its host.
 #[derive(Debug)]
 pub struct ManagedIdentity {

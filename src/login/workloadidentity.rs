@@ -55,7 +55,7 @@ fn without_token(env: &Env) -> Result<(), Error> {
     let Some((_, what, remedy, example)) = system else {
         return Ok(());
     };
-    Err(Error::input(*what).remedy(*remedy).example(example))
+    Err(Error::input(*what).remedy(*remedy).example(*example))
 }
 
 /// The error for a missing value, with where it usually comes from.

@@ -29,6 +29,11 @@ impl Typing {
     }
 }
 
+/// True if stdin is a terminal, where a person can answer.
+pub fn is_at_terminal() -> bool {
+    io::stdin().is_terminal()
+}
+
 /// How wide the terminal is that stdout goes to; `None` if it goes elsewhere.
 pub fn columns() -> Option<u16> {
     /// Where the terminal does not say.

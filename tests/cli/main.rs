@@ -15,6 +15,8 @@ mod stand_in;
 
 // az, azd and pwsh as shell scripts.
 #[cfg(unix)]
+mod auto; // what --login auto chooses, and what it never starts or asks
+#[cfg(unix)]
 mod azd;
 #[cfg(unix)]
 mod azurecli;

@@ -60,6 +60,7 @@ impl EveryMode {
                 "azurepipelines",
                 azurepipelines(entra, &self.host, "job's token"),
             ),
+            ("auto", auto(&az)),
         ]
     }
 

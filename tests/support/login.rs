@@ -1,5 +1,7 @@
 //! The usual logins, each with all that it needs: a test says only what it is about.
 
+use serde_json::json;
+
 use super::entra::{
     CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID, FakeEntra, PUBLIC_CLIENT_ID, SERVER_ID, TENANT_ID,
     USER_NAME, USER_PASSWORD,
@@ -90,6 +92,24 @@ pub fn get_credentials(entra: &FakeEntra) -> Kubelogin {
         .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
         .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
         .through_proxy(entra)
+}
+
+/// Signed in to az, which is this script, and to nothing else.
+pub fn auto(script: &str) -> Kubelogin {
+    let kubelogin = Kubelogin::get_token_anywhere("auto").program("az", script);
+    az_login(&kubelogin, "alice@example.com");
+    kubelogin
+}
+
+/// What `az login` writes in the home folder.
+pub fn az_login(kubelogin: &Kubelogin, user: &str) {
+    let folder = kubelogin.home().join(".azure");
+    let account = json!({
+        "id": "s", "state": "Enabled", "isDefault": true, "tenantId": TENANT_ID, "user": {"name": user, "type": "user"},
+    });
+    let profile = json!({"subscriptions": [account]}).to_string();
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join("azureProfile.json"), profile).expect("written");
 }
 
 /// An application that proves itself somehow.

@@ -46,6 +46,11 @@ fn plan(mode: LoginMode) -> &'static [(Keep, Flag)] {
         LoginMode::WorkloadIdentity => &[
             (Given, ClientId), (Given, TenantId), (Given, AuthorityHost), (Given, FederatedTokenFile),
         ],
+        // The IDs that one of the modes may need: which one it will be is not known here.
+        LoginMode::Auto => &[
+            (Carry, ClientId), (Carry, TenantId), (Carry, Environment), (Carry, Legacy), (Carry, PopEnabled),
+            (Carry, PopClaims),
+        ],
         LoginMode::AzurePipelines => &[(Require, TenantId), (Given, AzurePipelinesServiceConnectionId)],
     }
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::case::Case;
 use super::{Outcome, Problem, failed, failure, fine, good, skipped, warning};
+use crate::command::subject::Subject;
 use crate::entra::access_token::claims::Claims;
 use crate::entra::access_token::fit::{mismatches, span};
 use crate::entra::certificate::CertificateFile;
@@ -24,6 +25,10 @@ pub fn mode(case: &Case) -> Outcome {
     let given = case
         .subject()
         .is_some_and(|subject| subject.flags.is_given(Flag::Login));
+    if let Some(choice) = case.subject().and_then(Subject::choice) {
+        let (name, reason) = (choice.name(), choice.reason);
+        return good(format!("--login auto chose {name}: {reason}"));
+    }
     match (login, given) {
         (LoginMode::DeviceCode, false) => warning(
             "no --login is set, so a device code is used, which many tenants block by Conditional Access",

@@ -160,6 +160,9 @@ impl Report<'_> {
         for value in self.case.subject().map(Subject::values).unwrap_or_default() {
             writer.line(&Outcome::Good(String::new()), &value.flag, &value.told());
         }
+        for line in self.case.subject().map(Subject::table).unwrap_or_default() {
+            writer.line(&Outcome::Skipped(String::new()), "auto", &line.told());
+        }
     }
 
     fn count(&self, word: &str) -> usize {

@@ -144,7 +144,7 @@ fn written(args: &GetCredentialsArgs, session: &Session) -> Result<FlagValues, E
         typed.copy(row.flag, &args.typed);
     }
     let options = session.options();
-    typed.set(Flag::Login, options.login.to_string());
+    typed.set(Flag::Login, session.written_mode().to_string());
     // The client that signed in may ask for the cluster's tokens, too: then nobody signs in twice.
     let is_of_people = matches!(
         options.login,

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::flag::{Flag, FlagValues};
 use crate::kubeconfig::fetched::Login;
 use crate::kubeconfig::merge::Addition;
+use crate::login::auto;
 use crate::login_mode::LoginMode;
 use crate::options::Options;
 use crate::secret::Secret;
@@ -65,10 +66,11 @@ impl<'a> Session<'a> {
         if !Merged::new(&typed, env).values.is_given(Flag::Login) {
             typed.set(Flag::Login, default_mode(env).to_string());
         }
-        let (options, notices) = Options::resolve(&typed, env)?;
-        for notice in notices {
+        let resolved = auto::resolve(&typed, env)?;
+        for notice in resolved.notices {
             system.notice(&notice);
         }
+        let options = resolved.options;
         let manager = options
             .cloud
             .resource_manager(options.stack_file.as_deref())?;
@@ -79,7 +81,7 @@ impl<'a> Session<'a> {
             subscription.as_deref(),
             system,
         )?;
-        let (options, _) = Options::resolve(&typed, env)?;
+        let options = auto::resolve(&typed, env)?.options;
         let sign_in = SignIn::new(&options, env, system)?;
         let token = sign_in.token(&Scope::of_resource(&manager.audience))?;
         Ok(Self {
@@ -101,6 +103,14 @@ impl<'a> Session<'a> {
 
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// The login mode for the kubeconfig: `auto` stays what it is.
+    pub fn written_mode(&self) -> LoginMode {
+        match auto::is_asked_for(&self.typed, self.env) {
+            true => LoginMode::Auto,
+            false => self.options.login,
+        }
     }
 
     /// The tenant of the token.
@@ -199,7 +209,7 @@ impl<'a> Session<'a> {
         {
             Some(tenant) => {
                 self.typed.set(Flag::TenantId, tenant);
-                let (options, _) = Options::resolve(&self.typed, self.env)?;
+                let options = auto::resolve(&self.typed, self.env)?.options;
                 self.sign_in = SignIn::new(&options, self.env, self.system)?;
                 self.options = options;
                 self.token = self.sign_in.token(&scope)?;
@@ -274,7 +284,7 @@ impl<'a> Session<'a> {
     }
 
     fn prepare_one(&self, args: &[String], entries: &mut Entries) -> Result<(), Error> {
-        let (options, _) = Options::resolve(&entries.values(args)?, self.env)?;
+        let options = auto::resolve(&entries.values(args)?, self.env)?.options;
         let is_same_client = options.client_id == self.options.client_id;
         if options.login != self.options.login || !is_same_client {
             return Ok(());
@@ -339,15 +349,7 @@ fn subscription(args: &GetCredentialsArgs, target: &Target, env: &Env) -> Option
 
 /// How people sign in who do not say: with a browser where one can be opened, as device codes are being blocked.
 fn default_mode(env: &Env) -> LoginMode {
-    let has = |name| env.get(name).is_some();
-    let has_desktop = cfg!(any(windows, target_os = "macos")) && !has(env::SSH_CONNECTION);
-    let has_browser = [
-        env::BROWSER,
-        env::DISPLAY,
-        env::WAYLAND_DISPLAY,
-        env::WSL_DISTRO_NAME,
-    ];
-    match has_desktop || has_browser.into_iter().any(has) {
+    match auto::has_browser(env) {
         true => LoginMode::Interactive,
         false => LoginMode::DeviceCode,
     }

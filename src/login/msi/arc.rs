@@ -22,17 +22,22 @@ const LARGEST_KEY: u64 = 4096;
 /// Where the agent listens.
 const ENDPOINT: &str = "http://127.0.0.1:40342/metadata/identity/oauth2/token";
 
+/// True if the agent's program is there.
+pub fn is_installed(env: &Env) -> bool {
+    let program_data = env.get(env::PROGRAM_DATA).map(Path::new);
+    Agent::of_this_platform(program_data).is_some_and(|agent| agent.program.is_file())
+}
+
 /// Found by IDENTITY_ENDPOINT and IMDS_ENDPOINT, or by the agent's program: not every process gets the variables.
 pub fn detect(env: &Env) -> Result<Option<Host>, Error> {
     let program_data = env.get(env::PROGRAM_DATA).map(Path::new);
     let agent = Agent::of_this_platform(program_data);
-    let is_installed = agent.as_ref().is_some_and(|agent| agent.program.is_file());
     let variables = env
         .get(env::IDENTITY_ENDPOINT)
         .zip(env.get(env::IMDS_ENDPOINT));
     let endpoint = match variables {
         Some((endpoint, _)) => host::endpoint(env::IDENTITY_ENDPOINT, endpoint)?,
-        None if is_installed => host::endpoint("Azure Arc", ENDPOINT)?,
+        None if is_installed(env) => host::endpoint("Azure Arc", ENDPOINT)?,
         None => return Ok(None),
     };
     let agent = agent.ok_or_else(|| {

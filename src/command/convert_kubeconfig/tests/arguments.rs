@@ -20,6 +20,7 @@ fn typed_for(mode: LoginMode) -> &'static [&'static str] {
         LoginMode::AzureCli => &["-l", "azurecli", "--subscription", "sub"],
         LoginMode::Azd => &["-l", "azd"],
         LoginMode::AzurePowerShell => &["-l", "azurepowershell"],
+        LoginMode::Auto => &["-l", "auto"],
         LoginMode::WorkloadIdentity => {
             &["-l", "workloadidentity", "--federated-token-file", "/token"]
         }

@@ -1,0 +1,226 @@
+//! `--login auto`: the first login that this place is set up for, so that one kubeconfig works on a laptop, in a pod and in a
+//! pipeline.
+//!
+//! It is chosen by signals alone: flags, variables and files. Nothing is tried, no program is started and no host is asked.
+//! The first row of [`rows::ROWS`] whose signals are all there is the identity; if that then fails, the run fails. A
+//! chain that goes on to the next identity instead has a different one each time something is out of order.
+
+mod rows;
+mod signals;
+
+pub use signals::has_browser;
+
+use std::fmt::Write as _;
+
+use crate::env::{self, Env};
+use crate::error::{Error, one_line};
+use crate::flag::{Flag, FlagValues};
+use crate::login_mode::LoginMode;
+use crate::options::Options;
+use crate::system::System;
+use crate::token_cache::{CacheKey, TokenCache};
+use rows::{Finding, Found, ROWS, Row};
+use signals::{Machine, Signals};
+
+/// The flags, the environment and the defaults, merged; with the login mode that `auto` stands for in the place of `auto`.
+///
+/// # Errors
+/// As [`Options::resolve`], or nothing here says how to sign in.
+pub fn resolve(typed: &FlagValues, env: &Env) -> Result<Resolved, Error> {
+    if !is_asked_for(typed, env) {
+        let (options, notices) = Options::resolve(typed, env)?;
+        return Ok(Resolved {
+            options,
+            notices,
+            choice: None,
+        });
+    }
+    choose(&Signals::new(typed, env, Machine::this_one()))
+}
+
+/// What [`resolve`] gives.
+#[derive(Debug)]
+pub struct Resolved {
+    pub options: Options,
+    /// What to tell the user about the merge.
+    pub notices: Vec<String>,
+    /// Set if the login mode is `auto`.
+    pub choice: Option<Choice>,
+}
+
+/// What `auto` chose, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    pub mode: LoginMode,
+    /// The signal, as a clause: `az is signed in`.
+    pub reason: String,
+    /// The account or application, if it is known.
+    pub who: Option<String>,
+    /// True if nobody can be asked to sign in.
+    pub is_silent: bool,
+    /// What all calls for one user of a kubeconfig have in common, whatever was chosen.
+    key: CacheKey,
+}
+
+/// One row of the table with what was found for it.
+pub struct Line {
+    pub is_taken: bool,
+    pub row: &'static Row,
+    pub finding: Finding,
+}
+
+/// The table with the row that is taken; `None` if the login mode is not `auto`.
+///
+/// # Errors
+/// AZURE_TOKEN_CREDENTIALS is not valid.
+pub fn table(typed: &FlagValues, env: &Env) -> Result<Option<Vec<Line>>, Error> {
+    if !is_asked_for(typed, env) {
+        return Ok(None);
+    }
+    lines(&Signals::new(typed, env, Machine::this_one())).map(Some)
+}
+
+/// True if these flags and variables ask for `auto`.
+pub fn is_asked_for(typed: &FlagValues, env: &Env) -> bool {
+    let variable = env
+        .get(env::AAD_LOGIN_METHOD)
+        .filter(|_| !typed.is_on(Flag::DisableEnvironmentOverride));
+    let word = variable.or_else(|| typed.text(Flag::Login));
+    word.and_then(LoginMode::from_word) == Some(LoginMode::Auto)
+}
+
+/// Every row, in order.
+fn lines(signals: &Signals) -> Result<Vec<Line>, Error> {
+    let filter = rows::Filter::of(signals.env())?;
+    let mut is_over = false;
+    let line = |row: &'static Row| {
+        let finding = row.find(signals, &filter);
+        let is_taken = finding.is_ok() && !std::mem::replace(&mut is_over, finding.is_ok());
+        Line {
+            is_taken,
+            row,
+            finding,
+        }
+    };
+    Ok(ROWS.iter().map(line).collect())
+}
+
+fn choose(signals: &Signals) -> Result<Resolved, Error> {
+    let filter = rows::Filter::of(signals.env())?;
+    let mut rows = ROWS.iter();
+    let taken = rows.find_map(|row| Some((row, row.find(signals, &filter).ok()?)));
+    let Some((row, found)) = taken else {
+        return Err(nothing_found(&lines(signals)?));
+    };
+    let (typed, env) = signals.settled(row.mode, found.drops_tenant);
+    let (options, notices) = Options::resolve(&typed, &env).map_err(|error| {
+        let Found { reason, who, .. } = &found;
+        because(error, row.mode, reason, who.as_deref())
+    })?;
+    Ok(Resolved {
+        options,
+        notices: signals.notices().chain(notices).collect(),
+        choice: Some(Choice {
+            mode: row.mode,
+            is_silent: row.asks_a_person() && !signals.may_prompt(),
+            reason: found.reason,
+            who: found.who,
+            key: signals.key(),
+        }),
+    })
+}
+
+/// Adds to an error why `auto` chose this mode, and how to choose another.
+fn because(error: Error, mode: LoginMode, reason: &str, who: Option<&str>) -> Error {
+    let who = who.map(|who| format!(" ({who})")).unwrap_or_default();
+    let (_, remedy) = error.parts();
+    let why = format!(
+        "--login auto chose {mode}{who} because {reason} (set --login to choose another). {remedy}"
+    );
+    error.remedy(why.trim_end())
+}
+
+/// The error if no row is taken: what is missing for each, the rows of one kind together.
+fn nothing_found(lines: &[Line]) -> Error {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for line in lines {
+        let Err(missing) = &line.finding else {
+            continue;
+        };
+        match groups
+            .iter_mut()
+            .find(|(group, _)| *group == line.row.group)
+        {
+            Some((_, all)) if all.contains(&missing.as_str()) => {}
+            Some((_, all)) => all.push(missing),
+            None => groups.push((line.row.group, vec![missing])),
+        }
+    }
+    let mut list = String::new();
+    for (group, missing) in groups {
+        let separator = if list.is_empty() { "" } else { "\n" };
+        let missing = missing.join("; ");
+        let _ = write!(list, "{separator}  {group}: {missing}"); // writing to a String does not fail
+    }
+    Error::input("--login auto found no way to sign in")
+        .remedy("Set --login to one mode, or provide what one of these lacks:")
+        .example(list)
+}
+
+impl Line {
+    /// The line as people read it, in one line: `>` marks the row that is taken, `+` another that could have been.
+    pub fn told(&self) -> String {
+        let mark = match (&self.finding, self.is_taken) {
+            (_, true) => '>',
+            (Ok(_), false) => '+',
+            (Err(_), false) => '-',
+        };
+        let (mode, name) = (self.row.mode, self.row.name);
+        let text = match &self.finding {
+            Ok(found) => match &found.who {
+                Some(who) => format!("{} ({who})", found.reason),
+                None => found.reason.clone(),
+            },
+            Err(missing) => missing.clone(),
+        };
+        one_line(&format!("{mark} {mode}, {name}: {text}"))
+    }
+}
+
+impl Choice {
+    /// `azurecli (alice@example.com)`
+    pub fn name(&self) -> String {
+        match &self.who {
+            Some(who) => format!("{} ({who})", self.mode),
+            None => self.mode.to_string(),
+        }
+    }
+
+    /// Adds to an error of the login why it was chosen, and how to choose another.
+    #[must_use]
+    pub fn explain(&self, error: Error) -> Error {
+        because(error, self.mode, &self.reason, self.who.as_deref())
+    }
+
+    /// Tells if another identity was chosen the last time.
+    pub fn tell_change(&self, cache: Option<&TokenCache>, system: &dyn System) {
+        let before = cache.and_then(|cache| cache.note(&self.key));
+        if let Some(before) = before.filter(|before| *before != self.name()) {
+            let (name, reason) = (self.name(), &self.reason);
+            let line = format!("--login auto: now {name}, because {reason}; before: {before}");
+            system.tell(&one_line(&line));
+        }
+    }
+
+    /// Remembers the identity beside its token, for the next call.
+    pub fn remember(&self, cache: Option<&TokenCache>) {
+        if let Some(cache) = cache
+            && cache.note(&self.key).as_ref() != Some(&self.name())
+        {
+            cache.keep_note(&self.key, &self.name());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

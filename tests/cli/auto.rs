@@ -1,0 +1,194 @@
+//! `--login auto`: what it chooses, and what it never starts or asks.
+
+use std::fs;
+
+use crate::support::*;
+
+/// An az that logs its runs to `$LOG`.
+const AZ: &str = r#"echo az >> "$LOG"
+echo '{"accessToken":"of-az","expires_on":4102444800}'"#;
+
+/// az, azd and pwsh on PATH, each of which logs its runs; az is signed in.
+struct World {
+    room: TempDir,
+    kubelogin: Kubelogin,
+}
+
+impl World {
+    fn new() -> Self {
+        let room = TempDir::new();
+        let kubelogin = auto(AZ)
+            .program("azd", "echo azd >> \"$LOG\"; exit 1")
+            .program("pwsh", "echo pwsh >> \"$LOG\"; exit 1")
+            .args(["--tenant-id", TENANT_ID])
+            .env("LOG", room.path().join("log"))
+            // Wherever the tests run: not as on an Azure VM, and nobody can be asked.
+            .env("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+            .env("KUBERNETES_EXEC_INFO", exec_info(false));
+        Self { room, kubelogin }
+    }
+
+    fn with(mut self, change: impl FnOnce(Kubelogin) -> Kubelogin) -> Self {
+        self.kubelogin = change(self.kubelogin);
+        self
+    }
+
+    fn az_logout(&self) {
+        fs::remove_dir_all(self.kubelogin.home().join(".azure")).expect("removed");
+    }
+
+    /// The programs that were started.
+    fn log(&self) -> String {
+        fs::read_to_string(self.room.path().join("log")).unwrap_or_default()
+    }
+}
+
+fn with_service_principal(kubelogin: Kubelogin, entra: &FakeEntra) -> Kubelogin {
+    kubelogin
+        .env("AZURE_CLIENT_ID", CONFIDENTIAL_CLIENT_ID)
+        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
+        .through_proxy(entra)
+}
+
+#[test]
+fn nothing_is_started_and_nobody_asked_where_nothing_is_set_up() {
+    let entra = FakeEntra::start();
+    let world = World::new().with(|auto| auto.through_proxy(&entra));
+    world.az_logout();
+    let output = world.kubelogin.run();
+    assert_eq!((output.status.code(), &*output.stdout), (Some(1), ""));
+    let lines: Vec<_> = output.stderr.lines().collect();
+    assert!(lines.len() <= 15, "{output:?}");
+    assert_eq!(lines[0], "Error: --login auto found no way to sign in");
+    assert!(
+        output
+            .stderr
+            .contains("AZURE_FEDERATED_TOKEN_FILE is not set")
+    );
+    assert!(output.stderr.contains("az: not in a CI job; not signed in"));
+    assert_eq!((world.log().as_str(), entra.connections()), ("", 0));
+}
+
+#[test]
+fn only_the_program_that_was_chosen_is_started_once() {
+    let world = World::new();
+    for _ in 0..2 {
+        let output = world.kubelogin.run();
+        assert_eq!((&*output.token(), &*output.stderr), ("of-az", ""));
+    }
+    assert_eq!(world.log(), "az\n");
+}
+
+#[test]
+fn a_token_of_the_mode_itself_is_used() {
+    let world = World::new();
+    world.kubelogin.run().token();
+    let plain = world.kubelogin.clone().args(["--login", "azurecli"]);
+    assert_eq!(plain.run().token(), "of-az");
+    assert_eq!(world.log(), "az\n");
+}
+
+#[test]
+fn another_identity_than_the_last_time_is_told_once() {
+    let entra = FakeEntra::start();
+    let world = World::new();
+    world.kubelogin.run().token();
+    let in_pipeline = with_service_principal(world.kubelogin.clone(), &entra);
+    let told = in_pipeline.run();
+    told.token();
+    assert_eq!(
+        told.stderr,
+        format!(
+            "--login auto: now spn ({CONFIDENTIAL_CLIENT_ID}), because the environment has a client secret; \
+             before: azurecli (alice@example.com)\n"
+        )
+    );
+    assert_eq!(in_pipeline.run().stderr, "");
+    az_login(&world.kubelogin, "bob@example.com");
+    let told = world.kubelogin.run().stderr;
+    assert!(told.contains("now azurecli (bob@example.com)"), "{told}");
+    assert_eq!(world.log(), "az\naz\n", "bob is not served alice's token");
+}
+
+#[test]
+fn a_failure_ends_the_run_and_says_why_it_was_chosen() {
+    let world = World::new().with(|auto| {
+        auto.program(
+            "az",
+            "echo az >> \"$LOG\"; echo 'ERROR: broken' >&2; exit 1",
+        )
+    });
+    let auth = r#"{"auth":{"account":{"currentUser":{"homeAccountId":"x"}}}}"#;
+    let azd = world.kubelogin.home().join(".azd");
+    fs::create_dir(&azd).expect("a folder");
+    fs::write(azd.join("auth.json"), auth).expect("written");
+    let error = world.kubelogin.run().error();
+    assert!(error.contains("az: broken"), "{error}");
+    assert!(
+        error.contains("--login auto chose azurecli (alice@example.com) because az is signed in"),
+        "{error}"
+    );
+    assert_eq!(world.log(), "az\n");
+}
+
+#[test]
+fn an_earlier_sign_in_comes_before_az_and_asks_nobody() {
+    let entra = FakeEntra::start();
+    let world = World::new().with(|auto| {
+        auto.args(["--client-id", PUBLIC_CLIENT_ID])
+            .program("browser", "")
+            .through_proxy(&entra)
+    });
+    let browser = world.kubelogin.path_of("browser");
+    let interactive = world
+        .kubelogin
+        .clone()
+        .args(["--login", "interactive"])
+        .env("BROWSER", browser);
+    let mut running = interactive.spawn();
+    Browser::at_prompt(&entra, &mut running).sign_in();
+    let token = running.wait().token();
+    let output = world.kubelogin.run();
+    assert_eq!((output.token(), &*output.stderr), (token, ""));
+    assert_eq!(world.log(), "");
+}
+
+#[test]
+fn verbosity_1_shows_the_table_with_the_row_that_is_taken() {
+    let entra = FakeEntra::start();
+    let world = World::new().with(|auto| with_service_principal(auto, &entra));
+    let told = world.kubelogin.args(["-v", "1"]).run().stderr;
+    assert!(
+        told.contains(
+            "\n> spn, a service principal in the environment: the environment has a client secret"
+        ),
+        "{told}"
+    );
+    assert!(
+        told.contains("\n+ azurecli, az: az is signed in (alice@example.com)"),
+        "{told}"
+    );
+    assert!(
+        told.contains("\n- msi, a managed identity endpoint: "),
+        "{told}"
+    );
+    assert!(!told.contains(CLIENT_SECRET), "{told}");
+}
+
+#[test]
+fn doctor_shows_the_choice_and_with_verbosity_1_the_table() {
+    let world = World::new();
+    let doctor = Kubelogin::new()
+        .args(["doctor", "login.mode", "-v", "1", "--login", "auto"])
+        .args(["--server-id", SERVER_ID])
+        .env("HOME", world.kubelogin.home())
+        .env("KUBERNETES_SERVICE_HOST", "10.0.0.1");
+    let output = doctor.command().output().expect("it starts");
+    let page = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(
+        page.contains("--login auto chose azurecli (alice@example.com): az is signed in"),
+        "{page}"
+    );
+    assert!(page.contains("> azurecli, az: az is signed in"), "{page}");
+    assert_eq!(world.log(), "");
+}
