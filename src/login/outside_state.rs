@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::env::Env;
+use crate::system::platform;
 use crate::token_cache::Fingerprint;
 
 /// The largest file to read, in bytes: a thousand subscriptions take about 400 KiB.
@@ -28,7 +29,7 @@ impl OutsideState {
         let Some((content, metadata)) = open(path)? else {
             return self.add_content(None);
         };
-        self.add(writing(&metadata));
+        self.add(platform::writing(&metadata));
         self.add_content(Some(content))
     }
 
@@ -65,22 +66,6 @@ pub fn folder(env: &Env, variable: &str, name: &str) -> Option<PathBuf> {
         Some(folder) => std::path::absolute(folder).ok(),
         None => Some(env.user_home()?.join(name)),
     }
-}
-
-/// Tells one writing of a file from another with the same bytes: which file it is, and when it was written last.
-#[cfg(unix)]
-fn writing(metadata: &Metadata) -> String {
-    use std::os::unix::fs::MetadataExt as _;
-    let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
-    format!("{} {seconds} {nanoseconds}", metadata.ino())
-}
-
-/// The same on Windows, where a file that replaces another has its own time of creation.
-#[cfg(windows)]
-fn writing(metadata: &Metadata) -> String {
-    use std::os::windows::fs::MetadataExt as _;
-    let (created, written) = (metadata.creation_time(), metadata.last_write_time());
-    format!("{created} {written}")
 }
 
 /// The content of a file; `None` if there is none.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::thread;
 
-use rustix::fs::OFlags;
+use rustix::fs::{Access, OFlags, access};
 use rustix::process::{Pid, Resource, Signal, geteuid, getpgrp, getrlimit, kill_process_group};
 use rustix::system::uname;
 use rustix::termios::{
@@ -91,6 +91,22 @@ pub fn keep_owner_and_mode(file: &File, old: &Metadata) -> io::Result<()> {
         fchown(file, Some(old.uid()), Some(old.gid()))?;
     }
     file.set_permissions(old.permissions())
+}
+
+/// Tells two writings of the same bytes apart: which file it is, and when it was written last.
+pub fn writing(metadata: &Metadata) -> String {
+    let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
+    format!("{} {seconds} {nanoseconds}", metadata.ino())
+}
+
+/// The permission bits of a file.
+pub fn mode(metadata: &Metadata) -> Option<u32> {
+    Some(metadata.mode() & 0o777)
+}
+
+/// Fails if this process may not write to a folder.
+pub fn check_writable(folder: &Path) -> io::Result<()> {
+    Ok(access(folder, Access::WRITE_OK)?)
 }
 
 /// Makes a rename in a folder durable.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
-use std::os::windows::fs::OpenOptionsExt;
+use std::os::windows::fs::{MetadataExt, OpenOptionsExt};
 use std::os::windows::io::AsRawHandle;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -72,6 +72,22 @@ pub fn create_lock_file(path: &Path) -> io::Result<Undo> {
 /// Does nothing: a file inherits its access control list from its folder.
 pub fn keep_owner_and_mode(_file: &File, _old: &Metadata) -> io::Result<()> {
     Ok(())
+}
+
+/// Tells two writings of the same bytes apart: a file that replaces another has its own time of creation.
+pub fn writing(metadata: &Metadata) -> String {
+    let (created, written) = (metadata.creation_time(), metadata.last_write_time());
+    format!("{created} {written}")
+}
+
+/// None: Windows has access control lists instead of permission bits.
+pub fn mode(_metadata: &Metadata) -> Option<u32> {
+    None
+}
+
+/// Fails if a folder cannot be looked at; its access control list is not evaluated.
+pub fn check_writable(folder: &Path) -> io::Result<()> {
+    fs::metadata(folder).map(drop)
 }
 
 /// Does nothing: a folder cannot be opened as a file, and its renames are durable enough.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::flight::{self, Lock};
 use super::{LOCK, TOKEN, TokenCache, VERSION, login_of};
+use crate::system::platform;
 
 /// What `doctor` reports about the cache.
 #[derive(Debug, Default)]
@@ -75,11 +76,6 @@ fn not_writable(folder: &Path) -> Option<String> {
     if nearest == folder && !super::folder::is_ours(folder) {
         return Some(format!("{shown} belongs to another user"));
     }
-    #[cfg(unix)]
-    let error = rustix::fs::access(nearest, rustix::fs::Access::WRITE_OK)
-        .err()
-        .map(std::io::Error::from);
-    #[cfg(not(unix))]
-    let error = fs::metadata(nearest).err();
-    error.map(|error| format!("{shown} is not writable: {error}"))
+    let error = platform::check_writable(nearest).err()?;
+    Some(format!("{shown} is not writable: {error}"))
 }

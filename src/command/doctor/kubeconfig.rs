@@ -3,6 +3,7 @@
 use super::case::Case;
 use super::{Outcome, failed, failure, fine, good, skipped, warning};
 use crate::command::subject::{NotOurs, our_exec};
+use crate::system::platform;
 
 /// Azure/kubelogin#80, #251: another file than the person believes.
 pub fn files(case: &Case) -> Outcome {
@@ -37,31 +38,25 @@ pub fn files(case: &Case) -> Outcome {
 }
 
 /// A kubeconfig can hold secrets.
-#[cfg(unix)]
 pub fn mode(case: &Case) -> Outcome {
-    use std::os::unix::fs::MetadataExt as _;
     for path in case
         .kubeconfig()
         .into_iter()
         .flat_map(|contexts| &contexts.files)
     {
-        let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.mode());
-        if mode & 0o077 != 0 {
+        let Ok(metadata) = std::fs::metadata(path) else {
+            continue;
+        };
+        let Some(mode) = platform::mode(&metadata) else {
+            return skipped("Windows protects the user's profile by access control lists");
+        };
+        if !platform::is_private(&metadata) {
             let path = path.display();
-            return warning(format!(
-                "{path} has mode {:03o}: others can read it",
-                mode & 0o777
-            ))
-            .with(format!("chmod 600 {path}"));
+            return warning(format!("{path} has mode {mode:03o}: others can read it"))
+                .with(format!("chmod 600 {path}"));
         }
     }
     fine("nobody else can read it")
-}
-
-/// The profile's access list keeps others out.
-#[cfg(not(unix))]
-pub fn mode(_: &Case) -> Outcome {
-    skipped("Windows protects the profile by its own lists")
 }
 
 pub fn context(case: &Case) -> Outcome {
