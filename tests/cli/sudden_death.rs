@@ -142,7 +142,7 @@ fn a_conversion_that_a_signal_ends_leaves_nothing_behind() {
 
 /// A kubeconfig is the old one or the one with the cluster in it, never a part of either, and so is one that is new.
 #[test]
-fn killed_get_credentials_leave_no_half_of_a_kubeconfig() {
+fn a_killed_get_credentials_leaves_a_whole_kubeconfig() {
     let entra = FakeEntra::start();
     let _arm = FakeArm::start(&entra);
     let room = TempDir::new();

@@ -1,4 +1,4 @@
-//! What `.ci/release` makes, as installers meet it: packed around stand-in programs or the one under test.
+//! What `.ci/release` makes, as installers see it: packed around fake programs or the one under test.
 
 mod check; // .ci/release --check: what stands in the way of a release
 mod install; // the program under test, installed as az and container engines do

@@ -41,7 +41,7 @@ pub const RESOURCE_MANAGERS: [(&str, &str); 4] = [
         "https://management.sovcloud-api.fr/",
     ),
 ];
-/// The audience of the stand-in under its own address, for AzureStackCloud.
+/// The audience of the fake under its own address, for AzureStackCloud.
 pub const STACK_AUDIENCE: &str = "https://management.stack.example/";
 
 /// The versions of its APIs that clients may ask for; az asks for the newest.

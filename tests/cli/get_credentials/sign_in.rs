@@ -1,0 +1,268 @@
+//! Who signs in for `get-credentials`, to which tenant, and how often.
+
+use super::*;
+
+#[test]
+fn one_sign_in_serves_azure_and_the_cluster() {
+    let entra = FakeEntra::start();
+    let arm = FakeArm::start(&entra);
+    // Without a browser here a person gets a device code; whose tenant it is, the subscription tells.
+    let kubelogin = bare(&entra).args(PROD);
+    let (text, told) = written(&kubelogin);
+    assert!(told.contains("Merged"), "{told}");
+    assert!(
+        text.contains("- devicecode") && text.contains(AZ_CLIENT_ID),
+        "{text}"
+    );
+    assert_eq!((entra.prompts(), entra.logins()), (1, 1));
+    assert_eq!(
+        paths(&arm.requests()),
+        [SUBSCRIPTION_ID, "listClusterUserCredential"]
+    );
+    // What kubectl runs next asks nobody.
+    let args = [
+        "get-token",
+        "--login",
+        "devicecode",
+        "--server-id",
+        SERVER_ID,
+        "--client-id",
+        AZ_CLIENT_ID,
+        "--tenant-id",
+        TENANT_ID,
+        "--environment",
+        "AzurePublicCloud",
+    ];
+    let get_token = Kubelogin::new()
+        .args(args)
+        .through_proxy(&entra)
+        .env("KUBECACHEDIR", kubelogin.cache());
+    let before = entra.token_requests();
+    assert_eq!(claims_of(&get_token.run().token())["aud"], SERVER_ID);
+    assert_eq!((entra.prompts(), entra.token_requests()), (1, before));
+}
+
+#[test]
+#[cfg(unix)]
+fn az_is_asked_for_a_token_for_azure_itself() {
+    let entra = FakeEntra::start();
+    let _arm = FakeArm::start(&entra);
+    let now = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .expect("after 1970")
+        .as_secs();
+    let resource = "https://management.core.windows.net/";
+    let claims = json!({"aud": resource, "tid": TENANT_ID, "nbf": now, "exp": now + 3600});
+    let answer = json!({"accessToken": entra.sign(&claims), "expires_on": now + 3600});
+    let script = format!("echo \"$@\" >> \"$LOG\"\necho '{answer}'");
+    let kubelogin = bare(&entra)
+        .args(PROD)
+        .args(["--login", "azurecli"])
+        .program("az", &script);
+    let room = TempDir::new();
+    let log = room.path().join("az");
+    let (text, _) = written(&kubelogin.env("LOG", &log));
+    assert!(
+        text.contains("- get-token\n      - --login\n      - azurecli\n      - --server-id\n"),
+        "{text}"
+    );
+    let asked = read(&log);
+    assert!(
+        asked.contains("--resource https://management.core.windows.net/"),
+        "{asked}"
+    );
+    assert!(
+        asked.contains(&format!("--tenant {TENANT_ID}")),
+        "the subscription's: {asked}"
+    );
+}
+
+#[test]
+fn without_a_tenant_users_sign_in_to_their_own() {
+    let entra = FakeEntra::start();
+    let _arm = FakeArm::start(&entra);
+    let kubelogin = bare(&entra).arg("prod");
+    let (text, _) = written(&kubelogin);
+    assert!(text.contains(&format!("tenantID: {TENANT_ID}")), "{text}");
+    assert_eq!(entra.prompts(), 1);
+    let requests = entra.requests_to(Endpoint::DeviceCode);
+    assert!(requests[0].path.starts_with("/organizations/"));
+}
+
+#[test]
+fn the_tenant_that_resource_manager_names_is_used_instead() {
+    const OTHER: &str = "99999999-aaaa-4aaa-8aaa-999999999999";
+    let entra = FakeEntra::start_with(|rules| rules.tenants.push(OTHER.into()));
+    let arm = FakeArm::start_with(&entra, |rules| {
+        rules.foreign.push((SUBSCRIPTION_ID.into(), OTHER.into()));
+    });
+    let (text, _) = written(&get_credentials(&entra).args(PROD));
+    assert!(text.contains(&format!("tenantID: {OTHER}")), "{text}");
+    assert_eq!(arm.requests().len(), 2);
+    // A token that is refused for another reason is renewed once, and then that is said.
+    let expired = || {
+        let body =
+            json!({"error": {"code": "ExpiredAuthenticationToken", "message": "It has expired."}});
+        Reply::json(401, &body)
+    };
+    arm.take_requests();
+    arm.change(|rules| rules.foreign.clear());
+    arm.next(expired());
+    written(&get_credentials(&entra).args(PROD));
+    arm.take_requests();
+    arm.next(expired());
+    arm.next(expired());
+    let error = refused(&get_credentials(&entra).args(PROD));
+    assert!(
+        error.contains("It has expired.") && error.contains("ExpiredAuthenticationToken"),
+        "{error}"
+    );
+    assert_eq!(arm.requests().len(), 2);
+}
+
+#[test]
+fn a_refusal_names_who_was_denied_and_the_command_that_helps() {
+    let entra = FakeEntra::start();
+    let arm = FakeArm::start_with(&entra, |rules| {
+        rules.clusters[0].is_denied = true;
+        let mut locked = FakeCluster::new("shop", "locked");
+        locked.has_local_accounts_disabled = true;
+        rules.clusters.push(locked);
+    });
+    let error = refused(&get_credentials(&entra).args(PROD));
+    for part in [
+        "alice@contoso.example (object ID 55555555-",
+        "\"Azure Kubernetes Service Cluster User Role\"",
+        "az role assignment create --role",
+        "correlation ID 77777777",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+    let error = refused(&get_credentials(&entra).args([
+        "-g",
+        "shop",
+        "-n",
+        "locked",
+        "--subscription",
+        SUBSCRIPTION_ID,
+        "-a",
+    ]));
+    assert!(
+        error.contains("local accounts are disabled") && error.contains("--admin"),
+        "{error}"
+    );
+    for (reply, part) in [
+        (Reply::html(200, "<html>hunter2"), "not the expected JSON"),
+        (Reply::html(200, ""), "not the expected JSON"),
+        (
+            Reply::redirect(302, "https://evil.example/"),
+            "answered 302",
+        ),
+        (
+            Reply::json(200, &json!({"kubeconfigs": []})),
+            "holds no kubeconfig",
+        ),
+        (
+            Reply::new(200, "application/json", vec![b' '; 4 * 1024 * 1024 + 1]),
+            "longer than 4 MiB",
+        ),
+    ] {
+        arm.next(reply);
+        let output = get_credentials(&entra).args(PROD).run();
+        output.hides(&["hunter2"]);
+        assert!(output.error().contains(part), "{output:?}");
+    }
+}
+
+#[test]
+fn the_admin_s_certificate_is_written_beside_the_user_s_login() {
+    let entra = FakeEntra::start();
+    let _arm = FakeArm::start(&entra);
+    let kubelogin = get_credentials(&entra).args(PROD);
+    written(&kubelogin);
+    let (text, told) = written(&kubelogin.arg("-a"));
+    assert!(
+        text.contains("token: static-token-of-prod")
+            && text.contains("name: prod-admin\ncurrent-context: prod-admin"),
+        "{text}"
+    );
+    assert!(
+        told.contains("Note: prod-admin sign in with their own certificate"),
+        "{told}"
+    );
+    assert_eq!(
+        text.matches("- cluster:\n").count(),
+        1,
+        "the cluster is the same"
+    );
+}
+
+#[test]
+fn the_mode_that_is_written_can_be_another_than_the_one_that_signs_in() {
+    let entra = FakeEntra::start();
+    let _arm = FakeArm::start(&entra);
+    let kubelogin = get_credentials(&entra)
+        .args(PROD)
+        .args(["--write-login", "interactive"]);
+    let (text, _) = written(&kubelogin);
+    assert!(
+        text.contains("- interactive") && text.contains(PUBLIC_CLIENT_ID),
+        "{text}"
+    );
+    assert!(!text.contains(CONFIDENTIAL_CLIENT_ID));
+    let (text, _) = written(&kubelogin.args(["--write-login", "azurecli", "--format", "azure"]));
+    assert!(
+        text.contains("- azurecli") && !text.contains("auth-provider"),
+        "{text}"
+    );
+}
+
+#[test]
+fn all_clusters_are_fetched_with_one_sign_in_and_one_that_fails_stops_no_other() {
+    const CLUSTERS: usize = 40;
+    let entra = FakeEntra::start();
+    let arm = FakeArm::start_with(&entra, |rules| {
+        rules.clusters = (0..CLUSTERS)
+            .map(|number| FakeCluster::new("shop", &format!("c{number}")))
+            .collect();
+        rules.clusters[7].is_denied = true;
+        rules.clusters[8].is_stopped = true;
+        rules.clusters[9].server = "https://c9.privatelink.westeurope.azmk8s.io:443".into();
+        rules.page_size = 25;
+    });
+    let kubelogin = get_credentials(&entra).arg("--all");
+    let output = kubelogin.run();
+    let error = output.error();
+    assert!(error.contains("1 of 40 clusters failed"), "{error}");
+    assert!(
+        output
+            .stderr
+            .contains("c7 (group shop): alice@contoso.example"),
+        "{output:?}"
+    );
+    assert!(
+        output.stderr.contains("Note: c9 are private")
+            && output.stderr.contains("Note: c8 are stopped"),
+        "{output:?}"
+    );
+    assert!(
+        !output.stderr.contains("40 clusters: "),
+        "progress is for terminals"
+    );
+    let text = read(&config(&kubelogin));
+    assert_eq!(
+        text.matches("    user: clusterUser_shop_c").count(),
+        CLUSTERS - 1
+    );
+    assert!(text.contains("current-context: \"\""), "{text}");
+    assert_eq!(
+        arm.take_requests().len(),
+        CLUSTERS + 2,
+        "two pages of a list, and each cluster"
+    );
+    assert_eq!(entra.token_requests(), 1);
+    // A pattern, and a service that is busy.
+    arm.change(|rules| rules.throttled = (1, 0));
+    let (text, _) = written(&get_credentials(&entra).arg("C3*"));
+    assert_eq!(text.matches("- context:\n").count(), 11);
+}
