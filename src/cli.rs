@@ -31,7 +31,7 @@ pub struct Cli {
 
 /// What to do.
 pub enum Command {
-    GetToken(FlagValues),
+    GetToken(GetTokenArgs),
     ConvertKubeconfig(ConvertArgs),
     GetCredentials(Box<GetCredentialsArgs>),
     /// Print the completion script for this shell.
@@ -39,10 +39,19 @@ pub enum Command {
     /// Print what the last word of this command line can become: that script asks.
     Complete(String),
     RemoveCacheDir(FlagValues),
+    /// Sign out of one login.
+    Logout(inspect::SubjectArgs),
     Whoami(inspect::WhoamiArgs),
     Doctor(inspect::DoctorArgs),
     /// Print this text and succeed: help or the version.
     Print(String),
+}
+
+/// What was typed after `get-token`.
+pub struct GetTokenArgs {
+    pub typed: FlagValues,
+    /// Get a new token however fresh the cached one is.
+    pub force_refresh: bool,
 }
 
 /// What was typed after `convert-kubeconfig`.
@@ -61,6 +70,7 @@ const VERBOSITY: &str = "v";
 const LOG_TO_STDERR: &str = "logtostderr";
 const VERSION: &str = "version";
 const GET_TOKEN: &str = "get-token";
+const FORCE_REFRESH: &str = "force-refresh";
 const CONVERT_KUBECONFIG: &str = "convert-kubeconfig";
 pub const CONTEXT: &str = "context";
 const AZURE_CONFIG_DIR: &str = "azure-config-dir";
@@ -82,7 +92,7 @@ impl Cli {
         let args: Vec<OsString> = args.into_iter().collect();
         match named_flags(&args) {
             Some(matches) => {
-                let command = Command::GetToken(flag_values(&matches));
+                let command = Command::GetToken(get_token_args(&matches));
                 Ok(Self::new(&args, &matches, command))
             }
             None => Self::parse_in_full(&args),
@@ -103,7 +113,7 @@ impl Cli {
             return Ok(Self::print(version::text()));
         }
         let command = match matches.subcommand() {
-            Some((GET_TOKEN, matches)) => Command::GetToken(flag_values(matches)),
+            Some((GET_TOKEN, matches)) => Command::GetToken(get_token_args(matches)),
             Some((CONVERT_KUBECONFIG, matches)) => {
                 Command::ConvertKubeconfig(convert_args(matches))
             }
@@ -117,6 +127,7 @@ impl Cli {
             Some((REMOVE_CACHE_DIR | OLD_REMOVE_CACHE_DIR, matches)) => {
                 Command::RemoveCacheDir(flag_values(matches))
             }
+            Some((inspect::LOGOUT, matches)) => Command::Logout(inspect::subject(matches)),
             Some((inspect::DOCTOR, matches)) => Command::Doctor(inspect::doctor(matches)),
             Some((inspect::WHOAMI, matches)) => Command::Whoami(inspect::whoami(matches)?),
             Some((VERSION, _)) => Command::Print(version::text()),
@@ -166,7 +177,7 @@ pub fn program() -> ClapCommand {
         .subcommand(
             ClapCommand::new(GET_TOKEN)
                 .about("Sign in and print an ExecCredential for kubectl")
-                .defer(|command| with_modes(command).args(login_args())),
+                .defer(|command| with_modes(command).args(login_args()).arg(force_refresh())),
         )
         .subcommand(get_credentials::command())
         .subcommand(remove_command(REMOVE_CACHE_DIR))
@@ -296,9 +307,24 @@ impl OldArgs {
 
 fn remove_command(name: &'static str) -> ClapCommand {
     ClapCommand::new(name)
-        .about("Log out: delete cached tokens and their encryption key")
+        .about("Sign out of everything: delete all cached tokens and their encryption key")
         .args_override_self(true)
         .args(REMOVE_FLAGS.iter().copied().map(flag_arg))
+}
+
+/// Only for a call by hand: in a kubeconfig it would cost every command a request.
+fn force_refresh() -> Arg {
+    switch(FORCE_REFRESH)
+        .help("Get a new token even if the cached one is valid, such as after a change of groups")
+        .help_heading(crate::flag::COMMON)
+}
+
+fn get_token_args(matches: &ArgMatches) -> GetTokenArgs {
+    let force_refresh = matches.try_get_one::<String>(FORCE_REFRESH).ok().flatten();
+    GetTokenArgs {
+        typed: flag_values(matches),
+        force_refresh: force_refresh.is_some_and(|value| value == "true"),
+    }
 }
 
 fn flag_arg(flag: Flag) -> Arg {
@@ -407,7 +433,7 @@ mod tests {
             .expect("parsed")
             .command
         {
-            Command::GetToken(values) => values,
+            Command::GetToken(args) => args.typed,
             _ => panic!("not get-token"),
         }
     }

@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod explain;
 pub mod get_credentials;
 pub mod get_token;
+pub mod logout;
 pub mod remove_cache_dir;
 pub mod subject;
 pub mod whoami;

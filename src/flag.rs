@@ -91,7 +91,8 @@ pub struct Definition {
     pub help: &'static str,
 }
 
-const COMMON: &str = "Options for every login mode";
+/// The heading of the flags that every login mode has.
+pub const COMMON: &str = "Options for every login mode";
 const ENTRA: &str = "Entra ID endpoint";
 const PEOPLE: &str = "Interactive sign-in (devicecode, interactive)";
 const SPN: &str = "Service principals (spn)";

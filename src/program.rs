@@ -43,12 +43,13 @@ fn run(
     }
     match cli.command {
         Command::GetCredentials(args) => command::get_credentials::run(&args, env, system, out),
-        Command::GetToken(typed) => command::get_token::run(&typed, env, system, out),
+        Command::GetToken(args) => command::get_token::run(&args, env, system, out),
         Command::ConvertKubeconfig(args) => {
             command::convert_kubeconfig::run(&args, env, system, out)
         }
         Command::Completion(shell) => print(command::completion::script(shell), out),
         Command::Complete(line) => command::completion::complete(&line, env, out),
+        Command::Logout(args) => command::logout::run(&args, env, system),
         Command::RemoveCacheDir(typed) => command::remove_cache_dir::run(&typed, env, system),
         Command::Whoami(args) => return command::whoami::run(&args, env, system, out),
         Command::Doctor(args) => return command::doctor::run(&args, env, system, out),

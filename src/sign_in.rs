@@ -1,10 +1,14 @@
 //! A token for a scope: from the cache, by refresh, or by a new sign-in; one at a time for all who ask.
 
+use std::fmt;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
+use crate::entra::access_token::claims::Claims;
 use crate::entra::{Client, Grant};
 use crate::env::{self, Env};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, one_line};
 use crate::login::{self, Login};
 use crate::login_mode::LoginMode;
 use crate::options::Options;
@@ -13,7 +17,7 @@ use crate::secret::Secret;
 use crate::system::System;
 use crate::timeout::Timeout;
 use crate::token::{Scope, Token};
-use crate::token_cache::{Entry, Moment, Renewal, Slot, TokenCache, Turn};
+use crate::token_cache::{Entry, Fingerprint, Moment, Removed, Renewal, Slot, TokenCache, Turn};
 
 /// How long to wait for another kubelogin in which a person is signing in: a device code is valid for 15 minutes.
 const PATIENCE_WITH_PEOPLE: Duration = Duration::from_secs(16 * 60);
@@ -113,20 +117,95 @@ impl<'a> SignIn<'a> {
         self.obtain(scope, refresh_token.map_or(Ask::Silent, Ask::Redeem))
     }
 
+    /// Removes the cached token for a scope, whatever secrets it was obtained with. `None` if there is none.
+    ///
+    /// # Errors
+    /// The token cannot be removed, or another process is signing in.
+    pub fn sign_out(&self, scope: &Scope) -> Result<Option<Removed>, Error> {
+        let Some(cache) = &self.cache else {
+            return Ok(None);
+        };
+        let key = login::cache_key(self.mode, &*self.login, scope);
+        cache.slot(&key, Fingerprint::of(&[])).remove(GRACE)
+    }
+
     fn obtain(&self, scope: &Scope, ask: Ask) -> Result<Token, Error> {
         let request = Request {
             sign_in: self,
             scope,
             ask,
         };
-        match (&self.cache, self.login.fingerprint()) {
+        let (token, how) = match (&self.cache, self.login.fingerprint()) {
             (Some(cache), Some(fingerprint)) => {
                 let key = login::cache_key(self.mode, &*self.login, scope);
                 request.cached_token(&cache.slot(&key, fingerprint))
             }
             _ => request.uncached_token(),
+        }?;
+        if self.system.verbosity() >= 1 {
+            self.system.tell(&history(&token, how));
+        }
+        Ok(token)
+    }
+}
+
+/// How a token came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    Cached,
+    /// Another process signed in while this one waited.
+    Shared,
+    Refreshed(Why),
+    SignedIn(Why),
+    /// It could not be renewed.
+    Old,
+}
+
+/// Why the cached token was not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    NoCache,
+    NoEntry,
+    /// It expires soon, or the clock was set back so that nobody knows when.
+    Expires(DateTime<Utc>),
+    NewOneWanted,
+    /// And its refresh token is not valid any more.
+    SignInEnded,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoCache => f.write_str("tokens of this login are not cached"),
+            Self::NoEntry => f.write_str("no token was cached for these options"),
+            Self::Expires(time) => write!(f, "the cached token expires at {}", clock(*time)),
+            Self::NewOneWanted => f.write_str("a new token was asked for"),
+            Self::SignInEnded => f.write_str("the refresh token is no longer valid"),
         }
     }
+}
+
+/// What became of the request for a token: how, for whom, until when.
+fn history(token: &Token, how: How) -> String {
+    let how = match how {
+        How::Cached => "from the cache".to_owned(),
+        How::Shared => "from another kubelogin, which has just signed in".to_owned(),
+        How::Refreshed(why) => format!("refreshed, because {why}"),
+        How::SignedIn(why) => format!("signed in, because {why}"),
+        How::Old => "from the cache, because no new one could be obtained".to_owned(),
+    };
+    let claims = Claims::read(&token.access_token);
+    let name = claims
+        .as_ref()
+        .map_or("an account it does not name", Claims::name);
+    one_line(&format!(
+        "Token: {how}; for {name}, valid until {}",
+        clock(token.expires_on)
+    ))
+}
+
+fn clock(time: DateTime<Utc>) -> impl fmt::Display {
+    time.format("%Y-%m-%d %H:%M:%SZ")
 }
 
 /// One token that is wanted.
@@ -137,34 +216,38 @@ struct Request<'a> {
 }
 
 impl Request<'_> {
-    fn uncached_token(&self) -> Result<Token, Error> {
+    fn uncached_token(&self) -> Result<(Token, How), Error> {
+        let why = Why::NoCache;
         match (self.ask, self.sign_in.login.refreshing_client()) {
-            (Ask::Redeem(refresh_token), Some(client)) => self.redeem(client, refresh_token),
-            _ => self.new_token(None),
+            (Ask::Redeem(refresh_token), Some(client)) => self
+                .redeem(client, refresh_token)
+                .map(|token| (token, How::Refreshed(why))),
+            _ => self.new_token(None, why),
         }
     }
 
-    fn cached_token(&self, slot: &Slot) -> Result<Token, Error> {
+    fn cached_token(&self, slot: &Slot) -> Result<(Token, How), Error> {
         let began = self.sign_in.system.now();
         let found = slot.load();
         if let Some(entry) = found.as_ref().filter(|entry| self.is_fresh(entry))
             && self.ask != Ask::Renewed
         {
-            return Ok(entry.token.clone());
+            return Ok((entry.token.clone(), How::Cached));
         }
+        let why = self.why(found.as_ref());
         if self.refresh_token(found.as_ref()).is_none() && !self.may_sign_in() {
-            return self.new_token(None); // fails at once, whoever else is signing in
+            return self.new_token(None, why); // fails at once, whoever else is signing in
         }
         let turn = slot.wait_for_turn(self.patience());
         let mut entry = slot.load();
         if let Some(entry) = entry.as_ref().filter(|entry| self.is_fresh(entry))
             && (self.ask != Ask::Renewed || found.as_ref() != Some(entry))
         {
-            return Ok(entry.token.clone()); // renewed by another process meanwhile
+            return Ok((entry.token.clone(), How::Shared)); // renewed by another process meanwhile
         }
         let renewed = match slot.failure(began, self.sign_in.is_retried) {
             Some(error) => Err(error),
-            None => self.renew(entry.as_mut(), slot, &turn),
+            None => self.renew(entry.as_mut(), slot, &turn, why),
         };
         renewed.or_else(|error| self.old_token(entry, error))
     }
@@ -176,6 +259,15 @@ impl Request<'_> {
             false => Renewal::Silent,
         };
         entry.is_fresh(&Moment::now(*system), renewal)
+    }
+
+    /// Why the entry is not used as it is.
+    fn why(&self, entry: Option<&Entry>) -> Why {
+        match entry {
+            None => Why::NoEntry,
+            Some(entry) if self.is_fresh(entry) => Why::NewOneWanted,
+            Some(entry) => Why::Expires(entry.token.expires_on),
+        }
     }
 
     /// False if getting a new token takes a person, and nobody may be asked.
@@ -192,12 +284,18 @@ impl Request<'_> {
     }
 
     /// Obtains a token and keeps it; keeps the error for those who wait.
-    fn renew(&self, entry: Option<&mut Entry>, slot: &Slot, turn: &Turn) -> Result<Token, Error> {
-        let renewed = self.refresh(entry, slot, turn);
+    fn renew(
+        &self,
+        entry: Option<&mut Entry>,
+        slot: &Slot,
+        turn: &Turn,
+        why: Why,
+    ) -> Result<(Token, How), Error> {
+        let renewed = self.refresh(entry, slot, turn, why);
         match &renewed {
             // The login of another program (az, azd) may have changed meanwhile: whose token is this then?
             _ if self.sign_in.login.fingerprint().as_ref() != Some(slot.fingerprint()) => {}
-            Ok(token) => slot.save(token, turn),
+            Ok((token, _)) => slot.save(token, turn),
             // Those who wait may ask a person.
             Err(_) if !self.may_sign_in() => {}
             Err(error) => slot.save_failure(error, turn),
@@ -206,11 +304,17 @@ impl Request<'_> {
     }
 
     /// Redeems the refresh token; signs in if there is none or it is no longer valid.
-    fn refresh(&self, entry: Option<&mut Entry>, slot: &Slot, turn: &Turn) -> Result<Token, Error> {
+    fn refresh(
+        &self,
+        entry: Option<&mut Entry>,
+        slot: &Slot,
+        turn: &Turn,
+        why: Why,
+    ) -> Result<(Token, How), Error> {
         let refresh_token = self.refresh_token(entry.as_deref());
         let (Some(old), Some(client)) = (refresh_token, self.sign_in.login.refreshing_client())
         else {
-            return self.new_token(None);
+            return self.new_token(None, why);
         };
         let now = Moment::now(self.sign_in.system);
         match self.redeem(client, old) {
@@ -218,14 +322,14 @@ impl Request<'_> {
                 if let Some(entry) = entry.filter(|_| !matches!(self.ask, Ask::Redeem(_))) {
                     slot.drop_refresh_token(entry, turn);
                 }
-                self.new_token(Some(error))
+                self.new_token(Some(error), Why::SignInEnded)
             }
             Err(error)
                 if error.is_refused() && !entry.is_some_and(|entry| entry.is_alive(&now)) =>
             {
-                self.new_token(Some(error))
+                self.new_token(Some(error), why)
             }
-            other => other,
+            other => other.map(|token| (token, How::Refreshed(why))),
         }
     }
 
@@ -251,7 +355,7 @@ impl Request<'_> {
     }
 
     /// Signs in, if that is allowed. `refusal` is what the server said to a refresh token.
-    fn new_token(&self, refusal: Option<Error>) -> Result<Token, Error> {
+    fn new_token(&self, refusal: Option<Error>, why: Why) -> Result<(Token, How), Error> {
         let SignIn {
             login,
             timeout,
@@ -259,13 +363,14 @@ impl Request<'_> {
             ..
         } = self.sign_in;
         if self.may_sign_in() {
-            return login.acquire(self.scope, *timeout, *system);
+            let token = login.acquire(self.scope, *timeout, *system)?;
+            return Ok((token, How::SignedIn(why)));
         }
         Err(Error::not_signed_in(refusal))
     }
 
     /// The old token while it is valid, unless the server's refusal of a new one is its last word.
-    fn old_token(&self, entry: Option<Entry>, error: Error) -> Result<Token, Error> {
+    fn old_token(&self, entry: Option<Entry>, error: Error) -> Result<(Token, How), Error> {
         let system = self.sign_in.system;
         let now = Moment::now(system);
         let is_final = error.is_refused() || *error.kind() == ErrorKind::NotSignedIn;
@@ -276,7 +381,7 @@ impl Request<'_> {
                     entry.token.expires_on.format("%H:%M:%SZ"),
                     error.to_string().lines().next().unwrap_or_default(),
                 ));
-                Ok(entry.token)
+                Ok((entry.token, How::Old))
             }
             _ => Err(error),
         }

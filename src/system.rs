@@ -12,6 +12,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::error::one_line;
+
 mod browser;
 mod cluster;
 #[cfg(test)]
@@ -148,6 +150,15 @@ pub trait System {
     /// From now on, hands each line that the user types to `receive`, on a thread of its own. Does nothing and returns
     /// false if nobody can type here.
     fn receive_typed_lines(&self, receive: LineReceiver) -> bool;
+}
+
+impl dyn System + '_ {
+    /// Tells a step at the highest verbosity; below that it costs nothing. Never a secret.
+    pub fn trace(&self, step: impl FnOnce() -> String) {
+        if self.verbosity() >= 5 {
+            self.tell(&one_line(&step()));
+        }
+    }
 }
 
 /// How long a machine has been on, awake or asleep.

@@ -17,6 +17,7 @@ mod storage;
 mod vault;
 
 use std::cell::Cell;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -25,12 +26,14 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, one_line};
+use crate::secret::Secret;
 use crate::system::System;
 use crate::token::Token;
 use entry::SealedEntry;
 pub use entry::{Entry, Moment, Renewal};
 use failure::SealedFailure;
 use flight::Lock;
+pub use folder::Cleared;
 use folder::Folder;
 pub use health::Health;
 pub use key::{CacheKey, Fingerprint};
@@ -93,9 +96,11 @@ impl<'a> TokenCache<'a> {
     fn wait_for_turn(&self, file: &str, patience: Duration, tell: impl FnOnce()) -> Turn {
         let prepared = self.folder.prepare();
         match prepared.and_then(|()| self.folder.lock_file(file)) {
-            Ok(file) => Turn {
-                lock: Some(flight::wait(file, patience, self.system, tell)),
-            },
+            Ok(lock_file) => {
+                let lock = flight::wait(lock_file, patience, self.system, tell);
+                self.trace(file, || lock.told().to_owned());
+                Turn { lock: Some(lock) }
+            }
             Err(error) => {
                 self.complain(&error.to_string());
                 Turn { lock: None }
@@ -105,11 +110,25 @@ impl<'a> TokenCache<'a> {
 
     /// Opens a sealed file. `label` is what it is bound to.
     fn open(&self, file: &str, label: impl Fn(Place) -> Vec<u8>) -> Option<Zeroizing<Vec<u8>>> {
-        let content = self.folder.read(file)?;
+        let Some(content) = self.folder.read(file) else {
+            self.trace(file, || "no such file, or one that is not trusted".into());
+            return None;
+        };
         let (&[version, place], sealed) = content.split_first_chunk()?;
         let place = Place::from_byte(place).filter(|_| version == VERSION)?;
-        let key = self.vault.key_of(place, &self.folder)?;
-        key.open(&label(place), sealed)
+        let key = self.vault.key_of(place, &self.folder);
+        let opened = key.and_then(|key| key.open(&label(place), sealed));
+        self.trace(file, || match opened {
+            Some(_) => format!("opened with the key in {place}"),
+            None => format!("cannot be opened: the key in {place} is missing or another one"),
+        });
+        opened
+    }
+
+    /// Tells a step that has to do with one of the files.
+    fn trace(&self, file: &str, step: impl FnOnce() -> String) {
+        self.system
+            .trace(|| format!("{}: {}", self.folder.path().join(file).display(), step()));
     }
 
     /// Seals a file.
@@ -127,16 +146,29 @@ impl<'a> TokenCache<'a> {
         let sealed = sealed.ok_or(seal::NO_RANDOM_NUMBERS)?;
         let content = [&[VERSION, place as u8], sealed.as_slice()].concat();
         let written = self.folder.replace(file, &content);
-        written.map_err(|error| error.to_string())
+        written.map_err(|error| error.to_string())?;
+        self.trace(file, || format!("written, sealed with the key in {place}"));
+        Ok(())
+    }
+
+    /// The folder that it is in.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The file in this folder in which Azure/kubelogin keeps its own sign-in, if there is one.
+    pub fn record_of_the_original(&self) -> Option<PathBuf> {
+        let path = self.folder.path().join("auth.json");
+        path.is_file().then_some(path)
     }
 
     /// Removes everything of ours: entries, the files that go with them, and the sealing key. Files of other programs
-    /// stay, and so does the folder that holds them. A missing folder is fine.
-    pub fn clear(&self) -> Result<(), Error> {
+    /// stay, and so does the folder that holds them. A missing folder is fine. Returns what was removed.
+    pub fn clear(&self) -> Result<Cleared, Error> {
         let place = self.folder.path().display();
         let files = self.folder.clear(is_ours);
         let key = self.vault.forget(&self.folder);
-        files.map_err(|error| {
+        let cleared = files.map_err(|error| {
             Error::input(format!(
                 "the token cache in {place} could not be removed: {error}"
             ))
@@ -147,7 +179,8 @@ impl<'a> TokenCache<'a> {
                 "the encryption key of the token cache in {place} could not be removed: {why}"
             ))
             .remedy("The tokens are deleted. Unlock the keyring and run the command again to delete the key as well.")
-        })
+        })?;
+        Ok(cleared)
     }
 
     /// Reports why tokens are not cached: once in a run, however many steps fail.
@@ -261,6 +294,33 @@ impl Slot<'_> {
         counts.then_some(sealed.error)
     }
 
+    /// Removes the entry and a failure beside it, whatever secrets they were saved with; `None` if there is no entry.
+    ///
+    /// # Errors
+    /// They cannot be removed, or another process holds the lock for longer than `patience`.
+    pub fn remove(&self, patience: Duration) -> Result<Option<Removed>, Error> {
+        let folder = &self.cache.folder;
+        if !folder.has(&self.file(TOKEN)) {
+            return Ok(None);
+        }
+        let turn = self.wait_for_turn(patience);
+        if matches!(turn.lock, Some(Lock::Busy)) {
+            return Err(
+                Error::outside("another kubelogin is signing in with the same options")
+                    .remedy("Stop it or wait for it, then run the command again."),
+            );
+        }
+        let access_token = self.read(TOKEN).map(SealedEntry::into_access_token);
+        for kind in [TOKEN, FAILURE] {
+            folder.remove(&self.file(kind)).map_err(|error| {
+                let path = folder.path().join(self.file(kind));
+                Error::input(format!("{} could not be removed: {error}", path.display()))
+                    .remedy("Check the folder's permissions, and run the command as its owner.")
+            })?;
+        }
+        Ok(Some(Removed { access_token }))
+    }
+
     /// Waits until nobody else signs in for this login, for at most `patience`. Then load the entry again.
     pub fn wait_for_turn(&self, patience: Duration) -> Turn {
         let system = self.cache.system;
@@ -295,6 +355,12 @@ impl Slot<'_> {
     }
 }
 
+/// A token that was removed.
+pub struct Removed {
+    /// `None` if it could not be opened.
+    pub access_token: Option<Secret>,
+}
+
 /// The right to sign in: nobody else does at the same time, as far as the file system can tell.
 pub struct Turn {
     lock: Option<Lock>,
@@ -316,7 +382,6 @@ mod tests {
 
     use super::*;
 
-    use crate::secret::Secret;
     use crate::system::Uptime;
     use crate::system::fake::FakeSystem;
     use crate::token::Scope;

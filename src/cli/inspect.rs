@@ -1,4 +1,4 @@
-//! The flags of `whoami` and `doctor`: whose login, how far to look, how to print.
+//! The flags of `whoami`, `doctor` and `logout`: whose login, how far to look, how to print.
 
 use clap::{Arg, ArgAction, ArgMatches, Command as ClapCommand};
 
@@ -8,6 +8,7 @@ use crate::flag::FlagValues;
 
 pub const WHOAMI: &str = "whoami";
 pub const DOCTOR: &str = "doctor";
+pub const LOGOUT: &str = "logout";
 const OFFLINE: &str = "offline";
 const SIGN_IN: &str = "sign-in";
 const ALL_CONTEXTS: &str = "all-contexts";
@@ -49,7 +50,7 @@ pub struct DoctorArgs {
     pub redact: bool,
 }
 
-pub fn commands() -> [ClapCommand; 2] {
+pub fn commands() -> [ClapCommand; 3] {
     [
         ClapCommand::new(WHOAMI)
             .about("Show who is signed in, and whom the cluster takes them for")
@@ -57,6 +58,9 @@ pub fn commands() -> [ClapCommand; 2] {
         ClapCommand::new(DOCTOR)
             .about("Check everything between kubectl and the cluster; change nothing")
             .defer(|command| with_modes(command).args(doctor_args()).args(login_args())),
+        ClapCommand::new(LOGOUT)
+            .about("Sign out of one login: delete its cached token")
+            .defer(|command| with_modes(command).args(subject_args()).args(login_args())),
     ]
 }
 
@@ -124,7 +128,7 @@ fn flag(name: &'static str, help: &'static str) -> Arg {
     switch(name).help(help).help_heading(HOW)
 }
 
-fn subject(matches: &ArgMatches) -> SubjectArgs {
+pub fn subject(matches: &ArgMatches) -> SubjectArgs {
     let text = |name| {
         let text = matches.get_one::<String>(name);
         text.filter(|text| !text.is_empty()).cloned()

@@ -73,6 +73,7 @@ mod tests {
             "--logtostderr",
             "--client",
             "--client-idx",
+            "--force-refresh",
             "--help",
             "-h",
             "help",
@@ -97,7 +98,7 @@ mod tests {
                 let (Command::GetToken(quick_values), Command::GetToken(full_values)) = (quick.command, full.command) else {
                     panic!("another command");
                 };
-                prop_assert!(Flag::ALL.iter().all(|flag| quick_values.is_same(flag.flag, &full_values)));
+                prop_assert!(Flag::ALL.iter().all(|flag| quick_values.typed.is_same(flag.flag, &full_values.typed)));
                 prop_assert_eq!((quick.verbosity, quick.notices), (full.verbosity, full.notices));
             }
         }

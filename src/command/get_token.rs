@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use crate::cli::GetTokenArgs;
 use crate::command::subject::{self, Subject};
 use crate::entra::access_token;
 use crate::env::{self, Env};
@@ -15,11 +16,12 @@ use crate::token::Scope;
 
 /// Checks options and local files first, then goes to the network; writes stdout once, at the end.
 pub fn run(
-    typed: &FlagValues,
+    args: &GetTokenArgs,
     env: &Env,
     system: &dyn System,
     out: &mut dyn Write,
 ) -> Result<(), Error> {
+    let typed = &args.typed;
     let exec_info = ExecInfo::read(env)?;
     let Resolved {
         options,
@@ -44,9 +46,11 @@ pub fn run(
         Some(binding) => binding.scope(scope),
         None => scope,
     };
-    let token = match choice.as_ref().is_some_and(|choice| choice.is_silent) {
-        true => sign_in.silent_token(&scope),
-        false => sign_in.token(&scope),
+    let is_silent = choice.as_ref().is_some_and(|choice| choice.is_silent);
+    let token = match (args.force_refresh, is_silent) {
+        (true, _) => sign_in.renewed_token(&scope),
+        (false, true) => sign_in.silent_token(&scope),
+        (false, false) => sign_in.token(&scope),
     };
     let token = token.map_err(|error| with_doctor(chosen(error), typed, env))?;
     if let Some(choice) = &choice {

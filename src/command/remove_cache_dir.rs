@@ -1,19 +1,46 @@
-//! `kubelogin remove-cache-dir`: log out of everything on this machine.
+//! `kubelogin remove-cache-dir`: sign out of everything on this machine.
+
+use std::path::Path;
 
 use crate::env::Env;
-use crate::error::Error;
-use crate::flag::FlagValues;
+use crate::error::{Error, one_line};
+use crate::flag::{Flag, FlagValues};
 use crate::system::System;
 use crate::token_cache::{CacheSettings, Storage, TokenCache};
 
-/// Deletes the token cache's own files and nothing else: KUBECACHEDIR is kubectl's folder too.
+/// Removes what the token cache made, and nothing else: KUBECACHEDIR is kubectl's folder too. Says how much that was, and
+/// what it leaves.
 pub fn run(typed: &FlagValues, env: &Env, system: &dyn System) -> Result<(), Error> {
     let settings = CacheSettings {
         storage: Storage::Auto, // wherever the key is now, whatever is configured
         ..CacheSettings::resolve(typed, env)?
     };
-    match TokenCache::new(&settings, system) {
-        Some(cache) => cache.clear(),
-        None => Ok(()),
+    let Some(cache) = TokenCache::new(&settings, system) else {
+        return Ok(());
+    };
+    let cleared = cache.clear()?;
+    let folder = cache.path().display();
+    let is_typed = typed.is_given(Flag::CacheDir);
+    let line = match (cleared.count(".token"), cleared.had_folder) {
+        (0, false) => format!("{folder} does not exist: no tokens were deleted"),
+        (0, true) => format!("{folder} holds no tokens of kubelogin: nothing to sign out of"),
+        (1, _) => format!("Signed out of 1 login: deleted its token from {folder}"),
+        (count, _) => format!("Signed out of {count} logins: deleted their tokens from {folder}"),
+    };
+    match is_typed && cleared.count("") == 0 {
+        true => system.tell(&one_line(&line)), // a mistyped folder leaves tokens where they are
+        false => system.notice(&one_line(&line)),
     }
+    if let Some(record) = cache.record_of_the_original() {
+        system.notice(&one_line(&left_alone(&record)));
+    }
+    Ok(())
+}
+
+/// What to say about the file in which the original keeps its sign-in.
+pub fn left_alone(record: &Path) -> String {
+    let record = record.display();
+    format!(
+        "Left alone: {record}, the sign-in of Azure/kubelogin, valid until you delete that file"
+    )
 }

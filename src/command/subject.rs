@@ -73,6 +73,27 @@ pub fn is_typed(args: &SubjectArgs) -> bool {
     args.context.is_none() && args.kubeconfig.is_none() && args.typed.is_given(Flag::ServerId)
 }
 
+/// The login that the flags describe, or that of the chosen context. `advice` says what to do about a context that another
+/// program signs in for; it gets ` --context NAME`.
+pub fn find(
+    args: &SubjectArgs,
+    env: &Env,
+    advice: impl FnOnce(&str) -> String,
+) -> Result<Subject, Error> {
+    if is_typed(args) {
+        return Ok(Subject::of_flags(&args.typed, env));
+    }
+    let contexts = contexts(args, env)?;
+    let name = chosen(args, &contexts)?;
+    Subject::of_context(&contexts, name, &args.typed, env).map_err(|not_ours| match not_ours {
+        NotOurs::Broken(error) => error,
+        NotOurs::Other(what) => Error::input(format!(
+            "context {name:?} does not use this kubelogin but {what}"
+        ))
+        .remedy(advice(&context_flag(name))),
+    })
+}
+
 /// The name of the context that is asked about.
 pub fn chosen<'c>(args: &'c SubjectArgs, contexts: &'c Contexts) -> Result<&'c str, Error> {
     if let Some(name) = &args.context {

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::cli::inspect::WhoamiArgs;
 use crate::command::print;
-use crate::command::subject::{self, NotOurs, Subject};
+use crate::command::subject;
 use crate::env::Env;
 use crate::error::Error;
 use crate::system::System;
@@ -40,7 +40,9 @@ pub fn run(
     if args.all_contexts {
         return all::run(args, env, system, out);
     }
-    let subject = find(args, env)?;
+    let subject = subject::find(&args.subject, env, |context| {
+        format!("To ask the cluster with it, run: kubectl auth whoami{context}")
+    })?;
     let look = Look {
         asks_cluster: !args.offline,
         may_sign_in: args.sign_in,
@@ -53,25 +55,6 @@ pub fn run(
     };
     print(&text, out)?;
     Ok(report.outcome() as u8)
-}
-
-fn find(args: &WhoamiArgs, env: &Env) -> Result<Subject, Error> {
-    let subject = &args.subject;
-    if subject::is_typed(subject) {
-        return Ok(Subject::of_flags(&subject.typed, env));
-    }
-    let contexts = subject::contexts(subject, env)?;
-    let name = subject::chosen(subject, &contexts)?;
-    Subject::of_context(&contexts, name, &subject.typed, env).map_err(|not_ours| match not_ours {
-        NotOurs::Broken(error) => error,
-        NotOurs::Other(what) => Error::input(format!(
-            "context {name:?} does not use this kubelogin but {what}"
-        ))
-        .remedy(format!(
-            "To ask the cluster with it, run: kubectl auth whoami{}",
-            subject::context_flag(name)
-        )),
-    })
 }
 
 /// A JSON value as a person reads it.

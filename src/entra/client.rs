@@ -92,7 +92,7 @@ impl Client {
             ClientAuth::Assertion(assertion) => Proof::Assertion(assertion),
         };
         if let Some(host) = self.authority.foreign_host() {
-            system.tell(&format!(
+            system.notice(&format!(
                 "signing in at {host}, which is not a Microsoft host"
             ));
         }

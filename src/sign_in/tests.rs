@@ -13,6 +13,8 @@ fn granted(token: &str) -> String {
     format!(r#"{{"access_token":"{token}","expires_in":3600,"refresh_token":"refresh {token}"}}"#)
 }
 
+/// How to ask, after how many minutes, the server's responses, and what is said.
+type Step<'a> = (Get, u64, &'a [(u16, &'a str)], &'a str);
 type Get = fn(&SignIn, &Scope) -> Result<Token, Error>;
 
 const ANY: Get = |sign_in, scope| sign_in.token(scope);
@@ -171,6 +173,59 @@ fn a_forced_renewal_that_fails_is_an_error_though_the_old_token_is_valid() {
     assert!(token.is_err());
     assert_eq!(system.told(), [""; 0]);
     assert_eq!(token_at(&scratch, 2, &[]), "1");
+}
+
+#[test]
+fn at_verbosity_1_it_says_how_a_token_came_about_for_whom_and_until_when() {
+    let scratch = TempDir::new().expect("a folder");
+    let alice = "e30.eyJ1cG4iOiJhbGljZUBjb250b3NvIn0.s"; // {"upn":"alice@contoso"}
+    let revoked = r#"{"error":"invalid_grant"}"#;
+    let history = |get: Get, minutes: u64, answers: &[(u16, &str)]| {
+        let answers = answers
+            .iter()
+            .map(|(status, body)| FakeSystem::json(*status, *body));
+        let system = FakeSystem::new(answers);
+        system.sleep(Duration::from_secs(60 * minutes));
+        system.set_verbosity(1);
+        let sign_in = SignIn::new(&options(&scratch), &Env::of(&[]), &system).expect("a sign-in");
+        get(&sign_in, &Scope::of_server("srv")).expect("a token");
+        system.told().join(" | ")
+    };
+    let steps: [Step; 5] = [
+        (
+            ANY,
+            0,
+            &[(200, CODE), (200, &granted(alice))],
+            "signed in, because no token was cached for these options; for alice@contoso, valid until 2026-01-01 01:00:01Z",
+        ),
+        (
+            ANY,
+            1,
+            &[],
+            "from the cache; for alice@contoso, valid until 2026-01-01 01:00:01Z",
+        ),
+        (
+            RENEWED,
+            2,
+            &[(200, &granted(alice))],
+            "refreshed, because a new token was asked for; for alice@contoso, valid until 2026-01-01 01:02:00Z",
+        ),
+        (
+            ANY,
+            60,
+            &[(200, &granted("opaque"))],
+            "refreshed, because the cached token expires at 2026-01-01 01:02:00Z; for an account it does not name, valid until 2026-01-01 02:00:00Z",
+        ),
+        (
+            ANY,
+            119,
+            &[(400, revoked), (200, CODE), (200, &granted("1"))],
+            "signed in, because the refresh token is no longer valid; for an account it does not name, valid until 2026-01-01 02:59:01Z",
+        ),
+    ];
+    for (get, minutes, answers, line) in steps {
+        assert_eq!(history(get, minutes, answers), format!("Token: {line}"));
+    }
 }
 
 #[test]

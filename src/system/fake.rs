@@ -30,6 +30,7 @@ pub struct FakeSystem {
     programs: RefCell<Vec<Program>>,
     elapsed: Cell<Duration>,
     uptime: RefCell<Option<Uptime>>,
+    verbosity: Cell<u8>,
     naps: RefCell<Vec<Duration>>,
     told: RefCell<Vec<String>>,
     prompts: RefCell<Vec<String>>,
@@ -52,6 +53,7 @@ impl FakeSystem {
             programs: RefCell::default(),
             elapsed: Cell::default(),
             uptime: RefCell::default(),
+            verbosity: Cell::default(),
             naps: RefCell::default(),
             told: RefCell::default(),
             prompts: RefCell::default(),
@@ -90,6 +92,11 @@ impl FakeSystem {
     /// Sets the time since the machine started.
     pub fn set_uptime(&self, uptime: Option<Uptime>) {
         self.uptime.replace(uptime);
+    }
+
+    /// Sets `-v`.
+    pub fn set_verbosity(&self, level: u8) {
+        self.verbosity.set(level);
     }
 
     /// Adds a browser: called with each address that is opened. It must not block.
@@ -234,7 +241,7 @@ impl System for FakeSystem {
     }
 
     fn verbosity(&self) -> u8 {
-        1
+        self.verbosity.get()
     }
 
     fn tell(&self, line: &str) {

@@ -109,6 +109,11 @@ impl SealedEntry {
         }
     }
 
+    /// The access token, whatever secrets it was saved with.
+    pub fn into_access_token(self) -> Secret {
+        self.access_token
+    }
+
     /// The entry, if it was saved with the same secrets.
     pub fn open(self, fingerprint: &Fingerprint) -> Option<Entry> {
         (self.fingerprint == *fingerprint).then_some(())?;

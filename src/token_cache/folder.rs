@@ -12,6 +12,22 @@ const LARGEST_FILE: u64 = 1024 * 1024;
 /// How the name of a file ends while it is written.
 pub const TEMPORARY: &str = ".tmp";
 
+/// What was removed from a folder.
+#[derive(Debug, Default)]
+pub struct Cleared {
+    /// False if there is no such folder.
+    pub had_folder: bool,
+    names: Vec<String>,
+}
+
+impl Cleared {
+    /// How many files there were whose names end in `kind`.
+    pub fn count(&self, kind: &str) -> usize {
+        let names = self.names.iter();
+        names.filter(|name| name.ends_with(kind)).count()
+    }
+}
+
 /// The folder, which may not exist yet.
 pub struct Folder {
     path: PathBuf,
@@ -102,14 +118,22 @@ impl Folder {
         Ok(file)
     }
 
+    /// True if something has this name.
+    pub fn has(&self, name: &str) -> bool {
+        fs::symlink_metadata(self.path.join(name)).is_ok()
+    }
+
     /// Removes the files with names of ours, and the folder if nothing else is in it. A missing folder is fine.
-    pub fn clear(&self, is_ours: impl Fn(&str) -> bool) -> io::Result<()> {
+    pub fn clear(&self, is_ours: impl Fn(&str) -> bool) -> io::Result<Cleared> {
         let files = match fs::read_dir(&self.path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Cleared::default()),
             other => other?,
         };
         self.prepare()?; // refuses a folder of another user
-        let mut was_ours = false;
+        let mut cleared = Cleared {
+            had_folder: true,
+            names: Vec::new(),
+        };
         for file in files {
             let file = file?;
             let name = file.file_name();
@@ -117,13 +141,13 @@ impl Folder {
                 && !file.file_type()?.is_dir()
             {
                 self.remove(name)?;
-                was_ours = true;
+                cleared.names.push(name.to_owned());
             }
         }
-        if was_ours {
+        if !cleared.names.is_empty() {
             let _ = fs::remove_dir(&self.path); // other programs may have files in it, or it is a mount point
         }
-        Ok(())
+        Ok(cleared)
     }
 
     /// Removes a file; a missing one is fine.

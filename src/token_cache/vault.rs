@@ -1,6 +1,7 @@
 //! The vault: where the sealing key is kept, and the fallback if the keyring does not work.
 
 use std::cell::OnceCell;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,6 +26,15 @@ const PATIENCE: Duration = Duration::from_secs(6);
 pub enum Place {
     Keyring = 1,
     Disk = 2,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Keyring => "the keyring",
+            Self::Disk => KEY_FILE,
+        })
+    }
 }
 
 impl Place {

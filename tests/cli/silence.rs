@@ -67,6 +67,7 @@ impl World {
                     .args(["--identity-resource-id", "/a/b"])
                     .env("AZURE_CLIENT_ID", "cid"),
             ),
+            ("which is not a Microsoft host", bare_spn().entra(entra)),
             ("Could not renew the token", self.with_an_old_token()),
         ];
         if cfg!(unix) {
@@ -186,6 +187,8 @@ const AT_ONCE: &[&str] = &[
     "command/get_credentials/session.rs",   // at -v 1
     "command/get_credentials/target.rs",    // among which clusters to choose
     "command/get_token.rs",                 // at -v 1
+    "sign_in.rs",                           // at -v 1
+    "system.rs",                            // at -v 5
     "login/interactive.rs",                 // an address that was pasted and is not the right one
     "program.rs",                           // the error
 ];

@@ -197,6 +197,45 @@ fn another_client_gets_its_own_attempt() {
     assert_eq!(entra.prompts(), 2);
 }
 
+/// Azure/AKS#4232: after a change of groups the cached token is right for nobody.
+#[test]
+fn a_forced_refresh_asks_nobody_and_its_token_is_the_next_one_s() {
+    let entra = FakeEntra::start();
+    let kubelogin = devicecode(&entra);
+    let old = kubelogin.run().token();
+    let new = kubelogin.clone().arg("--force-refresh").run().token();
+    assert_ne!(new, old);
+    assert_eq!((entra.prompts(), entra.refreshes()), (1, 1));
+    assert_eq!(kubelogin.run().token(), new);
+    let service = spn(&entra);
+    let old = service.run().token();
+    assert_ne!(service.arg("--force-refresh").run().token(), old);
+}
+
+/// Files, keys and locks, so that whoever is asked again can see why.
+#[test]
+fn at_verbosity_5_a_cached_call_tells_each_step() {
+    let entra = FakeEntra::start();
+    let kubelogin = spn(&entra).args(["-v", "5"]);
+    let first = kubelogin.run().stderr;
+    for step in [
+        "no such file",
+        "lock: locked",
+        "written, sealed with the key in kubelogin.key",
+        "POST login.microsoftonline.com/",
+        "Token: signed in, because",
+    ] {
+        assert!(first.contains(step), "{step}: {first}");
+    }
+    let second = kubelogin.run().stderr;
+    for step in [
+        ".token: opened with the key in kubelogin.key",
+        "Token: from the cache; for",
+    ] {
+        assert!(second.contains(step), "{step}: {second}");
+    }
+}
+
 #[test]
 fn another_secret_does_not_get_the_old_secret_s_token() {
     let entra = FakeEntra::start();

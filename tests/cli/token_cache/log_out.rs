@@ -1,4 +1,4 @@
-//! `remove-cache-dir`: what it removes, and what it leaves alone.
+//! `remove-cache-dir` and `logout`: what it removes, and what it leaves alone.
 
 use super::*;
 
@@ -9,10 +9,11 @@ fn logging_out_removes_our_files_and_nothing_else() {
     let folder = place.path().join("cache");
     let kubelogin = spn(&entra).env("KUBECACHEDIR", &folder);
     let log_out = |command: &str| {
-        let kubelogin = Kubelogin::new()
-            .arg(command)
-            .verbose()
-            .env("KUBECACHEDIR", &folder);
+        let kubelogin = Kubelogin::new().arg(command).env("KUBECACHEDIR", &folder);
+        let kubelogin = match command {
+            "remove-tokens" => kubelogin.verbose(),
+            _ => kubelogin,
+        };
         let output = kubelogin.run();
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         assert_eq!(output.stdout, "");
@@ -34,6 +35,102 @@ fn logging_out_removes_our_files_and_nothing_else() {
 
     kubelogin.run().token();
     assert_eq!(entra.logins(), 3);
+}
+
+#[test]
+fn logging_out_says_how_many_logins_it_removed_and_what_it_leaves() {
+    let entra = FakeEntra::start();
+    let place = TempDir::new();
+    let record = place.file("auth.json", "{}");
+    for login in [spn, devicecode] {
+        login(&entra)
+            .arg("--cache-dir")
+            .arg(place.path())
+            .run()
+            .token();
+    }
+    let output = Kubelogin::log_out(place.path()).verbose().run();
+    let folder = place.path().display();
+    let lines: Vec<_> = output.stderr.lines().collect();
+    assert_eq!(
+        lines[0],
+        format!("Signed out of 2 logins: deleted their tokens from {folder}")
+    );
+    assert!(
+        lines[1].contains("auth.json") && lines[1].contains("valid until you delete"),
+        "{lines:?}"
+    );
+    assert!(record.exists());
+}
+
+#[test]
+fn a_wrong_cache_folder_is_always_said() {
+    let place = TempDir::new();
+    for (folder, words) in [
+        (place.path().join("missing"), "does not exist"),
+        (place.path().to_owned(), "holds no tokens"),
+    ] {
+        let output = Kubelogin::log_out(&folder).run();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let expected = format!("{} {words}", folder.display());
+        assert!(output.stderr.starts_with(&expected), "{output:?}");
+    }
+}
+
+#[test]
+fn one_login_is_signed_out_by_its_flags_and_the_others_stay() {
+    let entra = FakeEntra::start();
+    let place = TempDir::new();
+    let here = |kubelogin: Kubelogin| kubelogin.arg("--cache-dir").arg(place.path());
+    let (one, other) = (here(devicecode(&entra)), here(ropc(&entra)));
+    one.run().token();
+    other.run().token();
+    let log_out = one.clone().with_command("logout");
+    let output = log_out.clone().verbose().run();
+    assert!(
+        output.stderr.contains(&format!("Signed out {USER_NAME}")),
+        "{output:?}"
+    );
+    assert_eq!(
+        (output.stdout.as_str(), output.status.code()),
+        ("", Some(0))
+    );
+    entry_in(place.path());
+    let again = log_out.verbose().run();
+    assert!(again.stderr.contains("No token of this login"), "{again:?}");
+    let logins = entra.logins();
+    other.run().token();
+    assert_eq!(entra.logins(), logins);
+    one.run().token();
+    assert_eq!(entra.logins(), logins + 1);
+}
+
+/// Without the secret that the login needs: whoever leaves a machine may not have it any more.
+#[test]
+fn one_login_is_signed_out_by_its_context() {
+    let entra = FakeEntra::start();
+    let kubelogin = spn(&entra);
+    kubelogin.run().token();
+    let config = kubelogin.home().join(".kube/config");
+    let text = format!(
+        "contexts:\n- name: prod\n  context: {{cluster: prod, user: me}}\n\
+         users:\n- name: me\n  user: {{exec: {{apiVersion: client.authentication.k8s.io/v1, command: kubelogin,\n\
+         \x20   args: [get-token, --login, spn, --server-id, {SERVER_ID}, --tenant-id, {TENANT_ID}, --client-id, {CONFIDENTIAL_CLIENT_ID}]}}}}\n"
+    );
+    fs::write(config, text).unwrap();
+    let log_out = Kubelogin::new()
+        .args(["logout", "--context", "prod"])
+        .env("HOME", kubelogin.home())
+        .verbose();
+    let output = log_out.run();
+    assert!(
+        output
+            .stderr
+            .contains(&format!("Signed out {CONFIDENTIAL_CLIENT_ID}")),
+        "{output:?}"
+    );
+    kubelogin.run().token();
+    assert_eq!(entra.logins(), 2);
 }
 
 /// Azure/kubelogin#760: a failure to remove the cache was not reported.

@@ -1,0 +1,87 @@
+//! `kubelogin logout`: sign out of one login.
+
+use crate::cli::inspect::SubjectArgs;
+use crate::command::subject::{self, Subject};
+use crate::entra::access_token::claims::Claims;
+use crate::env::Env;
+use crate::error::{Error, one_line};
+use crate::flag::Flag;
+use crate::login_mode::LoginMode;
+use crate::options::Options;
+use crate::sign_in::SignIn;
+use crate::system::System;
+use crate::token::Scope;
+use crate::token_cache::Removed;
+
+/// Removes the cached token of a context, or of the login that flags describe, and says whose it was.
+pub fn run(args: &SubjectArgs, env: &Env, system: &dyn System) -> Result<(), Error> {
+    let subject = subject::find(args, env, |_| {
+        "Nothing of this kubelogin's is cached for it.".into()
+    })?;
+    let options = options(&subject)?;
+    let sign_in = SignIn::new(&options, &subject.env, system)?;
+    let Some(cache) = sign_in.cache() else {
+        system.notice("No token of this login is cached");
+        return Ok(());
+    };
+    let folder = cache.path().display();
+    // The key that PoP tokens are bound to is created where there is none; then there is no token either.
+    let removed = match options.pop_claims.is_none() || cache.has_pop_key() {
+        true => sign_in.sign_out(&scope(&sign_in, &options)?)?,
+        false => None,
+    };
+    let line = match &removed {
+        Some(removed) => format!(
+            "Signed out {}: deleted the token from {folder}",
+            name(removed)
+        ),
+        None => format!("No token of this login is cached in {folder}"),
+    };
+    system.notice(&one_line(&line));
+    if let Some(program) = program(options.login) {
+        system.notice(&format!("The sign-in of {program} remains"));
+    }
+    if let Some(record) = cache.record_of_the_original() {
+        system.notice(&one_line(&super::remove_cache_dir::left_alone(&record)));
+    }
+    Ok(())
+}
+
+/// The options of the login. The secret that proves it is not needed to find its token, so it need not be given.
+fn options(subject: &Subject) -> Result<Options, Error> {
+    let options = subject.options()?;
+    let proof = match options.login {
+        LoginMode::Spn => Flag::ClientSecret,
+        LoginMode::Ropc => Flag::Password,
+        _ => return Ok(options),
+    };
+    if options.secret(proof).is_some() || options.text(Flag::ClientCertificate).is_some() {
+        return Ok(options);
+    }
+    let mut flags = subject.flags.clone();
+    flags.set(proof, "not needed");
+    Options::resolve(&flags, &subject.env).map(|(options, _)| options)
+}
+
+fn scope(sign_in: &SignIn, options: &Options) -> Result<Scope, Error> {
+    let scope = Scope::of_server(&options.server_id);
+    Ok(match sign_in.binding(options)? {
+        Some(binding) => binding.scope(scope),
+        None => scope,
+    })
+}
+
+fn name(removed: &Removed) -> String {
+    let claims = removed.access_token.as_ref().and_then(Claims::read);
+    claims.map_or("of this login".into(), |claims| claims.name().to_owned())
+}
+
+/// The program whose sign-in the mode uses, with the command that ends it.
+fn program(mode: LoginMode) -> Option<&'static str> {
+    match mode {
+        LoginMode::AzureCli => Some("az (end it: az logout)"),
+        LoginMode::Azd => Some("azd (end it: azd auth logout)"),
+        LoginMode::AzurePowerShell => Some("Azure PowerShell (end it: Disconnect-AzAccount)"),
+        _ => None,
+    }
+}
