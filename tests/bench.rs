@@ -129,14 +129,7 @@ fn fetch_kubeconfigs() {
     let file = room.path().join("config");
     let one = |storage: &str| {
         get_credentials(entra)
-            .args([
-                "-g",
-                "shop",
-                "-n",
-                "prod",
-                "--subscription",
-                SUBSCRIPTION_ID,
-            ])
+            .args(PROD)
             .arg("--file")
             .arg(&file)
             .storage(storage)

@@ -10,7 +10,6 @@ echo '{"token": "the token", "expiresOn": "2100-01-01T00:00:00Z"}'"#;
 fn azd_in(room: &TempDir, script: &str) -> Kubelogin {
     azd(script)
         .args(["--tenant-id", "ten"])
-        .env("LOG", room.path().join("log"))
         .env("AZD_CONFIG_DIR", room.folder("azd"))
 }
 
@@ -27,8 +26,7 @@ fn azd_runs_once_for_each_sign_in() {
     let asked = format!(
         "auth token --output json --no-prompt --scope {SERVER_ID}/.default --tenant-id ten\n"
     );
-    let log = fs::read_to_string(room.path().join("log")).expect("azd ran");
-    assert_eq!(log, asked.repeat(2));
+    assert_eq!(kubelogin.log(), asked.repeat(2));
 }
 
 #[test]

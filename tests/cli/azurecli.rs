@@ -26,7 +26,6 @@ impl World {
     fn new(script: &str) -> Self {
         let room = TempDir::new();
         let kubelogin = azurecli(script)
-            .env("LOG", room.path().join("log"))
             .env("TOKEN", "the token")
             .env("AZURE_CONFIG_DIR", room.folder("azure"));
         Self { room, kubelogin }
@@ -43,8 +42,7 @@ impl World {
 
     /// The arguments of each run of az.
     fn runs(&self) -> Vec<String> {
-        let log = fs::read_to_string(self.room.path().join("log")).unwrap_or_default();
-        log.lines().map(str::to_owned).collect()
+        self.kubelogin.log().lines().map(str::to_owned).collect()
     }
 
     fn error(&self) -> String {
@@ -279,13 +277,12 @@ fn a_signal_that_ends_us_ends_az_too() {
 #[test]
 fn processes_that_az_leaves_behind_are_not_waited_for() {
     let world = World::new(&format!(
-        "exec 3>\"$LIFELINE\"\n/bin/sleep 100000 &\necho $! > \"$LOG.pid\"\n{AZ}"
+        "exec 3>\"$LIFELINE\"\n/bin/sleep 100000 &\necho $! >> \"$LOG\"\n{AZ}"
     ));
     let lifeline = Lifeline::new(world.room.path());
     let world = world.with(|az| az.env("LIFELINE", &lifeline.0));
     assert_eq!(world.kubelogin.run().token(), "the token");
-    let left = fs::read_to_string(world.room.path().join("log.pid")).expect("written");
-    let ended = Command::new("kill").arg(left.trim()).status();
+    let ended = Command::new("kill").arg(&world.runs()[0]).status();
     assert!(
         ended.expect("kill is there").success(),
         "it was still there"

@@ -40,22 +40,19 @@ printf 'kubelogin%%%s%%4102444800\r\n' "$answer"
 
 /// A world with Azure PowerShell in it, signed in to the tenant `ten`.
 struct World {
-    room: TempDir,
     kubelogin: Kubelogin,
 }
 
 impl World {
     fn new(script: &str) -> Self {
-        let room = TempDir::new();
         let kubelogin = azurepowershell(script)
             .args(["--tenant-id", "ten"])
-            .env("LOG", room.path().join("log"))
             .env("RESOURCE", SERVER_ID)
             .env("TENANT", "ten")
             .env("TOKEN", "the-token")
             .env("VERSION", "5.3.1");
         fs::create_dir(kubelogin.home().join(".Azure")).expect("a folder");
-        Self { room, kubelogin }
+        Self { kubelogin }
     }
 
     fn write(&self, file: &str, content: &str) {
@@ -63,8 +60,7 @@ impl World {
     }
 
     fn runs(&self) -> usize {
-        let log = fs::read_to_string(self.room.path().join("log")).unwrap_or_default();
-        log.lines().count()
+        self.kubelogin.log().lines().count()
     }
 }
 

@@ -17,16 +17,6 @@ fn bare(entra: &FakeEntra) -> Kubelogin {
     Kubelogin::new().arg("get-credentials").through_proxy(entra)
 }
 
-/// The usual cluster, by its group and name.
-const PROD: [&str; 6] = [
-    "-g",
-    "shop",
-    "-n",
-    "prod",
-    "--subscription",
-    SUBSCRIPTION_ID,
-];
-
 fn config(kubelogin: &Kubelogin) -> PathBuf {
     kubelogin.home().join(".kube/config")
 }

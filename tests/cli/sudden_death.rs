@@ -147,17 +147,7 @@ fn a_killed_get_credentials_leaves_a_whole_kubeconfig() {
     let _arm = FakeArm::start(&entra);
     let room = TempDir::new();
     let path = room.path().join("config");
-    let kubelogin = get_credentials(&entra)
-        .args([
-            "-g",
-            "shop",
-            "-n",
-            "prod",
-            "--subscription",
-            SUBSCRIPTION_ID,
-        ])
-        .arg("--file")
-        .arg(&path);
+    let kubelogin = get_credentials(&entra).args(PROD).arg("--file").arg(&path);
     let old = legacy_kubeconfig(100);
     kubelogin.run();
     let new = fs::read_to_string(&path).unwrap();

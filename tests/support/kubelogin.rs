@@ -145,23 +145,35 @@ impl Kubelogin {
             .env("HTTPS_PROXY", entra.proxy_url())
     }
 
-    /// Puts a program on PATH: a shell script on Unix.
-    #[cfg(unix)]
+    /// Puts a program on PATH: a shell script, on Windows a batch file. What it writes to `$LOG`, [`Kubelogin::log`] returns.
     pub fn program(self, name: &str, script: &str) -> Self {
-        use std::os::unix::fs::PermissionsExt as _;
         let path = self.path_of(name);
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("a script can be written");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
-            .expect("it can be made executable");
-        self
+        let script = match cfg!(windows) {
+            true => format!(
+                "@echo off
+{script}
+"
+            ),
+            false => format!(
+                "#!/bin/sh
+{script}
+"
+            ),
+        };
+        fs::write(&path, script).expect("a script can be written");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(path, mode).expect("it can be made executable");
+        }
+        let log = self.room.path().join("log");
+        self.env("LOG", log)
     }
 
-    /// Puts a program on PATH: a batch file on Windows.
-    #[cfg(windows)]
-    pub fn program(self, name: &str, script: &str) -> Self {
-        let batch = format!("@echo off\r\n{script}\r\n");
-        fs::write(self.path_of(name), batch).expect("a batch file can be written");
-        self
+    /// What the programs on PATH wrote to `$LOG`.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.room.path().join("log")).unwrap_or_default()
     }
 
     /// Where [`Kubelogin::program`] puts a program.

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::arm::SUBSCRIPTION_ID;
 use super::entra::{
     CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID, FakeEntra, PUBLIC_CLIENT_ID, SERVER_ID, TENANT_ID,
     USER_NAME, USER_PASSWORD,
@@ -78,6 +79,16 @@ pub fn azd(script: &str) -> Kubelogin {
 pub fn azurepowershell(script: &str) -> Kubelogin {
     Kubelogin::get_token_anywhere("azurepowershell").program("pwsh", script)
 }
+
+/// The cluster of the fake Azure, by its group and name.
+pub const PROD: [&str; 6] = [
+    "-g",
+    "shop",
+    "-n",
+    "prod",
+    "--subscription",
+    SUBSCRIPTION_ID,
+];
 
 /// `get-credentials` as a service principal.
 pub fn get_credentials(entra: &FakeEntra) -> Kubelogin {

@@ -59,14 +59,12 @@ fn az_is_asked_for_a_token_for_azure_itself() {
         .args(PROD)
         .args(["--login", "azurecli"])
         .program("az", &script);
-    let room = TempDir::new();
-    let log = room.path().join("az");
-    let (text, _) = written(&kubelogin.env("LOG", &log));
+    let (text, _) = written(&kubelogin);
     assert!(
         text.contains("- get-token\n      - --login\n      - azurecli\n      - --server-id\n"),
         "{text}"
     );
-    let asked = read(&log);
+    let asked = kubelogin.log();
     assert!(
         asked.contains("--resource https://management.core.windows.net/"),
         "{asked}"
