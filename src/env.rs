@@ -122,6 +122,15 @@ pub const BROWSER: &str = "BROWSER";
 pub const WSL_DISTRO_NAME: &str = "WSL_DISTRO_NAME";
 /// A PEM file with CA certificates, as OpenSSL and Go read it. On Linux it replaces the system's.
 pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
+/// Folders with such files. On Linux they replace the system's.
+pub const SSL_CERT_DIR: &str = "SSL_CERT_DIR";
+/// The proxy for https, and the one for http: the first variable that is set counts.
+pub const HTTPS_PROXY: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+pub const HTTP_PROXY: [&str; 4] = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+/// The hosts, domains and networks that are reached without it, separated by commas.
+pub const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
+/// Set where a web server runs the program (CGI).
+pub const REQUEST_METHOD: &str = "REQUEST_METHOD";
 /// Set in the jobs of nearly every CI system.
 pub const CI: &str = "CI";
 /// Which credentials the Azure SDKs may use; `--login auto` obeys it.

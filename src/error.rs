@@ -2,9 +2,8 @@
 
 use std::fmt;
 
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
-
-use crate::secret::Secret;
 
 /// What a caller may do about an [`Error`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,22 +120,6 @@ impl Error {
         (&self.what, self.remedy.as_deref().unwrap_or_default())
     }
 
-    /// Redacts these secrets, which text from outside may quote.
-    #[must_use]
-    pub fn hiding<'a>(mut self, secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
-        for secret in secrets.into_iter().filter(|secret| !secret.is_empty()) {
-            let texts = [
-                Some(&mut self.what),
-                self.remedy.as_mut(),
-                self.reference.as_mut(),
-            ];
-            for text in texts.into_iter().flatten() {
-                *text = text.replace(secret.expose(), "[redacted]");
-            }
-        }
-        self
-    }
-
     /// What a caller may do about it.
     pub fn kind(&self) -> &ErrorKind {
         &self.kind
@@ -181,8 +164,8 @@ pub fn nearest<'n>(name: &str, mut names: Vec<&'n str>) -> Vec<&'n str> {
 /// The longest line of a message, in characters. Longer text from outside is cut.
 const LONGEST_LINE: usize = 600;
 
-/// `text` on one line, without control characters (a server or child may send ANSI escapes), without tokens, cut when
-/// long.
+/// `text` without line breaks and control characters (ANSI escapes of a child or a server included), without tokens, cut
+/// when long. Characters that nobody sees, or that reverse what is seen, are written as escapes.
 pub fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for word in text
@@ -194,7 +177,16 @@ pub fn one_line(text: &str) -> String {
         }
         line.push_str(word);
     }
-    hide_tokens(&mut line);
+    let mut line: String = pieces(&line).map(Piece::shown).collect();
+    if line.contains(is_unseen) {
+        line = line.chars().fold(String::new(), |mut line, c| {
+            match is_unseen(c) {
+                true => line.extend(c.escape_unicode()),
+                false => line.push(c),
+            }
+            line
+        });
+    }
     if let Some((end, _)) = line.char_indices().nth(LONGEST_LINE) {
         line.truncate(end);
         line.push_str("...");
@@ -202,21 +194,69 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
-/// The start of every JWT: base64url of `{"`.
+/// True for characters of no width and for those that change the direction of text (Unicode Technical Report 36,
+/// section 2.5; CVE-2021-42574): a text that has them reads differently from what it says.
+fn is_unseen(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// How a JWT begins: base64url of `{"`.
 const JWT_START: &str = "eyJ";
 
-/// Text from outside can quote a token (Azure/azure-sdk-for-java#36232): whatever looks like a JWT is replaced.
-fn hide_tokens(line: &mut String) {
-    let mut from = 0;
-    while let Some(start) = line[from..].find(JWT_START).map(|at| from + at) {
-        let is_jwt = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '=');
-        let length = line[start..].find(|c| !is_jwt(c));
-        let end = length.map_or(line.len(), |length| start + length);
-        from = end;
-        if line[start..end].contains('.') {
-            line.replace_range(start..end, "[token]");
-            from = start;
+/// A part of a text of others, which can hold a token (Azure/azure-sdk-for-java#36232).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Piece<'t> {
+    Plain(&'t str),
+    /// What looks like a JWT.
+    Token(&'t str),
+}
+
+impl<'t> Piece<'t> {
+    fn shown(self) -> &'t str {
+        match self {
+            Self::Plain(text) => text,
+            Self::Token(_) => "[token]",
         }
+    }
+}
+
+/// Divides a text into tokens and what is between them. Every byte is in one piece, and is looked at once.
+fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let is_jwt = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '=');
+        let end_of_word = |word: &str| word.find(|c| !is_jwt(c)).unwrap_or(word.len());
+        let (length, is_token) = match rest.find(JWT_START) {
+            None => (rest.len(), false),
+            Some(0) => {
+                let length = end_of_word(rest);
+                (length, rest[..length].contains('.'))
+            }
+            Some(start) => (start, false),
+        };
+        if rest.is_empty() {
+            return None;
+        }
+        let (piece, after) = rest.split_at(length);
+        rest = after;
+        Some(match is_token {
+            true => Piece::Token(piece),
+            false => Piece::Plain(piece),
+        })
+    })
+}
+
+/// A span of time as a person says it.
+pub fn span(span: TimeDelta) -> String {
+    let minutes = span.num_minutes().abs();
+    match (minutes / 1440, minutes / 60, minutes) {
+        (days @ 2.., ..) => format!("{days} days"),
+        (_, hours @ 2.., _) => format!("{hours} h"),
+        (.., minutes @ 1..) => format!("{minutes} min"),
+        _ => format!("{} s", span.num_seconds().abs()),
     }
 }
 
@@ -250,6 +290,52 @@ mod tests {
             ("keyJob and eyJ", "keyJob and eyJ"),
         ] {
             assert_eq!(one_line(text), shown);
+        }
+    }
+
+    /// Four MiB, as much as is read of a program's stderr.
+    #[test]
+    fn hiding_tokens_takes_steps_as_the_text_is_long() {
+        let unit = "eyJa.b.c ";
+        let hostile = unit.repeat(4 * 1024 * 1024 / unit.len());
+        let (mut steps, mut bytes) = (0, 0);
+        for piece in pieces(&hostile) {
+            let (Piece::Plain(text) | Piece::Token(text)) = piece;
+            steps += 1;
+            bytes += text.len();
+        }
+        assert_eq!(bytes, hostile.len());
+        assert_eq!(steps, 2 * (hostile.len() / unit.len()));
+        assert!(one_line(&hostile[..unit.len() * 100]).starts_with("[token] [token] "));
+        let no_token = "eyJ".repeat(1000);
+        assert_eq!(
+            pieces(&no_token).collect::<Vec<_>>(),
+            [Piece::Plain(&*no_token)]
+        );
+    }
+
+    #[test]
+    fn characters_that_deceive_the_reader_are_escaped() {
+        for (text, shown) in [
+            ("cluster\u{202e}dorp", "cluster\\u{202e}dorp"),
+            ("a\u{200b}b\u{feff}c", "a\\u{200b}b\\u{feff}c"),
+            ("\u{2066}x\u{2069}", "\\u{2066}x\\u{2069}"),
+            ("Zoë, 東京, עברית", "Zoë, 東京, עברית"),
+        ] {
+            assert_eq!(one_line(text), shown);
+        }
+    }
+
+    #[test]
+    fn spans_are_rounded_as_people_say_them() {
+        for (seconds, words) in [
+            (5, "5 s"),
+            (65, "1 min"),
+            (7199, "119 min"),
+            (7200, "2 h"),
+            (200_000, "2 days"),
+        ] {
+            assert_eq!(span(TimeDelta::seconds(seconds)), words);
         }
     }
 }

@@ -80,7 +80,12 @@ pub fn next_wait(
     remaining: Duration,
     now: DateTime<Utc>,
 ) -> Option<Duration> {
-    let planned = *WAITS.get(retries)?;
+    let waits = match outcome {
+        // No network at all: whoever called is told soon, and calls again.
+        Err(error) if matches!(error.kind, NetworkErrorKind::Unreachable(_)) => &WAITS[..2],
+        _ => WAITS,
+    };
+    let planned = *waits.get(retries)?;
     let wait = match outcome {
         Ok(answer) if is_passing(answer.status()) => retry_after(answer, now).unwrap_or(planned),
         Ok(_) => return None,
@@ -137,14 +142,20 @@ pub fn network_error(
     }
     let kind = &error.kind;
     let error = match kind {
-        NetworkErrorKind::Certificate(_) => Error::input(what),
+        NetworkErrorKind::Certificate(_) | NetworkErrorKind::TrustStore(_) => Error::input(what),
         _ => Error::outside(what),
     };
     error.remedy(match kind {
         NetworkErrorKind::Certificate(_) => {
             "If your company's proxy inspects TLS, add its CA to this machine's trust store, or set SSL_CERT_FILE to a file with it."
         }
-        NetworkErrorKind::Proxy(_) => "Check HTTPS_PROXY and NO_PROXY.",
+        NetworkErrorKind::TrustStore(why) if why.starts_with("SSL_CERT") => {
+            "Set it to CA certificates in PEM format, or unset it to use those of this machine."
+        }
+        NetworkErrorKind::TrustStore(_) => {
+            "Install them (on most systems, the package ca-certificates), or set SSL_CERT_FILE to a PEM file with them."
+        }
+        NetworkErrorKind::Proxy(_) | NetworkErrorKind::ProxyFailed(_) => "Check HTTPS_PROXY and NO_PROXY.",
         NetworkErrorKind::TimedOut => "Check the network and HTTPS_PROXY, or allow more time with --timeout.",
         NetworkErrorKind::Unreachable(_) | NetworkErrorKind::Broken(_) | NetworkErrorKind::BodyTooLarge(_) => {
             "Check the network, DNS, HTTPS_PROXY and NO_PROXY."
@@ -187,6 +198,15 @@ mod tests {
             assert_eq!(run(&system, 60).expect("answer").status(), 200);
             assert_eq!(system.naps(), WAITS[..2]);
         }
+    }
+
+    #[test]
+    fn with_no_network_at_all_the_retries_end_within_two_seconds() {
+        let system = FakeSystem::new((0..3).map(|_| Err(refused())));
+        run(&system, 60).expect_err("no network");
+        let waited: Duration = system.naps().iter().sum();
+        assert_eq!(waited, Duration::from_secs(2));
+        assert_eq!(system.requests().len(), 3);
     }
 
     #[test]

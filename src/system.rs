@@ -23,9 +23,11 @@ pub mod interrupt;
 mod many;
 mod pinned;
 mod process;
+mod proxy;
 mod reach;
 mod real;
 mod terminal;
+mod trust;
 #[cfg(unix)]
 pub mod unix;
 #[cfg(windows)]
@@ -240,9 +242,13 @@ pub enum NetworkErrorKind {
     Certificate(String),
     /// No connection (refused, unknown name, no route): the system's error.
     Unreachable(String),
-    /// The proxy refused the connection, and why.
+    /// The CA certificates of this machine cannot be used, and why. Trying again never helps.
+    TrustStore(String),
+    /// The proxy refused to carry the connection, or its URL is wrong; why. Trying again never helps.
     Proxy(String),
-    /// It timed out.
+    /// The proxy did not connect this time; what it said.
+    ProxyFailed(String),
+    /// The time ran out.
     TimedOut,
     /// The response was cut off or was not HTTP, and why.
     Broken(String),
@@ -256,6 +262,7 @@ impl NetworkError {
         matches!(
             self.kind,
             NetworkErrorKind::Unreachable(_)
+                | NetworkErrorKind::ProxyFailed(_)
                 | NetworkErrorKind::TimedOut
                 | NetworkErrorKind::Broken(_)
         )
@@ -269,8 +276,10 @@ impl fmt::Display for NetworkError {
             NetworkErrorKind::Certificate(why) => {
                 write!(f, "the TLS certificate of {host} is not accepted: {why}")
             }
-            NetworkErrorKind::Unreachable(why) => write!(f, "no connection to {host}: {why}"),
-            NetworkErrorKind::Proxy(why) => write!(f, "no connection to {host}: {why}"),
+            NetworkErrorKind::TrustStore(why)
+            | NetworkErrorKind::Unreachable(why)
+            | NetworkErrorKind::Proxy(why)
+            | NetworkErrorKind::ProxyFailed(why) => write!(f, "no connection to {host}: {why}"),
             NetworkErrorKind::TimedOut => write!(f, "{host} did not answer in time"),
             NetworkErrorKind::Broken(why) => {
                 write!(

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::api_server::Rbac;
 use crate::entra::access_token::claims::{Claims, Groups};
 use crate::entra::access_token::fit::{self, Expected};
+use crate::error::span;
 
 /// A reason, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +90,7 @@ fn hint(claims: Option<&Claims>, now: DateTime<Utc>) -> String {
     match claims.time("iat") {
         Some(issued) if now - issued > TimeDelta::minutes(5) => format!(
             " (the token knows the groups of {} ago; after a new membership, sign in again: kubelogin remove-cache-dir)",
-            fit::span(now - issued)
+            span(now - issued)
         ),
         _ => " (groups are bound by object ID, not by name)".into(),
     }

@@ -2,13 +2,14 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use http::StatusCode;
+use http::header::{DATE, RETRY_AFTER};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::error;
-use crate::error::Error;
+use crate::error::{Error, span};
 use crate::retry;
-use crate::secret::Secret;
+use crate::secret::{Secret, redact};
 use crate::system::{HttpRequest, HttpResponse};
 use crate::token::{Token, UNKNOWN_LIFE, expiry_claim, seconds};
 
@@ -98,7 +99,9 @@ pub fn check_status(request: &HttpRequest, answer: &HttpResponse) -> Result<(), 
         return Err(error);
     }
     let what = format!("{} answered {status}", host_of(request));
-    Err(if retry::is_passing(status) {
+    Err(if status == StatusCode::TOO_MANY_REQUESTS {
+        Error::outside(what).remedy(throttled(answer))
+    } else if retry::is_passing(status) {
         Error::outside(what).remedy("Entra ID is busy or temporarily unavailable; try again later.")
     } else if status.is_redirection() {
         Error::refused("", what).remedy(
@@ -107,6 +110,75 @@ pub fn check_status(request: &HttpRequest, answer: &HttpResponse) -> Result<(), 
     } else {
         Error::refused("", what).remedy(FROM_ELSEWHERE)
     })
+}
+
+fn throttled(answer: &HttpResponse) -> String {
+    let after = answer
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|after| after.to_str().ok());
+    let after = after.and_then(|seconds| TimeDelta::try_seconds(seconds.trim().parse().ok()?));
+    let after = after.map_or_else(|| "a minute".to_owned(), span);
+    format!(
+        "Entra ID limits how often this application or user may ask: wait {after}, then try again."
+    )
+}
+
+/// The members of an error response that a person reads, and those that decisions rest on.
+const SHOWN: &[&str] = &["error", "error_description", "correlation_id"];
+
+/// Takes secrets out of what a response that is no token says. An `error` that OAuth knows stays: it decides what happens.
+pub fn hide(body: &mut Vec<u8>, secrets: &[&Secret]) {
+    let Ok(mut answer) = serde_json::from_slice::<Value>(without_bom(body)) else {
+        return;
+    };
+    if answer.get("error").is_none() {
+        return;
+    }
+    let mut has_changed = false;
+    for name in SHOWN {
+        let Some(Value::String(text)) = answer.get_mut(name) else {
+            continue;
+        };
+        if *name == "error" && error::is_known(text) {
+            continue;
+        }
+        let hidden = redact(text, secrets.iter().copied());
+        has_changed |= hidden != *text;
+        *text = hidden;
+    }
+    if has_changed {
+        *body = answer.to_string().into_bytes();
+    }
+}
+
+/// A clock that is further off than this breaks assertions, which are valid for minutes.
+const LARGEST_SKEW: TimeDelta = TimeDelta::seconds(60);
+
+/// Adds to a refusal that is about time how far this machine's clock is off, by the response's `Date` (RFC 9110 section
+/// 6.6.1).
+pub fn explain_clock(error: Error, answer: &HttpResponse, now: DateTime<Utc>) -> Error {
+    let date = answer
+        .headers()
+        .get(DATE)
+        .and_then(|date| date.to_str().ok());
+    let date = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok());
+    let Some(date) = date.filter(|_| error::is_about_time(error.parts().0)) else {
+        return error;
+    };
+    let skew = now - date.to_utc();
+    if skew.abs() < LARGEST_SKEW {
+        return error;
+    }
+    let direction = if skew < TimeDelta::zero() {
+        "behind"
+    } else {
+        "ahead of"
+    };
+    error.hint(&format!(
+        "This machine's clock is {} {direction} Entra ID's: set it.",
+        span(skew)
+    ))
 }
 
 fn host_of(request: &HttpRequest) -> &str {

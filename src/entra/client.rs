@@ -146,12 +146,14 @@ impl Exchange<'_> {
         let request = self.token_request(&proof, grant, scope)?;
         // A token's lifetime is counted from before the request, so that it never ends later than we say.
         let now = self.system.now();
-        let answer = retry::send(self.system, &request, Via::EnvironmentProxy, deadline)?;
+        let mut answer = retry::send(self.system, &request, Via::EnvironmentProxy, deadline)?;
+        // Whoever answered has seen what was sent, and may quote it.
+        let sent = proof.iter().map(|(_, secret)| secret);
+        let sent: Vec<_> = sent.chain(grant.secrets()).collect();
+        answer::hide(answer.body_mut(), &sent);
         answer::read_token(&request, &answer, now).map_err(|error| {
             let error = self.explain(error, grant);
-            // Whoever answered has seen what was sent, and may quote it.
-            let sent = proof.iter().map(|(_, secret)| secret);
-            error.hiding(sent.chain(grant.secrets()))
+            answer::explain_clock(error, &answer, self.system.now())
         })
     }
 
@@ -410,6 +412,100 @@ mod tests {
             error.starts_with("AADSTS7000215: [redacted] is wrong."),
             "{error}"
         );
+    }
+
+    /// The advice has the words "client" and "secret", and Entra's sentence as well.
+    #[test]
+    fn a_hint_of_ours_is_never_redacted_for_a_secret_that_is_one_of_its_words() {
+        let body = r#"{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client Check.","error_codes":[7000215]}"#;
+        let refused = |secret: &str| {
+            let system = FakeSystem::new([FakeSystem::json(401, body)]);
+            let host = AuthorityHost::parse("https://login.microsoftonline.com/").expect("host");
+            let client = Client {
+                authority: Authority::new(host, "ten").expect("tenant"),
+                version: Version::V2,
+                client_id: "app".into(),
+                auth: ClientAuth::Secret(Secret::new(secret)),
+            };
+            let (grant, scope) = (Grant::ClientCredentials, Scope::of_server("srv"));
+            let error = client.token(&grant, &scope, Duration::from_secs(60), &system);
+            error.expect_err("refused")
+        };
+        let usual = refused("hunter2").to_string();
+        let (_, hint) = usual.split_once('\n').expect("a hint");
+        for word in hint.split_whitespace().chain(["Check", "invalid_client"]) {
+            let error = refused(word);
+            assert!(error.is_refused_with("invalid_client"), "{word}");
+            let error = error.to_string();
+            assert_eq!(error.split_once('\n').expect("a hint").1, hint, "{word}");
+        }
+        let hidden = refused("Check").to_string();
+        assert!(
+            hidden.starts_with("AADSTS7000215: Invalid client [redacted]"),
+            "{hidden}"
+        );
+    }
+
+    #[test]
+    fn a_secret_that_comes_back_encoded_is_not_shown() {
+        for echo in ["s3cr%26t+%3D%2B", "s3cr%26t%20%3d%2b", "czNjciZ0ID0r"] {
+            let body = serde_json::json!({"error": "invalid_client", "error_description": format!("AADSTS7000215: <{echo}> is wrong.")});
+            let system = FakeSystem::new([FakeSystem::json(401, body.to_string())]);
+            let error = token_at("https://login.microsoftonline.com/", &system);
+            let error = error.expect_err("refused").to_string();
+            assert!(
+                error.starts_with("AADSTS7000215: <[redacted]> is wrong."),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_refusal_over_time_says_how_far_the_clock_is_off() {
+        for (date, words) in [
+            ("Thu, 01 Jan 2026 00:17:00 GMT", "17 min behind"),
+            ("Wed, 31 Dec 2025 21:00:00 GMT", "3 h ahead of"),
+        ] {
+            let body = r#"{"error":"invalid_client","error_description":"AADSTS700024: Client assertion is not within its valid time range."}"#;
+            let answer = http::Response::builder().status(401).header("Date", date);
+            let answer = answer.body(body.as_bytes().to_vec()).expect("an answer");
+            let error = token_at(
+                "https://login.microsoftonline.com/",
+                &FakeSystem::new([Ok(answer)]),
+            );
+            let error = error.expect_err("refused").to_string();
+            let expected = format!("This machine's clock is {words} Entra ID's: set it.");
+            assert!(error.contains(&expected), "{error}");
+            assert_eq!(error.lines().count(), 3, "{error}");
+        }
+    }
+
+    #[test]
+    fn throttling_says_how_long_to_wait() {
+        for (header, words) in [
+            (Some("600"), "wait 10 min, then try again"),
+            (None, "wait a minute, then try again"),
+        ] {
+            let answer = http::Response::builder().status(429);
+            let answer = match header {
+                Some(seconds) => answer.header("Retry-After", seconds),
+                None => answer,
+            };
+            let answers = (0..4).map(|_| Ok(answer_of(&answer)));
+            let error = token_at(
+                "https://login.microsoftonline.com/",
+                &FakeSystem::new(answers),
+            );
+            let error = error.expect_err("busy").to_string();
+            assert!(error.contains("429") && error.contains(words), "{error}");
+        }
+    }
+
+    fn answer_of(builder: &http::response::Builder) -> crate::system::HttpResponse {
+        let mut answer = http::Response::new(Vec::new());
+        *answer.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+        *answer.headers_mut() = builder.headers_ref().cloned().unwrap_or_default();
+        answer
     }
 
     #[test]

@@ -133,6 +133,36 @@ pub fn code_in(text: &str) -> Option<u32> {
     rest[..end].parse().ok()
 }
 
+/// True for an `error` of RFC 6749, RFC 8628 or OpenID Connect, and for those that Entra ID adds.
+pub fn is_known(error: &str) -> bool {
+    KNOWN_ERRORS.contains(&error) || OAUTH_ADVICE.iter().any(|(known, _)| *known == error)
+}
+
+const KNOWN_ERRORS: &[&str] = &[
+    "authorization_pending",
+    "consent_required",
+    "interaction_required",
+    "invalid_client",
+    "invalid_grant",
+    "invalid_request",
+    "invalid_resource",
+    "invalid_scope",
+    "login_required",
+    "server_error",
+    "slow_down",
+    "temporarily_unavailable",
+    "unauthorized_client",
+    "unsupported_grant_type",
+];
+
+/// True if a refusal says that an assertion or token is not valid yet or no longer.
+pub fn is_about_time(text: &str) -> bool {
+    matches!(
+        code_in(text),
+        Some(700024 | 50013 | 500133 | 501341 | 700023)
+    )
+}
+
 /// What to do about an error. For a device code, the OAuth error says more than the AADSTS code that comes with it.
 pub fn advice(oauth_error: &str, code: Option<u32>) -> &'static str {
     let by_error = OAUTH_ADVICE.iter().find(|(error, _)| *error == oauth_error);

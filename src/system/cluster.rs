@@ -2,11 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use reqwest::blocking::Client;
+use reqwest::blocking::ClientBuilder;
 use reqwest::{Certificate, Proxy};
 
-use super::NetworkErrorKind;
-use super::http_client::{self, far};
+use super::{NetworkErrorKind, proxy};
 
 /// How to reach a cluster's API server.
 #[derive(Clone)]
@@ -30,10 +29,13 @@ pub enum Trust {
 }
 
 impl ClusterWay {
-    /// A client for this cluster alone. `addresses` are those of the URL's host, for a TLS name that is not its own.
-    pub(super) fn client(&self, addresses: &[SocketAddr]) -> Result<Client, NetworkErrorKind> {
+    /// Lets a client reach this cluster alone. `addresses` are those of the URL's host, for a TLS name that is not its own.
+    pub(super) fn add_to(
+        &self,
+        mut builder: ClientBuilder,
+        addresses: &[SocketAddr],
+    ) -> Result<ClientBuilder, NetworkErrorKind> {
         let wrong = |why: String| NetworkErrorKind::Certificate(why);
-        let mut builder = far();
         builder = match &self.trust {
             Trust::ThisMachine => builder,
             Trust::Anyone => builder.tls_danger_accept_invalid_certs(true),
@@ -47,9 +49,10 @@ impl ClusterWay {
                 builder.tls_certs_only(roots)
             }
         };
-        if let Some(proxy) = &self.proxy {
-            let proxy = Proxy::all(proxy).map_err(|_| {
-                NetworkErrorKind::Proxy("proxy-url is not a URL of an HTTP proxy".into())
+        if let Some(url) = &self.proxy {
+            proxy::check("proxy-url", url)?;
+            let proxy = Proxy::all(url).map_err(|_| {
+                NetworkErrorKind::Proxy("proxy-url is not the URL of a proxy".into())
             })?;
             builder = builder.no_proxy().proxy(proxy);
         }
@@ -59,6 +62,6 @@ impl ClusterWay {
             }
             builder = builder.no_proxy().resolve_to_addrs(name, addresses);
         }
-        http_client::build(builder).map_err(NetworkErrorKind::Certificate)
+        Ok(builder)
     }
 }

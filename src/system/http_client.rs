@@ -2,45 +2,65 @@
 
 use std::error::Error as StdError;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use hyper_util::client::proxy::matcher::Matcher;
-use reqwest::Certificate;
+use chrono::TimeDelta;
 use reqwest::blocking::{Client, ClientBuilder};
 use reqwest::redirect::Policy;
 use rustls::CertificateError;
+use rustls::pki_types::UnixTime;
 
+use super::proxy::{Proxies, Route};
+use super::trust::Roots;
 use super::{
     ClusterWay, HttpRequest, HttpResponse, LARGEST_BODY, LargestBody, NetworkError,
-    NetworkErrorKind, Via, pinned, platform, reach,
+    NetworkErrorKind, Trust, Via, pinned, reach,
 };
-use crate::env::{self, Env};
+use crate::env::Env;
+use crate::error::span;
 
 /// How long making one connection may take, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same for a host that is near or absent: a lost packet is resent after a second.
 const NEAR_CONNECT_TIMEOUT: Duration = Duration::from_millis(2500);
+/// The platform's verifier's words where it found no CA certificate.
+const NO_ROOTS: &str = "No CA certificates";
+const NOT_TRUSTED: &str = "its issuer is not trusted here";
+/// hyper-util's words for a CONNECT that was answered with neither 200 nor 407.
+const REFUSED_TUNNEL: &str = "tunnel error: unsuccessful";
+/// hyper-util's words for a proxy that holds the request itself against us.
+const REFUSALS: &[&str] = &[
+    "proxy authorization required",
+    "credentials not accepted",
+    "connection not allowed",
+    "does not support user/pass authentication",
+];
 const USER_AGENT: &str = concat!("kubelogin/", env!("CARGO_PKG_VERSION"));
 
 /// One client for each way to reach a host.
 pub struct HttpClient {
-    /// A file of CA certificates that are trusted in addition to the operating system's.
-    more_roots: Option<PathBuf>,
-    proxied: OnceLock<Result<Client, String>>,
-    direct: OnceLock<Result<Client, String>>,
-    pinned: OnceLock<Result<Client, String>>,
+    roots: Roots,
+    proxies: Proxies,
+    /// As the operating system is set up.
+    of_system: OnceLock<Result<Client, NetworkErrorKind>>,
+    /// Through the proxy that a variable names.
+    proxied: OnceLock<Result<Client, NetworkErrorKind>>,
+    /// Past that proxy, by NO_PROXY.
+    straight: OnceLock<Result<Client, NetworkErrorKind>>,
+    direct: OnceLock<Result<Client, NetworkErrorKind>>,
+    pinned: OnceLock<Result<Client, NetworkErrorKind>>,
 }
 
 impl HttpClient {
     pub fn new(env: &Env) -> Self {
-        let more_roots = env
-            .get(env::SSL_CERT_FILE)
-            .filter(|_| !platform::TLS_READS_SSL_CERT_FILE);
         Self {
-            more_roots: more_roots.map(PathBuf::from),
+            roots: Roots::new(env),
+            proxies: Proxies::new(env),
+            of_system: OnceLock::new(),
             proxied: OnceLock::new(),
+            straight: OnceLock::new(),
             direct: OnceLock::new(),
             pinned: OnceLock::new(),
         }
@@ -53,34 +73,52 @@ impl HttpClient {
         via: Via,
         timeout: Duration,
     ) -> Result<HttpResponse, NetworkError> {
+        let uri = request.uri();
         let fail = |kind| NetworkError {
-            host: host_of(request.uri()),
+            host: host_of(uri),
             kind,
         };
         let client = match via {
-            Via::EnvironmentProxy => self.proxied.get_or_init(|| self.build(far())),
+            Via::EnvironmentProxy => match self.proxies.route(uri).map_err(fail)? {
+                Route::OfSystem => self.of_system.get_or_init(|| self.build(far())),
+                Route::Straight => {
+                    let straight = || self.build(far().no_proxy());
+                    self.straight.get_or_init(straight)
+                }
+                Route::Proxy => {
+                    let proxied = || self.build(self.proxies.add_to(far()));
+                    self.proxied.get_or_init(proxied)
+                }
+            },
             Via::Direct => self.direct.get_or_init(|| self.build(near())),
             // There is only one pinned certificate in a run.
             Via::Pinned(thumbprint) => self.pinned.get_or_init(|| {
                 let config = pinned::client_config(thumbprint);
-                let config = config.map_err(|error| error.to_string())?;
+                let config =
+                    config.map_err(|error| NetworkErrorKind::Certificate(error.to_string()))?;
                 build(near().tls_backend_preconfigured(config))
+                    .map_err(NetworkErrorKind::Certificate)
             }),
         };
-        let client = client
-            .as_ref()
-            .map_err(|why| fail(NetworkErrorKind::Certificate(why.clone())))?;
-        let answer = start(client, request, request.uri().to_string(), timeout).map_err(
-            |error| match via {
-                Via::EnvironmentProxy => fail(why(&error, proxy_of(request.uri()).as_deref())),
-                Via::Direct | Via::Pinned(_) => fail(why(&error, None)),
-            },
-        )?;
+        let client = client.as_ref().map_err(|why| fail(why.clone()))?;
+        let answer = start(client, request, uri.to_string(), timeout).map_err(|error| {
+            let proxy = match via {
+                Via::EnvironmentProxy => self.proxies.on_the_way(uri),
+                Via::Direct | Via::Pinned(_) => None,
+            };
+            fail(self.why(&error, uri, proxy.as_deref()))
+        })?;
         read(answer, limit_of(request)).map_err(fail)
     }
 
-    /// Sends one request to a cluster and reads the whole response within `timeout`.
+    /// The proxy on the way to `uri`, for messages: host and port.
+    pub fn proxy_of(&self, uri: &http::Uri) -> Option<String> {
+        self.proxies.on_the_way(uri)
+    }
+
+    /// Sends one request to a cluster and reads the whole answer within `timeout`.
     pub fn send_to_cluster(
+        &self,
         request: &HttpRequest,
         way: &ClusterWay,
         timeout: Duration,
@@ -95,7 +133,7 @@ impl HttpClient {
                 |_| "named in proxy-url".to_owned(),
                 |proxy: http::Uri| host_of(&proxy),
             )),
-            None => proxy_of(uri),
+            None => self.proxies.on_the_way(uri),
         };
         let (mut url, mut addresses) = (uri.to_string(), Vec::new());
         let mut request = request.clone();
@@ -115,9 +153,9 @@ impl HttpClient {
                 request.headers_mut().insert(http::header::HOST, host);
             }
         }
-        let client = way.client(&addresses).map_err(&fail)?;
+        let client = self.client_of(way, uri, &addresses).map_err(&fail)?;
         let answer = start(&client, &request, url, timeout)
-            .map_err(|error| fail(why(&error, proxy.as_deref())));
+            .map_err(|error| fail(self.why(&error, uri, proxy.as_deref())));
         let answer = answer.and_then(|answer| read(answer, limit_of(&request)).map_err(&fail));
         if matches!(&answer, Err(error) if error.kind == NetworkErrorKind::TimedOut) {
             leave_alone(client);
@@ -125,15 +163,71 @@ impl HttpClient {
         answer
     }
 
+    /// A client for a cluster alone.
+    fn client_of(
+        &self,
+        way: &ClusterWay,
+        uri: &http::Uri,
+        addresses: &[SocketAddr],
+    ) -> Result<Client, NetworkErrorKind> {
+        let mut builder = far();
+        if way.proxy.is_none() {
+            builder = match self.proxies.route(uri)? {
+                Route::OfSystem => builder,
+                Route::Straight => builder.no_proxy(),
+                Route::Proxy => self.proxies.add_to(builder),
+            };
+        }
+        let builder = way.add_to(builder, addresses)?;
+        match way.trust {
+            Trust::ThisMachine => self.build(builder),
+            Trust::Only(_) | Trust::Anyone => build(builder).map_err(NetworkErrorKind::Certificate),
+        }
+    }
+
     /// A client that trusts what this machine trusts.
-    fn build(&self, builder: ClientBuilder) -> Result<Client, String> {
-        // A missing file, or one without certificates, is not an error: other programs use the variable too.
-        let roots = self
-            .more_roots
-            .as_ref()
-            .and_then(|path| std::fs::read(path).ok());
-        let roots = roots.and_then(|pem| Certificate::from_pem_bundle(&pem).ok());
-        build(builder.tls_certs_merge(roots.unwrap_or_default()))
+    fn build(&self, builder: ClientBuilder) -> Result<Client, NetworkErrorKind> {
+        let wrong = NetworkErrorKind::TrustStore;
+        self.roots.check_size().map_err(wrong)?;
+        build(builder.tls_certs_merge(self.roots.more())).map_err(|why| {
+            if why.contains(NO_ROOTS) {
+                wrong(self.roots.none_found())
+            } else {
+                NetworkErrorKind::Certificate(why)
+            }
+        })
+    }
+
+    /// Why no answer came from the host of `uri`.
+    fn why(
+        &self,
+        error: &reqwest::Error,
+        uri: &http::Uri,
+        proxy: Option<&str>,
+    ) -> NetworkErrorKind {
+        let kind = why(error, proxy);
+        match &kind {
+            NetworkErrorKind::Certificate(why) if why == NOT_TRUSTED => {
+                match self.roots.problem() {
+                    Some(problem) => NetworkErrorKind::TrustStore(problem),
+                    None => kind,
+                }
+            }
+            // Only what the proxy holds against the request itself is final: it may be busy, or starting again.
+            NetworkErrorKind::ProxyFailed(why) if why.contains(REFUSED_TUNNEL) => {
+                let proxy = proxy.unwrap_or_default();
+                match self.proxies.status_of_connect(uri) {
+                    Some(status @ 400..=499) => NetworkErrorKind::Proxy(format!(
+                        "the proxy {proxy} refused to connect, with status {status}"
+                    )),
+                    Some(status @ 300..) => NetworkErrorKind::ProxyFailed(format!(
+                        "the proxy {proxy} answered with status {status}"
+                    )),
+                    _ => kind,
+                }
+            }
+            _ => kind,
+        }
     }
 }
 
@@ -145,7 +239,13 @@ fn leave_alone(client: Client) {
 
 impl Drop for HttpClient {
     fn drop(&mut self) {
-        let clients = [&mut self.proxied, &mut self.direct, &mut self.pinned];
+        let clients = [
+            &mut self.of_system,
+            &mut self.proxied,
+            &mut self.straight,
+            &mut self.direct,
+            &mut self.pinned,
+        ];
         for client in clients {
             if let Some(Ok(client)) = client.take() {
                 leave_alone(client);
@@ -225,13 +325,7 @@ fn body_error(error: &io::Error) -> NetworkErrorKind {
     }
 }
 
-/// The proxy used for `uri`, for messages: host and port only, as its URL can contain a password. `reqwest` uses the same
-/// matcher.
-pub fn proxy_of(uri: &http::Uri) -> Option<String> {
-    let proxy = Matcher::from_system().intercept(uri)?;
-    proxy.uri().authority().map(ToString::to_string)
-}
-
+/// Why no answer came, as far as the error says it.
 fn why(error: &reqwest::Error, proxy: Option<&str>) -> NetworkErrorKind {
     if let Some(tls) = find(error, |e| e.downcast_ref::<rustls::Error>()) {
         return NetworkErrorKind::Certificate(certificate_reason(tls));
@@ -246,19 +340,16 @@ fn why(error: &reqwest::Error, proxy: Option<&str>) -> NetworkErrorKind {
         true => "the connection timed out".to_owned(),
         false => innermost(error),
     };
-    match proxy {
-        // hyper-util's messages for a CONNECT that was answered with anything but 200.
-        Some(proxy)
-            if reason.contains("tunnel")
-                || reason.contains("unsuccessful")
-                || reason.contains("authorization") =>
-        {
-            NetworkErrorKind::Proxy(format!("the proxy {proxy} refused to connect ({reason})"))
-        }
-        Some(proxy) => {
-            NetworkErrorKind::Unreachable(format!("{reason}, through the proxy {proxy}"))
-        }
-        None => NetworkErrorKind::Unreachable(reason),
+    let Some(proxy) = proxy else {
+        return NetworkErrorKind::Unreachable(reason);
+    };
+    let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    if says(REFUSALS) {
+        NetworkErrorKind::Proxy(format!("the proxy {proxy} refused to connect ({reason})"))
+    } else if says(&["tunnel", "SOCKS"]) {
+        NetworkErrorKind::ProxyFailed(format!("the proxy {proxy} did not connect ({reason})"))
+    } else {
+        NetworkErrorKind::Unreachable(format!("{reason}, through the proxy {proxy}"))
     }
 }
 
@@ -267,13 +358,17 @@ fn certificate_reason(error: &rustls::Error) -> String {
         return error.to_string();
     };
     match why {
-        CertificateError::UnknownIssuer => "its issuer is not trusted on this machine".into(),
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "it has expired".into()
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "it is not valid yet (check this machine's clock)".into()
-        }
+        CertificateError::UnknownIssuer => NOT_TRUSTED.into(),
+        CertificateError::Expired => "it has expired".into(),
+        CertificateError::ExpiredContext { time, not_after } => format!(
+            "by this machine's clock it has expired {} ago",
+            span(seconds_between(*not_after, *time))
+        ),
+        CertificateError::NotValidYet => "it is not valid yet (is the clock right?)".into(),
+        CertificateError::NotValidYetContext { time, not_before } => format!(
+            "by this machine's clock it is not valid for another {} (is the clock right?)",
+            span(seconds_between(*time, *not_before))
+        ),
         CertificateError::ApplicationVerificationFailure => {
             "it does not have the expected thumbprint".into()
         }
@@ -284,7 +379,12 @@ fn certificate_reason(error: &rustls::Error) -> String {
     }
 }
 
-/// The first error in the chain that `pick` accepts, looking inside [`io::Error`]s too, which hide theirs from `source`.
+fn seconds_between(earlier: UnixTime, later: UnixTime) -> TimeDelta {
+    let seconds = later.as_secs().saturating_sub(earlier.as_secs());
+    TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::MAX / 1000))
+}
+
+/// The first error in the chain that `pick` knows, looking inside [`io::Error`]s too, which hide theirs from `source`.
 fn find<'a, T>(
     error: &'a (dyn StdError + 'static),
     pick: impl Fn(&'a (dyn StdError + 'static)) -> Option<&'a T> + Copy,

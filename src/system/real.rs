@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use chrono::{DateTime, Utc};
 
 use super::browser::Browser;
-use super::http_client::{self, HttpClient};
+use super::http_client::HttpClient;
 use super::process::Programs;
 use super::terminal::{self, Typing};
 use super::{
@@ -124,7 +124,7 @@ impl System for RealSystem {
         way: &ClusterWay,
         timeout: Duration,
     ) -> Result<HttpResponse, NetworkError> {
-        let result = HttpClient::send_to_cluster(request, way, timeout);
+        let result = self.http.send_to_cluster(request, way, timeout);
         self.trace(request, &result);
         result
     }
@@ -148,7 +148,7 @@ impl System for RealSystem {
     }
 
     fn proxy_of(&self, url: &http::Uri) -> Option<String> {
-        http_client::proxy_of(url)
+        self.http.proxy_of(url)
     }
 
     fn page(&self) -> Page {

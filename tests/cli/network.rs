@@ -31,16 +31,164 @@ fn a_certificate_problem_is_reported_at_once_and_not_retried() {
 /// On other systems the file adds to the system's certificates and may be missing.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_trust_store_that_is_missing_or_empty_is_named() {
+fn a_trust_store_that_is_missing_or_empty_is_named_with_its_path_and_the_reason() {
     let entra = FakeEntra::start();
     let folder = TempDir::new();
-    for file in [
+    let (missing, empty) = (
         folder.path().join("missing.pem"),
         folder.file("empty.pem", ""),
+    );
+    for (variable, path, why) in [
+        ("SSL_CERT_FILE", missing.clone(), "does not exist"),
+        ("SSL_CERT_FILE", empty, "contains no certificate"),
+        ("SSL_CERT_FILE", "/dev/zero".into(), "is not a regular file"),
+        ("SSL_CERT_DIR", missing, "does not exist"),
+        (
+            "SSL_CERT_DIR",
+            folder.path().into(),
+            "contains no certificate",
+        ),
     ] {
-        let error = spn(&entra).env("SSL_CERT_FILE", file).run().error();
-        assert!(error.contains("SSL_CERT_FILE"), "{error}");
+        let kubelogin = spn(&entra).env_remove("SSL_CERT_FILE").env(variable, &path);
+        let error = kubelogin.run().error();
+        let expected = format!("{variable} names {}, which {why}", path.display());
+        assert!(error.contains(&expected), "{error}");
+        assert_eq!(entra.token_requests(), 0, "{error}");
     }
+}
+
+/// `socks5h` hands the name to the proxy, `socks5` the address.
+#[test]
+fn socks_proxies_are_used() {
+    let local = "https://localhost/";
+    for (variable, scheme, login, host, target) in [
+        (
+            "HTTPS_PROXY",
+            "socks5h",
+            None,
+            None,
+            "login.microsoftonline.com:443",
+        ),
+        (
+            "all_proxy",
+            "socks5h",
+            Some(("user", "p@ss word")),
+            None,
+            "login.microsoftonline.com:443",
+        ),
+        ("ALL_PROXY", "socks5", None, Some(local), "127.0.0.1:443"),
+    ] {
+        let entra = FakeEntra::start();
+        let socks = FakeSocks::start(&entra, login);
+        let user = if login.is_some() {
+            "user:p%40ss%20word@"
+        } else {
+            ""
+        };
+        let mut kubelogin = spn(&entra)
+            .env_remove("HTTPS_PROXY")
+            .env(variable, format!("{scheme}://{user}{}", socks.address()));
+        if let Some(host) = host {
+            kubelogin = kubelogin.args(["--authority-host", host, "--disable-instance-discovery"]);
+        }
+        kubelogin.run().token();
+        assert!(!socks.targets().is_empty(), "{scheme}");
+        assert!(
+            socks.targets().iter().all(|to| to == target),
+            "{:?}",
+            socks.targets()
+        );
+        assert_eq!(entra.connects(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_socks_proxy_that_refuses_the_password_is_asked_once() {
+    let entra = FakeEntra::start();
+    let socks = FakeSocks::start(&entra, Some(("user", "right")));
+    let url = format!("socks5h://user:hunter2@{}", socks.address());
+    let output = spn(&entra).env("HTTPS_PROXY", url).args(["-v", "5"]).run();
+    output.hides(&["hunter2"]);
+    let error = &output.stderr;
+    assert!(error.contains("credentials not accepted"), "{error}");
+    assert_eq!(
+        error.matches("POST login.microsoftonline.com").count(),
+        1,
+        "{error}"
+    );
+}
+
+#[test]
+fn a_proxy_of_an_unknown_scheme_is_one_error_that_names_the_variable() {
+    let entra = FakeEntra::start();
+    for (variable, url) in [
+        ("HTTPS_PROXY", "ftp://user:hunter2@127.0.0.1:1"),
+        ("https_proxy", "socks://127.0.0.1:1"),
+        ("ALL_PROXY", "quic://127.0.0.1:1"),
+    ] {
+        let output = spn(&entra)
+            .env_remove("HTTPS_PROXY")
+            .env(variable, url)
+            .args(["-v", "5"])
+            .run();
+        output.hides(&["hunter2"]);
+        let error = &output.stderr;
+        let scheme = url.split(':').next().unwrap_or_default();
+        assert!(
+            error.contains(&format!("{variable} has the scheme \"{scheme}\"")),
+            "{error}"
+        );
+        assert_eq!(
+            error.matches("POST login.microsoftonline.com").count(),
+            1,
+            "{error}"
+        );
+        assert_eq!(entra.connections(), 0);
+    }
+}
+
+#[test]
+fn a_proxy_that_stumbles_once_is_asked_again() {
+    for stumble in [
+        Reply::html(502, ""),
+        Reply::html(503, "busy"),
+        Reply::Close,
+        Reply::Raw(b"SSH-2.0-x\r\n".to_vec()),
+    ] {
+        let entra = FakeEntra::start();
+        // The second is for the question with what status it refused.
+        entra.next_connect(stumble.clone());
+        entra.next_connect(stumble);
+        spn(&entra).run().token();
+        assert_eq!(entra.token_requests(), 1);
+    }
+}
+
+#[test]
+fn a_proxy_that_refuses_for_good_is_not_asked_again() {
+    for status in [403, 404, 407] {
+        let entra = FakeEntra::start_with(|rules| rules.proxy_refuses_with = Some(status));
+        let error = spn(&entra).args(["-v", "5"]).run().stderr;
+        assert_eq!(
+            error.matches("POST login.microsoftonline.com").count(),
+            1,
+            "{error}"
+        );
+        assert!(error.contains("refused to connect"), "{error}");
+    }
+}
+
+#[test]
+fn an_entry_of_no_proxy_counts_with_its_port() {
+    let entra = FakeEntra::start();
+    let host = entra.authority_host();
+    let host = host.trim_start_matches("https://").trim_end_matches('/');
+    let straight = bare_spn()
+        .env("HTTPS_PROXY", "http://127.0.0.1:1")
+        .env("NO_PROXY", host)
+        .entra(&entra);
+    straight.run().token();
+    assert_eq!(entra.connects(), [""; 0]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod rules; // what a test registers: tenants, clients, users, and how they behav
 mod token; // the token endpoint's grants
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -112,6 +113,11 @@ impl FakeEntra {
             .push_back(reply);
     }
 
+    /// Answers the next `CONNECT` to the proxy with this. Several replies are sent in turn.
+    pub fn next_connect(&self, reply: Reply) {
+        self.state().scripted_connects.push_back(reply);
+    }
+
     /// Lets requests to these hosts, which come through the proxy, be answered by another fake.
     pub(super) fn also_serve(&self, hosts: &[&str], answerer: Arc<Answerer>) {
         let mut state = self.state();
@@ -124,6 +130,11 @@ impl FakeEntra {
     /// For `--authority-host`: with a slash at the end.
     pub fn authority_host(&self) -> String {
         format!("https://127.0.0.1:{}/", self.server.port())
+    }
+
+    /// Where it listens, with TLS.
+    pub(super) fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.server.port()).into()
     }
 
     /// For `HTTPS_PROXY`.
@@ -246,6 +257,7 @@ struct State {
     /// Hosts that another fake plays.
     others: Vec<(String, Arc<Answerer>)>,
     scripted: HashMap<Endpoint, VecDeque<Reply>>,
+    scripted_connects: VecDeque<Reply>,
     requests: Vec<Request>,
     connects: Vec<String>,
     violations: Vec<String>,
@@ -307,6 +319,9 @@ impl State {
     /// Answers a request to the forward proxy.
     fn connect(&mut self, request: &Request, own_port: u16) -> Reply {
         self.connects.push(request.target.clone());
+        if let Some(reply) = self.scripted_connects.pop_front() {
+            return reply;
+        }
         if let Some(status) = self.rules.proxy_refuses_with {
             return Reply::html(status, "the proxy of the tests refuses");
         }

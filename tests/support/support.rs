@@ -35,6 +35,7 @@ mod kubeconfig; // kubeconfigs of any size
 mod kubelogin; // runs the program under test
 mod login; // the usual logins
 mod server; // listens, with TLS or as a forward proxy, and passes requests to a fake
+mod socks; // a SOCKS proxy before the fake Entra
 mod temp_dir; // folders that remove themselves
 mod tls; // certificates for any name, signed by the tests' own certificate authority
 
@@ -56,6 +57,7 @@ pub use kubeconfig::legacy_kubeconfig;
 pub use kubelogin::{Kubelogin, Output, Running, exec_info, program_under_test};
 pub use login::*;
 pub use server::FakeHttp;
+pub use socks::FakeSocks;
 #[cfg(unix)]
 pub use temp_dir::make_pipe;
 pub use temp_dir::{TempDir, names_in};

@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::case::{Case, STEP, Steps};
 use super::{Outcome, failure, fine, good, skipped, warning};
-use crate::entra::access_token::fit::span;
 use crate::entra::authority::{Authority, AuthorityHost};
 use crate::env;
+use crate::error::span;
 use crate::login_mode::LoginMode;
 use crate::options::Options;
 use crate::system::{HttpResponse, NetworkError, NetworkErrorKind, System, Via};
@@ -150,8 +150,8 @@ pub fn tls(case: &Case) -> Outcome {
         Some(error) => {
             let outcome = failure(error.to_string());
             match error.kind {
-                NetworkErrorKind::Certificate(_) => outcome,
-                NetworkErrorKind::Proxy(_) => {
+                NetworkErrorKind::Certificate(_) | NetworkErrorKind::TrustStore(_) => outcome,
+                NetworkErrorKind::Proxy(_) | NetworkErrorKind::ProxyFailed(_) => {
                     outcome.with("Correct HTTPS_PROXY, or add the host to NO_PROXY.")
                 }
                 _ => outcome.with("Try again; a firewall may be breaking the connection."),

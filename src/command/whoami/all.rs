@@ -13,9 +13,8 @@ use super::report::{ClusterSees, Look, Report};
 use crate::cli::inspect::WhoamiArgs;
 use crate::command::print;
 use crate::command::subject::{self, NotOurs, Subject};
-use crate::entra::access_token::fit::span;
 use crate::env::Env;
-use crate::error::{Error, one_line};
+use crate::error::{Error, one_line, span};
 use crate::kubeconfig::context::Contexts;
 use crate::system::System;
 

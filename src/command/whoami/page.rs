@@ -8,8 +8,7 @@ use super::plain;
 use super::report::{ClusterSees, Report, SignedIn};
 use crate::command::subject;
 use crate::entra::access_token::claims::{Groups, application_name};
-use crate::entra::access_token::fit::span;
-use crate::error::{ErrorKind, one_line};
+use crate::error::{ErrorKind, one_line, span};
 
 /// How many group IDs are shown.
 const GROUPS_SHOWN: usize = 5;

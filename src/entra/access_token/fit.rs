@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::claims::{AKS_SERVER, Claims, Groups};
 use crate::entra::authority::Version;
+use crate::error::span;
 
 /// What the token should be.
 #[derive(Debug, Clone, Copy)]
@@ -198,17 +199,6 @@ fn user_in_ci(claims: &Claims, expected: &Expected) -> Option<Mismatch> {
     )
 }
 
-/// A span of time as a person says it.
-pub fn span(span: TimeDelta) -> String {
-    let minutes = span.num_minutes().abs();
-    match (minutes / 1440, minutes / 60, minutes) {
-        (days @ 2.., ..) => format!("{days} days"),
-        (_, hours @ 2.., _) => format!("{hours} h"),
-        (.., minutes @ 1..) => format!("{minutes} min"),
-        _ => format!("{} s", span.num_seconds().abs()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use base64::Engine as _;
@@ -317,19 +307,6 @@ mod tests {
             assert_eq!(found.len(), 1, "{changes}: {found:?}");
             assert_eq!(found[0].is_fatal, is_fatal, "{found:?}");
             assert!(found[0].what.contains(word), "{found:?}");
-        }
-    }
-
-    #[test]
-    fn spans_are_rounded_as_people_say_them() {
-        for (seconds, words) in [
-            (5, "5 s"),
-            (65, "1 min"),
-            (7199, "119 min"),
-            (7200, "2 h"),
-            (200_000, "2 days"),
-        ] {
-            assert_eq!(span(TimeDelta::seconds(seconds)), words);
         }
     }
 }
