@@ -361,12 +361,12 @@ fn certificate_reason(error: &rustls::Error) -> String {
         CertificateError::UnknownIssuer => NOT_TRUSTED.into(),
         CertificateError::Expired => "it has expired".into(),
         CertificateError::ExpiredContext { time, not_after } => format!(
-            "by this machine's clock it has expired {} ago",
+            "it expired {} ago by this machine's clock",
             span(seconds_between(*not_after, *time))
         ),
         CertificateError::NotValidYet => "it is not valid yet (is the clock right?)".into(),
         CertificateError::NotValidYetContext { time, not_before } => format!(
-            "by this machine's clock it is not valid for another {} (is the clock right?)",
+            "it is not valid for another {} by this machine's clock (is the clock right?)",
             span(seconds_between(*time, *not_before))
         ),
         CertificateError::ApplicationVerificationFailure => {
