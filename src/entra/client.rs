@@ -174,9 +174,9 @@ impl Exchange<'_> {
             Err(error) => return Ok(Err(error)),
         };
         let now = self.system.now();
-        let answer = self.system.send(&request, Via::EnvironmentProxy, timeout)?;
-        let token = answer::read_token(&request, &answer, now);
-        Ok(token.map_err(|error| error.hiding(grant.secrets())))
+        let mut answer = self.system.send(&request, Via::EnvironmentProxy, timeout)?;
+        answer::hide(answer.body_mut(), &grant.secrets());
+        Ok(answer::read_token(&request, &answer, now))
     }
 
     /// Adds to a refusal what only we know: what was presented.

@@ -9,7 +9,7 @@ use super::Source;
 use crate::entra::answer::without_bom;
 use crate::error::Error;
 use crate::retry::{self, Deadline};
-use crate::secret::Secret;
+use crate::secret::{Secret, redact};
 use crate::system::{HttpRequest, HttpResponse, System, Via};
 use crate::token_cache::Fingerprint;
 
@@ -101,8 +101,11 @@ fn refusal(source: &Source, request: &HttpRequest, answer: &HttpResponse) -> Err
     let status = answer.status();
     let host = request.uri().host().unwrap_or_default();
     let what = format!("{}: {host} answered {status}", source.name);
+    let bearer = request.headers().get(AUTHORIZATION);
+    let bearer = bearer.and_then(|bearer| bearer.to_str().ok()?.strip_prefix("Bearer "));
+    let bearer = bearer.map(Secret::new);
     let what = match own_sentence(answer.body()) {
-        Some(sentence) => format!("{what}: {sentence}"),
+        Some(sentence) => format!("{what}: {}", redact(&sentence, &bearer)),
         None => what,
     };
     let error = match retry::is_passing(status) {
@@ -115,16 +118,13 @@ fn refusal(source: &Source, request: &HttpRequest, answer: &HttpResponse) -> Err
         .into_iter()
         .filter_map(|name| {
             let value = answer.headers().get(name)?.to_str().ok()?;
-            Some(format!("{name}: {value}"))
+            Some(format!("{name}: {}", redact(value, &bearer)))
         });
     let references: Vec<_> = references.collect();
-    let error = match references.is_empty() {
+    match references.is_empty() {
         true => error,
         false => error.reference(references.join("; ")),
-    };
-    let bearer = request.headers().get(AUTHORIZATION);
-    let bearer = bearer.and_then(|bearer| bearer.to_str().ok()?.strip_prefix("Bearer "));
-    error.hiding(&bearer.map(Secret::new))
+    }
 }
 
 /// What the CI system says about its refusal: `message`, as Azure DevOps and GitHub call it.
