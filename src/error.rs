@@ -310,7 +310,7 @@ mod tests {
         let no_token = "eyJ".repeat(1000);
         assert_eq!(
             pieces(&no_token).collect::<Vec<_>>(),
-            [Piece::Plain(&*no_token)]
+            [Piece::Plain(&no_token)]
         );
     }
 
