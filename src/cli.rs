@@ -14,7 +14,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command as ClapCommand, ValueEnum};
 
 pub use get_credentials::GetCredentialsArgs;
 use quick::{flags_alone, named_flags};
-use usage::{not_utf8, usage_error};
+pub use usage::UnknownFlag;
+use usage::{check_words, not_utf8, unknown_flag_of, usage_error};
 
 use crate::error::Error;
 use crate::flag::{Flag, FlagValues, Takes};
@@ -64,6 +65,8 @@ pub struct ConvertArgs {
     pub kubeconfig: Option<String>,
     /// Print a diff, write nothing.
     pub dry_run: bool,
+    /// Exit with 1 if something would change.
+    pub exit_code: bool,
 }
 
 const VERBOSITY: &str = "v";
@@ -76,6 +79,7 @@ pub const CONTEXT: &str = "context";
 const AZURE_CONFIG_DIR: &str = "azure-config-dir";
 pub const KUBECONFIG: &str = "kubeconfig";
 const DRY_RUN: &str = "dry-run";
+const EXIT_CODE: &str = "exit-code";
 const COMPLETION: &str = "completion";
 const SHELL: &str = "SHELL";
 const COMPLETE: &str = "__complete";
@@ -92,7 +96,7 @@ impl Cli {
         let args: Vec<OsString> = args.into_iter().collect();
         match named_flags(&args) {
             Some(matches) => {
-                let command = Command::GetToken(get_token_args(&matches));
+                let command = Command::GetToken(get_token_args(&matches)?);
                 Ok(Self::new(&args, &matches, command))
             }
             None => Self::parse_in_full(&args),
@@ -113,9 +117,9 @@ impl Cli {
             return Ok(Self::print(version::text()));
         }
         let command = match matches.subcommand() {
-            Some((GET_TOKEN, matches)) => Command::GetToken(get_token_args(matches)),
+            Some((GET_TOKEN, matches)) => Command::GetToken(get_token_args(matches)?),
             Some((CONVERT_KUBECONFIG, matches)) => {
-                Command::ConvertKubeconfig(convert_args(matches))
+                Command::ConvertKubeconfig(convert_args(matches)?)
             }
             Some((get_credentials::NAME, matches)) => {
                 Command::GetCredentials(Box::new(get_credentials::read(matches)))
@@ -186,9 +190,14 @@ pub fn program() -> ClapCommand {
             ClapCommand::new(CONVERT_KUBECONFIG)
                 .about("Convert the Azure users in a kubeconfig to a login mode")
                 .defer(|command| {
-                    with_modes(command)
+                    let command = with_modes(command)
                         .args(own_convert_args())
-                        .args(login_args())
+                        .args(login_args());
+                    command.after_help(format!(
+                        "A user that cannot be converted is named with its line; all others are converted, and the exit \
+                         code is 1.\n\nLogin modes: {}",
+                        LoginMode::words()
+                    ))
                 }),
         )
         .subcommands(inspect::commands())
@@ -250,7 +259,7 @@ fn login_args() -> impl Iterator<Item = Arg> {
 }
 
 /// The flags that only `convert-kubeconfig` has.
-fn own_convert_args() -> [Arg; 4] {
+fn own_convert_args() -> [Arg; 5] {
     let value = |name: &'static str, value: &'static str, help: &'static str| {
         Arg::new(name)
             .long(name)
@@ -278,6 +287,9 @@ fn own_convert_args() -> [Arg; 4] {
         switch(DRY_RUN)
             .help("Print a diff, write nothing")
             .help_heading("Which kubeconfig"),
+        switch(EXIT_CODE)
+            .help("With --dry-run: exit with 1 if something would change")
+            .help_heading("Which kubeconfig"),
     ]
 }
 
@@ -291,18 +303,74 @@ impl OldArgs {
 
     /// The flags and `-v`, if it is there. An unknown flag or word is an error: it must not get lost.
     pub fn parse(&mut self, args: &[&str]) -> Result<(FlagValues, Option<i64>), Error> {
-        // convert-kubeconfig in a kubeconfig is a mistake that this very command fixes. Flags may come before either.
-        let command = args
-            .iter()
-            .position(|arg| [GET_TOKEN, CONVERT_KUBECONFIG].contains(arg));
-        let flags = args.iter().enumerate();
-        let flags = flags.filter(|(at, _)| Some(*at) != command);
-        let matches = self
-            .0
-            .try_get_matches_from_mut(flags.map(|(_, arg)| arg))
-            .map_err(|error| usage_error(&error))?;
+        let words = without_command(args);
+        self.read(&words).map_err(|error| usage_error(&error))
+    }
+
+    /// The same, but for flags that no kubelogin knows and `get-token` would refuse: they are left out, each with its
+    /// value, and returned.
+    pub fn parse_known(
+        &mut self,
+        args: &[&str],
+    ) -> Result<(FlagValues, Option<i64>, Vec<UnknownFlag>), Error> {
+        /// Each costs another reading of all arguments.
+        const MOST: usize = 20;
+        let mut words = without_command(args);
+        let mut unknown = Vec::new();
+        loop {
+            let error = match self.read(&words) {
+                Ok((values, verbosity)) => {
+                    check_words(&values)?;
+                    return Ok((values, verbosity, unknown));
+                }
+                Err(error) => error,
+            };
+            let flag = unknown_flag_of(&error).filter(|_| unknown.len() < MOST);
+            let place = flag.and_then(|flag| Some((self.place(&words, &flag)?, flag)));
+            let Some((at, flag)) = place else {
+                return Err(usage_error(&error));
+            };
+            let has_value = words.remove(at).contains('=');
+            if !has_value && words.get(at).is_some_and(|word| !word.starts_with('-')) {
+                words.remove(at);
+            }
+            unknown.push(flag);
+        }
+    }
+
+    fn read(&mut self, words: &[&str]) -> Result<(FlagValues, Option<i64>), clap::Error> {
+        let matches = self.0.try_get_matches_from_mut(words)?;
         Ok((flag_values(&matches), matches.get_one(VERBOSITY).copied()))
     }
+
+    /// Where an unknown flag is, and not the value of another flag that looks like it.
+    fn place(&mut self, words: &[&str], flag: &UnknownFlag) -> Option<usize> {
+        let is_like = |word: &str| {
+            let rest = word.strip_prefix(flag.name.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['=', ' ']))
+        };
+        (0..words.len()).find(|at| {
+            let error = is_like(words[*at]).then(|| self.read(&words[..=*at]).err());
+            error
+                .flatten()
+                .and_then(|error| unknown_flag_of(&error))
+                .as_ref()
+                == Some(flag)
+        })
+    }
+}
+
+/// The arguments without the command. `convert-kubeconfig` in a kubeconfig is a mistake that this very command fixes. Flags
+/// may come before either.
+fn without_command<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    let mut words = args.to_vec();
+    let command = words
+        .iter()
+        .position(|arg| [GET_TOKEN, CONVERT_KUBECONFIG].contains(arg));
+    if let Some(at) = command {
+        words.remove(at);
+    }
+    words
 }
 
 fn remove_command(name: &'static str) -> ClapCommand {
@@ -319,12 +387,14 @@ fn force_refresh() -> Arg {
         .help_heading(crate::flag::COMMON)
 }
 
-fn get_token_args(matches: &ArgMatches) -> GetTokenArgs {
+fn get_token_args(matches: &ArgMatches) -> Result<GetTokenArgs, Error> {
     let force_refresh = matches.try_get_one::<String>(FORCE_REFRESH).ok().flatten();
-    GetTokenArgs {
-        typed: flag_values(matches),
+    let typed = flag_values(matches);
+    check_words(&typed)?;
+    Ok(GetTokenArgs {
+        typed,
         force_refresh: force_refresh.is_some_and(|value| value == "true"),
-    }
+    })
 }
 
 fn flag_arg(flag: Flag) -> Arg {
@@ -381,20 +451,36 @@ fn shell(matches: &ArgMatches) -> Shell {
     *matches.get_one(SHELL).expect("clap requires it")
 }
 
-fn convert_args(matches: &ArgMatches) -> ConvertArgs {
-    let text = |name| {
-        matches
-            .get_one::<String>(name)
-            .filter(|text| !text.is_empty())
-            .cloned()
+/// # Errors
+/// A flag that is empty, as from a variable that is not set: it would choose another file or every user.
+fn convert_args(matches: &ArgMatches) -> Result<ConvertArgs, Error> {
+    let text = |name: &str| match matches.get_one::<String>(name) {
+        Some(text) if text.is_empty() => Err(empty_flag(&format!("--{name}"))),
+        text => Ok(text.cloned()),
     };
-    ConvertArgs {
-        typed: flag_values(matches),
-        context: text(CONTEXT),
-        azure_config_dir: text(AZURE_CONFIG_DIR),
-        kubeconfig: text(KUBECONFIG),
-        dry_run: text(DRY_RUN).as_deref() == Some("true"),
+    let is_on = |name| Ok::<_, Error>(text(name)?.as_deref() == Some("true"));
+    let typed = flag_values(matches);
+    check_words(&typed)?;
+    let args = ConvertArgs {
+        typed,
+        context: text(CONTEXT)?,
+        azure_config_dir: text(AZURE_CONFIG_DIR)?,
+        kubeconfig: text(KUBECONFIG)?,
+        dry_run: is_on(DRY_RUN)?,
+        exit_code: is_on(EXIT_CODE)?,
+    };
+    if args.exit_code && !args.dry_run {
+        return Err(Error::input("--exit-code works only with --dry-run")
+            .remedy("Add --dry-run, or leave out --exit-code."));
     }
+    Ok(args)
+}
+
+/// The error for a flag whose value is empty.
+pub fn empty_flag(name: &str) -> Error {
+    Error::input(format!("{name} is empty")).remedy(
+        "Give it a value, or leave it out. In a script, check that the variable it comes from is set.",
+    )
 }
 
 fn deprecations(args: &[OsString], command: Option<&str>) -> Vec<String> {

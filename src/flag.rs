@@ -242,6 +242,13 @@ impl FlagValues {
         self.raw(flag).is_some()
     }
 
+    /// True if the flag was given, with an empty value.
+    pub fn is_cleared(&self, flag: Flag) -> bool {
+        self.0[flag as usize]
+            .as_ref()
+            .is_some_and(|value| value.is_empty())
+    }
+
     fn raw(&self, flag: Flag) -> Option<&str> {
         self.0[flag as usize]
             .as_deref()

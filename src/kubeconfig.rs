@@ -14,6 +14,7 @@ pub mod splice;
 pub mod tree;
 pub mod write;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -24,6 +25,8 @@ use write::Indentation;
 /// A parsed kubeconfig with all its documents.
 pub struct Kubeconfig<'t> {
     tree: Tree<'t>,
+    /// Which source of a merge key (`<<`) has a key, by the address of the sources: many users can name the same ones.
+    merged: RefCell<HashMap<(usize, String), Option<usize>>>,
 }
 
 /// A user of a kubeconfig.
@@ -32,7 +35,7 @@ pub struct User<'n, 't> {
     pub name: &'n str,
     /// The item of the list.
     entry: &'n Node<'t>,
-    /// The value of its `user` key; if that is an alias, the alias itself.
+    /// The value of its `user` key; if that is an alias, the alias itself. Without a value the item: it has no credentials.
     value: &'n Node<'t>,
     list: &'n Node<'t>,
 }
@@ -53,6 +56,8 @@ impl User<'_, '_> {
 pub enum Credentials<'n, 't> {
     AuthProvider(AuthProvider<'n, 't>),
     Exec(Exec<'n, 't>),
+    /// Both of them, which kubectl refuses: an exec plugin was added and what it replaced was left behind.
+    Both(AuthProvider<'n, 't>, Exec<'n, 't>),
     /// Neither of the two: a token, a certificate, nothing.
     Others,
 }
@@ -94,7 +99,10 @@ impl<'t> Kubeconfig<'t> {
     /// Parses `text`; `file` is its name in messages.
     pub fn parse(file: &'t str, text: &'t str) -> Result<Self, Error> {
         let tree = Tree::parse(file, text)?;
-        Ok(Self { tree })
+        Ok(Self {
+            tree,
+            merged: RefCell::default(),
+        })
     }
 
     /// True if nothing but comments is in it.
@@ -102,7 +110,7 @@ impl<'t> Kubeconfig<'t> {
         self.tree.documents().iter().all(Node::is_null)
     }
 
-    /// Every user of every document.
+    /// Every user of every document. As for kubectl, an item that is null or has no name is nobody.
     pub fn users(&self) -> Result<Vec<User<'_, 't>>, Error> {
         let mut users = Vec::new();
         for document in self.tree.documents() {
@@ -111,7 +119,9 @@ impl<'t> Kubeconfig<'t> {
             };
             let mut places = HashMap::new();
             for entry in self.items(list, "users")? {
-                let user = self.user(entry, list)?;
+                let Some(user) = self.user(entry, list)? else {
+                    continue;
+                };
                 if let Some(earlier) = places.insert(user.name, entry.start()) {
                     let (line, _) = tree::line_and_column(self.tree.text(), earlier);
                     return Err(self
@@ -130,7 +140,7 @@ impl<'t> Kubeconfig<'t> {
         Ok(users)
     }
 
-    /// Every context of every document.
+    /// Every context of every document. As for kubectl, an item that is null or has no name is none.
     pub fn contexts(&self) -> Result<Vec<Context<'_>>, Error> {
         let mut contexts = Vec::new();
         for document in self.tree.documents() {
@@ -138,10 +148,13 @@ impl<'t> Kubeconfig<'t> {
                 continue;
             };
             for entry in self.items(list, "contexts")? {
+                if self.tree.resolve(entry).is_null() {
+                    continue;
+                }
                 let pairs = self.map(entry, "a context")?;
-                let name = self.text_of(pairs, "name")?;
-                let name =
-                    name.ok_or_else(|| self.tree.error(entry.start(), "the context has no name"))?;
+                let Some(name) = self.text_of(pairs, "name")? else {
+                    continue;
+                };
                 let context = self.tree.pair(pairs, "context")?.map(|pair| &pair.value);
                 let pairs = match context.filter(|node| !node.is_null()) {
                     Some(node) => self.map(node, "context")?,
@@ -177,37 +190,32 @@ impl<'t> Kubeconfig<'t> {
             .filter(|node| !node.is_null()))
     }
 
-    fn user<'n>(&'n self, entry: &'n Node<'t>, list: &'n Node<'t>) -> Result<User<'n, 't>, Error> {
-        let pairs = self.map(entry, "a user")?;
-        let nameless = || {
-            self.tree
-                .error(entry.start(), "the user has no name")
-                .remedy("Add name: NAME, or remove it.")
-        };
-        let name = self
-            .text_of(pairs, "name")?
-            .filter(|name| !name.is_empty())
-            .ok_or_else(nameless)?;
-        let nothing = |at| {
-            self.tree
-                .error(at, format!("user {name:?} is null"))
-                .remedy("Give it credentials, write {} if it needs none, or remove it.")
-        };
-        let pair = self
-            .tree
-            .pair(pairs, "user")?
-            .ok_or_else(|| nothing(entry.start()))?;
-        if self.tree.resolve(&pair.value).is_null() {
-            return Err(nothing(pair.key.start()));
+    fn user<'n>(
+        &'n self,
+        entry: &'n Node<'t>,
+        list: &'n Node<'t>,
+    ) -> Result<Option<User<'n, 't>>, Error> {
+        if self.tree.resolve(entry).is_null() {
+            return Ok(None);
         }
-        self.map(&pair.value, "user")
+        let pairs = self.map(entry, "a user")?;
+        let name = self.text_of(pairs, "name")?;
+        let Some(name) = name.filter(|name| !name.is_empty()) else {
+            return Ok(None);
+        };
+        let pair = self.tree.pair(pairs, "user")?;
+        let value = match pair.filter(|pair| !self.tree.resolve(&pair.value).is_null()) {
+            Some(pair) => &pair.value,
+            None => entry,
+        };
+        self.map(value, "user")
             .map_err(|error| error.context(format!("user {name:?}")))?;
-        Ok(User {
+        Ok(Some(User {
             name,
             entry,
-            value: &pair.value,
+            value,
             list,
-        })
+        }))
     }
 
     /// How a user authenticates. Keys from a merge key (`<<`) count too.
@@ -225,14 +233,19 @@ impl<'t> Kubeconfig<'t> {
             (Some(pair), None) => self.auth_provider(pair).map(Credentials::AuthProvider),
             (None, Some(pair)) => self.exec(pair).map(Credentials::Exec),
             (None, None) => Ok(Credentials::Others),
-            (Some(_), Some(exec)) => Err(self
-                .tree
-                .error(
-                    exec.key.start(),
-                    "there are both an auth-provider and an exec",
-                )
-                .remedy("Remove one of the two; kubectl cannot use the user either.")),
+            (Some(provider), Some(exec)) => Ok(Credentials::Both(
+                self.auth_provider(provider)?,
+                self.exec(exec)?,
+            )),
         }
+    }
+
+    /// The error for a user with both an auth provider and an exec plugin.
+    pub fn error_at_both(&self, provider: &AuthProvider<'_, 't>) -> Error {
+        let at = provider.pair.key.start();
+        self.tree
+            .error(at, "there are both an auth-provider and an exec")
+            .remedy("Remove one of the two; kubectl cannot use the user either.")
     }
 
     /// The pair with this key in a map that a merge key (`<<`) refers to.
@@ -248,14 +261,42 @@ impl<'t> Kubeconfig<'t> {
             Value::List(_, items) => &items[..],
             _ => std::slice::from_ref(&merge.value),
         };
-        for source in sources {
-            if let Value::Map(_, pairs) = &self.tree.resolve(source).value
-                && let Some(pair) = self.tree.pair(pairs, key)?
-            {
-                return Ok(Some(pair));
+        let place = (sources.as_ptr().addr(), key.to_owned());
+        let known = self.merged.borrow().get(&place).copied();
+        let number = match known {
+            Some(number) => number,
+            None => {
+                let number = self.first_with(sources, key)?;
+                self.merged.borrow_mut().insert(place, number);
+                number
+            }
+        };
+        match number {
+            Some(number) => self.pair_of(&sources[number], key),
+            None => Ok(None),
+        }
+    }
+
+    /// The number of the first of these maps that has the key.
+    fn first_with(&self, sources: &[Node<'t>], key: &str) -> Result<Option<usize>, Error> {
+        for (number, source) in sources.iter().enumerate() {
+            self.tree.count(1);
+            if self.pair_of(source, key)?.is_some() {
+                return Ok(Some(number));
             }
         }
         Ok(None)
+    }
+
+    fn pair_of<'n>(
+        &'n self,
+        source: &'n Node<'t>,
+        key: &str,
+    ) -> Result<Option<&'n Pair<'t>>, Error> {
+        match &self.tree.resolve(source).value {
+            Value::Map(_, pairs) => self.tree.pair(pairs, key),
+            _ => Ok(None),
+        }
     }
 
     fn auth_provider<'n>(&'n self, pair: &'n Pair<'t>) -> Result<AuthProvider<'n, 't>, Error> {
@@ -423,4 +464,56 @@ fn is_block(node: &Node) -> bool {
         node.value,
         Value::Map(Style::Block, _) | Value::List(Style::Block, _)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Comparisons that reading all credentials takes.
+    fn steps(text: &str) -> usize {
+        let kubeconfig = Kubeconfig::parse("config", text).expect("parsed");
+        for user in kubeconfig.users().expect("users") {
+            kubeconfig.credentials(&user).expect("credentials");
+        }
+        kubeconfig.tree.steps()
+    }
+
+    fn lines(count: usize, line: impl Fn(usize) -> String) -> String {
+        (0..count).map(line).collect()
+    }
+
+    #[test]
+    fn a_file_of_merge_keys_and_aliases_costs_as_many_steps_as_it_is_long() {
+        let users = |count, value: &str| {
+            let line = |number| format!("- {{name: u{number}, user: {value}}}\n");
+            format!("users:\n{}", lines(count, line))
+        };
+        let shapes: &[(&str, &dyn Fn(usize) -> String)] = &[
+            ("each user merges the same list", &|n| {
+                let maps = lines(n, |number| format!("- {{k{number}: v}}\n"));
+                format!("x: &x\n{maps}{}", users(n, "{<<: *x}"))
+            }),
+            ("each user merges the same large map", &|n| {
+                let keys = lines(n, |number| format!("  k{number}: v\n"));
+                format!("x: &x\n{keys}{}", users(n, "{<<: *x}"))
+            }),
+            ("each user is the same large map", &|n| {
+                let keys = lines(n, |number| format!("  k{number}: v\n"));
+                format!("x: &x\n{keys}{}", users(n, "*x"))
+            }),
+            ("one user merges a large map many times", &|n| {
+                let keys = lines(n, |number| format!("  k{number}: v\n"));
+                let list = lines(n, |_| "*x,".into());
+                format!("x: &x\n{keys}{}", users(1, &format!("{{<<: [{list}]}}")))
+            }),
+        ];
+        for (shape, text) in shapes {
+            let (small, large) = (steps(&text(200)), steps(&text(2000)));
+            assert!(
+                large < small * 12,
+                "{shape}: {small} steps for 200, {large} for 2000"
+            );
+        }
+    }
 }

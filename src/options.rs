@@ -47,7 +47,10 @@ impl Options {
         let text = |flag: Flag| values.text(flag).map(str::to_owned);
 
         check_expanded(&given)?;
-        let login = LoginMode::parse(values.text(Flag::Login))?;
+        let login = match values.is_cleared(Flag::Login) {
+            true => LoginMode::parse(Some(""))?,
+            false => LoginMode::parse(values.text(Flag::Login))?,
+        };
         let authority_host = values
             .text(Flag::AuthorityHost)
             .map(AuthorityHost::parse)
@@ -125,7 +128,7 @@ fn version(values: &FlagValues, login: LoginMode, notices: &mut Vec<String>) -> 
 ///
 /// # Errors
 /// One of `--pop-enabled` and `--pop-claims` is given without the other.
-pub fn written_pop_claims(values: &FlagValues) -> Result<Option<&str>, Error> {
+fn written_pop_claims(values: &FlagValues) -> Result<Option<&str>, Error> {
     match (values.is_on(Flag::PopEnabled), values.text(Flag::PopClaims)) {
         (false, None) => Ok(None),
         (true, Some(claims)) => Ok(Some(claims)),
@@ -151,18 +154,30 @@ fn pop_claims(values: &FlagValues, login: LoginMode) -> Result<Option<pop::Claim
             ),
         );
     }
-    if !login.proves_possession() {
-        let modes = LoginMode::words_of(LoginMode::proves_possession);
-        return Err(
-            Error::input(format!("--pop-enabled does not work with --login {login}")).remedy(
-                format!("Leave out --pop-enabled, or use a login mode that supports it: {modes}."),
-            ),
-        );
-    }
+    check_pop_mode(login)?;
     Ok(Some(claims))
 }
 
-const AKS_SERVER: &str =
+/// Checks that the login mode can prove the possession of a key.
+pub fn check_pop_mode(login: LoginMode) -> Result<(), Error> {
+    if login.proves_possession() {
+        return Ok(());
+    }
+    let modes = LoginMode::words_of(LoginMode::proves_possession);
+    Err(
+        Error::input(format!("--pop-enabled does not work with --login {login}")).remedy(format!(
+            "Leave out --pop-enabled, or use a login mode that supports it: {modes}."
+        )),
+    )
+}
+
+/// Checks the flags of a proof-of-possession token as [`Options::resolve`] does.
+pub fn check_pop(values: &FlagValues, login: LoginMode) -> Result<(), Error> {
+    pop_claims(values, login).map(|_| ())
+}
+
+/// What the server ID nearly always is.
+pub const AKS_SERVER: &str =
     "AKS with managed Entra ID integration uses 6dae42f8-4368-4678-94ff-3960e28e3630.";
 
 /// Refuses a value that is the name of a variable. Not a folder of the cache, which never fails a login, and no secret,

@@ -45,7 +45,7 @@ fn run(
         Command::GetCredentials(args) => command::get_credentials::run(&args, env, system, out),
         Command::GetToken(args) => command::get_token::run(&args, env, system, out),
         Command::ConvertKubeconfig(args) => {
-            command::convert_kubeconfig::run(&args, env, system, out)
+            return command::convert_kubeconfig::run(&args, env, system, out);
         }
         Command::Completion(shell) => print(command::completion::script(shell), out),
         Command::Complete(line) => command::completion::complete(&line, env, out),

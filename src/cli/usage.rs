@@ -7,10 +7,54 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::SHELL;
 use crate::error::Error;
+use crate::flag::{Flag, FlagValues};
 use crate::login_mode::LoginMode;
 
+/// How the flags of int128/kubelogin begin.
+const INT128: &str = "--oidc-";
 const SEE_HELP: &str =
     "Run kubelogin --help, or kubelogin get-token --help, for the commands and flags.";
+
+/// A flag that kubelogin does not know, and the one that may have been meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownFlag {
+    /// Without its value, which may be a secret.
+    pub name: String,
+    pub near: Option<String>,
+}
+
+/// The flag that clap does not know, if that is the error and the flag is nobody else's.
+pub fn unknown_flag_of(error: &clap::Error) -> Option<UnknownFlag> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let arg = text(ContextKind::InvalidArg).filter(|_| error.kind() == ErrorKind::UnknownArgument);
+    let name = arg?.split([' ', '=', '[']).next()?;
+    let near = text(ContextKind::SuggestedArg);
+    // Where the name is right, flag and value are in one word.
+    let is_unknown = name.starts_with('-') && near != Some(name) && !name.starts_with(INT128);
+    is_unknown.then(|| UnknownFlag {
+        name: name.to_owned(),
+        near: near.map(str::to_owned),
+    })
+}
+
+/// Checks that no value begins with a blank: then a short flag and its value are one word, as in `'-l spn'`.
+pub fn check_words(values: &FlagValues) -> Result<(), Error> {
+    let shorts = Flag::ALL.iter().filter(|flag| flag.short.is_some());
+    let mut texts = shorts.filter_map(|flag| Some((flag, values.text(flag.flag)?)));
+    match texts.find(|(_, value)| value.starts_with(' ')) {
+        Some((flag, _)) => Err(one_word(&format!("-{}", flag.short.unwrap_or_default()))),
+        None => Ok(()),
+    }
+}
+
+fn one_word(name: &str) -> Error {
+    Error::input(format!("{name} and its value are one argument")).remedy(format!(
+        "Pass two: {name} and the value. In a kubeconfig's args, each is an item of its own."
+    ))
+}
 
 /// clap's error in our form.
 pub fn usage_error(error: &clap::Error) -> Error {
@@ -55,12 +99,10 @@ pub fn usage_error(error: &clap::Error) -> Error {
 fn unknown_flag(name: &str, suggestion: Option<&str>) -> Error {
     if suggestion == Some(name) {
         // clap knows the flag, but not with a blank and its value in the same argument.
-        return Error::input(format!("{name} and its value are one argument")).remedy(format!(
-            "Pass two: {name} and the value. In a kubeconfig's args, each is an item of its own."
-        ));
+        return one_word(name);
     }
     let error = Error::input(format!("unknown flag: {name}"));
-    if name.starts_with("--oidc-") {
+    if name.starts_with(INT128) {
         return error.remedy(
             "This is a flag of int128/kubelogin, another program with the same name: call that one \
              (as kubectl-oidc_login), or convert the user for this one.",

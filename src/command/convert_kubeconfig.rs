@@ -8,11 +8,11 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::path::PathBuf;
 
-use arguments::{After, Before, Wanted};
-use report::Report;
+use arguments::{After, Before, Wanted, is_of_program};
+use report::{Converted, Report, Why};
 use users::{AzureCredentials, AzureUser, Chosen};
 
-use crate::cli::{ConvertArgs, OldArgs};
+use crate::cli::{ConvertArgs, OldArgs, UnknownFlag, empty_flag};
 use crate::entra::authority::{AuthorityHost, Cloud};
 use crate::env::{self, Env};
 use crate::error::{Error, one_line};
@@ -22,22 +22,28 @@ use crate::kubeconfig::file::{self, Found, KubeconfigFile, Outcome, Replacement}
 use crate::kubeconfig::splice;
 use crate::kubeconfig::{Kubeconfig, V1BETA1, exec_api_version};
 use crate::login_mode::LoginMode;
+use crate::options::check_pop_mode;
 use crate::system::System;
 use crate::timeout::Timeout;
 use crate::variables::Merged;
 
-const INSTALL_HINT: &str = "kubelogin signs in to this cluster with Microsoft Entra ID and is not installed: \
-     see https://azure.github.io/kubelogin/";
+/// Says what is true whoever reads it: there is no address at which every reader finds this program.
+const INSTALL_HINT: &str = "kubelogin signs in to this cluster with Microsoft Entra ID, and was not found. \
+     Install it in a folder of PATH, or set command in the kubeconfig to its full path.";
 /// How often the files may change while we convert them before that is an error: each time, another program got its
 /// change in.
 const ATTEMPTS: usize = 1000;
 
+/// Converts, or shows what would change. Returns the exit code.
+///
+/// # Errors
+/// A wrong flag or file, or a user that could not be converted: all others are.
 pub fn run(
     args: &ConvertArgs,
     env: &Env,
     system: &dyn System,
     out: &mut dyn Write,
-) -> Result<(), Error> {
+) -> Result<u8, Error> {
     if env.get(env::KUBERNETES_EXEC_INFO).is_some() {
         return Err(Error::input(
             "convert-kubeconfig was called by a Kubernetes client (KUBERNETES_EXEC_INFO is set)",
@@ -48,16 +54,16 @@ pub fn run(
     let mode = conversion.wanted.mode;
     let paths = file::paths(args.kubeconfig.as_deref(), env)?;
     for _ in 0..ATTEMPTS {
-        let files = read(&paths)?;
-        let Plan { changes, report } = conversion.convert(&files)?;
+        let (files, Plan { changes, report }) = conversion.look(&paths, system)?;
+        if files.is_empty() {
+            return nothing_there(&paths, args, env, system);
+        }
         if args.dry_run {
-            report.tell(
-                &paths,
-                &files,
-                &format!("would be converted to {mode}"),
-                system,
-            );
-            return report::print_diff(&files, &changes, out);
+            let done = format!("would be converted to {mode}");
+            report.tell(&paths, &files, &done, system);
+            report::print_diff(&files, &changes, out)?;
+            report.outcome(&done, system)?;
+            return Ok(u8::from(args.exit_code && !changes.is_empty()));
         }
         let mut replacements = Vec::new();
         for change in &changes {
@@ -68,8 +74,10 @@ pub fn run(
             });
         }
         if replacements.is_empty() || file::replace(&replacements, system)? == Outcome::Replaced {
-            report.tell(&paths, &files, &format!("converted to {mode}"), system);
-            return Ok(());
+            let done = format!("converted to {mode}");
+            report.tell(&paths, &files, &done, system);
+            report.outcome(&done, system)?;
+            return Ok(0);
         }
     }
     Err(
@@ -78,19 +86,35 @@ pub fn run(
     )
 }
 
-/// Reads the files that exist. If none does, that is an error; of several, some may be missing, as for kubectl.
+/// What it means that there is no kubeconfig. az calls us after it has written another file than the default one, and takes
+/// an error for one of its own.
+fn nothing_there(
+    paths: &[PathBuf],
+    args: &ConvertArgs,
+    env: &Env,
+    system: &dyn System,
+) -> Result<u8, Error> {
+    let names: Vec<_> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    let what = format!("{} does not exist", names.join(", "));
+    if args.kubeconfig.is_some() || env.get(env::KUBECONFIG).is_some() {
+        return Err(Error::input(what).remedy(
+            "Name the kubeconfig with --kubeconfig or KUBECONFIG, or create one: kubelogin get-credentials.",
+        ));
+    }
+    system.notice(&format!("{what}: nothing to convert"));
+    Ok(0)
+}
+
+/// Reads the files that exist. Some may be missing, as for kubectl.
 fn read(paths: &[PathBuf]) -> Result<Vec<KubeconfigFile>, Error> {
     let mut files = Vec::new();
-    let mut missing = Vec::new();
     for path in paths {
-        match file::read(path)? {
-            Found::File(file) => files.push(file),
-            Found::Nothing(path) => missing.push(path.display().to_string()),
+        if let Found::File(file) = file::read(path)? {
+            files.push(file);
         }
-    }
-    if files.is_empty() {
-        return Err(Error::input(format!("{} does not exist", missing.join(", ")))
-            .remedy("Name the kubeconfig with --kubeconfig or KUBECONFIG, or create one: kubelogin get-credentials."));
     }
     Ok(files)
 }
@@ -114,8 +138,11 @@ impl Converter {
     /// The text of a kubeconfig with its Azure users converted.
     pub fn convert(&self, text: &str) -> Result<String, Error> {
         let mut conversion = Conversion::new(&self.args, &self.env)?;
-        let plan = conversion.convert(&[KubeconfigFile::in_memory("kubeconfig", text)]);
-        let change = plan?.changes.pop();
+        let mut plan = conversion.convert(&[KubeconfigFile::in_memory("kubeconfig", text)])?;
+        if let Some(failure) = plan.report.first_failure() {
+            return Err(failure.clone());
+        }
+        let change = plan.changes.pop();
         Ok(change.map_or_else(|| text.to_owned(), |change| change.text))
     }
 }
@@ -159,6 +186,10 @@ impl Change {
 impl<'a> Conversion<'a> {
     fn new(args: &'a ConvertArgs, env: &Env) -> Result<Self, Error> {
         let typed = &args.typed;
+        let mut cleared = Flag::ALL.iter().filter(|row| typed.is_cleared(row.flag));
+        if let Some(row) = cleared.find(|row| row.flag != Flag::CacheDir) {
+            return Err(empty_flag(&row.flag.typed()));
+        }
         // What was typed beats the environment when a file is written.
         let merged = Merged::new(typed, env).values;
         let login = typed.text(Flag::Login).or(merged.text(Flag::Login));
@@ -168,11 +199,51 @@ impl<'a> Conversion<'a> {
             .text(Flag::AuthorityHost)
             .map(AuthorityHost::parse)
             .transpose()?;
+        typed
+            .text(Flag::Environment)
+            .map(Cloud::from_name)
+            .transpose()?;
+        if typed.is_on(Flag::PopEnabled) || typed.is_given(Flag::PopClaims) {
+            check_pop_mode(mode)?;
+        }
         Ok(Self {
-            wanted: Wanted { mode, typed },
+            wanted: Wanted {
+                mode,
+                typed,
+                has_several_tenants: false,
+            },
             args,
             old_args: OldArgs::new(),
         })
+    }
+
+    /// Reads the files and converts them. kubectl empties a file before it writes it anew, under its lock: what looks
+    /// empty, damaged or without anything to do is read again under that lock.
+    fn look(
+        &mut self,
+        paths: &[PathBuf],
+        system: &dyn System,
+    ) -> Result<(Vec<KubeconfigFile>, Plan), Error> {
+        let mut look = || {
+            let files = read(paths)?;
+            let plan = self.convert(&files)?;
+            Ok::<_, Error>((files, plan))
+        };
+        match look() {
+            Ok((files, plan))
+                if !plan.report.is_doubtful()
+                    && (plan.report.changes_something() || !file::is_locked(&files)) =>
+            {
+                Ok((files, plan))
+            }
+            _ => {
+                let _locks = file::lock_to_read(paths, system);
+                for path in paths {
+                    file::check_whole(path)?;
+                }
+                look()
+            }
+        }
     }
 
     fn convert(&mut self, files: &[KubeconfigFile]) -> Result<Plan, Error> {
@@ -192,11 +263,37 @@ impl<'a> Conversion<'a> {
         }
         let chosen = users::choose(&kubeconfigs, self.args.context.as_deref(), &mut report)?;
         self.check_cluster_flags(&kubeconfigs, &chosen)?;
+        self.wanted.has_several_tenants = self.has_several_tenants(&kubeconfigs)?;
         let mut changes = Vec::new();
         for (number, (kubeconfig, users)) in kubeconfigs.iter().zip(&chosen).enumerate() {
             changes.extend(self.edit(number, kubeconfig, users, &mut report)?);
         }
         Ok(Plan { changes, report })
+    }
+
+    /// True if the Azure users are of more than one tenant and the login mode has only one unless it is told.
+    fn has_several_tenants(&mut self, kubeconfigs: &[Kubeconfig]) -> Result<bool, Error> {
+        let Wanted { mode, typed, .. } = self.wanted;
+        if !is_of_program(mode) || typed.is_given(Flag::TenantId) {
+            return Ok(false);
+        }
+        let mut first: Option<String> = None;
+        // All that kubectl can see: with --context, the next command may be for another one.
+        let chosen = users::choose(kubeconfigs, None, &mut Report::default())?;
+        for (kubeconfig, users) in kubeconfigs.iter().zip(&chosen) {
+            for azure in &users.azure {
+                let Ok(before) = self.before(kubeconfig, azure) else {
+                    continue;
+                };
+                let tenant = before.tenant().map(str::to_lowercase);
+                match (tenant, &first) {
+                    (Some(tenant), Some(first)) if tenant != *first => return Ok(true),
+                    (tenant, None) => first = tenant,
+                    _ => {}
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// A flag that belongs to one cluster must not go to the users of several.
@@ -241,23 +338,23 @@ impl<'a> Conversion<'a> {
     ) -> Result<Option<Change>, Error> {
         let mut edit = Edit::new(kubeconfig, &users.all);
         for azure in &users.azure {
-            let AzureUser { user, credentials } = azure;
-            let before = self.before(kubeconfig, azure)?;
-            let new = self.new_exec(&before, credentials).map_err(|error| {
-                let (what, remedy) = error.parts();
-                kubeconfig.error_at_user(user, what).remedy(remedy)
-            })?;
-            self.warn(&new, azure, report);
-            let changed = match credentials {
-                AzureCredentials::AuthProvider(provider) => {
-                    edit.replace(user, provider, &new).map(|()| true)
+            match self.edit_user(kubeconfig, azure, &mut edit) {
+                Ok((new, unknown, changed)) => {
+                    let user = azure.user.name;
+                    for flag in &unknown {
+                        report.warn(left_out(user, flag));
+                    }
+                    self.warn(&new, azure, report);
+                    match changed {
+                        true => report.convert(Converted {
+                            file,
+                            user: user.to_owned(),
+                            tenant: self.tenant_of(&new),
+                        }),
+                        false => report.keep(user, Why::IsConverted),
+                    }
                 }
-                AzureCredentials::Exec(exec) => edit.update(user, exec, &new),
-            };
-            if changed.map_err(|error| error.context(format!("user {:?}", user.name)))? {
-                report.convert(file, user.name);
-            } else {
-                report.keep(user.name, "is already converted");
+                Err(error) => report.fail(error),
             }
         }
         let cuts = edit.finish()?;
@@ -268,30 +365,69 @@ impl<'a> Conversion<'a> {
         Ok(Some(Change { file, text }))
     }
 
-    fn warn(&self, new: &NewExec, azure: &AzureUser, report: &mut Report) {
-        let Wanted { mode, typed } = self.wanted;
-        let secrets = Flag::ALL.iter().filter(|definition| {
-            matches!(definition.takes, Takes::Secret(_)) && typed.is_given(definition.flag)
+    /// Changes one user, or nothing. Returns what it is now, the flags that were left out, and whether that is a change.
+    fn edit_user<'n, 't>(
+        &mut self,
+        kubeconfig: &'n Kubeconfig<'t>,
+        azure: &AzureUser<'n, 't>,
+        edit: &mut Edit<'n, 't>,
+    ) -> Result<(NewExec, Vec<UnknownFlag>, bool), Error> {
+        let AzureUser {
+            user,
+            credentials,
+            left_behind,
+        } = azure;
+        let before = self.before(kubeconfig, azure)?;
+        let new = self.new_exec(&before, credentials).map_err(|error| {
+            let (what, remedy) = error.parts();
+            kubeconfig.error_at_user(user, what).remedy(remedy)
+        })?;
+        let changed = edit.all_or_none(user, |edit| {
+            if let Some(provider) = left_behind {
+                edit.remove(user, provider)?;
+            }
+            match credentials {
+                AzureCredentials::AuthProvider(provider) => {
+                    edit.replace(user, provider, &new).map(|()| true)
+                }
+                AzureCredentials::Exec(exec) => edit.update(user, exec, &new),
+            }
         });
-        for definition in secrets {
-            report.warn(format!(
-                "Warning: the value of {} is written to the kubeconfig, where anyone who can read the file can read it",
-                definition.flag.typed()
-            ));
+        let changed = changed.map_err(|error| error.context(format!("user {:?}", user.name)))?;
+        Ok((new, before.unknown, changed || left_behind.is_some()))
+    }
+
+    fn tenant_of(&self, new: &NewExec) -> Option<String> {
+        let is_told = self.wanted.has_several_tenants;
+        value_of(new, Flag::TenantId)
+            .filter(|_| is_told)
+            .map(str::to_owned)
+    }
+
+    fn warn(&self, new: &NewExec, azure: &AzureUser, report: &mut Report) {
+        let Wanted { mode, typed, .. } = self.wanted;
+        for row in Flag::ALL {
+            let name = row.flag.typed();
+            match row.takes {
+                Takes::Secret(_) if typed.is_given(row.flag) => report.remark(format!(
+                    "Warning: the value of {name} is written to the kubeconfig, where anyone who can read the file can read it"
+                )),
+                Takes::Value(_) if value_of(new, row.flag).is_some_and(is_for_a_shell) => report.warn(format!(
+                    "Warning: user {:?}: {name} holds a variable or ~ that nothing replaces in a kubeconfig: write its value",
+                    azure.user.name
+                )),
+                _ => {}
+            }
         }
-        let environment = new
-            .args
-            .iter()
-            .position(|arg| *arg == Flag::Environment.typed());
-        let environment = environment.and_then(|at| new.args.get(at + 1));
-        if let Some(Err(error)) = environment.map(|name| Cloud::from_name(name)) {
+        let environment = value_of(new, Flag::Environment);
+        if let Some(Err(error)) = environment.map(Cloud::from_name) {
             let (what, remedy) = error.parts();
             report.warn(one_line(&format!(
                 "Warning: get-token will fail: {what}. {remedy}"
             )));
         }
         if azure.is_flow() && new.note.is_some() {
-            report.warn(format!(
+            report.remark(format!(
                 "Warning: JSON cannot hold comments, so flags that --login {mode} does not use are lost; \
                  pass them again when you convert back"
             ));
@@ -303,7 +439,11 @@ impl<'a> Conversion<'a> {
         kubeconfig: &'n Kubeconfig<'t>,
         azure: &AzureUser<'n, 't>,
     ) -> Result<Before, Error> {
-        let AzureUser { user, credentials } = azure;
+        let AzureUser {
+            user,
+            credentials,
+            left_behind,
+        } = azure;
         let at_user = |error: Error| error.context(format!("user {:?}", user.name));
         let exec = match credentials {
             AzureCredentials::AuthProvider(provider) => {
@@ -313,22 +453,31 @@ impl<'a> Conversion<'a> {
             AzureCredentials::Exec(exec) => exec,
         };
         let args = kubeconfig.args(exec).map_err(at_user)?;
-        Before::of_exec(&args, kubeconfig.note(exec), &mut self.old_args).map_err(|error| {
+        let before = Before::of_exec(&args, kubeconfig.note(exec), &mut self.old_args);
+        let before = before.map_err(|error| {
             let (what, _) = error.parts();
             kubeconfig
                 .error_at_user(user, format!("cannot read its args: {what}"))
-                .remedy("Correct or remove that argument in the file, then convert again.")
+                .remedy(
+                    "Correct or remove that argument in the file, then convert again. A flag and its value are two items.",
+                )
+        })?;
+        Ok(match left_behind {
+            Some(provider) => {
+                before.or(&users::config_values(kubeconfig, provider).map_err(at_user)?)
+            }
+            None => before,
         })
     }
 
     /// The exec plugin that a user gets.
     fn new_exec(&self, before: &Before, credentials: &AzureCredentials) -> Result<NewExec, Error> {
         let After { args, note } = self.wanted.convert(before)?;
+        // An exec plugin's command stays, by whatever name or path it is installed.
         let (command, api_version) = match credentials {
-            AzureCredentials::Exec(exec) => (
-                (!is_absolute(exec.command)).then_some("kubelogin"),
-                exec_api_version(exec.api_version.unwrap_or_default()),
-            ),
+            AzureCredentials::Exec(exec) => {
+                (None, exec_api_version(exec.api_version.unwrap_or_default()))
+            }
             AzureCredentials::AuthProvider(_) => (Some("kubelogin"), V1BETA1),
         };
         let env = self
@@ -347,14 +496,32 @@ impl<'a> Conversion<'a> {
     }
 }
 
-/// True for an absolute path on any operating system: a kubeconfig may be used on another one.
-fn is_absolute(command: &str) -> bool {
-    let after_drive = command
-        .strip_prefix(|c: char| c.is_ascii_alphabetic())
-        .and_then(|rest| rest.strip_prefix(':'));
-    command.starts_with('/')
-        || command.starts_with(r"\\")
-        || after_drive.is_some_and(|rest| rest.starts_with(['\\', '/']))
+/// The value that a flag gets.
+fn value_of(new: &NewExec, flag: Flag) -> Option<&str> {
+    let at = new.args.iter().position(|arg| *arg == flag.typed())?;
+    new.args.get(at + 1).map(String::as_str)
+}
+
+/// True for what a shell would replace, and a Kubernetes client does not: a variable of sh, PowerShell or cmd.exe, or `~`.
+fn is_for_a_shell(value: &str) -> bool {
+    let begins_name = |rest: &str| rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let is_name = |text: &str| {
+        begins_name(text) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    let mut after_dollars = value.split('$').skip(1);
+    let mut between_percents = value.split('%').skip(1).step_by(2);
+    value.starts_with("~/")
+        || after_dollars.any(|rest| begins_name(rest) || rest.starts_with(['{', '(']))
+        || value.matches('%').count() >= 2 && between_percents.any(is_name)
+}
+
+/// The warning for a flag that `get-token` would refuse.
+fn left_out(user: &str, UnknownFlag { name, near }: &UnknownFlag) -> String {
+    let near = near.iter().map(|near| format!(" (did you mean {near}?)"));
+    format!(
+        "Warning: user {user:?}: {name} is removed, because kubelogin has no such flag{}",
+        near.collect::<String>()
+    )
 }
 
 #[cfg(test)]

@@ -210,6 +210,9 @@ impl<'n, 't> Reader<'n, 't> {
                 continue;
             };
             for entry in kubeconfig.items(list, "clusters")? {
+                if kubeconfig.tree.resolve(entry).is_null() {
+                    continue;
+                }
                 let pairs = kubeconfig.map(entry, "a cluster")?;
                 let name = kubeconfig.text_of(pairs, "name")?.unwrap_or_default();
                 let fields = match kubeconfig.tree.pair(pairs, "cluster")? {
@@ -258,6 +261,12 @@ impl<'n, 't> Reader<'n, 't> {
             Credentials::Exec(exec) => UserCredentials::Exec(self.exec(&exec)?),
             Credentials::AuthProvider(provider) => {
                 UserCredentials::AuthProvider(provider.name.to_owned())
+            }
+            Credentials::Both(provider, _) => {
+                return Err(self
+                    .kubeconfig
+                    .error_at_both(&provider)
+                    .context(format!("user {:?}", user.name)));
             }
             Credentials::Others => UserCredentials::Others(self.others(fields)?),
         };

@@ -57,6 +57,30 @@ impl<'n, 't> Edit<'n, 't> {
         }
     }
 
+    /// Makes the changes to one user, all of them or, if one is not possible, none.
+    pub fn all_or_none<T>(
+        &mut self,
+        user: &User<'n, 't>,
+        change: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let before = self.splice.len();
+        let result = change(self);
+        let result = result.and_then(|done| {
+            self.splice.check_anchors(before, user.block())?;
+            Ok(done)
+        });
+        if result.is_err() {
+            self.splice.truncate(before);
+        }
+        result
+    }
+
+    /// Removes the auth provider of a user who has an exec plugin, too.
+    pub fn remove(&mut self, user: &User<'n, 't>, old: &AuthProvider<'n, 't>) -> Result<(), Error> {
+        self.check_own(user, &old.pair.value, old.pair)?;
+        self.splice.remove(user.value, old.pair)
+    }
+
     /// Replaces an auth provider by an exec plugin.
     pub fn replace(
         &mut self,

@@ -237,6 +237,7 @@ impl<'t> Kubeconfig<'t> {
                 }
                 Ok(Login::AuthProvider)
             }
+            Credentials::Both(..) => Err("has both an auth-provider and an exec".into()),
             Credentials::Others => {
                 check_keys(pairs, OWN)?;
                 let mut own = Vec::new();

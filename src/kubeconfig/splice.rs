@@ -230,6 +230,52 @@ impl<'a, 't> Splice<'a, 't> {
         }
     }
 
+    /// Removes a pair from a map that keeps others.
+    pub fn remove(&mut self, map: &Node<'t>, pair: &Pair<'t>) -> Result<(), Error> {
+        let (key, value) = (&pair.key, &pair.value);
+        let (style, pairs) = match &map.value {
+            Value::Map(style, pairs) => (*style, &pairs[..]),
+            _ => (Style::Block, &[][..]),
+        };
+        if style == Style::Flow {
+            let at = pairs.partition_point(|other| other.key.start() < key.start());
+            let before = at.checked_sub(1).and_then(|before| pairs.get(before));
+            let range = match (pairs.get(at + 1), before) {
+                (Some(next), _) => key.start()..next.key.start(),
+                (None, Some(before)) => before.value.end()..value.end(),
+                (None, None) => key.start()..value.end(),
+            };
+            self.cut(range, String::new());
+            return Ok(());
+        }
+        let Some(lead) = self.lead(key.start()) else {
+            let what = format!("{} cannot be removed", self.text()[key.range()].trim());
+            let error = self.tree.error(key.start(), what);
+            return Err(error.remedy("Remove it from the file, then convert again."));
+        };
+        // Whole lines, with the line break before them: the last line of a file may have none behind it.
+        let before = &self.text()[..key.start() - lead.len()];
+        let start = before.strip_suffix('\n').unwrap_or(before);
+        let start = start.strip_suffix('\r').unwrap_or(start).len();
+        let rest = &self.text()[value.end()..];
+        let end = value.end() + rest.find(['\n', '\r']).unwrap_or(rest.len());
+        self.cut(start..end, String::new());
+        Ok(())
+    }
+
+    /// Checks the replacements from number `from` on, all within `block`: an anchor in them must have no alias that stays.
+    pub fn check_anchors(&self, from: usize, block: Range<usize>) -> Result<(), Error> {
+        let cuts = &self.cuts[from..];
+        let is_cut = |at: usize| cuts.iter().any(|cut| cut.range.contains(&at));
+        for (anchor, alias_at) in self.tree.aliases_within(block) {
+            let at = self.tree.anchor_place(anchor);
+            if let Some(at) = at.filter(|at| is_cut(*at) && !is_cut(alias_at)) {
+                return Err(used_elsewhere(self.tree, at, alias_at));
+            }
+        }
+        Ok(())
+    }
+
     /// How many replacements there are so far.
     pub fn len(&self) -> usize {
         self.cuts.len()

@@ -3,6 +3,7 @@
 mod builder;
 
 use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -18,7 +19,15 @@ pub struct Tree<'t> {
     anchors: HashMap<u32, u32>,
     /// Which anchor each alias refers to, and where the alias is.
     aliases: Vec<(u32, u32)>,
+    /// Where the keys of large maps are, by the map's address: many aliases can lead to one map, and each search of it
+    /// takes as long as it is large.
+    indexes: RefCell<HashMap<usize, Index>>,
+    /// How many keys were compared so far.
+    steps: Cell<usize>,
 }
+
+/// The number of the first and, if there is one, the second pair with each key.
+type Index = HashMap<Box<str>, (usize, Option<usize>)>;
 
 /// A value and the bytes it is written in. Offsets are u32 because there are many nodes; files are smaller than 4 GiB.
 pub struct Node<'t> {
@@ -136,6 +145,8 @@ impl<'t> Tree<'t> {
             documents: Vec::new(),
             anchors: HashMap::new(),
             aliases: Vec::new(),
+            indexes: RefCell::default(),
+            steps: Cell::default(),
         })
     }
 
@@ -165,6 +176,16 @@ impl<'t> Tree<'t> {
             .map(|(anchor, at)| (*anchor, *at as usize))
     }
 
+    /// The same for the aliases in these bytes.
+    pub fn aliases_within(&self, range: Range<usize>) -> impl Iterator<Item = (u32, usize)> {
+        let place = |bound: usize| {
+            self.aliases
+                .partition_point(|(_, at)| (*at as usize) < bound)
+        };
+        let found = &self.aliases[place(range.start)..place(range.end)];
+        found.iter().map(|(anchor, at)| (*anchor, *at as usize))
+    }
+
     /// The node that an alias refers to; any other node itself.
     pub fn resolve<'n>(&'n self, node: &'n Node<'t>) -> &'n Node<'t> {
         let Value::Alias(anchor) = node.value else {
@@ -180,7 +201,8 @@ impl<'t> Tree<'t> {
     /// The node with this anchor, found by descending to its place.
     fn anchored(&self, anchor: u32, at: u32) -> Option<&Node<'t>> {
         let holds = |node: &Node| node.start <= at && at < node.end;
-        let mut node = self.documents.iter().find(|node| holds(node))?;
+        let after = self.documents.partition_point(|node| node.start <= at);
+        let mut node = self.documents[..after].last().filter(|node| holds(node))?;
         while node.anchor != anchor {
             node = match &node.value {
                 Value::List(_, items) => {
@@ -208,22 +230,74 @@ impl<'t> Tree<'t> {
         pairs: &'n [Pair<'t>],
         key: &str,
     ) -> Result<Option<&'n Pair<'t>>, Error> {
-        let is_it =
-            |pair: &&Pair| matches!(&pair.key.value, Value::Scalar(scalar) if scalar.text == key);
-        let mut found = pairs.iter().filter(is_it);
-        let first = found.next();
-        match found.next() {
-            Some(second) => Err(self
-                .error(second.key.start(), format!("duplicate key {key:?}"))
+        let found = match pairs.len() {
+            0..=FEW => self.scan(pairs, key),
+            _ => self.look_up(pairs, key),
+        };
+        match found {
+            Some((_, Some(second))) => Err(self
+                .error(pairs[second].key.start(), format!("duplicate key {key:?}"))
                 .remedy("Remove one of the two, then try again.")),
-            None => Ok(first),
+            Some((first, None)) => Ok(Some(&pairs[first])),
+            None => Ok(None),
         }
+    }
+
+    fn scan(&self, pairs: &[Pair], key: &str) -> Option<(usize, Option<usize>)> {
+        self.count(pairs.len());
+        let mut found = pairs
+            .iter()
+            .enumerate()
+            .filter(|(_, pair)| text_of(&pair.key) == Some(key));
+        let (first, _) = found.next()?;
+        Some((first, found.next().map(|(second, _)| second)))
+    }
+
+    fn look_up(&self, pairs: &[Pair], key: &str) -> Option<(usize, Option<usize>)> {
+        self.count(1);
+        let mut indexes = self.indexes.borrow_mut();
+        let index = indexes.entry(pairs.as_ptr().addr()).or_insert_with(|| {
+            self.count(pairs.len());
+            let mut index = Index::new();
+            for (number, pair) in pairs.iter().enumerate() {
+                let Some(key) = text_of(&pair.key) else {
+                    continue;
+                };
+                match index.get_mut(key) {
+                    Some((_, second)) => *second = second.or(Some(number)),
+                    None => drop(index.insert(key.into(), (number, None))),
+                }
+            }
+            index
+        });
+        index.get(key).copied()
+    }
+
+    /// Counts steps.
+    pub fn count(&self, steps: usize) {
+        self.steps.set(self.steps.get() + steps);
+    }
+
+    /// How many steps there were so far: a test holds that they grow as the file does.
+    #[cfg(test)]
+    pub fn steps(&self) -> usize {
+        self.steps.get()
     }
 
     /// An error at a place in this file: `FILE:LINE:COLUMN: what`.
     pub fn error(&self, at: usize, what: impl std::fmt::Display) -> Error {
         let (line, column) = line_and_column(self.text, at);
         Error::input(format!("{}:{line}:{column}: {what}", self.file))
+    }
+}
+
+/// Maps with so many keys are searched faster than they are indexed.
+const FEW: usize = 16;
+
+fn text_of<'n>(key: &'n Node) -> Option<&'n str> {
+    match &key.value {
+        Value::Scalar(scalar) => Some(&scalar.text),
+        _ => None,
     }
 }
 

@@ -37,6 +37,7 @@ pub struct FakeSystem {
     opened: RefCell<Vec<String>>,
     browser: Option<Browser>,
     typist: Option<Typist>,
+    sleeper: Option<Box<dyn Fn()>>,
     keyboard: RefCell<Option<LineReceiver>>,
 }
 
@@ -60,6 +61,7 @@ impl FakeSystem {
             opened: RefCell::default(),
             browser: None,
             typist: None,
+            sleeper: None,
             keyboard: RefCell::default(),
         }
     }
@@ -113,7 +115,14 @@ impl FakeSystem {
         self
     }
 
-    /// The addresses opened in a browser.
+    /// Lets something happen while we sleep.
+    #[must_use]
+    pub fn with_sleeper(mut self, sleeper: impl Fn() + 'static) -> Self {
+        self.sleeper = Some(Box::new(sleeper));
+        self
+    }
+
+    /// The addresses that were opened in a browser.
     pub fn opened(&self) -> Vec<String> {
         self.opened.borrow().clone()
     }
@@ -181,6 +190,9 @@ impl System for FakeSystem {
     fn sleep(&self, duration: Duration) {
         self.naps.borrow_mut().push(duration);
         self.elapsed.set(self.elapsed.get() + duration);
+        if let Some(sleeper) = &self.sleeper {
+            sleeper();
+        }
     }
 
     fn send(&self, request: &HttpRequest, via: Via, _timeout: Duration) -> Answer {

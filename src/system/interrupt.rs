@@ -37,6 +37,14 @@ pub fn begin<T>(begin: impl FnOnce() -> io::Result<(T, Undo)>) -> io::Result<(T,
     Ok((result, Begun(number)))
 }
 
+/// Does something that must not be left half done: a signal that arrives meanwhile waits. `act` must begin nothing, and end
+/// nothing that was begun.
+pub fn undisturbed<T>(act: impl FnOnce() -> T) -> T {
+    LISTENER.call_once(|| platform::before_a_signal_ends_us(undo_all));
+    let _pending = lock();
+    act()
+}
+
 impl Begun {
     /// Keeps what has begun: it is never undone.
     pub fn keep(self) {

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
+use std::os::windows::ffi::OsStrExt;
 use std::os::windows::fs::{MetadataExt, OpenOptionsExt};
 use std::os::windows::io::AsRawHandle;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::process::{Child, Command};
 
 use win32job::Job;
 use windows_sys::Win32::Foundation::{HANDLE_FLAG_INHERIT, SetHandleInformation};
+use windows_sys::Win32::Storage::FileSystem::ReplaceFileW;
 
 use super::Uptime;
 use super::interrupt::Undo;
@@ -170,6 +172,27 @@ impl Group {
 
 /// Does nothing: Ctrl-C reaches every program of the console, and Windows removes our lock file.
 pub fn before_a_signal_ends_us(_undo: fn()) {}
+
+/// Puts a file in the place of another, whose access control list it gets: a rename would give it that of the folder.
+#[expect(
+    unsafe_code,
+    reason = "neither std nor a safe crate keeps the access control list"
+)]
+pub fn replace_file(new: &Path, old: &Path) -> io::Result<()> {
+    if !old.exists() {
+        return std::fs::rename(new, old);
+    }
+    let wide = |path: &Path| -> Vec<u16> { path.as_os_str().encode_wide().chain([0]).collect() };
+    let (new, old) = (wide(new), wide(old));
+    let (none, nothing) = (std::ptr::null(), std::ptr::null());
+    // SAFETY: both names end with NUL and live until the call returns; the pointers that are null may be.
+    let is_replaced =
+        unsafe { ReplaceFileW(old.as_ptr(), new.as_ptr(), none, 0, nothing, nothing) };
+    match is_replaced {
+        0 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
 
 /// Keeps the pipes to our client from the programs that we start. Windows programs inherit them along with their own
 /// streams: a browser would hold them open until it is closed, and kubectl would wait for that.

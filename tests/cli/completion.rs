@@ -11,7 +11,7 @@ fn offered(line: &str, words: &[&str]) -> Vec<String> {
     room.folder(".kube");
     room.file(
         ".kube/config",
-        "contexts:\n- name: arn:aws:eks/one\n- name: arn:aws:eks/two\n- name: two words\n",
+        "contexts:\n- name: arn:aws:eks/one\n- name: arn:aws:eks/two\n- name: two words\n- name: run $(touch x)\n- name: run it's \"q\" `id`\n",
     );
     let program = std::path::Path::new(env!("CARGO_BIN_EXE_kubelogin"));
     let script = r#"
@@ -47,7 +47,7 @@ fn offered(line: &str, words: &[&str]) -> Vec<String> {
 #[test]
 fn bash_completes_commands_flags_values_and_contexts() {
     assert_eq!(
-        offered("kubelogin get", &["kubelogin", "get"]),
+        offered("kubelogin get-t", &["kubelogin", "get-t"]),
         ["get-token"]
     );
     assert_eq!(
@@ -110,4 +110,31 @@ fn bash_completes_commands_flags_values_and_contexts() {
         let words = [&words[..], &[typed]].concat();
         assert_eq!(offered(&format!("{convert}{typed}"), &words), [offer]);
     }
+}
+
+/// Who presses Tab and Enter must not run what is in a name.
+#[test]
+fn a_context_s_name_is_quoted_for_the_quotes_that_are_open() {
+    let names = ["run $(touch x)", "run it's \"q\" `id`"];
+    let line = "kubelogin convert-kubeconfig --context ";
+    for open in ["'", "\"", ""] {
+        let typed = format!("{open}run");
+        let words = ["kubelogin", "convert-kubeconfig", "--context", &typed];
+        let offers = offered(&format!("{line}{typed}"), &words);
+        assert_eq!(offers.len(), names.len(), "{offers:?}");
+        for (offer, name) in offers.iter().zip(names) {
+            let script = format!("printf %s {open}{offer}{open}");
+            let output = Command::new("bash")
+                .args(["-c", &script])
+                .output()
+                .expect("bash");
+            assert_eq!(String::from_utf8_lossy(&output.stdout), name, "{script}");
+        }
+    }
+    let words = ["kubelogin", "convert-kubeconfig", "--context", "r\"un"];
+    assert_eq!(
+        offered(&format!("{line}r\"un"), &words),
+        [""; 0],
+        "a quote within the word"
+    );
 }

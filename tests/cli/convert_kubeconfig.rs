@@ -26,6 +26,11 @@ fn refused(kubelogin: &Kubelogin, path: &Path) -> String {
     error
 }
 
+/// Told what it does, as a person at a terminal is.
+fn converting_to(login: &str) -> Kubelogin {
+    Kubelogin::convert_kubeconfig(login).args(["-v", "1"])
+}
+
 /// Writes a kubeconfig into the home folder.
 fn at_home(kubelogin: &Kubelogin, text: &str) -> PathBuf {
     let folder = kubelogin.home().join(".kube");
@@ -37,7 +42,7 @@ fn at_home(kubelogin: &Kubelogin, text: &str) -> PathBuf {
 
 #[test]
 fn the_kubeconfig_at_home_is_converted_and_a_second_run_does_not_write() {
-    let kubelogin = Kubelogin::convert_kubeconfig("azurecli");
+    let kubelogin = converting_to("azurecli");
     let path = at_home(&kubelogin, &legacy_kubeconfig(1));
     let (text, told) = converted(&kubelogin, &path);
     assert!(text.contains("- azurecli"));
@@ -68,7 +73,7 @@ fn kubeconfig_names_the_files_and_its_flag_beats_it() {
     let two = room.file("two", legacy_kubeconfig(2));
     let list =
         std::env::join_paths([&one, &room.path().join("missing"), &two, &one]).expect("a list");
-    let kubelogin = Kubelogin::convert_kubeconfig("spn").env("KUBECONFIG", &list);
+    let kubelogin = converting_to("spn").env("KUBECONFIG", &list);
     let (_, told) = converted(&kubelogin, &two);
     assert!(read(&one).contains("- spn"));
     // A user that is in both files counts in the first one.
@@ -77,7 +82,7 @@ fn kubeconfig_names_the_files_and_its_flag_beats_it() {
     assert_eq!(told.matches("converted to spn").count(), 2);
     let three = room.file("three", legacy_kubeconfig(1));
     converted(
-        &Kubelogin::convert_kubeconfig("spn")
+        &converting_to("spn")
             .env("KUBECONFIG", &list)
             .arg("--kubeconfig")
             .arg(&three),
@@ -89,11 +94,7 @@ fn kubeconfig_names_the_files_and_its_flag_beats_it() {
 #[test]
 fn a_file_that_cannot_be_converted_is_named_and_nothing_is_created() {
     let room = TempDir::new();
-    let convert = |path: &Path| {
-        Kubelogin::convert_kubeconfig("spn")
-            .arg("--kubeconfig")
-            .arg(path)
-    };
+    let convert = |path: &Path| converting_to("spn").arg("--kubeconfig").arg(path);
     let missing = room.path().join("folder").join("missing");
     assert!(refused(&convert(&missing), &missing).contains("missing does not exist"));
     assert!(!missing.parent().expect("a folder").exists());
@@ -140,21 +141,108 @@ fn a_file_that_cannot_be_converted_is_named_and_nothing_is_created() {
 }
 
 #[test]
-fn an_error_in_one_file_leaves_all_of_them_alone() {
+fn a_bad_user_in_one_file_keeps_no_other_from_being_converted() {
     let room = TempDir::new();
     let one = room.file("one", legacy_kubeconfig(1));
     let bad = "users:\n- name: bad\n  user:\n    exec: {command: kubelogin}\n";
     let two = room.file("two", bad);
     let list = std::env::join_paths([&one, &two]).expect("a list");
-    let kubelogin = Kubelogin::convert_kubeconfig("spn").env("KUBECONFIG", &list);
-    let error = refused(&kubelogin, &one);
-    assert!(error.contains("two:2:3: user \"bad\""), "{error}");
-    fs::write(&two, legacy_kubeconfig(2)).expect("another file");
+    let kubelogin = converting_to("spn").env("KUBECONFIG", &list);
+    let error = kubelogin.run().error();
+    assert!(
+        error.contains("two:2:3: user \"bad\": server-id is required"),
+        "{error}"
+    );
+    assert!(
+        error.contains("The other user was converted to spn."),
+        "{error}"
+    );
+    assert!(read(&one).contains("- spn"));
+    assert_eq!(read(&two), bad);
+}
+
+#[test]
+fn a_file_that_cannot_be_written_leaves_all_of_them_alone() {
+    let room = TempDir::new();
+    let one = room.file("one", legacy_kubeconfig(1));
+    let two = room.file("two", legacy_kubeconfig(2));
+    let list = std::env::join_paths([&one, &two]).expect("a list");
     let mut permissions = fs::metadata(&two).expect("metadata").permissions();
     permissions.set_readonly(true);
     fs::set_permissions(&two, permissions).expect("a read-only file");
+    let kubelogin = converting_to("spn").env("KUBECONFIG", &list);
     let error = refused(&kubelogin, &one);
     assert!(error.contains("two is read-only"), "{error}");
+}
+
+/// Pipelines fail on stderr, and clients merge it into stdout.
+#[test]
+fn a_conversion_that_works_says_nothing_in_a_pipe_and_one_without_effect_says_why() {
+    let room = TempDir::new();
+    let path = room.file("config", legacy_kubeconfig(2));
+    let kubelogin = Kubelogin::convert_kubeconfig("spn")
+        .args(["--client-secret", "hunter2", "--kubeconfig"])
+        .arg(&path);
+    let (text, told) = converted(&kubelogin, &path);
+    assert!(text.contains("- spn"));
+    assert_eq!(told, "");
+    let (_, told) = converted(&kubelogin, &path);
+    assert!(
+        told.starts_with("0 of 2 users converted to spn: "),
+        "{told}"
+    );
+    let dry = kubelogin.arg("--dry-run").run();
+    assert!(dry.stderr.starts_with("0 of 2 users would be"), "{dry:?}");
+}
+
+/// az calls `kubelogin convert-kubeconfig -l azurecli` in the folder of the file that it has written.
+#[test]
+fn a_default_that_does_not_exist_is_nothing_to_convert_and_a_named_one_is_an_error() {
+    let kubelogin = Kubelogin::convert_kubeconfig("azurecli");
+    let output = kubelogin.run();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!((&*output.stdout, &*output.stderr), ("", ""));
+    assert!(!kubelogin.home().join(".kube").exists());
+    let told = converting_to("azurecli").run();
+    assert!(
+        told.stderr.contains("does not exist: nothing to convert"),
+        "{told:?}"
+    );
+    let missing = kubelogin.home().join("missing");
+    for named in [
+        Kubelogin::convert_kubeconfig("azurecli").env("KUBECONFIG", &missing),
+        Kubelogin::convert_kubeconfig("azurecli")
+            .arg("--kubeconfig")
+            .arg(&missing),
+    ] {
+        assert!(named.run().error().contains("missing does not exist"));
+    }
+}
+
+#[test]
+fn a_dry_run_exits_with_1_if_something_would_change_and_it_was_asked_for_that() {
+    let room = TempDir::new();
+    let path = room.file("config", legacy_kubeconfig(1));
+    let convert = || {
+        Kubelogin::convert_kubeconfig("spn")
+            .arg("--kubeconfig")
+            .arg(&path)
+    };
+    let check = || convert().args(["--dry-run", "--exit-code"]);
+    assert_eq!(convert().arg("--dry-run").run().status.code(), Some(0));
+    let output = check().run();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.stderr, "");
+    assert!(output.stdout.contains("@@"), "{output:?}");
+    assert!(convert().run().status.success());
+    assert_eq!(check().run().status.code(), Some(0));
+    assert!(
+        convert()
+            .arg("--exit-code")
+            .run()
+            .error()
+            .contains("--dry-run")
+    );
 }
 
 #[test]
@@ -170,12 +258,7 @@ fn links_stay_links_and_mode_and_owner_stay() {
     symlink("real/config", room.path().join("inner")).expect("a link");
     let outer = room.path().join("outer");
     symlink("inner", &outer).expect("a link");
-    let (text, _) = converted(
-        &Kubelogin::convert_kubeconfig("spn")
-            .arg("--kubeconfig")
-            .arg(&outer),
-        &real,
-    );
+    let (text, _) = converted(&converting_to("spn").arg("--kubeconfig").arg(&outer), &real);
     assert!(text.contains("- spn"));
     assert_eq!(fs::read_link(&outer).expect("a link"), Path::new("inner"));
     let metadata = fs::symlink_metadata(&real).expect("metadata");
@@ -191,9 +274,7 @@ fn kubectl_s_lock_is_waited_for_and_a_stale_lock_is_named() {
     let room = TempDir::new();
     let path = room.file("config", legacy_kubeconfig(1));
     let lock = room.file("config.lock", "");
-    let kubelogin = Kubelogin::convert_kubeconfig("spn")
-        .arg("--kubeconfig")
-        .arg(&path);
+    let kubelogin = converting_to("spn").arg("--kubeconfig").arg(&path);
     let error = refused(&kubelogin, &path);
     assert!(
         error.contains("config.lock exists") && error.contains("remove that file"),
@@ -219,7 +300,7 @@ fn concurrent_conversions_all_take_effect() {
     let path = room.file("config", legacy_kubeconfig(USERS));
     let conversions: Vec<_> = (0..USERS)
         .map(|number| {
-            Kubelogin::convert_kubeconfig("azurecli")
+            converting_to("azurecli")
                 .arg("--kubeconfig")
                 .arg(&path)
                 .args(["--context", &format!("c{number}")])
@@ -238,10 +319,11 @@ fn a_dry_run_prints_a_diff_without_secrets_and_writes_nothing() {
     let room = TempDir::new();
     let text = "users:\n- name: a\n  user:\n    auth-provider:\n      config:\n        access-token: hunter1\n        apiserver-id: s\n        client-id: c\n        tenant-id: t\n      name: azure\n- name: b\n  user:\n    token: hunter2\n";
     let path = room.file("config", text);
-    let kubelogin = Kubelogin::convert_kubeconfig("spn")
-        .arg("--kubeconfig")
-        .arg(&path)
-        .args(["--client-secret", "hunter3", "--dry-run"]);
+    let kubelogin = converting_to("spn").arg("--kubeconfig").arg(&path).args([
+        "--client-secret",
+        "hunter3",
+        "--dry-run",
+    ]);
     let output = kubelogin.run();
     assert!(output.status.success(), "{output:?}");
     output.hides(&["hunter1", "hunter2", "hunter3"]);

@@ -23,6 +23,9 @@ mod azurecli;
 #[cfg(unix)]
 mod azurepowershell;
 mod completion; // what bash offers
+// Signals and kill -9 while a kubeconfig is locked or written.
+#[cfg(unix)]
+mod convert_interrupted;
 mod convert_kubeconfig; // kubeconfigs on disk
 mod doctor; // something broken for each check
 mod every_mode; // what must hold for each login mode, and a list that has none forgotten

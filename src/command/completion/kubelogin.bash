@@ -8,8 +8,21 @@ _kubelogin() {
     COMPREPLY=()
     while IFS=$'\t' read -r candidate _; do
         candidate=${candidate#"$before"}
-        # Within quotes that are open bash takes the word as it is, and closes them.
-        [[ $cur == [\"\']* ]] || candidate=$(printf %q "$candidate")
+        # A name can hold what a shell would run. Bash closes a quote that is open, and leaves what is in it to us.
+        case $cur in
+        \'*) candidate=${candidate//\'/\'\\\'\'} ;;
+        \"*)
+            # Nothing keeps the history from replacing ! within these quotes.
+            [[ $candidate == *!* ]] && continue
+            candidate=${candidate//\\/\\\\}
+            candidate=${candidate//\"/\\\"}
+            candidate=${candidate//\$/\\\$}
+            candidate=${candidate//\`/\\\`}
+            ;;
+        # A quote in the middle of a word: only names that need none.
+        *[\"\']*) [[ $candidate == *[!A-Za-z0-9._:/@%+=-]* ]] && continue ;;
+        *) candidate=$(printf %q "$candidate") ;;
+        esac
         COMPREPLY+=("$candidate")
     done < <(kubelogin __complete "$line" 2>/dev/null)
 }

@@ -7,6 +7,11 @@ Register-ArgumentCompleter -Native -CommandName 'kubelogin', 'kubelogin.exe' -Sc
     kubelogin __complete $line 2>$null | ForEach-Object {
         $value, $help = $_ -split "`t", 2
         if (-not $help) { $help = $value }
-        [System.Management.Automation.CompletionResult]::new($value, $value, 'ParameterValue', $help)
+        # A name can hold what a shell would run. PowerShell takes typographic quotes for single ones, too.
+        $text = $value
+        if ($value -notmatch '^[A-Za-z0-9._:/+=-]+$' -or $wordToComplete -match '^["\u0027\u2018-\u201f]') {
+            $text = "'" + ($value -replace '[\u0027\u2018-\u201b]', '$0$0') + "'"
+        }
+        [System.Management.Automation.CompletionResult]::new($text, $value, 'ParameterValue', $help)
     }
 }

@@ -1,11 +1,13 @@
 //! The arguments of a converted user: which old ones stay, which new ones are added, in which order. A table and pure
 //! functions.
 
-use crate::cli::OldArgs;
+use crate::cli::{OldArgs, UnknownFlag};
+use crate::entra::access_token::claims::AKS_CLIENT;
+use crate::entra::authority::Cloud;
 use crate::error::Error;
 use crate::flag::{Flag, FlagValues, Takes};
 use crate::kubeconfig::write::quoted;
-use crate::login_mode::LoginMode;
+use crate::login_mode::{LoginMode, Source};
 use crate::options;
 
 /// Where the value of a flag comes from.
@@ -17,6 +19,8 @@ enum Keep {
     Carry,
     /// Typed, else what was typed for the same login mode before.
     Given,
+    /// Typed: what the user has is put aside, as `get-token` would refuse it.
+    Never,
 }
 
 /// The flags of a converted user, in the original's order. `--login`, `--server-id` and `--cache-dir` come before
@@ -44,12 +48,11 @@ fn plan(mode: LoginMode) -> &'static [(Keep, Flag)] {
         LoginMode::AzureCli => &[(Given, TenantId), (Given, Subscription)],
         LoginMode::Azd | LoginMode::AzurePowerShell => &[(Given, TenantId)],
         LoginMode::WorkloadIdentity => &[
-            (Given, ClientId), (Given, TenantId), (Given, AuthorityHost), (Given, FederatedTokenFile),
+            (Given, ClientId), (Given, TenantId), (Carry, AuthorityHost), (Given, FederatedTokenFile),
         ],
         // The IDs that one of the modes may need: which one it will be is not known here.
         LoginMode::Auto => &[
-            (Carry, ClientId), (Carry, TenantId), (Carry, Environment), (Carry, Legacy), (Carry, PopEnabled),
-            (Carry, PopClaims),
+            (Carry, ClientId), (Carry, TenantId), (Carry, Environment), (Carry, Legacy),
         ],
         LoginMode::AzurePipelines => &[(Require, TenantId), (Given, AzurePipelinesServiceConnectionId)],
     }
@@ -72,6 +75,10 @@ fn replaced_by(mode: LoginMode, flag: Flag) -> &'static [Flag] {
 
 /// Where a flag of this mode comes from.
 fn keep(mode: LoginMode, flag: Flag) -> Keep {
+    let is_of_pop = matches!(flag, Flag::PopEnabled | Flag::PopClaims);
+    if is_of_pop && !mode.proves_possession() {
+        return Keep::Never;
+    }
     let row = plan(mode).iter().find(|(_, planned)| *planned == flag);
     match (row, flag) {
         (Some((keep, _)), _) => *keep,
@@ -80,6 +87,8 @@ fn keep(mode: LoginMode, flag: Flag) -> Keep {
             None,
             Flag::CacheDir
             | Flag::TokenCacheStorage
+            // Where a secret is sent: every mode keeps it.
+            | Flag::Environment
             | Flag::AuthorityHost
             | Flag::Timeout
             | Flag::DisableEnvironmentOverride
@@ -115,6 +124,8 @@ pub struct Before {
     /// What earlier conversions kept for other login modes.
     remembered: Remembered,
     note: Option<String>,
+    /// Flags that were left out, each with the one that may have been meant.
+    pub unknown: Vec<UnknownFlag>,
 }
 
 /// Flags that a converted user does not use, kept in a comment for a later conversion.
@@ -135,12 +146,13 @@ impl Before {
             verbosity: None,
             remembered: Remembered::default(),
             note: None,
+            unknown: Vec::new(),
         }
     }
 
     /// For an exec plugin's arguments and the comment that an earlier conversion left above them.
     pub fn of_exec(args: &[&str], note: Option<&str>, parser: &mut OldArgs) -> Result<Self, Error> {
-        let (values, verbosity) = parser.parse(args)?;
+        let (values, verbosity, unknown) = parser.parse_known(args)?;
         let remembered = note.and_then(|note| Remembered::read(note, parser));
         Ok(Self {
             login: values
@@ -150,7 +162,32 @@ impl Before {
             verbosity,
             remembered: remembered.unwrap_or_default(),
             note: note.map(str::to_owned),
+            unknown,
         })
+    }
+
+    /// The same user with the IDs of a login that was left behind, where it has none of its own.
+    #[must_use]
+    pub fn or(mut self, left_behind: &FlagValues) -> Self {
+        let ids = [
+            Flag::Environment,
+            Flag::TenantId,
+            Flag::ClientId,
+            Flag::ServerId,
+        ];
+        for flag in ids {
+            if !self.values.is_given(flag) {
+                self.values.copy(flag, left_behind);
+            }
+        }
+        self
+    }
+
+    /// The tenant that the user has, or had before its last conversion.
+    pub fn tenant(&self) -> Option<&str> {
+        let Remembered { general, former } = &self.remembered;
+        let mut sources = [&self.values, former, general].into_iter();
+        sources.find_map(|values| values.text(Flag::TenantId))
     }
 }
 
@@ -169,6 +206,11 @@ impl Remembered {
     }
 }
 
+/// True for a mode whose tokens come from a program that is signed in to one tenant.
+pub fn is_of_program(mode: LoginMode) -> bool {
+    matches!(mode.source(), Source::Program(_))
+}
+
 /// A user after the conversion.
 pub struct After {
     pub args: Vec<String>,
@@ -180,6 +222,8 @@ pub struct After {
 pub struct Wanted<'a> {
     pub mode: LoginMode,
     pub typed: &'a FlagValues,
+    /// True where the users are of several tenants: az has only one, and a token of the wrong one is refused.
+    pub has_several_tenants: bool,
 }
 
 impl Wanted<'_> {
@@ -203,6 +247,16 @@ impl Wanted<'_> {
         })
     }
 
+    /// Where a flag comes from.
+    fn keep(&self, flag: Flag) -> Keep {
+        match (self.mode, flag) {
+            (mode, Flag::TenantId) if self.has_several_tenants && is_of_program(mode) => {
+                Keep::Carry
+            }
+            _ => keep(self.mode, flag),
+        }
+    }
+
     fn order(&self) -> impl Iterator<Item = Flag> {
         let planned = plan(self.mode);
         let others = Flag::ALL
@@ -222,24 +276,62 @@ impl Wanted<'_> {
         let typed = self.typed;
         let mut values = FlagValues::new();
         for flag in self.order() {
-            let keep = keep(self.mode, flag);
+            let keep = self.keep(flag);
             if typed.is_given(flag) {
                 values.copy(flag, typed);
-            } else if let Some(source) = self.source(before, flag, keep)
+            } else if !typed.is_cleared(flag)
+                && let Some(source) = self.source(before, flag, keep)
                 && !self.is_replaced(flag, source)
+                && !self.is_default(before, flag, source)
             {
                 values.copy(flag, source);
             }
-            if keep == Keep::Require && !values.is_given(flag) {
-                let (name, mode) = (flag.definition().name, self.mode);
-                return Err(Error::input(format!(
-                    "{name} is required for --login {mode}, but the user has none"
-                ))
-                .remedy(format!("Pass {}. Nothing was changed.", flag.typed())));
+            if keep == Keep::Require && !values.is_given(flag) && !self.is_optional(before, flag) {
+                return Err(self.missing(flag));
             }
         }
-        options::written_pop_claims(&values)?;
+        options::check_pop(&values, self.mode)?;
         Ok(values)
+    }
+
+    fn missing(&self, flag: Flag) -> Error {
+        let (name, mode) = (flag.definition().name, self.mode);
+        let error = Error::input(format!(
+            "{name} is required for --login {mode}, but the user has none"
+        ));
+        let error = error.remedy(format!("Pass {}.", flag.typed()));
+        if flag == Flag::ServerId {
+            return error.hint(options::AKS_SERVER);
+        }
+        error
+    }
+
+    /// True for the client ID of a service principal that comes from AZURE_CLIENT_ID: the user had only that of a public
+    /// client, or none.
+    fn is_optional(&self, before: &Before, flag: Flag) -> bool {
+        let Remembered { general, former } = &before.remembered;
+        let mut sources = [&before.values, former, general].into_iter();
+        self.mode == LoginMode::Spn
+            && flag == Flag::ClientId
+            && (before.login == self.mode.to_string()
+                || sources.any(|source| self.is_public_client(flag, source)))
+    }
+
+    /// True for AKS's public client, which is never a service principal.
+    fn is_public_client(&self, flag: Flag, source: &FlagValues) -> bool {
+        self.mode == LoginMode::Spn
+            && flag == Flag::ClientId
+            && source
+                .text(flag)
+                .is_some_and(|id| id.eq_ignore_ascii_case(AKS_CLIENT))
+    }
+
+    /// True for the cloud that every mode uses without being told, where the original does not write it.
+    fn is_default(&self, before: &Before, flag: Flag, source: &FlagValues) -> bool {
+        flag == Flag::Environment
+            && !(before.login == self.mode.to_string() && before.values.is_given(flag))
+            && !plan(self.mode).iter().any(|(_, planned)| *planned == flag)
+            && source.text(flag).map(Cloud::from_name) == Some(Ok(Cloud::Public))
     }
 
     /// Where a flag that was not typed takes its value from.
@@ -248,13 +340,18 @@ impl Wanted<'_> {
         let Remembered { general, former } = &before.remembered;
         let is_same_mode = before.login == mode;
         let mut sources = Vec::new();
+        if keep == Keep::Never {
+            return None;
+        }
         sources.extend(is_same_mode.then_some(&before.values));
         sources
             .extend((!is_same_mode && former.text(Flag::Login) == Some(&mode)).then_some(former));
         if matches!(keep, Keep::Require | Keep::Carry) {
             sources.extend([&before.values, former, general]);
         }
-        sources.into_iter().find(|values| values.is_given(flag))
+        sources
+            .into_iter()
+            .find(|values| values.is_given(flag) && !self.is_public_client(flag, values))
     }
 
     /// True if another flag that was typed replaces the user's value of this one.
@@ -269,14 +366,35 @@ impl Wanted<'_> {
 
     /// What the new arguments do not use and another login mode will need again. Never a secret.
     fn note(&self, before: &Before, new: &FlagValues) -> Option<String> {
-        if before.login == self.mode.to_string() {
-            return before.note.clone();
-        }
         let Remembered { general, former } = &before.remembered;
-        let mut words = Vec::new();
         let typed = self.typed;
+        let mut words = Vec::new();
+        let mut former_words = Vec::new();
+        if before.login == self.mode.to_string() {
+            let aside = |flag: &Flag| {
+                let is_refused =
+                    self.keep(*flag) == Keep::Never || self.is_public_client(*flag, &before.values);
+                is_refused && before.values.is_given(*flag) && !new.is_given(*flag)
+            };
+            let aside: Vec<_> = worth_keeping().filter(aside).collect();
+            if aside.is_empty() {
+                return before.note.clone();
+            }
+            for flag in worth_keeping() {
+                match aside.contains(&flag) {
+                    true => push(&mut words, flag, &before.values),
+                    false => push(&mut words, flag, general),
+                }
+                push(&mut former_words, flag, former);
+            }
+            let login = former.text(Flag::Login).unwrap_or(&before.login);
+            return written_note(words, login, former_words);
+        }
         let of_others = |flag: &Flag| {
-            !before.values.is_given(*flag) && !typed.is_given(*flag) && is_of_any_mode(*flag)
+            !before.values.is_given(*flag)
+                && !typed.is_given(*flag)
+                && !typed.is_cleared(*flag)
+                && is_of_any_mode(*flag)
         };
         for flag in worth_keeping().filter(of_others) {
             let source = if former.is_given(flag) {
@@ -288,25 +406,28 @@ impl Wanted<'_> {
                 push(&mut words, flag, source);
             }
         }
-        let general = words.len();
         // A value that is for the former mode only would not be taken from the new arguments, even if it is in them.
         let former_mode = LoginMode::from_word(&before.login);
         let is_own = |flag| former_mode.is_some_and(|mode| keep(mode, flag) == Keep::Given);
-        for flag in
-            worth_keeping().filter(|flag| is_own(*flag) || !new.is_same(*flag, &before.values))
-        {
-            push(&mut words, flag, &before.values);
+        let is_lost = |flag: &Flag| {
+            !typed.is_cleared(*flag) && (is_own(*flag) || !new.is_same(*flag, &before.values))
+        };
+        for flag in worth_keeping().filter(is_lost) {
+            push(&mut former_words, flag, &before.values);
         }
-        if words.is_empty() {
-            return None;
-        }
-        words.splice(
-            general..general,
-            [Flag::Login.typed(), before.login.clone()],
-        );
-        let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
-        Some(format!("[{}]", words.join(", ")))
+        written_note(words, &before.login, former_words)
     }
+}
+
+/// Our comment: flags for any login mode, then those of the mode `login`.
+fn written_note(general: Vec<String>, login: &str, former: Vec<String>) -> Option<String> {
+    if general.is_empty() && former.is_empty() {
+        return None;
+    }
+    let login = [Flag::Login.typed(), login.to_owned()];
+    let words = general.into_iter().chain(login).chain(former);
+    let words: Vec<_> = words.map(|word| quoted(&word)).collect();
+    Some(format!("[{}]", words.join(", ")))
 }
 
 /// Adds a flag with its value, if it has one.

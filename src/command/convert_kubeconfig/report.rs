@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Change;
 use crate::command::print;
-use crate::error::Error;
+use crate::error::{Error, one_line};
 use crate::kubeconfig::file::KubeconfigFile;
 use crate::kubeconfig::{Kubeconfig, diff};
 use crate::system::System;
@@ -13,23 +13,72 @@ use crate::system::System;
 /// What there is to say about a conversion.
 #[derive(Default)]
 pub struct Report {
-    /// The converted users, each with the number of its file.
-    pub converted: Vec<(usize, String)>,
+    pub converted: Vec<Converted>,
     /// The users that stay as they are, each with the reason.
-    kept: Vec<String>,
+    kept: Vec<(String, Why)>,
+    /// The users that could not be converted.
+    failures: Vec<Error>,
     /// Files without content.
     empty: Vec<PathBuf>,
-    /// Each once.
+    /// What a person must know or act on. Each once.
     pub warnings: Vec<String>,
+    /// What was asked for and is worth a second thought. Each once.
+    pub remarks: Vec<String>,
+}
+
+/// A user that was converted.
+pub struct Converted {
+    /// The number of its file.
+    pub file: usize,
+    pub user: String,
+    /// Its tenant, where the users have several.
+    pub tenant: Option<String>,
+}
+
+/// Why a user stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    IsConverted,
+    /// Its exec plugin is this command.
+    Runs(String),
+    /// int128/kubelogin, which has the same name.
+    Int128,
+    /// Another login that kubectl had built in.
+    AuthProvider(String),
+    /// Neither an auth provider nor an exec plugin.
+    Others,
+}
+
+impl Why {
+    /// Said of some users.
+    fn of(&self, users: &str, is_one: bool) -> String {
+        let verb = |one: &'static str, many: &'static str| if is_one { one } else { many };
+        match self {
+            Self::IsConverted => format!("{users} {} already converted", verb("is", "are")),
+            Self::Runs(command) => format!("{users} {} {command:?}", verb("runs", "run")),
+            Self::Int128 => format!("{users} {} to int128/kubelogin", verb("belongs", "belong")),
+            Self::AuthProvider(name) => {
+                format!("{users} {} the auth-provider {name:?}", verb("has", "have"))
+            }
+            Self::Others => format!(
+                "{users} {} neither an auth-provider nor an exec",
+                verb("has", "have")
+            ),
+        }
+    }
 }
 
 impl Report {
-    pub fn convert(&mut self, file: usize, user: &str) {
-        self.converted.push((file, user.to_owned()));
+    pub fn convert(&mut self, converted: Converted) {
+        self.converted.push(converted);
     }
 
-    pub fn keep(&mut self, user: &str, why: &str) {
-        self.kept.push(format!("{user:?} {why}"));
+    pub fn keep(&mut self, user: &str, why: Why) {
+        self.kept.push((user.to_owned(), why));
+    }
+
+    pub fn fail(&mut self, error: Error) {
+        self.failures.push(error);
     }
 
     pub fn empty(&mut self, path: &Path) {
@@ -37,13 +86,25 @@ impl Report {
     }
 
     pub fn warn(&mut self, warning: String) {
-        if !self.warnings.contains(&warning) {
-            self.warnings.push(warning);
-        }
+        add_once(&mut self.warnings, warning);
     }
 
-    /// A line for each converted user and each file that was left out, or one that says why no user was converted.
-    /// `done` is what happened to the users: `converted to MODE`.
+    pub fn remark(&mut self, remark: String) {
+        add_once(&mut self.remarks, remark);
+    }
+
+    /// True if something is to be written: what was read is compared then with what is on disk.
+    pub fn changes_something(&self) -> bool {
+        !self.converted.is_empty()
+    }
+
+    /// True if a file is empty or a user cannot be understood.
+    pub fn is_doubtful(&self) -> bool {
+        !self.empty.is_empty() || !self.failures.is_empty()
+    }
+
+    /// Tells what a person must know, and where success may be reported a line for each converted user and each file that
+    /// was left out. `done` is what happened to the users: `converted to MODE`.
     pub fn tell(
         &self,
         paths: &[PathBuf],
@@ -53,37 +114,105 @@ impl Report {
     ) {
         let is_missing = |path: &&PathBuf| !files.iter().any(|file| file.path == **path);
         for path in paths.iter().filter(is_missing) {
-            system.tell(&format!("{} does not exist: skipped", path.display()));
+            system.notice(&format!("{} does not exist: skipped", path.display()));
         }
+        let changes_nothing = self.converted.is_empty() && self.failures.is_empty();
         for path in &self.empty {
-            system.tell(&format!("{} is empty", path.display()));
+            let line = format!("{} is empty", path.display());
+            match changes_nothing {
+                true => system.tell(&line),
+                false => system.notice(&line),
+            }
         }
-        if self.converted.is_empty() {
-            let why = if self.kept.is_empty() {
-                "there are none".to_owned()
-            } else {
-                summary(&self.kept)
-            };
-            system.tell(&format!("0 of {} users {done}: {why}", self.kept.len()));
-            return;
+        if changes_nothing {
+            let count = self.kept.len();
+            let why = self.why_nothing();
+            system.tell(&format!("0 of {count} users {done}: {why}"));
         }
         for warning in &self.warnings {
             system.tell(warning);
         }
-        for (file, user) in &self.converted {
-            let path = files[*file].path.display();
-            system.tell(&format!("{path}: user {user:?} {done}"));
+        for remark in &self.remarks {
+            system.notice(remark);
         }
+        for Converted { file, user, tenant } in &self.converted {
+            let path = files[*file].path.display();
+            let tenant = tenant.iter().map(|tenant| format!(", tenant {tenant}"));
+            let tenant: String = tenant.collect();
+            system.notice(&format!("{path}: user {user:?} {done}{tenant}"));
+        }
+    }
+
+    /// Every reason why users stay as they are, each with some of their names.
+    fn why_nothing(&self) -> String {
+        const NAMED: usize = 3;
+        let mut reasons: Vec<(&Why, Vec<&str>)> = Vec::new();
+        for (user, why) in &self.kept {
+            match reasons.iter_mut().find(|(other, _)| *other == why) {
+                Some((_, users)) => users.push(user),
+                None => reasons.push((why, vec![user])),
+            }
+        }
+        if reasons.is_empty() {
+            return "there are none".to_owned();
+        }
+        let reasons = reasons.into_iter().map(|(why, users)| {
+            let mut names: Vec<_> = users.iter().map(|user| format!("{user:?}")).collect();
+            if names.len() > NAMED {
+                let more = format!("{} more", names.len() - NAMED + 1);
+                names.truncate(NAMED - 1);
+                names.push(more);
+            }
+            let last = names.pop().unwrap_or_default();
+            let users_named = match names.is_empty() {
+                true => last,
+                false => format!("{} and {last}", names.join(", ")),
+            };
+            why.of(&users_named, users.len() == 1)
+        });
+        reasons.collect::<Vec<_>>().join("; ")
+    }
+
+    /// The error for the users that could not be converted; each is told if there are several.
+    pub fn outcome(self, done: &str, system: &dyn System) -> Result<(), Error> {
+        let others = match self.converted.len() {
+            0 => String::new(),
+            1 => format!("The other user was {done}."),
+            count => format!("The other {count} users were {done}."),
+        };
+        let mut failures = self.failures;
+        match failures.len() {
+            0 => Ok(()),
+            1 => Err(with_hint(failures.remove(0), &others)),
+            count => {
+                for failure in &failures {
+                    let (what, remedy) = failure.parts();
+                    system.tell(&one_line(&format!("{what}. {remedy}")));
+                }
+                let error = Error::input(format!("{count} users could not be converted"));
+                let error = error.remedy("Correct what is named above, then convert again.");
+                Err(with_hint(error, &others))
+            }
+        }
+    }
+
+    /// The first of the failures.
+    pub fn first_failure(&self) -> Option<&Error> {
+        self.failures.first()
     }
 }
 
-fn summary(reasons: &[String]) -> String {
-    const SHOWN: usize = 5;
-    let mut text = reasons[..reasons.len().min(SHOWN)].join("; ");
-    if reasons.len() > SHOWN {
-        text.push_str(&format!("; and {} more", reasons.len() - SHOWN));
+fn with_hint(error: Error, hint: &str) -> Error {
+    match hint.is_empty() {
+        true => error,
+        false => error.hint(hint),
     }
-    text
+}
+
+fn add_once(lines: &mut Vec<String>, line: String) {
+    if !lines.contains(&line) {
+        lines.push(line);
+    }
 }
 
 /// Prints the changes as a unified diff without secrets.

@@ -8,10 +8,13 @@ use crate::kubeconfig::{Credentials, V1};
 use crate::login_mode::LoginMode;
 
 mod arguments;
+mod beside_others;
 mod bytes;
 mod choice;
 mod property;
 mod refusals;
+mod repairs;
+mod tenants;
 mod told;
 
 const HEAD: &str = "users:\n- name: alice\n  user:\n";
@@ -46,16 +49,28 @@ fn convert_with(texts: &[&str], args: &[&str], env: &Env) -> Result<(Vec<String>
 }
 
 fn convert(text: &str, args: &[&str]) -> String {
-    let (mut texts, _) =
+    let (mut texts, plan) =
         convert_files(&[text], args).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    if let Some(error) = plan.report.first_failure() {
+        panic!("{error}\n{text}");
+    }
     texts.remove(0)
 }
 
 fn failure(text: &str, args: &[&str]) -> String {
     match convert_files(&[text], args) {
         Err(error) => error.to_string(),
-        Ok((texts, _)) => panic!("converted:\n{}", texts[0]),
+        Ok((texts, plan)) => match plan.report.first_failure() {
+            Some(error) => error.to_string(),
+            None => panic!("converted:\n{}", texts[0]),
+        },
     }
+}
+
+/// The converted users, each with the number of its file.
+fn converted(plan: &Plan) -> Vec<(usize, String)> {
+    let users = plan.report.converted.iter();
+    users.map(|user| (user.file, user.user.clone())).collect()
 }
 
 /// The arguments of each exec user.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::report::Report;
+use super::report::{Report, Why};
 use crate::error::Error;
 use crate::flag::{Flag, FlagValues};
 use crate::kubeconfig::{AuthProvider, Credentials, Exec, Kubeconfig, User};
@@ -17,6 +17,8 @@ pub struct Chosen<'n, 't> {
 pub struct AzureUser<'n, 't> {
     pub user: User<'n, 't>,
     pub credentials: AzureCredentials<'n, 't>,
+    /// The login that kubectl had built in, left behind beside the exec plugin.
+    pub left_behind: Option<AuthProvider<'n, 't>>,
 }
 
 pub enum AzureCredentials<'n, 't> {
@@ -36,7 +38,8 @@ impl AzureUser<'_, '_> {
     }
 }
 
-/// The users of each kubeconfig: all that kubectl can see, or the one of `context`. Reports those that stay as they are.
+/// The users of each kubeconfig: all that kubectl can see, or the one of `context`. Reports those that stay as they are,
+/// and those that cannot be understood.
 pub fn choose<'n, 't>(
     kubeconfigs: &'n [Kubeconfig<'t>],
     context: Option<&str>,
@@ -58,12 +61,10 @@ pub fn choose<'n, 't>(
         seen.extend(all.iter().map(|user| user.name));
         let mut azure = Vec::new();
         for user in &all {
-            match azure_credentials(kubeconfig, user)? {
-                Ok(credentials) => azure.push(AzureUser {
-                    user: *user,
-                    credentials,
-                }),
-                Err(why) => report.keep(user.name, &why),
+            match azure_user(kubeconfig, user) {
+                Ok(Ok(user)) => azure.push(user),
+                Ok(Err(why)) => report.keep(user.name, why),
+                Err(error) => report.fail(error.context(format!("user {:?}", user.name))),
             }
         }
         chosen.push(Chosen { all, azure });
@@ -110,37 +111,77 @@ pub fn nearest(name: &str, names: Vec<&str>) -> String {
     format!("Did you mean one of these: {}?", names.join(", "))
 }
 
-/// How an Azure user signs in, or why the user is not one that we convert.
-fn azure_credentials<'n, 't>(
+/// A user that is to be converted, or why the user is none that we convert.
+///
+/// # Errors
+/// The user is written so that it can be read in two ways, or in none.
+fn azure_user<'n, 't>(
     kubeconfig: &'n Kubeconfig<'t>,
     user: &User<'n, 't>,
-) -> Result<Result<AzureCredentials<'n, 't>, String>, Error> {
-    let at_user = |error: Error| error.context(format!("user {:?}", user.name));
-    Ok(match kubeconfig.credentials(user).map_err(at_user)? {
-        Credentials::AuthProvider(provider) if provider.name == "azure" => {
-            Ok(AzureCredentials::AuthProvider(provider))
+) -> Result<Result<AzureUser<'n, 't>, Why>, Error> {
+    let (credentials, left_behind) = match kubeconfig.credentials(user)? {
+        Credentials::AuthProvider(provider) if provider.name == AZURE => {
+            (AzureCredentials::AuthProvider(provider), None)
         }
         Credentials::AuthProvider(provider) => {
-            Err(format!("has the auth-provider {:?}", provider.name))
+            return Ok(Err(Why::AuthProvider(provider.name.to_owned())));
         }
-        Credentials::Exec(exec) if is_kubelogin(exec.command) => {
-            let args = kubeconfig.args(&exec).map_err(at_user)?;
-            let is_int128 = args.iter().any(|arg| arg.starts_with("--oidc-"));
-            if is_int128 {
-                Err("belongs to int128/kubelogin".into())
-            } else {
-                Ok(AzureCredentials::Exec(exec))
+        Credentials::Exec(exec) => match why_not(kubeconfig, &exec)? {
+            None => (AzureCredentials::Exec(exec), None),
+            Some(why) => return Ok(Err(why)),
+        },
+        Credentials::Both(provider, exec) => {
+            match (provider.name == AZURE, why_not(kubeconfig, &exec)?) {
+                (true, None) => (AzureCredentials::Exec(exec), Some(provider)),
+                (false, Some(why)) => return Ok(Err(why)),
+                _ => return Err(kubeconfig.error_at_both(&provider)),
             }
         }
-        Credentials::Exec(exec) => Err(format!("runs {:?}", exec.command)),
-        Credentials::Others => Err("has neither an auth-provider nor an exec".into()),
-    })
+        Credentials::Others => return Ok(Err(Why::Others)),
+    };
+    Ok(Ok(AzureUser {
+        user: *user,
+        credentials,
+        left_behind,
+    }))
 }
 
-/// True for kubelogin by its own name, in whatever folder; a wrapper or a folder of that name is something else.
+/// The name of the login that kubectl had built in.
+const AZURE: &str = "azure";
+
+/// Why an exec plugin is not converted; `None` for this kubelogin.
+fn why_not<'n, 't>(
+    kubeconfig: &'n Kubeconfig<'t>,
+    exec: &Exec<'n, 't>,
+) -> Result<Option<Why>, Error> {
+    if !is_kubelogin(exec.command) {
+        return Ok(Some(Why::Runs(exec.command.to_owned())));
+    }
+    let args = kubeconfig.args(exec)?;
+    let is_int128 = args.iter().any(|arg| arg.starts_with("--oidc-"));
+    Ok(is_int128.then_some(Why::Int128))
+}
+
+/// True for kubelogin by one of the names under which it is installed, in whatever folder; a wrapper, a folder of that name
+/// and `kubelogin-oidc` (int128/kubelogin in some packages) are something else.
 pub fn is_kubelogin(command: &str) -> bool {
+    const SUFFIXES: &[&str] = &[".exe", ".cmd", ".bat", ".com"];
+    const SYSTEMS: &[&str] = &["linux", "darwin", "macos", "windows", "win"];
+    const MACHINES: &[&str] = &["amd64", "x86_64", "x64", "arm64", "aarch64", "386", "armv7"];
     let name = command.rsplit(['/', '\\']).next().unwrap_or_default();
-    name.eq_ignore_ascii_case("kubelogin") || name.eq_ignore_ascii_case("kubelogin.exe")
+    let name = name.to_ascii_lowercase();
+    let mut stems = SUFFIXES.iter().filter_map(|end| name.strip_suffix(end));
+    let stem = stems.next().unwrap_or(&name).replace('_', "-");
+    if matches!(&*stem, "kubelogin" | "azure-kubelogin" | "kubelogin-azure") {
+        return true;
+    }
+    // As the files of a release are named: kubelogin-linux-amd64. x86_64 has become x86-64.
+    let platform = stem
+        .strip_prefix("kubelogin-")
+        .and_then(|rest| rest.split_once('-'));
+    platform.is_some_and(|(system, machine)| {
+        SYSTEMS.contains(&system) && MACHINES.contains(&&*machine.replace("x86-64", "x86_64"))
+    })
 }
 
 /// The settings of the login that kubectl had built in, as flags.

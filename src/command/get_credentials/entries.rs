@@ -39,6 +39,7 @@ impl Entries {
             azure_config_dir: None,
             kubeconfig: None,
             dry_run: false,
+            exit_code: false,
         };
         Ok(Self {
             converter: Converter::new(convert, &Env::default())?,

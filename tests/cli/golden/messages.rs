@@ -213,7 +213,7 @@ fn convert_kubeconfig() {
     let mut topic = Topic::new("convert-kubeconfig");
     let convert = |path: &Path| {
         Kubelogin::convert_kubeconfig("spn")
-            .arg("--kubeconfig")
+            .args(["-v", "1", "--kubeconfig"])
             .arg(path)
     };
     let path = room.file("locked", legacy_kubeconfig(1));

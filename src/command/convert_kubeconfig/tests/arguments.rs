@@ -138,6 +138,18 @@ fn a_flag_that_was_typed_is_never_dropped() {
                 _ => &[],
             };
             typed.extend(pop);
+            if !pop.is_empty()
+                && !LoginMode::parse(Some(&mode))
+                    .expect("a mode")
+                    .proves_possession()
+            {
+                let error = failure(&exec_user(AZ_EXEC), &typed);
+                assert!(
+                    error.starts_with("--pop-enabled does not work with"),
+                    "{error}"
+                );
+                continue;
+            }
             let args = args_of(&convert(&exec_user(AZ_EXEC), &typed)).remove(0);
             let at = args
                 .iter()
@@ -153,8 +165,10 @@ fn a_flag_that_was_typed_is_never_dropped() {
 
 fn typed_value(flag: Flag) -> Option<&'static str> {
     match flag {
+        Flag::PopClaims => Some("u=x"),
         Flag::Timeout => Some("2m"),
         Flag::AuthorityHost => Some("https://login.example/"),
+        Flag::Environment => Some("AzureChinaCloud"),
         _ if flag.definition().takes == Takes::Switch => None,
         _ => Some("typed"),
     }
@@ -162,25 +176,22 @@ fn typed_value(flag: Flag) -> Option<&'static str> {
 
 #[test]
 fn a_switch_is_cleared_by_false() {
-    let legacy = convert(
-        &exec_user(AZ_EXEC),
-        &[
-            "-l",
-            "spn",
-            "--legacy",
-            "--pop-enabled",
-            "--pop-claims",
-            "u=x",
-        ],
-    );
-    assert!(args_of(&legacy)[0].contains(&"--legacy".to_owned()));
-    let cleared = convert(
-        &legacy,
-        &["-l", "spn", "--legacy=false", "--pop-enabled=false"],
-    );
-    assert_eq!(
-        args_of(&cleared)[0].join(" "),
-        "get-token --login spn --server-id s --client-id c --tenant-id t"
+    let legacy = ["-l", "spn", "--legacy"];
+    let pop = ["-l", "spn", "--pop-enabled", "--pop-claims", "u=x"];
+    for typed in [&legacy[..], &pop] {
+        let on = convert(&exec_user(AZ_EXEC), typed);
+        assert!(args_of(&on)[0].contains(&typed[2].to_owned()));
+        let off = ["-l", "spn", "--legacy=false", "--pop-enabled=false"];
+        assert_eq!(
+            args_of(&convert(&on, &off))[0].join(" "),
+            "get-token --login spn --server-id s --client-id c --tenant-id t"
+        );
+    }
+    let both = [&legacy[..], &pop[2..]].concat();
+    let error = failure(&exec_user(AZ_EXEC), &both);
+    assert!(
+        error.contains("--legacy and --pop-enabled cannot be used together"),
+        "{error}"
     );
 }
 
@@ -198,6 +209,7 @@ fn a_secret_is_written_only_if_its_flag_was_typed_and_with_a_warning() {
         "get-token --login spn --server-id s --client-id c --tenant-id typed"
     );
     assert_eq!(plan.report.warnings, [""; 0]);
+    assert_eq!(plan.report.remarks, [""; 0]);
     let (texts, plan) = convert_with(
         &[&text],
         &["-l", "spn", "--client-secret", "pass word"],
@@ -205,10 +217,10 @@ fn a_secret_is_written_only_if_its_flag_was_typed_and_with_a_warning() {
     )
     .expect("converted");
     assert!(args_of(&texts[0])[0].ends_with(&["--client-secret".into(), "pass word".into()]));
-    assert_eq!(plan.report.warnings.len(), 1);
+    assert_eq!(plan.report.remarks.len(), 1);
     assert!(
-        plan.report.warnings[0].contains("--client-secret")
-            && !plan.report.warnings[0].contains("pass word")
+        plan.report.remarks[0].contains("--client-secret")
+            && !plan.report.remarks[0].contains("pass word")
     );
     let carried = convert(&texts[0], &["-l", "spn", "--tenant-id", "new"]);
     assert!(
@@ -273,15 +285,148 @@ fn an_unknown_mode_is_refused_with_the_known_ones() {
 }
 
 #[test]
-fn an_environment_that_get_token_would_refuse_is_written_with_a_warning() {
-    let (texts, plan) = convert_files(&[&exec_user(AZ_EXEC)], &["-l", "spn", "-e", "AzureMoon"])
-        .expect("converted");
+fn an_unknown_environment_is_refused_when_it_is_typed_and_kept_with_a_warning_when_it_is_old() {
+    let error = failure(&exec_user(AZ_EXEC), &["-l", "spn", "-e", "AzureMoon"]);
+    assert!(error.starts_with("--environment \"AzureMoon\""), "{error}");
+    let old = AZ_EXEC.replace(']', ", --environment, AzureMoon]");
+    let (texts, plan) = convert_files(&[&exec_user(&old)], &["-l", "spn"]).expect("converted");
     assert!(texts[0].contains("AzureMoon"));
-    assert!(
-        plan.report.warnings[0].contains("AzureChinaCloud"),
-        "{:?}",
-        plan.report.warnings
+    let warnings = &plan.report.warnings;
+    assert!(warnings[0].contains("AzureChinaCloud"), "{warnings:?}");
+}
+
+/// Azure/kubelogin writes neither for msi, azurecli, azd, workloadidentity and azurepipelines, and the next secret or
+/// assertion goes to the public cloud.
+#[test]
+fn every_mode_keeps_the_cloud_and_the_authority_host() {
+    let sent = "--environment, AzureChinaCloud, --authority-host, 'https://login.example/'";
+    let start = exec_user(&AZ_EXEC.replace(']', &format!(", {sent}]")));
+    for first in LoginMode::all() {
+        let one = convert(&start, typed_for(*first));
+        for second in LoginMode::all() {
+            let args = args_of(&convert(&one, typed_for(*second)))
+                .remove(0)
+                .join(" ");
+            for kept in [
+                "--environment AzureChinaCloud",
+                "--authority-host https://login.example/",
+            ] {
+                assert!(
+                    args.contains(kept),
+                    "{first} to {second} lost {kept}: {args}"
+                );
+            }
+        }
+    }
+    // The cloud that is meant without it is not written where the original does not write it.
+    let public = exec_user(&AZ_EXEC.replace(']', ", --environment, AzurePublicCloud]"));
+    assert_eq!(
+        args_of(&convert(&public, &["-l", "azurecli"]))[0].join(" "),
+        "get-token --login azurecli --server-id s"
     );
+}
+
+#[test]
+fn pop_flags_of_a_mode_that_cannot_prove_possession_are_put_aside() {
+    let pop = "--pop-enabled, --pop-claims, u=x";
+    for mode in LoginMode::all() {
+        let old = AZ_EXEC.replace("devicecode", &mode.to_string());
+        let old = exec_user(&old.replace(']', &format!(", {pop}]")));
+        let mode = mode.to_string();
+        let same = convert(&old, &["-l", &mode]);
+        let args = args_of(&same)[0].join(" ");
+        let proves = LoginMode::parse(Some(&mode))
+            .expect("a mode")
+            .proves_possession();
+        assert_eq!(args.contains("--pop-claims u=x"), proves, "{args}");
+        let (_, again) = convert_files(&[&same], &["-l", &mode]).expect("converted");
+        assert!(
+            again.changes.is_empty(),
+            "{mode}, again: {}",
+            again.changes[0].text
+        );
+        let back = args_of(&convert(&same, &["-l", "interactive"]))
+            .remove(0)
+            .join(" ");
+        assert!(
+            back.contains("--pop-enabled --pop-claims u=x"),
+            "{mode}: {back}"
+        );
+    }
+}
+
+#[test]
+fn a_flag_that_is_empty_is_refused_by_name_and_an_empty_cache_dir_clears_it() {
+    let text = exec_user(&AZ_EXEC.replace(']', ", --cache-dir, /old]"));
+    for row in Flag::ALL.iter().filter(|row| row.takes != Takes::Switch) {
+        let name = row.flag.typed();
+        if row.flag == Flag::CacheDir {
+            continue;
+        }
+        let error = failure(&text, &[&name, ""]);
+        assert!(error.starts_with(&format!("{name} is empty")), "{error}");
+    }
+    for name in ["--context", "--kubeconfig", "--azure-config-dir"] {
+        let words = ["kubelogin", "convert-kubeconfig", name, ""].map(OsString::from);
+        let error = Cli::parse(words).err().expect("refused").to_string();
+        assert!(error.starts_with(&format!("{name} is empty")), "{error}");
+    }
+    for mode in ["devicecode", "azurecli"] {
+        let cleared = convert(&text, &["-l", mode, "--cache-dir", ""]);
+        assert!(!cleared.contains("/old"), "{cleared}");
+    }
+    assert!(convert(&text, &["-l", "azurecli"]).contains("/old"));
+}
+
+/// It is the public client of people: get-token would send it as a service principal (AADSTS700025).
+#[test]
+fn a_service_principal_does_not_get_the_client_id_of_aks_s_public_client() {
+    const PUBLIC: &str = "80faf920-1908-4b52-b5ef-a8e7bedfc67a";
+    let text = exec_user(&AZ_EXEC.replace("c, --tenant", &format!("{PUBLIC}, --tenant")));
+    let spn = convert(&text, &["-l", "spn"]);
+    let wanted = "get-token --login spn --server-id s --tenant-id t";
+    assert_eq!(args_of(&spn)[0].join(" "), wanted);
+    let (_, again) = convert_files(&[&spn], &["-l", "spn"]).expect("converted");
+    assert!(again.changes.is_empty());
+    let back = convert(&spn, &["-l", "devicecode"]);
+    assert_eq!(args_of(&back), args_of(&text), "{spn}");
+    let written = exec_user(&format!(
+        "[get-token, --login, spn, --server-id, s, --client-id, {PUBLIC}, --tenant-id, t]"
+    ));
+    assert_eq!(
+        args_of(&convert(&written, &["-l", "spn"]))[0].join(" "),
+        wanted
+    );
+    let typed = convert(&text, &["-l", "spn", "--client-id", PUBLIC]);
+    assert!(args_of(&typed)[0].contains(&PUBLIC.to_owned()));
+}
+
+#[test]
+fn what_only_a_shell_would_replace_is_pointed_out() {
+    for (value, is_literal) in [
+        ("$CLIENT_ID", true),
+        ("${CLIENT_ID}", true),
+        ("$env:CLIENT_ID", true),
+        ("$(cat id)", true),
+        ("%CLIENT_ID%", true),
+        ("~/id.pem", true),
+        ("100%", false),
+        ("a%20b%20c", false),
+        ("costs $5", false),
+        ("c", false),
+    ] {
+        let (_, plan) = convert_files(&[&exec_user(AZ_EXEC)], &["-l", "spn", "--client-id", value])
+            .expect("converted");
+        let warnings = &plan.report.warnings;
+        let is_warned = warnings.iter().any(|line| line.contains("--client-id"));
+        assert_eq!(is_warned, is_literal, "{value}: {warnings:?}");
+        let secret = ["-l", "spn", "--client-secret", value];
+        let (_, plan) = convert_files(&[&exec_user(AZ_EXEC)], &secret).expect("converted");
+        assert!(
+            plan.report.warnings.is_empty(),
+            "a secret may hold anything"
+        );
+    }
 }
 
 #[test]
@@ -300,14 +445,14 @@ fn json_has_no_comments_and_loses_ids_with_a_warning() {
     );
     let (texts, plan) = convert_files(&[&json], &["-l", "azurecli"]).expect("converted");
     assert!(
-        plan.report.warnings[0].contains("pass them again"),
+        plan.report.remarks[0].contains("pass them again"),
         "{:?}",
-        plan.report.warnings
+        plan.report.remarks
     );
     let (_, again) = convert_files(&[&texts[0]], &["-l", "azurecli"]).expect("converted");
-    assert_eq!(again.changes.len() + again.report.warnings.len(), 0);
+    assert_eq!(again.changes.len() + again.report.remarks.len(), 0);
     let (_, block) = convert_files(&[&exec_user(AZ_EXEC)], &["-l", "azurecli"]).expect("converted");
-    assert_eq!(block.report.warnings, [""; 0]);
+    assert_eq!(block.report.remarks, [""; 0]);
 }
 
 #[test]

@@ -46,9 +46,19 @@ fn a_user_that_cannot_be_converted_is_named_with_the_place() {
             "Correct or remove",
         ),
         (
-            "    exec: {command: kubelogin, args: [get-token, --new-flag]}\n",
-            "unknown flag: --new-flag",
-            "Correct or remove",
+            "    exec: {command: kubelogin, args: [get-token, '--login azurecli', --server-id, s]}\n",
+            "--login and its value are one argument",
+            "two items",
+        ),
+        (
+            "    exec: {command: kubelogin, args: [get-token, '-l azurecli', --server-id, s]}\n",
+            "-l and its value are one argument",
+            "two items",
+        ),
+        (
+            "    exec: {command: kubelogin, args: [get-token]}\n",
+            "server-id is required",
+            "6dae42f8-4368-4678-94ff-3960e28e3630",
         ),
         (
             "    exec: {command: kubelogin, args: [get-token, --server-id, s, --client-id, c, -t, t, --pop-enabled]}\n",
@@ -61,7 +71,12 @@ fn a_user_that_cannot_be_converted_is_named_with_the_place() {
             "",
         ),
         (
-            "    auth-provider: {name: azure}\n    exec: {command: kubelogin}\n",
+            "    auth-provider: {name: azure}\n    exec: {command: aws}\n",
+            "an auth-provider and an exec",
+            "Remove one",
+        ),
+        (
+            "    auth-provider: {name: gcp}\n    exec: {command: kubelogin}\n",
             "an auth-provider and an exec",
             "Remove one",
         ),
@@ -97,13 +112,6 @@ fn a_file_that_is_not_a_kubeconfig_is_refused_with_the_place() {
             "config0:1:8: users must be a list, not a map",
         ),
         ("users:\n- a\n", "config0:2:3: a user must be a map"),
-        ("users:\n- user: {}\n", "config0:2:3: the user has no name"),
-        (
-            "users:\n- name: a\n  user: null\n",
-            "config0:3:3: user \"a\" is null",
-        ),
-        ("users:\n- name: a\n", "config0:2:3: user \"a\" is null"),
-        ("users:\n- null\n", "a user must be a map, not null"),
         (
             "users:\n- name: a\n  user: []\n",
             "config0:3:9: user must be a map, not a list",

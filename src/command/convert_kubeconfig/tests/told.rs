@@ -17,6 +17,22 @@ fn nothing_to_convert_is_explained() {
             "0 of 2 users converted: \"a\" runs \"aws\"; \"b\" has neither an auth-provider nor an exec"
         ]
     );
+    let many = ["aws", "aws", "aws", "aws", "gke-gcloud-auth-plugin"]
+        .iter()
+        .enumerate()
+        .fold("users:\n".to_owned(), |text, (number, command)| {
+            text + &format!("- name: u{number}\n  user: {{exec: {{command: {command}}}}}\n")
+        });
+    let (_, plan) = convert_files(&[&many], &["-l", "spn"]).expect("converted");
+    let system = crate::system::fake::FakeSystem::new([]);
+    plan.report.tell(&[], &[], "converted", &system);
+    assert_eq!(
+        system.told(),
+        [
+            "0 of 5 users converted: \"u0\", \"u1\" and 2 more run \"aws\"; \"u4\" runs \"gke-gcloud-auth-plugin\""
+        ],
+        "every command is named"
+    );
     for empty in ["", "# nothing\n", "---\n", "users: null\n", "{}"] {
         let (_, plan) = convert_files(&[empty], &["-l", "spn"]).expect("converted");
         assert!(plan.changes.is_empty());

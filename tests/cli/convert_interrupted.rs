@@ -1,0 +1,87 @@
+//! A conversion that a signal ends: what is left on disk.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::support::*;
+
+/// A lock that is left behind stops kubectl and every later conversion.
+#[test]
+fn a_signal_leaves_no_lock_and_no_draft() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let room = TempDir::new();
+        let one = room.file("a", legacy_kubeconfig(1));
+        let two = room.file("b", legacy_kubeconfig(2));
+        // The first file's lock is held while the second's is waited for.
+        let held = room.file("b.lock", "");
+        let list = std::env::join_paths([&one, &two]).expect("a list");
+        let running = Kubelogin::convert_kubeconfig("spn")
+            .env("KUBECONFIG", &list)
+            .spawn();
+        let began = Instant::now();
+        while !room.path().join("a.lock").exists() {
+            assert!(
+                began.elapsed() < Duration::from_secs(60),
+                "no lock was taken"
+            );
+            std::thread::yield_now();
+        }
+        running.signal(signal);
+        let output = running.wait();
+        assert!(!output.status.success(), "{output:?}");
+        assert_eq!(names_in(room.path()), ["a", "b", "b.lock"], "{signal:?}");
+        fs::remove_file(held).expect("the other program's lock");
+        let again = Kubelogin::convert_kubeconfig("spn")
+            .env("KUBECONFIG", &list)
+            .run();
+        assert!(again.status.success(), "{again:?}");
+    }
+}
+
+/// A name without room for a suffix stands for a folder in which nothing can be made.
+#[test]
+fn a_killed_write_in_place_leaves_the_old_text_and_the_next_run_says_where() {
+    const KILLS: u32 = 60;
+    let room = TempDir::new();
+    let temporary = room.folder("tmp");
+    let folder = room.folder("kube");
+    let path = folder.join("c".repeat(255));
+    let old = legacy_kubeconfig(300);
+    let convert = || {
+        Kubelogin::convert_kubeconfig("spn")
+            .env("TMPDIR", &temporary)
+            .arg("--kubeconfig")
+            .arg(&path)
+    };
+    fs::write(&path, &old).expect("a kubeconfig");
+    let began = Instant::now();
+    assert!(convert().run().status.success());
+    let whole = began.elapsed();
+    let new = fs::read_to_string(&path).expect("read");
+    assert!(new.contains("- spn"));
+    assert_eq!(names_in(&temporary).len() + names_in(&folder).len(), 1);
+    for number in 0..KILLS {
+        fs::write(&path, &old).expect("a kubeconfig");
+        let mut running = convert().spawn();
+        std::thread::sleep(whole * number / KILLS);
+        running.kill();
+        running.wait();
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let kept = names_in(&temporary);
+        let Some(kept) = kept.first().map(|name| temporary.join(name)) else {
+            assert!(
+                text == old || text == new,
+                "neither the old nor the new text"
+            );
+            continue;
+        };
+        if fs::read_to_string(&kept).expect("read") != old {
+            assert_eq!(text, old, "it was killed before it began to write");
+        }
+        let error = convert().run().error();
+        assert!(error.contains(&kept.display().to_string()), "{error}");
+        fs::remove_file(kept).expect("the old text");
+    }
+}
