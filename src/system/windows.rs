@@ -238,6 +238,11 @@ pub fn turn_line_editor_off() -> io::Result<Undo> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::process::Stdio;
+
+    use tempfile::TempDir;
+
     use super::*;
 
     #[test]
@@ -246,5 +251,32 @@ mod tests {
             openers(false),
             [["rundll32.exe", "url.dll,FileProtocolHandler"]]
         );
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the program to kill")]
+    fn a_killed_program_takes_its_child_processes_along() {
+        let mut command = Command::new("cmd.exe");
+        let command = command
+            .args(["/c", "ping -n 60 127.0.0.1"])
+            .stdout(Stdio::piped());
+        let (mut child, group) = spawn(command).expect("started");
+        let mut output = child.stdout.take().expect("a pipe");
+        output.read_exact(&mut [0]).expect("ping writes");
+        group.kill();
+        // The end comes when nobody holds the pipe any more: ping has been killed, too.
+        output.read_to_end(&mut Vec::new()).expect("the end");
+        assert!(!child.wait().expect("an exit code").success());
+    }
+
+    #[test]
+    fn a_lock_file_goes_when_it_is_undone() {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("config.lock");
+        let undo = create_lock_file(&path).expect("created");
+        let again = create_lock_file(&path).err().map(|error| error.kind());
+        assert_eq!(again, Some(io::ErrorKind::AlreadyExists));
+        undo();
+        assert!(!path.exists());
     }
 }
