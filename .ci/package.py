@@ -182,7 +182,7 @@ def licenses(args):
     print(f"kubelogin is made of its own code (see LICENSE) and of {len(packages)} crates by others, Rust's standard library")
     print("(MIT OR Apache-2.0, Copyright The Rust Project Developers), and what the C compiler links.\n")
     for name, package in sorted(packages.items()):
-        print(f"{name}: {package['license']}, {package['repository'] or 'https://crates.io/crates/' + package['name']}")
+        print(", ".join(filter(None, [f"{name}: {package['license']}", package["repository"]])))
     for text, names in sorted(texts.items(), key=lambda item: sorted(item[1])):
         print(f"\n{'-' * 100}\n{', '.join(sorted(names))}\n{'-' * 100}\n\n{text}")
 
