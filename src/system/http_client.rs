@@ -27,7 +27,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const NEAR_CONNECT_TIMEOUT: Duration = Duration::from_millis(2500);
 /// The platform's verifier's words where it found no CA certificate.
 const NO_ROOTS: &str = "No CA certificates";
-const NOT_TRUSTED: &str = "its issuer is not trusted here";
+const NOT_TRUSTED: &str = "its issuer is not trusted on this machine";
 /// hyper-util's words for a CONNECT that was answered with neither 200 nor 407.
 const REFUSED_TUNNEL: &str = "tunnel error: unsuccessful";
 /// hyper-util's words for a proxy that holds the request itself against us.

@@ -62,7 +62,7 @@ fn fish(line: &str) -> Vec<String> {
 #[test]
 fn zsh_completes_commands_flags_values_contexts_and_files() {
     for (line, completed) in [
-        ("kubelogin get", "kubelogin get-token"),
+        ("kubelogin get-t", "kubelogin get-token"),
         (
             "kubelogin get-token --server",
             "kubelogin get-token --server-id",
@@ -96,7 +96,7 @@ fn zsh_completes_commands_flags_values_contexts_and_files() {
 #[test]
 fn fish_offers_commands_flags_values_contexts_and_files() {
     for (line, offered) in [
-        ("kubelogin get", &["get-token"][..]),
+        ("kubelogin get-t", &["get-token"][..]),
         ("kubelogin get-token --server", &["--server-id"]),
         ("kubelogin get-token -l work", &["workloadidentity"]),
         ("kubelogin get-token --login=sp", &["--login=spn"]),
