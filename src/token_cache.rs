@@ -1,7 +1,7 @@
 //! The token cache: one sealed file for each login, one sign-in for all who want the same token at the same time.
 //!
-//! A file is named after a digest of its [`CacheKey`]; two logins that could get different tokens never share one. It
-//! holds a version, the place of the key (see [`vault`]) and the sealed entry (see [`seal`]). A file that cannot be
+//! A file is named after a digest of its [`CacheKey`] and the ID of the key that seals it; two logins that could get
+//! different tokens never share one. It holds a version, the place of the key (see [`vault`]) and the sealed entry (see [`seal`]). A file that cannot be
 //! opened, for whatever reason, counts as missing. Nothing here ever fails a login.
 
 mod entry;
@@ -17,8 +17,9 @@ mod storage;
 mod vault;
 
 use std::cell::Cell;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -37,6 +38,7 @@ pub use folder::Cleared;
 use folder::Folder;
 pub use health::Health;
 pub use key::{CacheKey, Fingerprint};
+use seal::SealingKey;
 pub use storage::{CacheSettings, Storage};
 use vault::{Place, Vault};
 
@@ -72,7 +74,7 @@ impl<'a> TokenCache<'a> {
     /// The place of a login in the cache.
     pub fn slot(&self, key: &CacheKey, fingerprint: Fingerprint) -> Slot<'_> {
         let digest = key.digest();
-        let name = format!("{PREFIX}{}", hex::encode(digest));
+        let name = stem(key);
         Slot {
             cache: self,
             digest,
@@ -83,13 +85,15 @@ impl<'a> TokenCache<'a> {
 
     /// What was noted for this key. It is no secret, and not sealed.
     pub fn note(&self, key: &CacheKey) -> Option<String> {
-        String::from_utf8(self.folder.read(&file(key, NOTE))?).ok()
+        String::from_utf8(self.folder.read(&format!("{}.{NOTE}", stem(key)))?).ok()
     }
 
     /// Notes something for this key, if it can be written.
     pub fn keep_note(&self, key: &CacheKey, note: &str) {
         // Without the folder no token was kept either.
-        let _ = self.folder.replace(&file(key, NOTE), note.as_bytes());
+        let _ = self
+            .folder
+            .replace(&format!("{}.{NOTE}", stem(key)), note.as_bytes());
     }
 
     /// Waits for the lock on this file, for at most `patience`; calls `tell` once if that takes long.
@@ -108,21 +112,26 @@ impl<'a> TokenCache<'a> {
         }
     }
 
-    /// Opens a sealed file. `label` is what it is bound to.
-    fn open(&self, file: &str, label: impl Fn(Place) -> Vec<u8>) -> Option<Zeroizing<Vec<u8>>> {
-        let Some(content) = self.folder.read(file) else {
-            self.trace(file, || "no such file, or one that is not trusted".into());
-            return None;
-        };
-        let (&[version, place], sealed) = content.split_first_chunk()?;
-        let place = Place::from_byte(place).filter(|_| version == VERSION)?;
-        let key = self.vault.key_of(place, &self.folder);
-        let opened = key.and_then(|key| key.open(&label(place), sealed));
-        self.trace(file, || match opened {
-            Some(_) => format!("opened with the key in {place}"),
-            None => format!("cannot be opened: the key in {place} is missing or another one"),
-        });
-        opened
+    /// Opens a sealed file with the first key of ours that has one. `label` is what it is bound to.
+    fn open(&self, file: File, label: impl Fn(Place) -> Vec<u8>) -> Option<Zeroizing<Vec<u8>>> {
+        // The Secret Service takes long to answer: only if there is something to open.
+        let exists = || self.folder.names().any(|name| file.is_name(&name));
+        for (place, key) in self.vault.keys(&self.folder, exists) {
+            let name = file.name(&key.id());
+            let Some(content) = self.folder.read(&name) else {
+                self.trace(&name, || "no such file, or one that is not trusted".into());
+                continue;
+            };
+            let opened = unseal(&content, place, &key, &label);
+            self.trace(&name, || match opened {
+                Some(_) => format!("opened with the key in {place}"),
+                None => "damaged, or of another version".into(),
+            });
+            if opened.is_some() {
+                return opened;
+            }
+        }
+        None
     }
 
     /// Tells a step that has to do with one of the files.
@@ -131,13 +140,13 @@ impl<'a> TokenCache<'a> {
             .trace(|| format!("{}: {}", self.folder.path().join(file).display(), step()));
     }
 
-    /// Seals a file.
+    /// Seals a file. The first of its name makes room for itself: what nobody needs any more is removed.
     ///
     /// # Errors
     /// Why it cannot be kept, for a message.
     fn seal(
         &self,
-        file: &str,
+        file: File,
         label: impl Fn(Place) -> Vec<u8>,
         plain: &[u8],
     ) -> Result<(), String> {
@@ -145,9 +154,16 @@ impl<'a> TokenCache<'a> {
         let sealed = key.seal(&label(place), plain);
         let sealed = sealed.ok_or(seal::NO_RANDOM_NUMBERS)?;
         let content = [&[VERSION, place as u8], sealed.as_slice()].concat();
-        let written = self.folder.replace(file, &content);
+        let name = file.name(&key.id());
+        let is_new = !self.folder.has(&name);
+        let written = self.folder.replace(&name, &content);
         written.map_err(|error| error.to_string())?;
-        self.trace(file, || format!("written, sealed with the key in {place}"));
+        self.trace(&name, || format!("written, sealed with the key in {place}"));
+        if is_new {
+            let too_old = SystemTime::from(self.system.now()).checked_sub(LONGEST_LIFE);
+            let is_entry = |name: &str| login_of(name).is_some_and(|(_, kind)| kind != LOCK);
+            self.folder.remove_older(too_old, is_entry);
+        }
         Ok(())
     }
 
@@ -197,26 +213,73 @@ impl<'a> TokenCache<'a> {
 pub fn holds(settings: &CacheSettings, key: &CacheKey) -> bool {
     let folder = settings.folder.as_ref();
     let folder = folder.filter(|_| settings.storage != Storage::None);
-    folder.is_some_and(|folder| folder.join(file(key, TOKEN)).is_file())
+    let stem = stem(key);
+    let file = File {
+        stem: &stem,
+        kind: TOKEN,
+    };
+    folder.is_some_and(|folder| {
+        let mut names = Folder::new(folder.clone()).names();
+        names.any(|name| file.is_name(&name))
+    })
 }
 
-/// The name of a file of this key.
-fn file(key: &CacheKey, kind: &str) -> String {
-    format!("{PREFIX}{}.{kind}", hex::encode(key.digest()))
+/// How the names of all files of this key begin.
+fn stem(key: &CacheKey) -> String {
+    format!("{PREFIX}{}", hex::encode(key.digest()))
 }
 
 const PREFIX: &str = "kubelogin-";
 
+/// An entry that was not written for so long is of no use: a refresh token is valid for 90 days after its last use (Microsoft
+/// identity platform, "Refresh tokens"), and an entry that is used is written more often. Most such entries were sealed with
+/// a key that is gone, or by another machine that shares the folder.
+const LONGEST_LIFE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// A sealed file, of which each sealing key has its own: two machines with one home, each with its keyring, do not push out
+/// each other's entries.
+#[derive(Clone, Copy)]
+struct File<'n> {
+    /// What comes before the key's ID.
+    stem: &'n str,
+    kind: &'n str,
+}
+
+impl File<'_> {
+    /// Its name, for a sealing key.
+    fn name(self, key: &str) -> String {
+        format!("{}.{key}.{}", self.stem, self.kind)
+    }
+
+    /// True if it is its name for any sealing key.
+    fn is_name(self, name: &str) -> bool {
+        let key = name
+            .strip_prefix(self.stem)
+            .and_then(|rest| rest.strip_prefix('.'))
+            .and_then(|rest| rest.strip_suffix(self.kind))
+            .and_then(|rest| rest.strip_suffix('.'));
+        key.is_some_and(seal::is_id)
+    }
+}
+
+/// The content of a sealed file.
+fn unseal(
+    content: &[u8],
+    place: Place,
+    key: &SealingKey,
+    label: impl Fn(Place) -> Vec<u8>,
+) -> Option<Zeroizing<Vec<u8>>> {
+    let (head, sealed) = content.split_first_chunk()?;
+    (*head == [VERSION, place as u8]).then_some(())?;
+    key.open(&label(place), sealed)
+}
+
 /// True for the names of this program's files in the cache folder.
 fn is_ours(name: &str) -> bool {
     let name = name.strip_suffix(folder::TEMPORARY).unwrap_or(name);
-    let of_the_folder = [
-        vault::KEY_FILE,
-        vault::LOCK_FILE,
-        pop_key::FILE,
-        pop_key::LOCK_FILE,
-    ];
+    let of_the_folder = [vault::KEY_FILE, vault::LOCK_FILE, pop_key::LOCK_FILE];
     of_the_folder.contains(&name)
+        || pop_key::FILE.is_name(name)
         || login_of(name).is_some_and(|(_, kind)| [TOKEN, FAILURE, LOCK, NOTE].contains(&kind))
 }
 
@@ -225,6 +288,10 @@ fn login_of(name: &str) -> Option<([u8; 32], &str)> {
     let (digest, kind) = name.strip_prefix(PREFIX)?.split_once('.')?;
     let mut bytes = [0; 32];
     hex::decode_to_slice(digest, &mut bytes).ok()?;
+    let kind = match kind.split_once('.') {
+        Some((key, kind)) => Some(kind).filter(|_| seal::is_id(key))?,
+        None => kind,
+    };
     Some((bytes, kind))
 }
 
@@ -255,7 +322,7 @@ impl Slot<'_> {
     pub fn save(&self, token: &Token, turn: &Turn) {
         self.save_entry(token, &Moment::now(self.cache.system), turn);
         if turn.may_write() {
-            let _ = self.cache.folder.remove(&self.file(FAILURE));
+            let _ = self.remove_all(FAILURE);
         }
     }
 
@@ -300,7 +367,7 @@ impl Slot<'_> {
     /// They cannot be removed, or another process holds the lock for longer than `patience`.
     pub fn remove(&self, patience: Duration) -> Result<Option<Removed>, Error> {
         let folder = &self.cache.folder;
-        if !folder.has(&self.file(TOKEN)) {
+        if !folder.names().any(|name| self.file(TOKEN).is_name(&name)) {
             return Ok(None);
         }
         let turn = self.wait_for_turn(patience);
@@ -311,13 +378,16 @@ impl Slot<'_> {
             );
         }
         let access_token = self.read(TOKEN).map(SealedEntry::into_access_token);
-        for kind in [TOKEN, FAILURE] {
-            folder.remove(&self.file(kind)).map_err(|error| {
-                let path = folder.path().join(self.file(kind));
-                Error::input(format!("{} could not be removed: {error}", path.display()))
-                    .remedy("Check the folder's permissions, and run the command as its owner.")
-            })?;
-        }
+        let removed = self
+            .remove_all(TOKEN)
+            .and_then(|()| self.remove_all(FAILURE));
+        removed.map_err(|error| {
+            let folder = folder.path().display();
+            Error::input(format!(
+                "the token in {folder} could not be removed: {error}"
+            ))
+            .remedy("Check the folder's permissions, and run the command as its owner.")
+        })?;
         Ok(Some(Removed { access_token }))
     }
 
@@ -329,16 +399,26 @@ impl Slot<'_> {
                 "Waiting for another kubelogin that is signing in with the same options ...",
             );
         };
-        self.cache.wait_for_turn(&self.file(LOCK), patience, tell)
+        // One for all sealing keys: a person is asked once, whoever can read the result.
+        let file = format!("{}.{LOCK}", self.name);
+        self.cache.wait_for_turn(&file, patience, tell)
     }
 
-    fn file(&self, kind: &str) -> String {
-        format!("{}.{kind}", self.name)
+    /// Removes the files of this kind, whatever key they were sealed with.
+    fn remove_all(&self, kind: &str) -> io::Result<()> {
+        let folder = &self.cache.folder;
+        let mut names = folder.names().filter(|name| self.file(kind).is_name(name));
+        names.try_for_each(|name| folder.remove(&name))
+    }
+
+    fn file<'k>(&'k self, kind: &'k str) -> File<'k> {
+        let stem = &self.name;
+        File { stem, kind }
     }
 
     fn read<T: DeserializeOwned>(&self, kind: &str) -> Option<T> {
         let label = |place| self.label(place, kind);
-        let plain = self.cache.open(&self.file(kind), label)?;
+        let plain = self.cache.open(self.file(kind), label)?;
         serde_json::from_slice(&plain).ok()
     }
 
@@ -346,7 +426,7 @@ impl Slot<'_> {
         let plain = serde_json::to_vec(value).map_err(|error| error.to_string())?;
         let plain = Zeroizing::new(plain);
         let label = |place| self.label(place, kind);
-        self.cache.seal(&self.file(kind), label, &plain)
+        self.cache.seal(self.file(kind), label, &plain)
     }
 
     /// What a sealed file is bound to, so that it opens only in its own place.
@@ -412,6 +492,13 @@ mod tests {
         slot.save(&token(), &turn);
     }
 
+    /// A file of this login, for the one key in the folder.
+    fn path_of(slot: &Slot, kind: &str) -> PathBuf {
+        let folder = &slot.cache.folder;
+        let (_, key) = slot.cache.vault.key(folder).expect("a key");
+        folder.path().join(slot.file(kind).name(&key.id()))
+    }
+
     fn no_secret() -> Fingerprint {
         Fingerprint::of(&[])
     }
@@ -424,7 +511,7 @@ mod tests {
         assert_eq!(slot.load(), None);
         save(&slot);
         assert_eq!(slot.load().map(|entry| entry.token), Some(token()));
-        let content = cache.folder.read(&slot.file(TOKEN)).expect("a file");
+        let content = fs::read(path_of(&slot, TOKEN)).expect("a file");
         assert!(!content.windows(6).any(|bytes| bytes == b"access"));
         assert_eq!(system.told(), [""; 0]);
     }
@@ -447,7 +534,7 @@ mod tests {
         let cache = cache(&scratch, &system);
         let slot = cache.slot(&key("app"), no_secret());
         save(&slot);
-        let path = cache.folder.path().join(slot.file(TOKEN));
+        let path = path_of(&slot, TOKEN);
         let content = fs::read(&path).expect("an entry");
         for position in 0..content.len() {
             let mut damaged = content.clone();
@@ -472,7 +559,7 @@ mod tests {
             cache.slot(&key("other"), no_secret()),
         );
         save(&mine);
-        let at = |slot: &Slot, kind: &str| cache.folder.path().join(slot.file(kind));
+        let at = path_of;
         fs::copy(at(&mine, TOKEN), at(&other, TOKEN)).expect("copied");
         assert_eq!(other.load(), None);
         fs::copy(at(&mine, TOKEN), at(&mine, FAILURE)).expect("copied");
@@ -556,10 +643,12 @@ mod tests {
     fn only_our_own_file_names_are_ours() {
         let digest = "0123456789abcdef".repeat(4);
         for name in [
+            format!("kubelogin-{digest}.0123456789abcdef.token"),
+            format!("kubelogin-{digest}.0123456789abcdef.token.tmp"),
             format!("kubelogin-{digest}.token"),
-            format!("kubelogin-{digest}.token.tmp"),
             format!("kubelogin-{digest}.lock"),
-            format!("kubelogin-{digest}.failure"),
+            format!("kubelogin-{digest}.0123456789abcdef.failure"),
+            "kubelogin-pop.0123456789abcdef.key".into(),
             "kubelogin.key".into(),
             "kubelogin.key.tmp".into(),
             "kubelogin.key.lock".into(),
@@ -572,6 +661,7 @@ mod tests {
             "kubelogin-notes.token",
             "pop_rsa_key.cache",
             &format!("kubelogin-{digest}.json"),
+            &format!("kubelogin-{digest}.0123.token"),
             &format!("kubelogin-{digest}"),
             &format!("{digest}.token"),
         ] {

@@ -36,6 +36,7 @@ impl RealSystem {
     #[expect(clippy::disallowed_methods, reason = "the one clock")]
     pub fn new(env: &Env) -> Self {
         platform::keep_streams_private();
+        platform::forbid_core_dumps();
         Self {
             began: Instant::now(),
             verbosity: 0,

@@ -10,7 +10,10 @@ use std::process::{Child, Command};
 use std::thread;
 
 use rustix::fs::{Access, OFlags, access};
-use rustix::process::{Pid, Resource, Signal, geteuid, getpgrp, getrlimit, kill_process_group};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, getegid, geteuid, getpgrp, getrlimit, kill_process_group,
+    setrlimit,
+};
 use rustix::system::uname;
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
@@ -59,6 +62,31 @@ pub fn is_ours(metadata: &Metadata) -> bool {
 /// True for a folder in which we may create ours: the user's own, or a system folder such as /tmp.
 pub fn may_hold_ours(metadata: &Metadata) -> bool {
     is_ours(metadata) || metadata.uid() == ROOT
+}
+
+/// True if a folder can be written by others. The group of the user's own name is not others: with it, a umask of 002 is
+/// usual.
+pub fn others_may_write(metadata: &Metadata) -> bool {
+    let is_own_group = metadata.gid() == metadata.uid() && metadata.gid() == getegid().as_raw();
+    metadata.mode() & 0o002 != 0 || metadata.mode() & 0o020 != 0 && !is_own_group
+}
+
+/// False for a file with a hard link elsewhere: what is written here would be read there.
+pub fn has_one_name(metadata: &Metadata) -> bool {
+    metadata.nlink() == 1
+}
+
+/// Keeps secrets in memory out of core dumps, which crash reporters collect: of this process only, as far as the
+/// programs that it starts may raise the limit again. On Linux other processes of the user cannot read its memory either.
+pub fn forbid_core_dumps() {
+    let limit = getrlimit(Resource::Core);
+    let none = Rlimit {
+        current: Some(0),
+        maximum: limit.maximum,
+    };
+    let _ = setrlimit(Resource::Core, none);
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
 /// True if nobody else can read or write it.

@@ -46,6 +46,19 @@ pub fn may_hold_ours(_metadata: &Metadata) -> bool {
     true
 }
 
+/// False for every folder: see [`is_ours`].
+pub fn others_may_write(_metadata: &Metadata) -> bool {
+    false
+}
+
+/// True for every file: std does not say how many links one has.
+pub fn has_one_name(_metadata: &Metadata) -> bool {
+    true
+}
+
+/// Does nothing: Windows keeps no core dumps unless an administrator asks for them.
+pub fn forbid_core_dumps() {}
+
 /// As [`is_ours`].
 pub fn is_private(_metadata: &Metadata) -> bool {
     true

@@ -3,6 +3,7 @@
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::system::platform;
 
@@ -45,7 +46,7 @@ impl Folder {
     /// Creates the folder, and those above it, with access for the user alone; leaves an existing folder as it is.
     ///
     /// # Errors
-    /// It belongs to another user, or would have to be created in a folder that does: `sudo kubectl` with the user's
+    /// It belongs to another user, others can write to it, or it would have to be created in a folder that does: `sudo kubectl` with the user's
     /// HOME must not leave files that the user cannot write.
     pub fn prepare(&self) -> io::Result<()> {
         let metadata = match fs::metadata(&self.path) {
@@ -60,6 +61,11 @@ impl Folder {
         }
         if !platform::is_ours(&metadata) {
             return Err(io::Error::other("it belongs to another user"));
+        }
+        if platform::others_may_write(&metadata) {
+            return Err(io::Error::other(
+                "other users can write to it (to change that: chmod go-w)",
+            ));
         }
         Ok(())
     }
@@ -79,7 +85,9 @@ impl Folder {
         let path = self.path.join(name);
         let file = platform::open_careful(OpenOptions::new().read(true), &path).ok()?;
         let metadata = file.metadata().ok()?;
-        let is_sane = metadata.is_file() && metadata.len() <= LARGEST_FILE;
+        let is_sane = metadata.is_file()
+            && metadata.len() <= LARGEST_FILE
+            && platform::has_one_name(&metadata);
         if !is_sane || !platform::is_ours(&metadata) || !is_good(&metadata) {
             return None;
         }
@@ -111,11 +119,35 @@ impl Folder {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false);
         let file = platform::open_careful(options, &path)?;
-        if !file.metadata()?.is_file() {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
             return Err(io::Error::other(format!("{name} is not a regular file")));
+        }
+        if !platform::has_one_name(&metadata) || !platform::is_ours(&metadata) {
+            // Its mode is about to be changed, which must not happen to a file that somebody linked here.
+            return Err(io::Error::other(format!(
+                "{name} is another file of this or another user"
+            )));
         }
         platform::keep_private(&file)?;
         Ok(file)
+    }
+
+    /// The names of what is in the folder; none if it cannot be read.
+    pub fn names(&self) -> impl Iterator<Item = String> + use<> {
+        let files = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        files.filter_map(|file| file.file_name().into_string().ok())
+    }
+
+    /// Removes the files with names of ours that were last written before this moment, as far as that is possible.
+    pub fn remove_older(&self, moment: Option<SystemTime>, is_ours: impl Fn(&str) -> bool) {
+        for name in self.names().filter(|name| is_ours(name)) {
+            let metadata = fs::symlink_metadata(self.path.join(&name));
+            let written = metadata.and_then(|metadata| metadata.modified()).ok();
+            if written.is_some() && written < moment {
+                let _ = self.remove(&name);
+            }
+        }
     }
 
     /// True if something has this name.
@@ -129,7 +161,9 @@ impl Folder {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Cleared::default()),
             other => other?,
         };
-        self.prepare()?; // refuses a folder of another user
+        if !platform::is_ours(&fs::metadata(&self.path)?) {
+            return Err(io::Error::other("it belongs to another user"));
+        }
         let mut cleared = Cleared {
             had_folder: true,
             names: Vec::new(),

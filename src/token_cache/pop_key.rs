@@ -1,13 +1,16 @@
-//! The key that PoP tokens are bound to: one for the whole cache folder, sealed like the tokens.
+//! The key that PoP tokens are bound to: one for the whole cache folder and each sealing key, sealed like the tokens.
 
 use std::time::Duration;
 
 use super::vault::Place;
-use super::{TokenCache, VERSION};
+use super::{File, TokenCache, VERSION};
 use crate::error::Error;
 use crate::pop::Key;
 
-pub const FILE: &str = "kubelogin-pop.key";
+pub const FILE: File = File {
+    stem: "kubelogin-pop",
+    kind: "key",
+};
 /// Guards the creation of the key: with two keys, two processes would not find each other's tokens.
 pub const LOCK_FILE: &str = "kubelogin-pop.key.lock";
 
@@ -44,5 +47,5 @@ impl TokenCache<'_> {
 }
 
 fn label(place: Place) -> Vec<u8> {
-    [&[VERSION, place as u8], FILE.as_bytes()].concat()
+    [&[VERSION, place as u8], "kubelogin-pop.key".as_bytes()].concat()
 }

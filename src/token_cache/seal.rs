@@ -1,13 +1,21 @@
 //! Sealing: without the key, nobody can read what is on disk, or change it unnoticed (RFC 8439).
 
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::digest::{Context, SHA256};
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
 const KEY_LENGTH: usize = 32;
+/// Hexadecimal digits in the ID of a key.
+const ID_LENGTH: usize = 16;
 
 /// Why a key or a seal could not be made.
 pub const NO_RANDOM_NUMBERS: &str = "the system's random number generator failed";
+
+/// True for what may be the ID of a key.
+pub fn is_id(text: &str) -> bool {
+    text.len() == ID_LENGTH && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
 
 /// The 256-bit key that seals every entry of one cache folder.
 #[derive(Clone, PartialEq, Eq)]
@@ -30,6 +38,16 @@ impl SealingKey {
     /// The bytes, for the vault.
     pub fn expose(&self) -> &[u8] {
         self.0.as_slice()
+    }
+
+    /// Tells this key from others in the names of files. Nothing about the key can be learned from it.
+    pub fn id(&self) -> String {
+        let mut context = Context::new(&SHA256);
+        context.update(b"kubelogin sealing key");
+        context.update(self.expose());
+        let mut id = hex::encode(context.finish());
+        id.truncate(ID_LENGTH);
+        id
     }
 
     /// Seals `plain`; it opens only with the same `label`. `None` if the operating system has no random numbers.

@@ -60,16 +60,27 @@ impl<'a> Vault<'a> {
         }
     }
 
-    /// The key in this place, which opens what was sealed with it; `None` if it is gone, or the settings rule out this
-    /// place.
-    pub fn key_of(&self, place: Place, folder: &Folder) -> Option<SealingKey> {
-        match (place, self.storage) {
-            (Place::Keyring, Storage::Auto | Storage::Keyring) => {
-                self.keyring(folder).find().ok()?
+    /// The keys that the settings allow, one after the other as they are asked for: a keyring that answers at once, the key
+    /// on disk, and, `if_needed`, a keyring that takes long.
+    pub fn keys<'v>(
+        &'v self,
+        folder: &'v Folder,
+        if_needed: impl Fn() -> bool + 'v,
+    ) -> impl Iterator<Item = (Place, SealingKey)> + 'v {
+        let has_keyring = matches!(self.storage, Storage::Auto | Storage::Keyring);
+        let has_disk = matches!(self.storage, Storage::Auto | Storage::Disk);
+        (0..3).filter_map(move |turn| match turn {
+            0 if has_keyring => {
+                let key = self.keyring(folder).find_at_once().ok()??;
+                Some((Place::Keyring, key))
             }
-            (Place::Disk, Storage::Auto | Storage::Disk) => Self::read_disk_key(folder),
+            1 if has_disk => Some((Place::Disk, Self::read_disk_key(folder)?)),
+            2 if has_keyring && self.keyring(folder).find_at_once() == Ok(None) && if_needed() => {
+                let key = self.keyring(folder).find().ok()??;
+                Some((Place::Keyring, key))
+            }
             _ => None,
-        }
+        })
     }
 
     /// The key to seal with; creates one if there is none.

@@ -236,6 +236,59 @@ fn at_verbosity_5_a_cached_call_tells_each_step() {
     }
 }
 
+/// Dev containers that mount the home, NFS, WSL beside Windows: here the key on disk is another one on each machine.
+#[test]
+fn two_machines_with_one_home_sign_in_once_each() {
+    let entra = FakeEntra::start();
+    let kubelogin = devicecode(&entra);
+    let key = kubelogin.cache().join("kubelogin.key");
+    let mut keys = [None, None];
+    let mut tokens = [None, None];
+    for round in 0..3 {
+        for machine in 0..2 {
+            match &keys[machine] {
+                Some(bytes) => fs::write(&key, bytes).unwrap(),
+                None => drop(fs::remove_file(&key)),
+            }
+            let token = kubelogin.run().token();
+            keys[machine] = Some(fs::read(&key).unwrap());
+            assert_eq!(
+                tokens[machine].get_or_insert(token.clone()),
+                &token,
+                "{round}"
+            );
+        }
+    }
+    assert_eq!((entra.prompts(), entra.logins()), (2, 2));
+    let names = names_in(&kubelogin.cache());
+    let locks = names
+        .iter()
+        .filter(|name| name.ends_with(".lock") && !name.contains("key"));
+    assert_eq!(locks.count(), 1, "one for both: {names:?}");
+}
+
+/// Three months: nothing in it can be used any more, whoever could open it.
+#[test]
+fn an_entry_that_nobody_has_used_for_months_is_removed_by_the_next_sign_in() {
+    let entra = FakeEntra::start();
+    let kubelogin = spn(&entra);
+    kubelogin.run().token();
+    let entry = entry_in(&kubelogin.cache());
+    let age = |days: u64| {
+        let time =
+            std::time::SystemTime::now() - std::time::Duration::from_secs(days * 24 * 60 * 60);
+        let file = fs::File::options().write(true).open(&entry).unwrap();
+        file.set_modified(time).unwrap();
+    };
+    let another_machine = || fs::remove_file(kubelogin.cache().join("kubelogin.key")).unwrap();
+    for (days, is_kept) in [(89, true), (91, false)] {
+        age(days);
+        another_machine();
+        kubelogin.run().token();
+        assert_eq!(entry.exists(), is_kept, "{days}");
+    }
+}
+
 #[test]
 fn another_secret_does_not_get_the_old_secret_s_token() {
     let entra = FakeEntra::start();

@@ -334,6 +334,11 @@ impl Running {
         kill_process(id, signal).expect("the program still runs");
     }
 
+    /// The process ID.
+    pub fn id(&self) -> u32 {
+        self.process.0.id()
+    }
+
     /// As `kill -9` does.
     pub fn kill(&mut self) {
         self.process.0.kill().expect("the program can be killed");

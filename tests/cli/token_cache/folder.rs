@@ -41,11 +41,14 @@ fn the_flag_names_the_cache_folder_else_the_variable() {
 }
 
 #[test]
-fn a_tilde_is_the_home_folder_and_only_a_typed_path_is_relative() {
+fn a_tilde_is_the_home_folder_and_a_relative_path_is_in_it() {
     let entra = FakeEntra::start();
     let kubelogin = spn(&entra).args(["--cache-dir", "~/.kube/mine"]);
     kubelogin.run().token();
     entry_in(&kubelogin.home().join(".kube/mine"));
+    let kubelogin = spn(&entra).args(["--cache-dir", ".kube/relative"]);
+    kubelogin.run().token();
+    entry_in(&kubelogin.home().join(".kube/relative"));
     let kubelogin = spn(&entra).env("KUBECACHEDIR", "relative");
     kubelogin.run().token();
     entry_in(&kubelogin.cache());
@@ -146,7 +149,10 @@ fn a_folder_in_place_of_an_entry_or_a_lock_costs_a_notice_but_no_token() {
         kubelogin.run().token();
         let path = entry_in(&kubelogin.cache());
         fs::remove_file(&path).unwrap();
-        let path = path.with_extension(extension);
+        let path = match extension {
+            "lock" => lock_of(&path),
+            _ => path,
+        };
         let _ = fs::remove_file(&path);
         fs::create_dir(&path).unwrap();
         let output = kubelogin.verbose().run();
@@ -164,6 +170,13 @@ fn a_file_in_place_of_the_folder_costs_a_notice_but_no_token() {
     let output = kubelogin.verbose().run();
     output.token();
     assert_eq!(output.notices().len(), 1, "{}", output.stderr);
+}
+
+/// The lock that goes with an entry: one for all sealing keys.
+fn lock_of(entry: &Path) -> PathBuf {
+    let name = entry.file_name().unwrap().to_str().unwrap();
+    let login = name.split('.').next().unwrap();
+    entry.with_file_name(format!("{login}.lock"))
 }
 
 /// Runs the program, and kills it if it waits forever.
@@ -206,6 +219,79 @@ mod unix {
             }
             assert_eq!(kubelogin.run().token(), first.token());
         }
+    }
+
+    /// Whoever can make links to the user's files would have them read or opened to nobody.
+    #[test]
+    fn a_file_with_a_hard_link_elsewhere_is_not_used_and_not_changed() {
+        let entra = FakeEntra::start();
+        let place = TempDir::new();
+        for kind in ["lock", "key", "token"] {
+            let kubelogin = spn(&entra);
+            kubelogin.run().token();
+            let entry = entry_in(&kubelogin.cache());
+            let (path, link) = match kind {
+                "lock" => (lock_of(&entry), place.path().join(kind)),
+                "key" => (
+                    kubelogin.cache().join("kubelogin.key"),
+                    place.path().join(kind),
+                ),
+                _ => (entry.clone(), place.path().join(kind)),
+            };
+            if kind == "lock" {
+                fs::remove_file(&entry).unwrap(); // or nobody locks
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+            }
+            fs::hard_link(&path, &link).unwrap();
+            let before = (
+                fs::read(&link).unwrap(),
+                fs::metadata(&link).unwrap().mode(),
+            );
+            let logins = entra.logins();
+            let output = kubelogin.verbose().run();
+            output.token();
+            let after = (
+                fs::read(&link).unwrap(),
+                fs::metadata(&link).unwrap().mode(),
+            );
+            assert_eq!(after, before, "{kind}");
+            assert_eq!(entra.logins(), logins + 1, "{kind}");
+            if kind == "lock" {
+                assert!(output.stderr.contains("Cannot cache tokens"), "{output:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_kept_in_a_folder_that_others_can_write() {
+        let entra = FakeEntra::start();
+        for mode in [0o777, 0o1777, 0o702] {
+            let place = TempDir::new();
+            fs::set_permissions(place.path(), fs::Permissions::from_mode(mode)).unwrap();
+            let kubelogin = spn(&entra).arg("--cache-dir").arg(place.path()).verbose();
+            let output = kubelogin.run();
+            output.token();
+            assert!(
+                output.stderr.contains("other users can write"),
+                "{output:?}"
+            );
+            assert_eq!(names_in(place.path()), [""; 0], "{mode:o}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_crash_leaves_no_core_dump_with_secrets() {
+        let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Pending]);
+        let mut running = devicecode(&entra).spawn();
+        running.shows("sign in");
+        let limits = fs::read_to_string(format!("/proc/{}/limits", running.id())).unwrap();
+        let core = limits
+            .lines()
+            .find(|line| line.contains("core file"))
+            .unwrap();
+        let soft = core.split_whitespace().nth(4);
+        assert_eq!(soft, Some("0"), "{core}");
     }
 
     #[test]

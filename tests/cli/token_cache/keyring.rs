@@ -71,7 +71,7 @@ fn a_cached_token_costs_one_file_and_no_thread_socket_or_lock() {
         assert_eq!((again.token(), again.stderr.as_str()), (token, ""));
         let entry = entry_in(&folder);
         let entry = entry.file_name().unwrap().to_str();
-        let expected: Vec<_> = entry.into_iter().chain(key).collect();
+        let expected: Vec<_> = key.into_iter().chain(entry).collect();
         assert_eq!(watch.names(), expected, "{storage}");
         Kubelogin::log_out(&folder).run();
     }
