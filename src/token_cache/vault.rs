@@ -37,14 +37,6 @@ impl fmt::Display for Place {
     }
 }
 
-impl Place {
-    pub fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Keyring, Self::Disk]
-            .into_iter()
-            .find(|place| *place as u8 == byte)
-    }
-}
-
 pub struct Vault<'a> {
     storage: Storage,
     system: &'a dyn System,
