@@ -94,7 +94,10 @@ impl World {
         let login = login::new(&options, &env).expect("login");
         let scope = crate::token::Scope::of_server(&options.server_id);
         let key = login::cache_key(mode, &*login, &scope);
-        let name = format!("kubelogin-{}.token", hex::encode(key.digest()));
+        let name = format!(
+            "kubelogin-{}.0123456789abcdef.token",
+            hex::encode(key.digest())
+        );
         self.write(&format!(".kube/cache/kubelogin/{name}"), "sealed");
     }
 
