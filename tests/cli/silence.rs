@@ -187,6 +187,8 @@ const AT_ONCE: &[&str] = &[
     "command/get_credentials/session.rs",   // at -v 1
     "command/get_credentials/target.rs",    // among which clusters to choose
     "command/get_token.rs",                 // at -v 1
+    "command/remove_cache_dir.rs",          // a wrong --cache-dir
+    "login/auto.rs",                        // another identity than that of the last call
     "sign_in.rs",                           // at -v 1
     "system.rs",                            // at -v 5
     "login/interactive.rs",                 // an address that was pasted and is not the right one

@@ -219,7 +219,6 @@ fn at_verbosity_5_a_cached_call_tells_each_step() {
     let kubelogin = spn(&entra).args(["-v", "5"]);
     let first = kubelogin.run().stderr;
     for step in [
-        "no such file",
         "lock: locked",
         "written, sealed with the key in kubelogin.key",
         "POST login.microsoftonline.com/",
