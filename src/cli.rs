@@ -15,7 +15,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command as ClapCommand, ValueEnum};
 pub use get_credentials::GetCredentialsArgs;
 use quick::{flags_alone, named_flags};
 pub use usage::UnknownFlag;
-use usage::{check_words, not_utf8, unknown_flag_of, usage_error};
+use usage::{check_words, not_utf8, unknown_flag_of, usage_error, usage_error_in};
 
 use crate::error::Error;
 use crate::flag::{Flag, FlagValues, Takes};
@@ -111,7 +111,7 @@ impl Cli {
                 return Ok(Self::print(error.to_string()));
             }
             Err(error) if error.kind() == ErrorKind::InvalidUtf8 => return Err(not_utf8(args)),
-            Err(error) => return Err(usage_error(&error)),
+            Err(error) => return Err(usage_error_in(args, &error)),
         };
         if matches.get_flag(VERSION) {
             return Ok(Self::print(version::text()));
@@ -620,6 +620,17 @@ mod tests {
             "--login and its value are one argument\n\
              Pass two: --login and the value. In a kubeconfig's args, each is an item of its own."
         );
+        let (place, what) = ("unexpected argument 4", "(not shown: it may be a secret)");
+        let shifted = failure(&["get-token", "--client-secret", "a", "hunter2"]);
+        assert!(shifted.starts_with(&format!("{place} {what}")), "{shifted}");
+        let twice = failure(&["get-token", "--client-secret", "hunter2", "hunter2"]);
+        assert!(
+            twice.starts_with(&format!("unexpected argument {what}")),
+            "{twice}"
+        );
+        // The most like it, and not the old name of the command that deletes tokens.
+        let near = failure(&["get-tokens"]);
+        assert!(near.contains("Did you mean get-token?"), "{near}");
         let harmless = failure(&["get-token", "--legacy", "true"]);
         assert!(harmless.starts_with("unexpected argument \"true\""));
         assert!(failure(&["completion"]).starts_with("missing argument <SHELL>"));

@@ -112,22 +112,22 @@ fn own_args() -> Vec<Arg> {
             CLUSTER_NAME,
             "NAME",
             WHICH,
-            "Name of the cluster, as az takes it",
+            "Name of the cluster, as for az aks get-credentials",
         ),
         on(
             ALL_CLUSTERS,
             WHICH,
-            "Every cluster that you may read [of --subscription, if given]",
+            "All clusters that you can read, in --subscription if it is given",
         ),
         on(
             ADMIN,
             WHICH,
-            "The admin certificate: break glass, for who may have it",
+            "Get the cluster's admin certificate, for emergencies; needs permission to list it",
         ),
         on(
             PUBLIC_FQDN,
             WHICH,
-            "The public name of a private cluster's API server",
+            "Use the public host name of a private cluster's API server",
         ),
         value(
             FORMAT,
@@ -139,7 +139,7 @@ fn own_args() -> Vec<Arg> {
             WRITE_LOGIN,
             "MODE",
             HOW,
-            "Login mode to write, if others use the kubeconfig [default: --login's]",
+            "Login mode to write, if the kubeconfig is for others [default: --login's]",
         ),
         value(
             CONTEXT,

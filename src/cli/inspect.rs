@@ -67,7 +67,10 @@ pub fn commands() -> [ClapCommand; 3] {
 fn whoami_args() -> Vec<Arg> {
     let mut args = subject_args().to_vec();
     args.extend([
-        flag(ALL_CONTEXTS, "One line for each context of the kubeconfig"),
+        flag(
+            ALL_CONTEXTS,
+            "Print one line for each context in the kubeconfig",
+        ),
         flag(OFFLINE, "Do not ask the cluster"),
         flag(
             SIGN_IN,
@@ -94,12 +97,12 @@ fn doctor_args() -> Vec<Arg> {
             .value_name("CHECK")
             .num_args(0..)
             .action(ArgAction::Append)
-            .help("Make only these checks, by name or area, like api.tls or cache"),
-        flag(LIST, "List the checks, make none"),
+            .help("Run only these checks, by name or area, such as api.tls or cache"),
+        flag(LIST, "List the checks, run none"),
         flag(JSON, "Print JSON; the exit code is the same"),
         flag(
             REDACT,
-            "Mask names, IDs and hosts, the same value always by the same mask",
+            "Mask names, IDs and hosts; equal values get equal masks",
         ),
     ]);
     args
@@ -119,7 +122,7 @@ fn subject_args() -> [Arg; 2] {
         value(
             KUBECONFIG,
             "FILE",
-            "The kubeconfig [default: the files of KUBECONFIG, else ~/.kube/config]",
+            "The kubeconfig [default: the files in KUBECONFIG, else ~/.kube/config]",
         ),
     ]
 }

@@ -14,6 +14,24 @@ use crate::login_mode::LoginMode;
 const INT128: &str = "--oidc-";
 const SEE_HELP: &str =
     "Run kubelogin --help, or kubelogin get-token --help, for the commands and flags.";
+const LOOSE_WORD: &str =
+    "Quote values that contain spaces; turn a switch off with --flag=false, without a space.";
+
+/// clap's error in our form, with the place of an argument that is not shown. The program's name is the first of `args`.
+pub fn usage_error_in(args: &[OsString], error: &clap::Error) -> Error {
+    let word = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(word))) => word,
+        _ => return usage_error(error),
+    };
+    let mut places = (0..args.len()).filter(|at| args[*at] == word.as_str());
+    match (places.next(), places.next()) {
+        (Some(at), None) if at > 0 && !word.starts_with('-') && !is_harmless(word) => Error::input(
+            format!("unexpected argument {at} (not shown: it may be a secret)"),
+        )
+        .remedy(LOOSE_WORD),
+        _ => usage_error(error),
+    }
+}
 
 /// A flag that kubelogin does not know, and the one that may have been meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +86,11 @@ pub fn usage_error(error: &clap::Error) -> Error {
     let name = arg.split([' ', '=', '[']).next().unwrap_or_default();
     let value = first(ContextKind::InvalidValue).unwrap_or_default();
     let valid = all(ContextKind::ValidValue).join(", ");
-    let suggestion = first(ContextKind::SuggestedArg).or(first(ContextKind::SuggestedSubcommand));
+    let suggestion = match all(ContextKind::SuggestedSubcommand)[..] {
+        [] => first(ContextKind::SuggestedArg),
+        // clap puts the best one last.
+        [.., best] => Some(best),
+    };
     match error.kind() {
         ErrorKind::UnknownArgument if name.starts_with('-') => unknown_flag(name, suggestion),
         ErrorKind::UnknownArgument => unexpected_argument(arg),
@@ -112,15 +134,17 @@ fn unknown_flag(name: &str, suggestion: Option<&str>) -> Error {
 }
 
 fn unexpected_argument(word: &str) -> Error {
-    let is_harmless = LoginMode::from_word(word).is_some() || ["true", "false"].contains(&word);
-    let shown = if is_harmless {
+    let shown = if is_harmless(word) {
         format!("unexpected argument {word:?}")
     } else {
         "unexpected argument (not shown: it may be a secret)".to_owned()
     };
-    Error::input(shown).remedy(
-        "Quote values that contain spaces; turn a switch off with --flag=false, without a space.",
-    )
+    Error::input(shown).remedy(LOOSE_WORD)
+}
+
+/// True if a word is certainly no secret.
+fn is_harmless(word: &str) -> bool {
+    LoginMode::from_word(word).is_some() || ["true", "false"].contains(&word)
 }
 
 fn did_you_mean(suggestion: Option<&str>) -> String {

@@ -42,9 +42,10 @@ pub fn run(
     }
     let target = Target::of(args)?;
     let wanted = wanted(args)?;
+    let write_login = entries::write_login(args)?;
     let files = Files::new(args, env)?;
     let mut session = Session::begin(args, &target, env, system)?;
-    let mut entries = Entries::new(args, &session)?;
+    let mut entries = Entries::new(args, write_login, &session)?;
     let clusters = target.find(&mut session)?;
     let (additions, mut failed) = fetch(&clusters, wanted, &mut session, &mut entries, system);
     let current = match (

@@ -101,18 +101,35 @@ pub fn chosen<'c>(args: &'c SubjectArgs, contexts: &'c Contexts) -> Result<&'c s
     }
     let current = contexts.current.as_ref().map(|(name, _)| name.as_str());
     current.ok_or_else(|| {
-        let files: Vec<_> = contexts.files.iter().chain(&contexts.missing).collect();
-        let files: Vec<_> = files.iter().map(|path| path.display().to_string()).collect();
-        let what = match contexts.files.is_empty() {
-            true => format!("there is no kubeconfig at {}", files.join(", ")),
-            false => format!("no current context is set in {}", files.join(", ")),
-        };
+        if contexts.files.is_empty() {
+            return no_context(contexts);
+        }
         let remedy = match contexts.contexts.is_empty() {
-            true => "Write one (kubelogin get-credentials CLUSTER), or describe the login with flags as for get-token.",
+            true => WRITE_ONE,
             false => "Pass --context NAME, or set one: kubectl config use-context NAME",
         };
+        let what = format!("no current context is set in {}", paths(&contexts.files));
         Error::input(what).remedy(remedy)
     })
+}
+
+const WRITE_ONE: &str = "Write one (kubelogin get-credentials CLUSTER), or describe the login with flags as for get-token.";
+
+/// The error where no kubeconfig has a context, or there is no kubeconfig.
+pub fn no_context(contexts: &Contexts) -> Error {
+    let what = match contexts.files.is_empty() {
+        true => format!("there is no kubeconfig at {}", paths(&contexts.missing)),
+        false => format!("there are no contexts in {}", paths(&contexts.files)),
+    };
+    Error::input(what).remedy(WRITE_ONE)
+}
+
+fn paths(paths: &[PathBuf]) -> String {
+    let paths: Vec<_> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    paths.join(", ")
 }
 
 /// The context whose user has just these flags: the current one if it has them, else the only one.
@@ -320,6 +337,9 @@ fn flags_of(user: &UserEntry, exec: &ExecEntry) -> Result<FlagValues, NotOurs> {
 }
 
 fn no_such_context(contexts: &Contexts, name: &str) -> Error {
+    if contexts.contexts.is_empty() {
+        return no_context(contexts);
+    }
     let names = contexts.contexts.iter().map(|entry| entry.name.as_str());
     Error::input(format!("there is no context {name:?} in the kubeconfig"))
         .remedy(nearest(name, names.collect()))

@@ -120,7 +120,7 @@ impl Login for Interactive {
             // A page that someone else prepared signs in their account, which would otherwise go unnoticed.
             signed_in = account::check(&token, self.login_hint.as_deref())?;
             if let Some(name) = &signed_in {
-                system.tell(&format!("signed in as {name}"));
+                system.notice(&format!("signed in as {name}"));
             }
             Ok(token)
         });

@@ -338,6 +338,18 @@ fn contexts_that_cannot_be_looked_at_are_named_with_their_line() {
 }
 
 #[test]
+fn a_kubeconfig_that_does_not_exist_is_named_whatever_is_asked_of_it() {
+    let kubelogin = Kubelogin::new().args(["whoami", "--kubeconfig", "nowhere"]);
+    for args in [&[][..], &["--context", "x"], &["--all-contexts"]] {
+        let error = kubelogin.clone().args(args).run().error();
+        assert!(
+            error.contains("there is no kubeconfig at nowhere"),
+            "{args:?}: {error}"
+        );
+    }
+}
+
+#[test]
 fn every_context_gets_a_line_in_the_order_of_the_file() {
     let world = World::new().signed_in();
     let mut config: Value = serde_json::from_str(&world.kubeconfig(&LOGIN)).expect("JSON");

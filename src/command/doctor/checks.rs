@@ -128,18 +128,22 @@ pub fn areas(checks: &[&'static Check]) -> Vec<&'static str> {
     areas
 }
 
+/// What to do about a name that no check has: the check it may mean, if it is like one.
+fn near(name: &str) -> String {
+    const LIST: &str = "kubelogin doctor --list names them all.";
+    let distance = |id: &&str| strsim::osa_distance(id, name);
+    let ids = CHECKS.iter().flat_map(|check| [check.id, check.area()]);
+    match ids.min_by_key(distance) {
+        Some(id) if distance(&id) * 2 < id.len() => format!("Did you mean {id}? {LIST}"),
+        _ => LIST.to_owned(),
+    }
+}
+
 /// The checks of these names and areas; all if there are none.
 pub fn chosen(names: &[String]) -> Result<Vec<&'static Check>, Error> {
     for name in names {
         if !CHECKS.iter().any(|check| check.is_called(name)) {
-            let mut known: Vec<_> = CHECKS.iter().map(|check| check.id).collect();
-            known.sort_by_cached_key(|id| strsim::osa_distance(id, name));
-            return Err(
-                Error::input(format!("there is no check {name:?}")).remedy(format!(
-                    "Did you mean {}? kubelogin doctor --list names them all.",
-                    known[0]
-                )),
-            );
+            return Err(Error::input(format!("there is no check {name:?}")).remedy(near(name)));
         }
     }
     let is_wanted =
@@ -200,5 +204,11 @@ mod tests {
         );
         assert_eq!(ids(&["cache"]).expect("four").len(), 4);
         assert!(ids(&["api.tsl"]).expect_err("refused").contains("api.tls"));
+        assert!(ids(&["cach"]).expect_err("refused").contains("mean cache?"));
+        let unlike = ids(&["foo"]).expect_err("refused");
+        assert!(
+            !unlike.contains("mean") && unlike.contains("--list"),
+            "{unlike}"
+        );
     }
 }

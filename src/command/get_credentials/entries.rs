@@ -32,9 +32,13 @@ pub struct Entries {
 }
 
 impl Entries {
-    pub fn new(args: &GetCredentialsArgs, session: &Session) -> Result<Self, Error> {
+    pub fn new(
+        args: &GetCredentialsArgs,
+        write_login: Option<LoginMode>,
+        session: &Session,
+    ) -> Result<Self, Error> {
         let convert = ConvertArgs {
-            typed: written(args, session)?,
+            typed: written(args, write_login, session),
             context: None,
             azure_config_dir: None,
             kubeconfig: None,
@@ -126,17 +130,29 @@ impl Entries {
     }
 }
 
+/// The mode of `--write-login`, which is checked before anybody signs in.
+pub fn write_login(args: &GetCredentialsArgs) -> Result<Option<LoginMode>, Error> {
+    let Some(word) = &args.write_login else {
+        return Ok(None);
+    };
+    let mode = LoginMode::from_word(word);
+    mode.map(Some).ok_or_else(|| {
+        Error::input(format!("unknown --write-login {word:?}"))
+            .remedy(format!("Use one of {}.", LoginMode::words()))
+    })
+}
+
 /// The flags to convert with: as if `convert-kubeconfig` were called with the same ones, but for secrets. With
 /// `--write-login` the kubeconfig is for others, and has only what Azure says.
-fn written(args: &GetCredentialsArgs, session: &Session) -> Result<FlagValues, Error> {
+fn written(
+    args: &GetCredentialsArgs,
+    write_login: Option<LoginMode>,
+    session: &Session,
+) -> FlagValues {
     let mut typed = FlagValues::new();
-    if let Some(word) = &args.write_login {
-        let mode = LoginMode::from_word(word).ok_or_else(|| {
-            Error::input(format!("unknown --write-login {word:?}"))
-                .remedy(format!("Use one of {}.", LoginMode::words()))
-        })?;
+    if let Some(mode) = write_login {
         typed.set(Flag::Login, mode.to_string());
-        return Ok(typed);
+        return typed;
     }
     let is_kept = |row: &&Definition| {
         !matches!(row.takes, Takes::Secret(_)) && !OF_THIS_RUN.contains(&row.flag)
@@ -154,5 +170,5 @@ fn written(args: &GetCredentialsArgs, session: &Session) -> Result<FlagValues, E
     if let Some(client_id) = options.client_id.as_deref().filter(|_| is_of_people) {
         typed.set(Flag::ClientId, client_id);
     }
-    Ok(typed)
+    typed
 }

@@ -31,8 +31,7 @@ pub fn run(
 ) -> Result<u8, Error> {
     let contexts = subject::contexts(&args.subject, env)?;
     if contexts.contexts.is_empty() {
-        return Err(Error::input("there is no context in the kubeconfig")
-            .remedy("Write one: kubelogin get-credentials CLUSTER"));
+        return Err(subject::no_context(&contexts));
     }
     let look = Look {
         asks_cluster: !args.offline,
