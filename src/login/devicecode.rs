@@ -140,7 +140,7 @@ impl Login for DeviceCode {
         let ci = self.unattended(system);
         system.prompt(&match ci {
             Some(variable) => format!(
-                "{}\n{variable} is set: the code is waited for {} seconds. {WITHOUT_A_PERSON}",
+                "{}\n{variable} is set: kubelogin waits {} seconds for someone to enter the code. {WITHOUT_A_PERSON}",
                 self.instructions(&code),
                 patience.as_secs()
             ),

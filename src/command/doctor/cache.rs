@@ -35,7 +35,7 @@ pub fn key(case: &Case) -> Outcome {
     };
     let storage = case.options().map(|options| options.cache.storage);
     match (&health.keyring_problem, storage) {
-        (_, Some(Storage::Disk)) => good("tokens are protected by file permissions, as asked for"),
+        (_, Some(Storage::Disk)) => good("tokens are protected by file permissions, as configured"),
         (None, _) => good("the keyring protects them"),
         (Some(why), Some(Storage::Keyring)) => failure(format!("no token is kept: {why}")),
         (Some(why), _) => warning(format!(
