@@ -21,6 +21,7 @@ pub mod fake;
 mod http_client;
 pub mod interrupt;
 mod many;
+pub mod patient;
 mod pinned;
 mod process;
 mod proxy;

@@ -19,9 +19,10 @@ const LOOSE_WORD: &str =
 
 /// clap's error in our form, with the place of an argument that is not shown. The program's name is the first of `args`.
 pub fn usage_error_in(args: &[OsString], error: &clap::Error) -> Error {
-    let word = match (error.kind(), error.get(ContextKind::InvalidArg)) {
-        (ErrorKind::UnknownArgument, Some(ContextValue::String(word))) => word,
-        _ => return usage_error(error),
+    let (ErrorKind::UnknownArgument, Some(ContextValue::String(word))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+    else {
+        return usage_error(error);
     };
     let mut places = (0..args.len()).filter(|at| args[*at] == word.as_str());
     match (places.next(), places.next()) {

@@ -4,6 +4,7 @@
 //! OpenID configuration, once per sign-in (OpenID Connect Discovery 1.0 section 4).
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::ValueEnum;
 use oauth2::url::Url;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::flag::possible_words;
+use crate::system::{LARGEST_BODY, patient};
 
 /// A value of `--environment`, in upper or lower case; the first name of a cloud is the usual one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -125,7 +127,9 @@ impl StackFile {
             .remedy("Set it to the JSON file that describes the cloud, or set --authority-host.")
         })?;
         let wrong = |why: &dyn std::fmt::Display| wrong_stack_file(path, why);
-        let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+        let bytes = patient::read(path, LARGEST_BODY, STACK_FILE_PATIENCE);
+        let bytes = bytes.map_err(|error| wrong(&error))?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| wrong(&error))?;
         let text = text.trim_start_matches('\u{feff}');
         let file: Self = serde_json::from_str(text).map_err(|error| wrong(&error))?;
         Ok(Self {
@@ -160,6 +164,9 @@ fn wrong_stack_file(path: &Path, why: &dyn std::fmt::Display) -> Error {
         "The file must be JSON with an activeDirectoryEndpoint; with --authority-host it is not needed.",
     )
 }
+
+/// How long the file that AZURE_ENVIRONMENT_FILEPATH names may take, if it is a pipe.
+const STACK_FILE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The hosts whose endpoints need no discovery (Microsoft's published authorities and their aliases).
 const KNOWN_HOSTS: &[&str] = &[

@@ -4,9 +4,9 @@ mod content;
 mod null_password;
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use ring::rsa::KeyPair as RsaKeyPair;
@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::secret::Secret;
+use crate::system::patient;
 use content::{Content, damaged, no_key};
 
 /// A client certificate file, read but not yet opened. Reading takes microseconds; opening may take milliseconds.
@@ -40,13 +41,13 @@ const LARGEST_FILE: u64 = 1024 * 1024;
 const CHECK_PATH: &str = "Set --client-certificate (or AZURE_CLIENT_CERTIFICATE_PATH) to a PEM or PKCS#12 file that contains the certificate and its private key.";
 
 impl CertificateFile {
-    /// Reads the file without looking at its content.
+    /// Reads the file without looking at its content. A pipe may take as long as `patience`.
     ///
     /// # Errors
     /// The file is missing, a directory, unreadable, empty or larger than 1 MiB.
-    pub fn read(path: &Path, password: Option<Secret>) -> Result<Self, Error> {
+    pub fn read(path: &Path, password: Option<Secret>, patience: Duration) -> Result<Self, Error> {
         let wrong = |why: String| in_file(path, Error::input(why).remedy(CHECK_PATH));
-        let bytes = read_at_most(path, LARGEST_FILE + 1).map_err(|error| {
+        let bytes = patient::read(path, LARGEST_FILE + 1, patience).map_err(|error| {
             wrong(match error.kind() {
                 io::ErrorKind::NotFound => "does not exist".into(),
                 // Windows does not open a directory; Unix opens it but cannot read it.
@@ -91,12 +92,6 @@ impl fmt::Debug for CertificateFile {
 
 fn in_file(path: &Path, error: Error) -> Error {
     error.context(format_args!("client certificate {}", path.display()))
-}
-
-fn read_at_most(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
-    let mut bytes = Zeroizing::new(Vec::new());
-    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 impl Content {
@@ -187,7 +182,8 @@ pub mod tests {
     pub fn open(file: &str, password: &str) -> Result<Certificate, Error> {
         let password = Some(password).filter(|text| !text.is_empty());
         let path = Path::new(FIXTURES).join(file);
-        CertificateFile::read(&path, password.map(Secret::new))?.open(FakeSystem::EPOCH)
+        CertificateFile::read(&path, password.map(Secret::new), Duration::ZERO)?
+            .open(FakeSystem::EPOCH)
     }
 
     fn subjects(certificate: &Certificate) -> Vec<String> {
@@ -330,7 +326,8 @@ pub mod tests {
                 "cannot be read: Not a directory (os error 20)",
             ),
         ] {
-            let error = CertificateFile::read(&path, None).expect_err(what);
+            let error =
+                CertificateFile::read(&path, None, Duration::from_secs(60)).expect_err(what);
             let expected = format!(
                 "client certificate {}: {what}\n{CHECK_PATH}",
                 path.display()
@@ -360,7 +357,8 @@ pub mod tests {
     #[test]
     fn debug_shows_neither_key_nor_password() {
         let path = Path::new(FIXTURES).join("pkcs1.pem");
-        let file = CertificateFile::read(&path, Some(Secret::new(PASSWORD))).expect("a file");
+        let file = CertificateFile::read(&path, Some(Secret::new(PASSWORD)), Duration::ZERO)
+            .expect("a file");
         assert_eq!(
             format!("{file:?}"),
             format!("CertificateFile({})", path.display())

@@ -63,7 +63,9 @@ impl Login for ServicePrincipal {
 fn auth(options: &Options) -> Result<ClientAuth, Error> {
     if let Some(path) = options.text(Flag::ClientCertificate) {
         let password = options.secret(Flag::ClientCertificatePassword);
-        return CertificateFile::read(Path::new(path), password).map(ClientAuth::Certificate);
+        let patience = options.timeout.duration;
+        return CertificateFile::read(Path::new(path), password, patience)
+            .map(ClientAuth::Certificate);
     }
     let secret = options.secret(Flag::ClientSecret).ok_or_else(|| {
         options.missing(Flag::ClientSecret).remedy(

@@ -1,6 +1,7 @@
 //! Checks of the login itself: its mode, its files, its helpers, its token.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -50,6 +51,7 @@ pub fn files(case: &Case) -> Outcome {
                 case,
                 Path::new(path),
                 options.secret(Flag::ClientCertificatePassword),
+                options.timeout.duration,
             ),
             None => fine("no certificate is used"),
         },
@@ -61,9 +63,9 @@ pub fn files(case: &Case) -> Outcome {
     }
 }
 
-fn certificate(case: &Case, path: &Path, password: Option<Secret>) -> Outcome {
-    let opened =
-        CertificateFile::read(path, password).and_then(|file| file.open(case.now).map(|_| ()));
+fn certificate(case: &Case, path: &Path, password: Option<Secret>, patience: Duration) -> Outcome {
+    let opened = CertificateFile::read(path, password, patience)
+        .and_then(|file| file.open(case.now).map(|_| ()));
     match opened {
         Ok(()) => good(format!(
             "the certificate {} and its key belong together",

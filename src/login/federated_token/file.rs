@@ -3,14 +3,12 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use super::{Place, Source};
 use crate::entra::AssertionClaims;
 use crate::secret::Secret;
-use crate::system::LARGEST_BODY;
+use crate::system::{LARGEST_BODY, patient};
 use crate::token_cache::Fingerprint;
 
 /// The file at `path`, which is read at each sign-in.
@@ -25,13 +23,8 @@ pub fn source(path: &str) -> Source {
 
 /// Reads the file. A volume that hangs, or a pipe that nobody writes to, gets no more time than a server.
 pub fn read_within(path: &Path, patience: Duration) -> io::Result<Secret> {
-    let (sender, receiver) = mpsc::channel();
     let path = path.to_owned();
-    thread::Builder::new().spawn(move || sender.send(read(&path)))?;
-    receiver.recv_timeout(patience).unwrap_or_else(|_| {
-        let why = format!("it could not be read within {patience:?}");
-        Err(io::Error::other(why))
-    })
+    patient::within(patience, move || read(&path))
 }
 
 /// Issuer and subject of the token in the file, which stay when it is renewed; `None` if there is no such token, or if
