@@ -34,7 +34,7 @@ pub fn within<T: Send + 'static>(
     thread::Builder::new().spawn(move || sender.send(work()))?;
     receiver.recv_timeout(patience).unwrap_or_else(|_| {
         // In tenths of a second: what remains of a timeout is 1.999912345s.
-        let tenths = u64::try_from(patience.as_millis().div_ceil(100)).unwrap_or(u64::MAX);
+        let tenths = u64::try_from(patience.as_micros().div_ceil(100_000)).unwrap_or(u64::MAX);
         let shown = Duration::from_millis(tenths.saturating_mul(100));
         Err(io::Error::other(format!("no end within {shown:?}")))
     })
