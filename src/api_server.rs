@@ -16,7 +16,7 @@ pub use answer::{Greeting, Identity, Rbac, Refusal, Verdict, rbac};
 use crate::error::Error;
 use crate::kubeconfig::context::{CertificateAuthority, Cluster};
 use crate::secret::Secret;
-use crate::system::{ClusterWay, HttpRequest, NetworkError, System, Trust};
+use crate::system::{ClusterWay, HttpProxy, HttpRequest, NetworkError, System, Trust};
 
 /// The API versions of SelfSubjectReview: v1 since Kubernetes 1.28, v1beta1 since 1.27, v1alpha1 in 1.26.
 const REVIEW_VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha1"];
@@ -89,7 +89,10 @@ impl ApiServer {
         let way = ClusterWay {
             trust,
             server_name: cluster.tls_server_name.clone(),
-            proxy: cluster.proxy_url.clone(),
+            proxy: match &cluster.proxy_url {
+                Some(url) => HttpProxy::Given(url.clone()),
+                None => HttpProxy::OfEnvironment,
+            },
         };
         Ok(Self { base, uri, way })
     }
@@ -106,7 +109,10 @@ impl ApiServer {
 
     /// Its own proxy, host and port.
     pub fn proxy(&self) -> Option<String> {
-        let proxy: http::Uri = self.way.proxy.as_ref()?.parse().ok()?;
+        let HttpProxy::Given(proxy) = &self.way.proxy else {
+            return None;
+        };
+        let proxy: http::Uri = proxy.parse().ok()?;
         proxy.authority().map(ToString::to_string)
     }
 

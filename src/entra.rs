@@ -6,6 +6,7 @@
 //! - [`grant`]: what is exchanged for a token, and how a browser gets an authorization code
 //! - [`answer`]: responses of the endpoints, read
 //! - [`error`]: Entra's error responses, explained; [`access_token`]: what a cluster may not accept in a token
+//! - [`token_proxy`]: a proxy in an AKS cluster that takes token requests
 //! - [`certificate`] and [`assertion`]: authentication by private key, or by another identity provider's token
 
 pub mod access_token;
@@ -16,6 +17,7 @@ pub mod certificate;
 mod client;
 pub mod error;
 mod grant;
+pub mod token_proxy;
 
 pub use answer::DeviceAuthorization;
 pub use assertion::AssertionClaims;

@@ -94,6 +94,28 @@ pub const LOCALAPPDATA: &str = "LOCALAPPDATA";
 pub const PROGRAM_DATA: &str = "PROGRAMDATA";
 /// The federated token's file, for `workloadidentity`; the AKS workload identity webhook sets it.
 pub const AZURE_FEDERATED_TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
+/// The token proxy of AKS identity bindings, to which token requests go; AKS sets it in a pod.
+pub const AZURE_KUBERNETES_TOKEN_PROXY: &str = "AZURE_KUBERNETES_TOKEN_PROXY";
+/// The TLS server name of this proxy.
+pub const AZURE_KUBERNETES_SNI_NAME: &str = "AZURE_KUBERNETES_SNI_NAME";
+/// A PEM file with the proxy's certificate authorities, the only ones that count for it.
+pub const AZURE_KUBERNETES_CA_FILE: &str = "AZURE_KUBERNETES_CA_FILE";
+/// The same as PEM text.
+pub const AZURE_KUBERNETES_CA_DATA: &str = "AZURE_KUBERNETES_CA_DATA";
+/// `false` switches Terraform's federated tokens off (`--use-azurerm-env-vars`).
+pub const ARM_USE_OIDC: &str = "ARM_USE_OIDC";
+/// The federated token, Terraform's name.
+pub const ARM_OIDC_TOKEN: &str = "ARM_OIDC_TOKEN";
+/// The federated token's file, Terraform's name.
+pub const ARM_OIDC_TOKEN_FILE_PATH: &str = "ARM_OIDC_TOKEN_FILE_PATH";
+/// Where a job requests its federated token, Terraform's name.
+pub const ARM_OIDC_REQUEST_URL: &str = "ARM_OIDC_REQUEST_URL";
+/// The bearer token for that request, Terraform's name.
+pub const ARM_OIDC_REQUEST_TOKEN: &str = "ARM_OIDC_REQUEST_TOKEN";
+/// The federated token of a CI job: Bitbucket's, Spacelift's and HCP Terraform's names.
+pub const BITBUCKET_STEP_OIDC_TOKEN: &str = "BITBUCKET_STEP_OIDC_TOKEN";
+pub const SPACELIFT_OIDC_TOKEN: &str = "SPACELIFT_OIDC_TOKEN";
+pub const TFC_WORKLOAD_IDENTITY_TOKEN: &str = "TFC_WORKLOAD_IDENTITY_TOKEN";
 /// The authority host, for `workloadidentity`; the AKS workload identity webhook sets it.
 pub const AZURE_AUTHORITY_HOST: &str = "AZURE_AUTHORITY_HOST";
 /// The client ID of a service connection; the Azure tasks in Azure Pipelines set it.

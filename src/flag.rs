@@ -38,6 +38,8 @@ pub enum Flag {
     Subscription,
     FederatedTokenFile,
     AzurePipelinesServiceConnectionId,
+    FederatedTokenEnv,
+    NoTokenProxy,
 }
 
 /// True if a value is the name of a variable that somebody wanted expanded: `$NAME`, `${NAME}`, `$(NAME)` or `%NAME%`,
@@ -132,6 +134,8 @@ impl Flag {
         row(Self::Subscription, "subscription", Some('s'), Takes::Value("ID"), AZ, "Subscription whose account az should use (azurecli only)"),
         row(Self::FederatedTokenFile, "federated-token-file", None, Takes::Value("FILE"), FEDERATED, "File that holds the federated token"),
         row(Self::AzurePipelinesServiceConnectionId, "azure-pipelines-service-connection-id", None, Takes::Value("ID"), FEDERATED, "ID of the Azure Pipelines service connection"),
+        row(Self::FederatedTokenEnv, "federated-token-env", None, Takes::Value("NAME"), FEDERATED, "Variable that holds the federated token, such as one of GitLab's id_tokens (workloadidentity)"),
+        row(Self::NoTokenProxy, "no-token-proxy", None, Takes::Switch, FEDERATED, "Ask Entra ID itself, not the token proxy of AKS identity bindings (workloadidentity)"),
     ];
 
     /// Its row.

@@ -136,6 +136,7 @@ fn client_or(options: &Options, missing: fn(&Options, Flag) -> Error) -> Result<
         version: options.version,
         client_id,
         auth: ClientAuth::Public,
+        token_proxy: None,
     })
 }
 

@@ -54,10 +54,24 @@ pub fn send(
     via: Via,
     deadline: Deadline,
 ) -> Result<HttpResponse, Error> {
+    send_by(system, deadline, |timeout| {
+        system.send(request, via, timeout)
+    })
+}
+
+/// The same with another way to send: `attempt` sends the request once, within the time it is given.
+///
+/// # Errors
+/// As [`send`].
+pub fn send_by(
+    system: &dyn System,
+    deadline: Deadline,
+    mut attempt: impl FnMut(Duration) -> Result<HttpResponse, NetworkError>,
+) -> Result<HttpResponse, Error> {
     let mut earlier: Earlier = None;
     for retry in 0.. {
         let remaining = deadline.remaining(system);
-        let outcome = system.send(request, via, remaining.min(LONGEST_TRY));
+        let outcome = attempt(remaining.min(LONGEST_TRY));
         let remaining = deadline.remaining(system);
         match next_wait(&outcome, retry, remaining, system.now()) {
             Some(wait) => {

@@ -14,6 +14,7 @@ use super::authority::{Authority, Endpoints, Version};
 use super::certificate::{Certificate, CertificateFile};
 use super::error;
 use super::grant::{AuthorizationRequest, Grant, ResponseMode};
+use super::token_proxy::TokenProxy;
 use crate::error::Error;
 use crate::flag::is_unexpanded;
 use crate::retry::{self, Deadline};
@@ -28,6 +29,8 @@ pub struct Client {
     pub version: Version,
     pub client_id: String,
     pub auth: ClientAuth,
+    /// Where token requests go in place of the authority itself.
+    pub token_proxy: Option<TokenProxy>,
 }
 
 /// How the application authenticates (RFC 6749 section 2.3, RFC 7521).
@@ -62,6 +65,7 @@ impl Client {
             version: self.version,
             client_id: self.client_id.clone(),
             auth,
+            token_proxy: self.token_proxy.clone(),
         }
     }
 
@@ -146,7 +150,13 @@ impl Exchange<'_> {
         let request = self.token_request(&proof, grant, scope)?;
         // A token's lifetime is counted from before the request, so that it never ends later than we say.
         let now = self.system.now();
-        let mut answer = retry::send(self.system, &request, Via::EnvironmentProxy, deadline)?;
+        let (request, mut answer) = match &self.client.token_proxy {
+            Some(proxy) => proxy.send(request, self.system, deadline)?,
+            None => {
+                let answer = retry::send(self.system, &request, Via::EnvironmentProxy, deadline)?;
+                (request, answer)
+            }
+        };
         // Whoever answered has seen what was sent, and may quote it.
         let sent = proof.iter().map(|(_, secret)| secret);
         let sent: Vec<_> = sent.chain(grant.secrets()).collect();
@@ -344,6 +354,7 @@ mod tests {
             version: Version::V2,
             client_id: "app".into(),
             auth: ClientAuth::Secret(Secret::new("s3cr&t =+")),
+            token_proxy: None,
         };
         let (grant, scope) = (Grant::ClientCredentials, Scope::of_server("srv"));
         client.token(&grant, &scope, Duration::from_secs(60), system)
@@ -526,6 +537,7 @@ mod tests {
                 version: Version::V2,
                 client_id: "app".into(),
                 auth: ClientAuth::Secret(Secret::new(secret)),
+                token_proxy: None,
             };
             let system = FakeSystem::new([FakeSystem::json(401, refused)]);
             let grant = Grant::ClientCredentials;

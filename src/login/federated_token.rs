@@ -8,6 +8,7 @@ mod endpoint;
 pub mod file;
 pub mod github_actions;
 mod shape;
+pub mod variable;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -43,6 +44,7 @@ impl Login for Federated {
     fn fingerprint(&self) -> Option<Fingerprint> {
         match &self.source.place {
             Place::File(path) => file::subject(path),
+            Place::Variable(token) => subject(token),
             Place::Endpoint(request) => Some(endpoint::asker(request)),
         }
     }
@@ -75,6 +77,8 @@ pub struct Source {
 enum Place {
     /// A file that something else keeps fresh.
     File(PathBuf),
+    /// A variable's value.
+    Variable(Secret),
     /// The response to this request to a CI system.
     Endpoint(Box<HttpRequest>),
 }
@@ -88,6 +92,7 @@ impl Source {
         let text = match &self.place {
             Place::File(path) => file::read_within(path, deadline.remaining(system))
                 .map_err(|why| self.error(&why.to_string()))?,
+            Place::Variable(token) => token.clone(),
             Place::Endpoint(request) => endpoint::ask(self, request, deadline, system)?,
         };
         self.check(&text, system.now())
@@ -123,6 +128,13 @@ impl Source {
     fn error(&self, why: &str) -> Error {
         Error::input(format!("{}: {why}", self.name)).remedy(self.remedy)
     }
+}
+
+/// Issuer and subject of a token, which stay when it is renewed; `None` if it is not a JWT.
+fn subject(token: &Secret) -> Option<Fingerprint> {
+    let claims = AssertionClaims::of(&trim(token))?;
+    let (issuer, subject) = claims.identity();
+    Some(Fingerprint::of(&[issuer.as_bytes(), subject.as_bytes()]))
 }
 
 /// A token without the byte order mark and the white space around it.

@@ -13,8 +13,18 @@ pub struct ClusterWay {
     pub trust: Trust,
     /// The name to ask for and to check in place of the URL's host (`tls-server-name`).
     pub server_name: Option<String>,
-    /// `proxy-url`; without one the environment's proxy counts, as for kubectl.
-    pub proxy: Option<String>,
+    pub proxy: HttpProxy,
+}
+
+/// The HTTP proxy on the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HttpProxy {
+    /// The one that the environment names for the host, if it names one; as for kubectl.
+    OfEnvironment,
+    /// This one (`proxy-url`).
+    Given(String),
+    /// None, whatever the environment says.
+    Never,
 }
 
 /// Whose certificates count.
@@ -43,19 +53,23 @@ impl ClusterWay {
                 let roots = Certificate::from_pem_bundle(pem).unwrap_or_default();
                 if roots.is_empty() {
                     return Err(wrong(
-                        "its kubeconfig holds no certificate authority".into(),
+                        "the certificate authority given for it has no certificate".into(),
                     ));
                 }
                 builder.tls_certs_only(roots)
             }
         };
-        if let Some(url) = &self.proxy {
-            proxy::check("proxy-url", url)?;
-            let proxy = Proxy::all(url).map_err(|_| {
-                NetworkErrorKind::Proxy("proxy-url is not the URL of a proxy".into())
-            })?;
-            builder = builder.no_proxy().proxy(proxy);
-        }
+        builder = match &self.proxy {
+            HttpProxy::OfEnvironment => builder,
+            HttpProxy::Never => builder.no_proxy(),
+            HttpProxy::Given(url) => {
+                proxy::check("proxy-url", url)?;
+                let proxy = Proxy::all(url).map_err(|_| {
+                    NetworkErrorKind::Proxy("proxy-url is not the URL of a proxy".into())
+                })?;
+                builder.no_proxy().proxy(proxy)
+            }
+        };
         if let Some(name) = &self.server_name {
             if name.parse::<IpAddr>().is_ok() {
                 return Err(wrong(format!("tls-server-name {name} must be a host name")));

@@ -15,7 +15,7 @@ use rustls::pki_types::UnixTime;
 use super::proxy::{Proxies, Route};
 use super::trust::Roots;
 use super::{
-    ClusterWay, HttpRequest, HttpResponse, LARGEST_BODY, LargestBody, NetworkError,
+    ClusterWay, HttpProxy, HttpRequest, HttpResponse, LARGEST_BODY, LargestBody, NetworkError,
     NetworkErrorKind, Trust, Via, pinned, reach,
 };
 use crate::env::Env;
@@ -129,11 +129,12 @@ impl HttpClient {
             kind,
         };
         let proxy = match &way.proxy {
-            Some(proxy) => Some(proxy.parse().map_or_else(
+            HttpProxy::Given(proxy) => Some(proxy.parse().map_or_else(
                 |_| "named in proxy-url".to_owned(),
                 |proxy: http::Uri| host_of(&proxy),
             )),
-            None => self.proxies.on_the_way(uri),
+            HttpProxy::OfEnvironment => self.proxies.on_the_way(uri),
+            HttpProxy::Never => None,
         };
         let (mut url, mut addresses) = (uri.to_string(), Vec::new());
         let mut request = request.clone();
@@ -171,7 +172,7 @@ impl HttpClient {
         addresses: &[SocketAddr],
     ) -> Result<Client, NetworkErrorKind> {
         let mut builder = far();
-        if way.proxy.is_none() {
+        if way.proxy == HttpProxy::OfEnvironment {
             builder = match self.proxies.route(uri)? {
                 Route::OfSystem => builder,
                 Route::Straight => builder.no_proxy(),

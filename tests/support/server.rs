@@ -153,6 +153,14 @@ impl FakeHttp {
         Self::start_at(Door::Plain, answer)
     }
 
+    /// With TLS, and a certificate for whatever name a client asks for.
+    pub fn start_named(
+        names: &Arc<tls::AnyName>,
+        answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_at(Door::Tls(names.server_config()), answer)
+    }
+
     /// With TLS and a self-signed certificate, whose SHA-1 digest it also returns, in hexadecimal.
     pub fn start_self_signed(
         answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,

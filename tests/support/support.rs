@@ -61,4 +61,4 @@ pub use socks::FakeSocks;
 #[cfg(unix)]
 pub use temp_dir::make_pipe;
 pub use temp_dir::{TempDir, names_in};
-pub use tls::Certificate;
+pub use tls::{AnyName, Authority, Certificate};

@@ -87,7 +87,7 @@ type Asked = (Option<String>, Certificate);
 
 /// Issues a certificate for the name that the client asks for (RFC 6066: SNI), so that one server plays all hosts.
 pub struct AnyName {
-    trusted: Arc<Authority>,
+    trusted: Mutex<Arc<Authority>>,
     kind: Mutex<Certificate>,
     issued: Mutex<HashMap<Asked, Arc<CertifiedKey>>>,
 }
@@ -95,7 +95,7 @@ pub struct AnyName {
 impl AnyName {
     pub fn new(trusted: Arc<Authority>) -> Arc<Self> {
         Arc::new(Self {
-            trusted,
+            trusted: Mutex::new(trusted),
             kind: Mutex::default(),
             issued: Mutex::default(),
         })
@@ -103,6 +103,12 @@ impl AnyName {
 
     pub fn show(&self, kind: Certificate) {
         *self.kind.lock().expect("no holder panics") = kind;
+    }
+
+    /// From now on certificates are signed by this authority.
+    pub fn rotate(&self, trusted: Arc<Authority>) {
+        *self.trusted.lock().expect("no holder panics") = trusted;
+        self.issued.lock().expect("no holder panics").clear();
     }
 
     pub fn server_config(self: &Arc<Self>) -> Arc<ServerConfig> {
@@ -122,10 +128,11 @@ impl AnyName {
             Some(name) => vec![name],
             None => vec!["127.0.0.1", "::1", "localhost"], // an address in the URL: no SNI
         };
+        let trusted = self.trusted.lock().expect("no holder panics");
         match kind {
-            Certificate::Good => self.trusted.issue(&names, false),
-            Certificate::Expired => self.trusted.issue(&names, true),
-            Certificate::OtherHost => self.trusted.issue(&["other-host.example"], false),
+            Certificate::Good => trusted.issue(&names, false),
+            Certificate::Expired => trusted.issue(&names, true),
+            Certificate::OtherHost => trusted.issue(&["other-host.example"], false),
             Certificate::Untrusted => {
                 Authority::new("nobody trusts this authority").issue(&names, false)
             }

@@ -41,11 +41,12 @@ const PERSON: &str = "you";
 pub const ROWS: &[Row] = &[
     row(LoginMode::Spn, "a typed secret or certificate", FLAGS, |s| typed(s, &[Flag::ClientSecret, Flag::ClientCertificate])),
     row(LoginMode::Ropc, "a typed user name", FLAGS, |s| typed(s, &[Flag::Username])),
-    row(LoginMode::WorkloadIdentity, "a typed federated token", FLAGS, |s| typed(s, &[Flag::FederatedTokenFile])),
+    row(LoginMode::WorkloadIdentity, "a typed federated token", FLAGS, |s| typed(s, &[Flag::FederatedTokenFile, Flag::FederatedTokenEnv])),
     row(LoginMode::Msi, "a typed managed identity", FLAGS, |s| typed(s, &[Flag::IdentityResourceId])),
     row(LoginMode::AzurePipelines, "a typed service connection", FLAGS, |s| typed(s, &[Flag::AzurePipelinesServiceConnectionId])),
     row(LoginMode::WorkloadIdentity, "AKS workload identity", "AKS workload identity", pod),
     row(LoginMode::WorkloadIdentity, "GitHub Actions", "GitHub Actions", github_actions),
+    row(LoginMode::WorkloadIdentity, "Terraform's federated token", "Terraform", terraform),
     row(LoginMode::AzurePipelines, "Azure Pipelines", "Azure Pipelines", azure_pipelines),
     row(LoginMode::Spn, "a service principal in the environment", "service principal", service_principal),
     row(LoginMode::AzureCli, "az in a CI job", "az", az_in_ci),
@@ -170,6 +171,19 @@ fn github_actions(signals: &Signals) -> Finding {
         "GitHub Actions issues tokens to this job",
         Some(&client_id),
     ))
+}
+
+fn terraform(signals: &Signals) -> Finding {
+    let mode = LoginMode::WorkloadIdentity;
+    if !signals.values(mode).is_on(Flag::UseAzurermEnvVars) {
+        return Err(format!("no {}", Flag::UseAzurermEnvVars.typed()));
+    }
+    all_set(signals, &[env::ARM_USE_OIDC])?;
+    if !signals.has_terraform_s_token() {
+        return Err(format!("{} is not set", env::ARM_OIDC_TOKEN));
+    }
+    let client_id = application(signals, mode)?;
+    Ok(found("ARM_USE_OIDC is set", Some(&client_id)))
 }
 
 fn azure_pipelines(signals: &Signals) -> Finding {

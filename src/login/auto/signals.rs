@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::env::{self, Env};
 use crate::flag::{Flag, FlagValues};
 use crate::login::outside_state::{folder, read};
-use crate::login::{self, azurepowershell, msi};
+use crate::login::{self, azurepowershell, msi, workloadidentity};
 use crate::login_mode::LoginMode;
 use crate::options::Options;
 use crate::system::is_at_terminal;
@@ -161,6 +161,13 @@ impl<'a> Signals<'a> {
         let text = |flag| self.typed.text(flag).unwrap_or_default();
         CacheKey::new("auto", &Scope::of_server(text(Flag::ServerId)))
             .with("tenant", text(Flag::TenantId))
+    }
+
+    /// True if one of Terraform's variables has a federated token.
+    pub fn has_terraform_s_token(&self) -> bool {
+        let (typed, env) = self.settled(LoginMode::WorkloadIdentity, false);
+        Options::resolve(&typed, &env)
+            .is_ok_and(|(options, _)| workloadidentity::has_terraform_s(&options, &env))
     }
 
     /// True if this is a job of a CI system, where no person's login may be used.

@@ -172,6 +172,13 @@ const SET_UPS: &[fn(&mut World)] = &[
         }
     },
     |w| {
+        w.flag(Flag::UseAzurermEnvVars, "true");
+        w.set(env::ARM_CLIENT_ID, "app");
+        w.set(env::ARM_TENANT_ID, TENANT);
+        w.set(env::ARM_USE_OIDC, "true");
+        w.set(env::ARM_OIDC_TOKEN, "jwt");
+    },
+    |w| {
         for name in [
             env::TF_BUILD,
             env::SYSTEM_OIDCREQUESTURI,

@@ -156,7 +156,8 @@ mod tests {
             (env::SYSTEM_OIDCREQUESTURI, url),
             (env::SYSTEM_ACCESSTOKEN, "hush"),
         ]);
-        let github = github_actions::source(&env, "api://x").expect("variables");
+        let github =
+            github_actions::source(&env, github_actions::NAMES, "api://x").expect("variables");
         let pipelines = azure_pipelines::source(&env, "conn").expect("variables");
         [
             (github.expect("set"), "GitHub Actions", "id-token: write"),
@@ -234,7 +235,7 @@ mod tests {
                 .place
             {
                 crate::login::federated_token::Place::Endpoint(request) => asker(&request),
-                crate::login::federated_token::Place::File(_) => unreachable!("it is an endpoint"),
+                _ => unreachable!("it is an endpoint"),
             }
         };
         let job = of("https://ci.example/1", "hush", "one");

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Place, Source};
-use crate::entra::AssertionClaims;
 use crate::secret::Secret;
 use crate::system::{LARGEST_BODY, patient};
 use crate::token_cache::Fingerprint;
@@ -33,10 +32,7 @@ pub fn subject(path: &Path) -> Option<Fingerprint> {
     if !path.metadata().ok()?.is_file() {
         return None;
     }
-    let text = read(path).ok()?;
-    let claims = AssertionClaims::of(&super::trim(&text))?;
-    let (issuer, subject) = claims.identity();
-    Some(Fingerprint::of(&[issuer.as_bytes(), subject.as_bytes()]))
+    super::subject(&read(path).ok()?)
 }
 
 fn read(path: &Path) -> io::Result<Secret> {

@@ -8,39 +8,48 @@ use super::{Place, Source};
 use crate::env::{self, Env};
 use crate::error::Error;
 
-const URL: &str = env::ACTIONS_ID_TOKEN_REQUEST_URL;
-const BEARER: &str = env::ACTIONS_ID_TOKEN_REQUEST_TOKEN;
+/// The names of the variables with the URL and with the bearer token of a request.
+pub type Names = (&'static str, &'static str);
+
+/// What GitHub sets.
+pub const NAMES: Names = (
+    env::ACTIONS_ID_TOKEN_REQUEST_URL,
+    env::ACTIONS_ID_TOKEN_REQUEST_TOKEN,
+);
+
+/// The names that Terraform prefers to GitHub's.
+pub const TERRAFORM_NAMES: Names = (env::ARM_OIDC_REQUEST_URL, env::ARM_OIDC_REQUEST_TOKEN);
 
 /// True if the job can get tokens: GitHub sets both variables or neither.
 pub fn is_available(env: &Env) -> bool {
-    env.get(URL).is_some() && env.get(BEARER).is_some()
+    env.get(NAMES.0).is_some() && env.get(NAMES.1).is_some()
 }
 
-/// True if GitHub set neither variable.
-pub fn is_absent(env: &Env) -> bool {
-    env.get(URL).is_none() && env.get(BEARER).is_none()
+/// True if neither variable is set.
+pub fn is_absent(env: &Env, names: Names) -> bool {
+    env.get(names.0).is_none() && env.get(names.1).is_none()
 }
 
 /// GitHub's endpoint, if this is a job that has one. `audience` is the one that Entra expects.
 ///
 /// # Errors
 /// One of the two variables is missing or unusable.
-pub fn source(env: &Env, audience: &str) -> Result<Option<Source>, Error> {
-    let (url, bearer) = match (env.get(URL), env.get(BEARER)) {
+pub fn source(env: &Env, names: Names, audience: &str) -> Result<Option<Source>, Error> {
+    let (url, bearer) = match (env.get(names.0), env.get(names.1)) {
         (Some(url), Some(bearer)) => (url, bearer),
-        (Some(_), None) => return Err(missing(BEARER, URL)),
-        (None, Some(_)) => return Err(missing(URL, BEARER)),
+        (Some(_), None) => return Err(missing(names.1, names.0)),
+        (None, Some(_)) => return Err(missing(names.0, names.1)),
         (None, None) => return Ok(None),
     };
     let request = Request {
         method: Method::GET,
-        url: (URL, url),
+        url: (names.0, url),
         parameters: &[("audience", audience)],
         headers: &[
             (CONTENT_TYPE, "application/json"),
             (ACCEPT, "application/json; api-version=2.0"),
         ],
-        bearer: (BEARER, bearer),
+        bearer: (names.1, bearer),
     };
     Ok(Some(Source {
         name: "federated token from GitHub Actions".into(),
@@ -88,10 +97,10 @@ mod tests {
             ]);
             let env = [
                 (
-                    URL,
+                    NAMES.0,
                     "https://github.example/token?api-version=2.0&audience=other",
                 ),
-                (BEARER, "hush\n"),
+                (NAMES.1, "hush\n"),
             ];
             let flags = [&CLIENT[..], &[(Flag::AuthorityHost, host)]].concat();
             let options = options("workloadidentity", &flags, &env);

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use http::StatusCode;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use oauth2::url::form_urlencoded;
+use serde_json::Value;
 
 use super::Identity;
 use super::host::{self, Host, Selectors, Shape, unreachable};
@@ -18,6 +20,10 @@ use crate::system::{HttpRequest, HttpResponse, System, Via};
 
 /// The largest key, in bytes.
 const LARGEST_KEY: u64 = 4096;
+
+/// How a request names a user-assigned identity; the answer must repeat it.
+const CLIENT_ID: &str = "client_id";
+const RESOURCE_ID: &str = "msi_res_id";
 
 /// Where the agent listens.
 const ENDPOINT: &str = "http://127.0.0.1:40342/metadata/identity/oauth2/token";
@@ -52,7 +58,8 @@ pub fn detect(env: &Env) -> Result<Option<Host>, Error> {
         },
         headers: vec![host::metadata()],
         selectors: Selectors {
-            advice: super::ONE_IDENTITY,
+            client_id: Some(CLIENT_ID),
+            resource_id: Some(RESOURCE_ID),
             ..Selectors::default()
         },
         default_identity: Identity::System,
@@ -96,7 +103,7 @@ fn send(
 ) -> Result<HttpResponse, Error> {
     let challenge = retry::send(system, &request, Via::Direct, deadline).map_err(unreachable)?;
     if challenge.status() != StatusCode::UNAUTHORIZED {
-        return Ok(challenge);
+        return of_wanted_identity(&request, challenge);
     }
     let header = challenge.headers().get(WWW_AUTHENTICATE);
     let header = header.and_then(|header| header.to_str().ok());
@@ -109,7 +116,28 @@ fn send(
     let proof = Secret::new(format!("Basic {}", key.expose()));
     let proof = host::sensitive(proof.expose(), "the content of its key file")?;
     request.headers_mut().insert(AUTHORIZATION, proof);
-    retry::send(system, &request, Via::Direct, deadline).map_err(unreachable)
+    let answer = retry::send(system, &request, Via::Direct, deadline).map_err(unreachable)?;
+    of_wanted_identity(&request, answer)
+}
+
+/// The answer, unless it has a token that may be another identity's: an agent that is too old ignores the selector and
+/// answers with the system-assigned identity. One that obeys repeats the selector (MSAL Go 1.10, managedidentity.go).
+fn of_wanted_identity(request: &HttpRequest, answer: HttpResponse) -> Result<HttpResponse, Error> {
+    let query = request.uri().query().unwrap_or_default();
+    let mut wanted = form_urlencoded::parse(query.as_bytes())
+        .filter(|(name, _)| [CLIENT_ID, RESOURCE_ID].contains(&name.as_ref()));
+    let Some((name, id)) = wanted.next().filter(|_| answer.status() == StatusCode::OK) else {
+        return Ok(answer);
+    };
+    let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
+    let repeated = body[name.as_ref()].as_str();
+    if repeated.is_some_and(|other| other.eq_ignore_ascii_case(&id)) {
+        return Ok(answer);
+    }
+    let what = format!("the agent did not confirm that its token is for the identity {id}");
+    Err(Error::refused("", what).remedy(
+        "Update the agent: older ones answer with the system-assigned identity, which is used without --client-id (AZURE_CLIENT_ID) and --identity-resource-id.",
+    ))
 }
 
 /// Something that answers in the agent's place must not get any other file of ours.
@@ -205,6 +233,50 @@ mod tests {
         assert!(!requests[0].headers().contains_key(AUTHORIZATION));
         assert_eq!(requests[1].headers()[AUTHORIZATION], "Basic the key");
         assert_eq!(requests[0].uri(), requests[1].uri());
+    }
+
+    /// Azure Arc's agent knows user-assigned identities since 2026.
+    #[test]
+    fn a_token_counts_only_if_the_agent_repeats_the_identity_that_was_asked_for() {
+        let token = r#""access_token":"hush""#;
+        for (query, answer, is_good) in [
+            (
+                "client_id=App",
+                format!(r#"{{{token},"client_id":"aPP"}}"#),
+                true,
+            ),
+            ("client_id=app", format!("{{{token}}}"), false),
+            (
+                "client_id=app",
+                format!(r#"{{{token},"client_id":"other"}}"#),
+                false,
+            ),
+            (
+                "msi_res_id=%2Fx",
+                format!(r#"{{{token},"msi_res_id":"/X"}}"#),
+                true,
+            ),
+            (
+                "msi_res_id=%2Fx",
+                format!(r#"{{{token},"client_id":"/x"}}"#),
+                false,
+            ),
+            ("resource=r", format!("{{{token}}}"), true),
+        ] {
+            let request = http::Request::get(format!("http://127.0.0.1:40342/x?{query}"));
+            let request = request.body(Vec::new()).expect("a request");
+            let system = FakeSystem::new([FakeSystem::json(200, answer)]);
+            let deadline = Deadline::after(&system, Duration::from_secs(60));
+            let result = send(&system, request, Path::new("/x"), deadline);
+            assert_eq!(result.is_ok(), is_good, "{query}");
+            if let Err(error) = result {
+                let error = error.to_string();
+                assert!(
+                    error.contains("did not confirm") && !error.contains("hush"),
+                    "{error}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -118,8 +118,6 @@ fn an_identity_that_the_host_does_not_support_is_refused_before_any_request() {
         (CLIENT_ID, CLOUD_SHELL, "Cloud Shell"),
         (RESOURCE_ID, CLOUD_SHELL, "Cloud Shell"),
         (CLIENT_ID, FABRIC, "servicefabricmi"),
-        #[cfg(target_os = "linux")]
-        (CLIENT_ID, ARC, "Azure Arc"),
     ] {
         let error = login(&[flag], env).expect_err("refused").to_string();
         assert!(
@@ -127,6 +125,27 @@ fn an_identity_that_the_host_does_not_support_is_refused_before_any_request() {
             "{error}"
         );
         assert!(error.contains(says), "{error}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_arc_machine_is_asked_for_the_identity_that_is_named_and_must_confirm_it() {
+    for (flag, parameter, confirmed) in [
+        (CLIENT_ID, "client_id=cid", r#""client_id":"CID""#),
+        (
+            RESOURCE_ID,
+            "msi_res_id=%2Fsubscriptions%2Fs%2Fx",
+            r#""msi_res_id":"/subscriptions/s/x""#,
+        ),
+    ] {
+        let answer = format!(r#"{{"access_token":"at","expires_in":"3600",{confirmed}}}"#);
+        let system = FakeSystem::new([FakeSystem::json(200, answer), FakeSystem::json(200, TOKEN)]);
+        acquire_on(&system, &[flag], ARC).expect("token");
+        let query = system.requests()[0].uri().query().map(str::to_owned);
+        let expected = format!("api-version=2020-06-01&resource=srv&{parameter}");
+        assert_eq!(query, Some(expected));
+        acquire_on(&system, &[flag], ARC).expect_err("not confirmed");
     }
 }
 
