@@ -446,7 +446,7 @@ fn a_proxy_whose_authority_is_renewed_is_trusted_as_soon_as_the_file_is() {
     let next = binding.rotate();
     let error = binding.kubelogin.run().error();
     assert!(
-        error.contains("token proxy") && error.contains("its issuer is not trusted here"),
+        error.contains("token proxy") && error.contains("its issuer is not trusted"),
         "{error}"
     );
     // The file is empty for a moment.
@@ -466,7 +466,7 @@ fn a_proxy_whose_authority_is_renewed_is_trusted_as_soon_as_the_file_is() {
 fn a_token_proxy_that_is_no_help_is_named_with_the_switch_that_leaves_it_out() {
     let binding = IdentityBinding::of_token();
     for (certificate, says) in [
-        (Certificate::Untrusted, "its issuer is not trusted here"),
+        (Certificate::Untrusted, "its issuer is not trusted"),
         (Certificate::OtherHost, "it is for another host"),
         (Certificate::Expired, "it has expired"),
     ] {

@@ -88,7 +88,7 @@ impl Row {
             ));
         }
         let found = (self.test)(signals)?;
-        let wants_pop = signals.values(self.mode).is_on(Flag::PopEnabled);
+        let wants_pop = signals.plain().is_on(Flag::PopEnabled);
         if wants_pop && !self.mode.proves_possession() {
             return Err(format!("{} does not support --pop-enabled", self.mode));
         }
@@ -144,9 +144,9 @@ fn typed(signals: &Signals, flags: &[Flag]) -> Finding {
 
 fn pod(signals: &Signals) -> Finding {
     let mode = LoginMode::WorkloadIdentity;
+    all_set(signals, &[env::AZURE_FEDERATED_TOKEN_FILE])?;
     let values = signals.values(mode);
-    let file = values.text(Flag::FederatedTokenFile);
-    let file = file.ok_or(format!("{} is not set", env::AZURE_FEDERATED_TOKEN_FILE))?;
+    let file = values.text(Flag::FederatedTokenFile).unwrap_or_default();
     let client_id = application(signals, mode)?;
     if !is_readable(file) {
         return Err(format!(
@@ -175,7 +175,7 @@ fn github_actions(signals: &Signals) -> Finding {
 
 fn terraform(signals: &Signals) -> Finding {
     let mode = LoginMode::WorkloadIdentity;
-    if !signals.values(mode).is_on(Flag::UseAzurermEnvVars) {
+    if !signals.plain().is_on(Flag::UseAzurermEnvVars) {
         return Err(format!("no {}", Flag::UseAzurermEnvVars.typed()));
     }
     all_set(signals, &[env::ARM_USE_OIDC])?;
@@ -209,8 +209,7 @@ fn azure_pipelines(signals: &Signals) -> Finding {
 }
 
 fn service_principal(signals: &Signals) -> Finding {
-    let mode = LoginMode::Spn;
-    let values = signals.values(mode);
+    let values = signals.plain();
     let (secret, certificate) = (Flag::ClientSecret, Flag::ClientCertificate);
     if !values.is_given(secret) && !values.is_given(certificate) {
         return Err(format!(
@@ -219,7 +218,7 @@ fn service_principal(signals: &Signals) -> Finding {
             env::AZURE_CLIENT_CERTIFICATE_PATH
         ));
     }
-    let client_id = application(signals, mode)?;
+    let client_id = application(signals, LoginMode::Spn)?;
     let credential = match values.is_given(certificate) {
         true => "certificate",
         false => "client secret",
@@ -232,7 +231,7 @@ fn az_in_ci(signals: &Signals) -> Finding {
     if !signals.is_in_ci() {
         return Err("not in a CI job".into());
     }
-    let values = signals.values(LoginMode::AzureCli);
+    let values = signals.plain();
     let account = signals.az_account(values.text(Flag::TenantId));
     match account.filter(super::signals::AzAccount::is_service_principal) {
         Some(account) => Ok(Found {
@@ -310,7 +309,7 @@ fn session(signals: &Signals, mode: LoginMode) -> Finding {
 
 fn az(signals: &Signals) -> Finding {
     personal(signals)?;
-    let values = signals.values(LoginMode::AzureCli);
+    let values = signals.plain();
     let tenant = values.text(Flag::TenantId);
     match signals.az_account(tenant) {
         Some(account) => Ok(Found {
@@ -323,7 +322,7 @@ fn az(signals: &Signals) -> Finding {
 
 fn powershell(signals: &Signals) -> Finding {
     personal(signals)?;
-    let values = signals.values(LoginMode::AzurePowerShell);
+    let values = signals.plain();
     let tenant = values.text(Flag::TenantId);
     match signals.powershell_account(tenant) {
         Some(account) => Ok(Found {

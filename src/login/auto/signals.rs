@@ -1,6 +1,7 @@
 //! What `auto` decides by: flags, variables and files, and whether stdin is a terminal. Nothing else is looked at.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -53,6 +54,7 @@ pub struct Signals<'a> {
     /// The environment without the variable that chose `auto`.
     undecided: Cow<'a, Env>,
     machine: Machine,
+    plain: OnceCell<FlagValues>,
 }
 
 /// An account of az.
@@ -102,6 +104,7 @@ impl<'a> Signals<'a> {
                 None => Cow::Borrowed(env),
             },
             machine,
+            plain: OnceCell::new(),
         }
     }
 
@@ -147,6 +150,11 @@ impl<'a> Signals<'a> {
     pub fn values(&self, mode: LoginMode) -> FlagValues {
         let (typed, env) = self.settled(mode, false);
         Merged::new(&typed, &env).values
+    }
+
+    /// The values for a mode with no variables of its own, merged once.
+    pub fn plain(&self) -> &FlagValues {
+        self.plain.get_or_init(|| self.values(LoginMode::AzureCli))
     }
 
     /// What the merge has to say about the variable that chose `auto`.
