@@ -16,7 +16,9 @@ pub use answer::{Greeting, Identity, Rbac, Refusal, Verdict, rbac};
 use crate::error::Error;
 use crate::kubeconfig::context::{CertificateAuthority, Cluster};
 use crate::secret::Secret;
-use crate::system::{ClusterWay, HttpProxy, HttpRequest, NetworkError, System, Trust};
+use crate::system::{
+    ClusterWay, HttpProxy, HttpRequest, LARGEST_BODY, NetworkError, System, Trust, read_at_most,
+};
 
 /// The API versions of SelfSubjectReview: v1 since Kubernetes 1.28, v1beta1 since 1.27, v1alpha1 in 1.26.
 const REVIEW_VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha1"];
@@ -75,8 +77,8 @@ impl ApiServer {
                         .remedy(get_again),
                 );
             }
-            Some(CertificateAuthority::File(path)) => match std::fs::read(path) {
-                Ok(pem) => Trust::Only(pem),
+            Some(CertificateAuthority::File(path)) => match read_at_most(path, LARGEST_BODY) {
+                Ok(pem) => Trust::Only(pem.to_vec()),
                 Err(error) => {
                     let path = path.display();
                     return Err(at(format!(

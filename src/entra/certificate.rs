@@ -1,6 +1,7 @@
 //! Client certificates: a PEM or PKCS#12 file in, an RSA key and its certificate chain out.
 
 mod content;
+mod cost;
 mod null_password;
 
 use std::fmt;
@@ -52,18 +53,18 @@ impl CertificateFile {
                 io::ErrorKind::NotFound => "does not exist".into(),
                 // Windows does not open a directory; Unix opens it but cannot read it.
                 _ if path.is_dir() => "is a directory".into(),
+                io::ErrorKind::FileTooLarge => "is larger than 1 MiB".into(),
                 _ => format!("cannot be read: {error}"),
             })
         })?;
-        match bytes.len() as u64 {
-            0 => Err(wrong("is empty".into())),
-            1..=LARGEST_FILE => Ok(Self {
-                path: path.to_owned(),
-                bytes,
-                password,
-            }),
-            _ => Err(wrong("is larger than 1 MiB".into())),
+        if bytes.is_empty() {
+            return Err(wrong("is empty".into()));
         }
+        Ok(Self {
+            path: path.to_owned(),
+            bytes,
+            password,
+        })
     }
 
     /// The file and its password: if either differs, these are different credentials.
@@ -97,6 +98,7 @@ fn in_file(path: &Path, error: Error) -> Error {
 impl Content {
     /// The first key with its certificate, if both are of use.
     fn check(mut self, now: DateTime<Utc>) -> Result<Certificate, Error> {
+        self.check_count()?;
         if self.keys.is_empty() {
             return Err(no_key());
         }
@@ -150,6 +152,9 @@ fn leaf<'a>(
     })
 }
 
+/// The most certificates of a chain. Every link costs a signature check for each certificate of the issuer's name.
+const LONGEST_CHAIN: usize = 10;
+
 /// `leaf`, then each one's issuer. A matching name is not enough: the issuer's key must have signed it.
 fn chain<'a>(
     leaf: &'a X509Certificate<'a>,
@@ -161,9 +166,11 @@ fn chain<'a>(
         issuer.subject().as_raw() == of.issuer().as_raw()
             && of.verify_signature(Some(issuer.public_key())).is_ok()
     };
-    while let Some(issuer) = certificates.iter().find(|one| {
-        is_issuer(one, last) && !chain.iter().any(|earlier| earlier.as_raw() == one.as_raw())
-    }) {
+    while chain.len() < LONGEST_CHAIN
+        && let Some(issuer) = certificates.iter().find(|one| {
+            is_issuer(one, last) && !chain.iter().any(|earlier| earlier.as_raw() == one.as_raw())
+        })
+    {
         chain.push(issuer);
         last = issuer;
     }
@@ -172,6 +179,9 @@ fn chain<'a>(
 
 #[cfg(test)]
 pub mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::content::{CHECK_PASSWORD, CONVERT_KEY, CONVERT_PKCS12};
     use super::*;
     use crate::system::fake::FakeSystem;
@@ -334,6 +344,84 @@ pub mod tests {
             );
             assert_eq!(error.to_string(), expected);
         }
+    }
+
+    fn opened(bytes: &[u8]) -> Result<Certificate, Error> {
+        let file = CertificateFile {
+            path: "file".into(),
+            bytes: Zeroizing::new(bytes.to_vec()),
+            password: None,
+        };
+        file.open(FakeSystem::EPOCH)
+    }
+
+    fn fixture(file: &str) -> Vec<u8> {
+        std::fs::read(Path::new(FIXTURES).join(file)).expect("a fixture")
+    }
+
+    /// Azure Key Vault hands out base64; editors and PowerShell's `>` write UTF-16; YAML indents.
+    #[test]
+    fn a_certificate_in_an_unambiguous_wrapping_is_unwrapped() {
+        let pem = String::from_utf8(fixture("pkcs8-key-first.pem")).expect("text");
+        let utf16 = |to: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            let text = format!("\u{feff}{pem}");
+            text.encode_utf16().flat_map(to).collect()
+        };
+        let wrapped = STANDARD.encode(&pem);
+        let lines: Vec<_> = wrapped.as_bytes().chunks(64).collect();
+        for (name, bytes) in [
+            ("UTF-16 LE", utf16(u16::to_le_bytes)),
+            ("UTF-16 BE", utf16(u16::to_be_bytes)),
+            ("indented", pem.replace('\n', "\n    ").into_bytes()),
+            ("written as \\n", pem.replace('\n', "\\n").into_bytes()),
+            ("base64 of PEM", wrapped.clone().into_bytes()),
+            ("base64 in lines", lines.join(&b"\r\n"[..])),
+            ("in quotes", format!("\"{wrapped}\"\n").into_bytes()),
+            (
+                "base64 of PKCS#12",
+                STANDARD
+                    .encode(fixture("legacy-no-password.pfx"))
+                    .into_bytes(),
+            ),
+        ] {
+            let certificate = opened(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(subjects(&certificate), LEAF, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_called_what_it_is() {
+        for (bytes, what) in [
+            (&br#"{"value":"MIIK"}"#[..], "file: is JSON"),
+            (b"ssh-rsa AAAAB3Nz", "file: is an SSH key"),
+            (b"AAAA", "is neither PEM nor PKCS#12"),
+            (b"hello, world", "is neither PEM nor PKCS#12"),
+        ] {
+            let error = opened(bytes).err().expect(what).to_string();
+            assert!(error.contains(what), "{error}");
+        }
+    }
+
+    #[test]
+    fn too_many_certificates_are_refused_with_their_number() {
+        let certificate = String::from_utf8(fixture("no-key.pem")).expect("text");
+        let key = String::from_utf8(fixture("no-certificate.pem")).expect("text");
+        let error = opened(&[key, certificate.repeat(250)].concat().into_bytes());
+        let error = error.err().expect("refused").to_string();
+        assert!(error.contains("contains 500 certificates"), "{error}");
+        let error = opened(fixture("no-certificate.pem").repeat(33).as_slice());
+        let error = error.err().expect("refused").to_string();
+        assert!(error.contains("contains 33 private keys"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_or_a_pipe_that_nobody_writes_to_ends_in_an_error() {
+        let error = CertificateFile::read(Path::new("/dev/zero"), None).expect_err("endless");
+        assert!(
+            error.to_string().contains("is larger than 1 MiB"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::system::System;
 use crate::timeout::Timeout;
 use crate::token::{Scope, Token};
 use crate::token_cache::CacheKey;
-use listener::{Answer, Listener};
+use listener::{Answer, Listener, MOST_ANSWERS};
 use page::Page;
 use redirect_url::RedirectUrl;
 
@@ -142,12 +142,12 @@ fn ask(
     destination: &str,
     system: &dyn System,
 ) -> Result<Receiver<Answer>, Error> {
-    let (deliver, answers) = mpsc::channel();
+    let (deliver, answers) = mpsc::sync_channel(MOST_ANSWERS);
     listener.serve(&deliver)?;
     let receive_typed = move |line: String| {
         if !line.trim().is_empty() {
             // Once nobody receives, the login is over.
-            let _ = deliver.send(Answer::typed(&line));
+            let _ = deliver.try_send(Answer::typed(&line));
         }
     };
     let sign_in = one_line(&format!(

@@ -2,13 +2,13 @@
 //!
 //! The `open` crate ignores BROWSER and may pass the address through cmd.exe on Windows.
 
-use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 
 use super::platform;
+use super::process::find_in;
 use crate::env::{self, Env};
 
 /// The placeholder for the address in an entry of BROWSER.
@@ -19,16 +19,19 @@ pub struct Browser {
     /// The value of BROWSER.
     wanted: Option<String>,
     is_in_wsl: bool,
+    /// The folders to look for it in.
+    folders: Vec<PathBuf>,
 }
 
 /// A program and its arguments.
 type CommandLine = Vec<String>;
 
 impl Browser {
-    pub fn new(env: &Env) -> Self {
+    pub fn new(env: &Env, folders: &[PathBuf]) -> Self {
         Self {
             wanted: env.get(env::BROWSER).map(str::to_owned),
             is_in_wsl: env.get(env::WSL_DISTRO_NAME).is_some(),
+            folders: folders.to_owned(),
         }
     }
 
@@ -39,8 +42,9 @@ impl Browser {
             Some(list) => of_variable(list, url),
             None => of_desktop(self.is_in_wsl, url),
         };
+        let folders = self.folders.clone();
         let started = thread::Builder::new().spawn(move || {
-            if let Err(why) = first_that_works(&browsers) {
+            if let Err(why) = first_that_works(&browsers, &folders) {
                 tell(&format!(
                     "No browser was opened ({why}); open the address above yourself."
                 ));
@@ -55,13 +59,13 @@ impl Browser {
 }
 
 /// Runs each until one succeeds. Otherwise returns why the last one that is installed failed.
-fn first_that_works(browsers: &[CommandLine]) -> Result<(), String> {
+fn first_that_works(browsers: &[CommandLine], folders: &[PathBuf]) -> Result<(), String> {
     let mut why = match browsers.first() {
         Some(browser) => format!("{} is not installed", browser[0]),
         None => "BROWSER names no program".to_owned(),
     };
     for browser in browsers {
-        match run(browser) {
+        match run(browser, folders) {
             Ok(status) if status.success() => return Ok(()),
             Ok(status) => why = format!("{}: {status}", browser[0]),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -75,9 +79,14 @@ fn first_that_works(browsers: &[CommandLine]) -> Result<(), String> {
     clippy::disallowed_methods,
     reason = "System::run waits for an output, which a browser must not have: kubectl reads our stdout"
 )]
-fn run(browser: &CommandLine) -> io::Result<ExitStatus> {
+fn run(browser: &CommandLine, folders: &[PathBuf]) -> io::Result<ExitStatus> {
     let (program, arguments) = browser.split_first().ok_or(io::ErrorKind::NotFound)?;
-    let mut command = Command::new(OsStr::new(program));
+    // A bare name is never found in a relative folder of PATH, which is wherever the client happens to run.
+    let program = match program.contains(std::path::is_separator) {
+        true => PathBuf::from(program),
+        false => find_in(folders, program).ok_or(io::ErrorKind::NotFound)?,
+    };
+    let mut command = Command::new(program);
     command
         .args(arguments)
         .stdin(Stdio::null())
@@ -165,7 +174,8 @@ mod tests {
                 .map(|word| vec![(*word).to_owned()])
                 .collect::<Vec<_>>()
         };
-        let outcome = |words| first_that_works(&commands(words));
+        let folders = ["/bin", "/usr/bin"].map(PathBuf::from);
+        let outcome = |words| first_that_works(&commands(words), &folders);
         assert_eq!(outcome(&["/no/such/browser", "false", "true"]), Ok(()));
         assert_eq!(
             outcome(&["false", "/no/such/browser"]),

@@ -26,6 +26,11 @@ pub struct Programs {
 }
 
 impl Programs {
+    /// Where programs are looked for: never in a folder that depends on where kubectl happens to run.
+    pub fn folders(&self) -> &[PathBuf] {
+        &self.folders
+    }
+
     pub fn new(env: &Env) -> Self {
         let path = env.get(env::PATH).unwrap_or_default();
         let usual = platform::usual_folders(env);
@@ -73,18 +78,9 @@ impl Programs {
     }
 
     fn find(&self, name: &str) -> Result<PathBuf, ProgramError> {
-        let named = |folder: &PathBuf| {
-            let folder = folder.clone();
-            platform::PROGRAM_EXTENSIONS
-                .iter()
-                .map(move |extension| folder.join(format!("{name}{extension}")))
-        };
-        let mut candidates = self.folders.iter().flat_map(named);
-        candidates
-            .find(|path| is_program(path))
-            .ok_or_else(|| ProgramError::NotFound {
-                searched: self.searched.clone(),
-            })
+        find_in(&self.folders, name).ok_or_else(|| ProgramError::NotFound {
+            searched: self.searched.clone(),
+        })
     }
 
     #[expect(
@@ -109,6 +105,22 @@ impl Programs {
         let (child, group) = platform::spawn(&mut command)?;
         Ok((child, Box::new(|| group.kill())))
     }
+}
+
+/// The first program of this name, with or without what the operating system adds to it.
+pub fn find_in(folders: &[PathBuf], name: &str) -> Option<PathBuf> {
+    let named = |folder: &PathBuf| {
+        let folder = folder.clone();
+        let extensions = platform::PROGRAM_EXTENSIONS.iter();
+        let has_extension = Path::new(name).extension().is_some();
+        let whole = has_extension.then_some(&"");
+        whole
+            .into_iter()
+            .chain(extensions)
+            .map(move |extension| folder.join(format!("{name}{extension}")))
+    };
+    let mut candidates = folders.iter().flat_map(named);
+    candidates.find(|path| is_program(path))
 }
 
 /// Every program of this name on PATH, in its order: the first is the one that a client starts.

@@ -1,5 +1,7 @@
 //! The keys and certificates in a PEM or PKCS#12 file, not yet checked.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use p12_keystore::Pkcs12Archive;
 use p12_keystore::error::Error as Pkcs12Error;
 use pkcs8::pkcs5;
@@ -8,6 +10,7 @@ use x509_parser::parse_x509_certificate;
 use x509_parser::pem::Pem;
 use zeroize::Zeroizing;
 
+use super::cost::Budget;
 use super::{CHECK_PATH, null_password};
 use crate::entra::answer::without_bom;
 use crate::error::Error;
@@ -22,6 +25,10 @@ pub struct Content {
     pub certificates: Vec<Vec<u8>>,
 }
 
+/// The most certificates in a file: the chain of one has four at most, a bundle with old ones some more.
+const MOST_CERTIFICATES: usize = 100;
+const MOST_KEYS: usize = 32;
+
 /// The algorithm of an RSA key (RFC 8017 appendix A.1).
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
@@ -33,12 +40,38 @@ pub const CONVERT_PKCS12: &str = "Convert the file: openssl pkcs12 -in OLD.pfx -
 impl Content {
     /// Reads PEM or PKCS#12. `password` is needed only if something in the file is encrypted.
     pub fn read(bytes: &[u8], password: Option<&Secret>) -> Result<Self, Error> {
+        if let Some(content) = Self::read_plain(bytes, password) {
+            return content;
+        }
+        let unwrapped = without_base64(bytes);
+        let content = unwrapped.and_then(|bytes| Self::read_plain(&bytes, password));
+        content.unwrap_or_else(|| Err(something_else(bytes)))
+    }
+
+    /// `None` if the bytes are neither PEM nor PKCS#12.
+    fn read_plain(bytes: &[u8], password: Option<&Secret>) -> Option<Result<Self, Error>> {
         match bytes {
             // A DER sequence of more than 127 bytes; no text starts like that.
-            [0x30, 0x80..=0xff, ..] => Self::read_pkcs12(bytes, password),
-            _ if contains(bytes, "-----BEGIN ") => Self::read_pem(bytes, password),
-            _ => Err(Error::input("is neither PEM nor PKCS#12").remedy(CHECK_PATH)),
+            [0x30, 0x80..=0xff, ..] => Some(Self::read_pkcs12(bytes, password)),
+            _ => {
+                let text = text_of(bytes)?;
+                let is_pem = contains(text.as_bytes(), "-----BEGIN ");
+                is_pem.then(|| Self::read_pem(text.as_bytes(), password))
+            }
         }
+    }
+
+    /// Refuses more keys and certificates than anyone has, each of which costs time.
+    pub fn check_count(&self) -> Result<(), Error> {
+        let (keys, certificates) = (self.keys.len(), self.certificates.len());
+        let what = if certificates > MOST_CERTIFICATES {
+            format!("contains {certificates} certificates; at most {MOST_CERTIFICATES} are read")
+        } else if keys > MOST_KEYS {
+            format!("contains {keys} private keys; at most {MOST_KEYS} are read")
+        } else {
+            return Ok(());
+        };
+        Err(Error::input(what).remedy("Keep only the key, its certificate and the chain above it."))
     }
 
     fn read_pem(text: &[u8], password: Option<&Secret>) -> Result<Self, Error> {
@@ -49,6 +82,7 @@ impl Content {
             );
         }
         let mut content = Self::default();
+        let mut budget = Budget::default();
         for block in Pem::iter_from_buffer(without_bom(text)) {
             let Pem { label, contents } = block.map_err(|_| damaged("the PEM data"))?;
             let contents = Zeroizing::new(contents);
@@ -56,7 +90,11 @@ impl Content {
                 "CERTIFICATE" => content.certificates.push(contents.to_vec()),
                 "PRIVATE KEY" => content.keys.push(rsa_key(&contents)?),
                 "RSA PRIVATE KEY" => content.keys.push(contents),
-                "ENCRYPTED PRIVATE KEY" => content.keys.push(decrypt(&contents, password)?),
+                "ENCRYPTED PRIVATE KEY" => {
+                    content
+                        .keys
+                        .push(decrypt(&contents, password, &mut budget)?)
+                }
                 other if other.ends_with("PRIVATE KEY") => return Err(not_rsa()),
                 _ => {}
             }
@@ -68,6 +106,11 @@ impl Content {
         if parse_x509_certificate(der).is_ok() {
             return Err(no_key());
         }
+        let mut budget = Budget::default();
+        budget
+            .spend(der)
+            .and_then(|()| null_password::spend_inner(der, password, &mut budget))
+            .map_err(|error| error.remedy(CONVERT_PKCS12))?;
         let archive = match Pkcs12Archive::from_pkcs12(der, password.map_or("", Secret::expose)) {
             Ok(archive) => archive,
             Err(error) => {
@@ -112,7 +155,14 @@ fn rsa_key(pkcs8: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
 }
 
 /// The RSA key of a PKCS#8 `EncryptedPrivateKeyInfo` (RFC 5958 section 3), encrypted by PBES2 (RFC 8018 section 6.2).
-fn decrypt(pkcs8: &[u8], password: Option<&Secret>) -> Result<Zeroizing<Vec<u8>>, Error> {
+fn decrypt(
+    pkcs8: &[u8],
+    password: Option<&Secret>,
+    budget: &mut Budget,
+) -> Result<Zeroizing<Vec<u8>>, Error> {
+    budget
+        .spend(pkcs8)
+        .map_err(|error| error.remedy(CONVERT_KEY))?;
     let unsupported = || Error::input("has a key with unsupported encryption").remedy(CONVERT_KEY);
     let encrypted = EncryptedPrivateKeyInfoRef::try_from(pkcs8).map_err(|_| unsupported())?;
     let given = password.map_or("", Secret::expose);
@@ -137,6 +187,58 @@ fn pkcs12_error(error: &Pkcs12Error, password: Option<&Secret>) -> Error {
             Error::input("uses unsupported encryption").remedy(CONVERT_PKCS12)
         }
         _ => Error::input("is not a valid PKCS#12 file").remedy(CONVERT_PKCS12),
+    }
+}
+
+/// Text as PEM needs it, without indentation; `None` if the bytes are not text.
+fn text_of(bytes: &[u8]) -> Option<Zeroizing<String>> {
+    let text = match bytes {
+        [0xff, 0xfe, rest @ ..] => of_utf16(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => of_utf16(rest, u16::from_be_bytes),
+        _ => String::from_utf8_lossy(without_bom(bytes)).into_owned(),
+    };
+    let text = Zeroizing::new(text);
+    // A line break as JSON, YAML and variables write it: PEM has no backslash.
+    let text = Zeroizing::new(text.replace("\\r", "").replace("\\n", "\n"));
+    let mut lines = Zeroizing::new(String::with_capacity(text.len()));
+    for line in text.lines() {
+        lines.push_str(line.trim());
+        lines.push('\n');
+    }
+    Some(lines)
+}
+
+fn of_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> String {
+    let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
+    char::decode_utf16(units)
+        .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
+        .collect()
+}
+
+/// What base64 stands for, as Azure Key Vault hands out certificates; `None` if it is not base64.
+fn without_base64(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let text = text_of(bytes)?;
+    let text = text.trim().trim_matches('"');
+    let digits: Zeroizing<Vec<u8>> = Zeroizing::new(
+        text.bytes()
+            .filter(|byte| !byte.is_ascii_whitespace())
+            .collect(),
+    );
+    STANDARD.decode(&*digits).ok().map(Zeroizing::new)
+}
+
+/// The error for a file that is no certificate, by what it seems to be.
+fn something_else(bytes: &[u8]) -> Error {
+    let start = text_of(bytes).unwrap_or_default();
+    let start = start.trim_start();
+    if start.starts_with('{') || start.starts_with('[') {
+        Error::input("is JSON").remedy(
+            "Save the certificate alone: az keyvault secret show --query value -o tsv, or az keyvault secret download.",
+        )
+    } else if start.starts_with("ssh-") {
+        Error::input("is an SSH key").remedy(CHECK_PATH)
+    } else {
+        Error::input("is neither PEM nor PKCS#12").remedy(CHECK_PATH)
     }
 }
 

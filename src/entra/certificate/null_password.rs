@@ -27,6 +27,10 @@ use rc2::Rc2;
 use sha1::Sha1;
 use zeroize::Zeroizing;
 
+use super::cost::Budget;
+use crate::error::Error;
+use crate::secret::Secret;
+
 /// What a file contains.
 #[derive(Default)]
 pub struct Bags {
@@ -43,13 +47,45 @@ pub fn read(der: &[u8]) -> Option<Bags> {
     for safe in AuthenticatedSafe::from_der(&safes).ok()? {
         let contents = match octets(&safe) {
             Some(plain) => plain,
-            None => decrypt_safe(&safe)?,
+            None => decrypt_safe(&safe, &[], &[])?,
         };
         for bag in SafeContents::from_der(&contents).ok()? {
             bags.add(&bag)?;
         }
     }
     Some(bags)
+}
+
+/// Counts what the keys inside encrypted safes would cost, which only decryption shows. What does not open costs nothing
+/// later either: the whole file is refused.
+///
+/// # Errors
+/// It is more than is left of the budget.
+pub fn spend_inner(
+    der: &[u8],
+    password: Option<&Secret>,
+    budget: &mut Budget,
+) -> Result<(), Error> {
+    let file = Pfx::from_der(der).ok();
+    let safes = file.and_then(|file| octets(&file.auth_safe));
+    let safes = safes.and_then(|safes| AuthenticatedSafe::from_der(&safes).ok());
+    let given = password.map_or("", Secret::expose);
+    // With its two zero bytes (RFC 7292 appendix B.1), and without them.
+    let mut with_end: Zeroizing<Vec<u8>> =
+        Zeroizing::new(given.encode_utf16().flat_map(u16::to_be_bytes).collect());
+    with_end.extend([0, 0]);
+    let passwords: [(&[u8], &[u8]); 2] = [(&with_end, given.as_bytes()), (&[], &[])];
+    for safe in safes.unwrap_or_default() {
+        if octets(&safe).is_some() {
+            continue;
+        }
+        for (old, new) in passwords {
+            if let Some(inner) = decrypt_safe(&safe, old, new) {
+                budget.spend(&inner)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Bags {
@@ -69,7 +105,8 @@ impl Bags {
                     .ok()?
                     .value;
                 let data = key.encrypted_data.as_bytes();
-                self.keys.push(decrypt(&key.encryption_algorithm, data)?);
+                self.keys
+                    .push(decrypt(&key.encryption_algorithm, data, &[], &[])?);
             }
             _ => {}
         }
@@ -84,23 +121,34 @@ fn octets(content: &ContentInfo) -> Option<Zeroizing<Vec<u8>>> {
 }
 
 /// The decrypted bytes of encrypted content (RFC 5652 section 8).
-fn decrypt_safe(content: &ContentInfo) -> Option<Zeroizing<Vec<u8>>> {
+fn decrypt_safe(content: &ContentInfo, old: &[u8], new: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let encrypted: EncryptedData = content.content.decode_as().ok()?;
     let info = encrypted.enc_content_info;
-    decrypt(&info.content_enc_alg, info.encrypted_content?.as_bytes())
+    decrypt(
+        &info.content_enc_alg,
+        info.encrypted_content?.as_bytes(),
+        old,
+        new,
+    )
 }
 
-fn decrypt(algorithm: &AlgorithmIdentifierOwned, data: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+/// Decrypts with a password as the schemes of PKCS#12 take it (`old`), or PBES2 (`new`).
+fn decrypt(
+    algorithm: &AlgorithmIdentifierOwned,
+    data: &[u8],
+    old: &[u8],
+    new: &[u8],
+) -> Option<Zeroizing<Vec<u8>>> {
     let parameters = algorithm.parameters.as_ref()?.to_der().ok()?;
     match algorithm.oid {
         pbes2::PBES2_OID => {
             let parameters = pbes2::Parameters::from_der(&parameters).ok()?;
-            parameters.decrypt([], data).ok().map(Zeroizing::new)
+            parameters.decrypt(new, data).ok().map(Zeroizing::new)
         }
         PKCS_12_PBE_WITH_SHAAND3_KEY_TRIPLE_DES_CBC => {
-            decrypt_cbc::<TdesEde3>(&parameters, 24, data)
+            decrypt_cbc::<TdesEde3>(&parameters, 24, data, old)
         }
-        PKCS_12_PBEWITH_SHAAND40_BIT_RC2_CBC => decrypt_cbc::<Rc2>(&parameters, 5, data),
+        PKCS_12_PBEWITH_SHAAND40_BIT_RC2_CBC => decrypt_cbc::<Rc2>(&parameters, 5, data, old),
         _ => None,
     }
 }
@@ -110,9 +158,10 @@ fn decrypt_cbc<Cipher: KeyInit + BlockCipherDecrypt>(
     parameters: &[u8],
     key_length: usize,
     data: &[u8],
+    password: &[u8],
 ) -> Option<Zeroizing<Vec<u8>>> {
     let Pkcs12PbeParams { salt, iterations } = Pkcs12PbeParams::from_der(parameters).ok()?;
-    let derive = |id, length| derive_key::<Sha1>(&[], salt.as_bytes(), id, iterations, length);
+    let derive = |id, length| derive_key::<Sha1>(password, salt.as_bytes(), id, iterations, length);
     let key = Zeroizing::new(derive(Pkcs12KeyType::EncryptionKey, key_length));
     let iv = derive(Pkcs12KeyType::Iv, 8);
     let cipher = Decryptor::<Cipher>::new_from_slices(&key, &iv).ok()?;

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
@@ -29,6 +29,11 @@ const LARGEST_FORM: usize = 64 * 1024;
 const MOST_HEADERS: usize = 100;
 /// How many free ports are tried if the first is free on only one of the addresses.
 const MOST_PORTS: usize = 10;
+
+/// How many responses wait while an earlier one is redeemed. Further ones are turned away, and the browser tries again.
+pub const MOST_ANSWERS: usize = 16;
+/// How long to accept nothing after a failure: without a free file descriptor, accepting fails at once, again and again.
+const AFTER_A_FAILURE: Duration = Duration::from_millis(100);
 
 /// Sockets on one port, not yet served.
 pub struct Listener {
@@ -55,10 +60,13 @@ impl Listener {
     }
 
     /// Passes on every answer, from threads that run until the process ends.
-    pub fn serve(self, answers: &Sender<Answer>) -> Result<(), Error> {
+    pub fn serve(self, answers: &SyncSender<Answer>) -> Result<(), Error> {
         for socket in self.sockets {
             let answers = answers.clone();
-            let thread = thread::Builder::new().spawn(move || accept(&socket, &answers));
+            let thread = thread::Builder::new().spawn(move || {
+                let pause = || thread::park_timeout(AFTER_A_FAILURE);
+                accept(socket.incoming(), pause, &answers);
+            });
             thread.map_err(|error| Error::outside(format!("cannot start a thread: {error}")))?;
         }
         Ok(())
@@ -100,9 +108,17 @@ fn cannot_listen(redirect_url: &RedirectUrl, error: &io::Error) -> Error {
     )
 }
 
-fn accept(socket: &TcpListener, answers: &Sender<Answer>) {
+fn accept(
+    incoming: impl Iterator<Item = io::Result<TcpStream>>,
+    pause: impl Fn(),
+    answers: &SyncSender<Answer>,
+) {
     let mut open: VecDeque<Weak<TcpStream>> = VecDeque::new();
-    for stream in socket.incoming().filter_map(Result::ok) {
+    for stream in incoming {
+        let Ok(stream) = stream else {
+            pause();
+            continue;
+        };
         open.retain(|connection| connection.strong_count() > 0);
         if open.len() >= MOST_CONNECTIONS
             && let Some(oldest) = open.pop_front().and_then(|connection| connection.upgrade())
@@ -184,7 +200,7 @@ impl From<io::Error> for Unread {
     }
 }
 
-fn serve(connection: Arc<TcpStream>, answers: &Sender<Answer>) -> io::Result<()> {
+fn serve(connection: Arc<TcpStream>, answers: &SyncSender<Answer>) -> io::Result<()> {
     let mut stream = &*connection;
     stream.set_read_timeout(Some(LONGEST_SILENCE))?;
     stream.set_write_timeout(Some(LONGEST_SILENCE))?;
@@ -206,12 +222,17 @@ fn serve(connection: Arc<TcpStream>, answers: &Sender<Answer>) -> io::Result<()>
     if !parameters.iter().any(answers_something) {
         return stream.write_all(Page::Waiting.response().as_bytes());
     }
-    // If nobody is waiting any more, the browser gets no page.
-    let _ = answers.send(Answer {
+    let answer = Answer {
         parameters,
-        browser: Some(connection),
-    });
-    Ok(())
+        browser: Some(Arc::clone(&connection)),
+    };
+    // If nobody is waiting any more, the browser gets no page.
+    match answers.try_send(answer) {
+        Err(TrySendError::Full(_)) => {
+            refuse(&connection, "503 Service Unavailable\r\nRetry-After: 1")
+        }
+        Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
+    }
 }
 
 fn refuse(mut stream: &TcpStream, status: &str) -> io::Result<()> {
@@ -291,5 +312,45 @@ fn receive(stream: &mut impl Read, received: &mut Vec<u8>) -> Result<(), Unread>
             received.extend_from_slice(&buffer[..count]);
             Ok(())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn each_failure_to_accept_is_followed_by_a_pause() {
+        let (answers, _answered) = mpsc::sync_channel(1);
+        let pauses = Cell::new(0);
+        let failures = (0..1000).map(|_| Err(io::Error::other("too many open files")));
+        accept(failures, || pauses.set(pauses.get() + 1), &answers);
+        assert_eq!(pauses.get(), 1000);
+    }
+
+    #[test]
+    fn while_a_code_is_redeemed_only_so_many_answers_wait() {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = socket.local_addr().expect("an address");
+        let (answers, answered) = mpsc::sync_channel(MOST_ANSWERS);
+        let refused = (0..MOST_ANSWERS + 5).filter(|_| {
+            let mut browser = TcpStream::connect(address).expect("connected");
+            let request = b"GET /?code=c&state=s HTTP/1.1\r\nHost: localhost\r\n\r\n";
+            browser.write_all(request).expect("sent");
+            let (connection, _) = socket.accept().expect("accepted");
+            serve(Arc::new(connection), &answers).expect("served");
+            answered_with_503(&mut browser)
+        });
+        assert_eq!(refused.count(), 5);
+        assert_eq!(answered.try_iter().count(), MOST_ANSWERS);
+    }
+
+    fn answered_with_503(browser: &mut TcpStream) -> bool {
+        browser.set_nonblocking(true).expect("a socket");
+        let mut start = [0; 12];
+        browser.read_exact(&mut start).is_ok() && start == *b"HTTP/1.1 503"
     }
 }

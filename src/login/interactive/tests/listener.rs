@@ -123,7 +123,7 @@ fn an_answer_with_another_state_or_none_is_rejected_before_anything_else_counts(
 
 /// Answers as the listener hands them over, each with the browser's end of its connection.
 fn brought(requests: &[&str]) -> (Receiver<Answer>, Vec<TcpStream>) {
-    let (deliver, answers) = mpsc::channel();
+    let (deliver, answers) = mpsc::sync_channel(64);
     let socket = Listener::bind(&RedirectUrl::default()).expect("a port");
     let port = socket.port();
     socket.serve(&deliver).expect("served");
