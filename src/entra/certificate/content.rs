@@ -93,7 +93,7 @@ impl Content {
                 "ENCRYPTED PRIVATE KEY" => {
                     content
                         .keys
-                        .push(decrypt(&contents, password, &mut budget)?)
+                        .push(decrypt(&contents, password, &mut budget)?);
                 }
                 other if other.ends_with("PRIVATE KEY") => return Err(not_rsa()),
                 _ => {}

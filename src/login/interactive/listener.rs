@@ -131,7 +131,7 @@ fn accept(
         let answers = answers.clone();
         // If no thread can be started, the connection is dropped and the browser tries again. Errors of a connection
         // concern only its client.
-        let _ = thread::Builder::new().spawn(move || serve(stream, &answers));
+        let _ = thread::Builder::new().spawn(move || serve(&stream, &answers));
     }
 }
 
@@ -200,8 +200,8 @@ impl From<io::Error> for Unread {
     }
 }
 
-fn serve(connection: Arc<TcpStream>, answers: &SyncSender<Answer>) -> io::Result<()> {
-    let mut stream = &*connection;
+fn serve(connection: &Arc<TcpStream>, answers: &SyncSender<Answer>) -> io::Result<()> {
+    let mut stream = &**connection;
     stream.set_read_timeout(Some(LONGEST_SILENCE))?;
     stream.set_write_timeout(Some(LONGEST_SILENCE))?;
     let request = match read(&mut stream) {
@@ -224,12 +224,12 @@ fn serve(connection: Arc<TcpStream>, answers: &SyncSender<Answer>) -> io::Result
     }
     let answer = Answer {
         parameters,
-        browser: Some(Arc::clone(&connection)),
+        browser: Some(Arc::clone(connection)),
     };
     // If nobody is waiting any more, the browser gets no page.
     match answers.try_send(answer) {
         Err(TrySendError::Full(_)) => {
-            refuse(&connection, "503 Service Unavailable\r\nRetry-After: 1")
+            refuse(connection, "503 Service Unavailable\r\nRetry-After: 1")
         }
         Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
     }
@@ -341,7 +341,7 @@ mod tests {
             let request = b"GET /?code=c&state=s HTTP/1.1\r\nHost: localhost\r\n\r\n";
             browser.write_all(request).expect("sent");
             let (connection, _) = socket.accept().expect("accepted");
-            serve(Arc::new(connection), &answers).expect("served");
+            serve(&Arc::new(connection), &answers).expect("served");
             answered_with_503(&mut browser)
         });
         assert_eq!(refused.count(), 5);
