@@ -17,8 +17,11 @@ use crate::error::Error;
 use crate::kubeconfig::context::{CertificateAuthority, Cluster};
 use crate::secret::Secret;
 use crate::system::{
-    ClusterWay, HttpProxy, HttpRequest, LARGEST_BODY, NetworkError, System, Trust, read_at_most,
+    ClusterWay, HttpProxy, HttpRequest, LARGEST_BODY, NetworkError, System, Trust, patient,
 };
+
+/// How long the file with the cluster's CA may take if it is a pipe.
+const CA_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The API versions of SelfSubjectReview: v1 since Kubernetes 1.28, v1beta1 since 1.27, v1alpha1 in 1.26.
 const REVIEW_VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha1"];
@@ -77,16 +80,18 @@ impl ApiServer {
                         .remedy(get_again),
                 );
             }
-            Some(CertificateAuthority::File(path)) => match read_at_most(path, LARGEST_BODY) {
-                Ok(pem) => Trust::Only(pem.to_vec()),
-                Err(error) => {
-                    let path = path.display();
-                    return Err(at(format!(
-                        "has the certificate-authority {path}, which cannot be read: {error}"
-                    ))
-                    .remedy(get_again));
+            Some(CertificateAuthority::File(path)) => {
+                match patient::read(path, LARGEST_BODY, CA_PATIENCE) {
+                    Ok(pem) => Trust::Only(pem.to_vec()),
+                    Err(error) => {
+                        let path = path.display();
+                        return Err(at(format!(
+                            "has the certificate-authority {path}, which cannot be read: {error}"
+                        ))
+                        .remedy(get_again));
+                    }
                 }
-            },
+            }
         };
         let way = ClusterWay {
             trust,

@@ -18,7 +18,6 @@ mod browser;
 mod cluster;
 #[cfg(test)]
 pub mod fake;
-mod files;
 mod http_client;
 pub mod interrupt;
 mod many;
@@ -42,7 +41,6 @@ pub use unix as platform;
 pub use windows as platform;
 
 pub use cluster::{ClusterWay, HttpProxy, Trust};
-pub use files::read_at_most;
 pub use process::{is_program, on_path};
 pub use real::RealSystem;
 pub use terminal::is_at_terminal;

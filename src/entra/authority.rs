@@ -128,7 +128,10 @@ impl StackFile {
         })?;
         let wrong = |why: &dyn std::fmt::Display| wrong_stack_file(path, why);
         let bytes = patient::read(path, LARGEST_BODY, STACK_FILE_PATIENCE);
-        let bytes = bytes.map_err(|error| wrong(&error))?;
+        let bytes = bytes.map_err(|error| match error.kind() {
+            std::io::ErrorKind::FileTooLarge => wrong(&"it is larger than 1 MiB"),
+            _ => wrong(&error),
+        })?;
         let text = std::str::from_utf8(&bytes).map_err(|error| wrong(&error))?;
         let text = text.trim_start_matches('\u{feff}');
         let file: Self = serde_json::from_str(text).map_err(|error| wrong(&error))?;

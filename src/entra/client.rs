@@ -437,6 +437,7 @@ mod tests {
                 version: Version::V2,
                 client_id: "app".into(),
                 auth: ClientAuth::Secret(Secret::new(secret)),
+                token_proxy: None,
             };
             let (grant, scope) = (Grant::ClientCredentials, Scope::of_server("srv"));
             let error = client.token(&grant, &scope, Duration::from_secs(60), &system);

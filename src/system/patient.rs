@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-/// At most `most` bytes of the file at `path`. Only what is not a regular file may take as long as `patience`: it costs a
-/// thread.
+/// The file at `path`. Only what is not a regular file may take as long as `patience`: it costs a thread.
 ///
 /// # Errors
-/// The file cannot be read, or not within `patience`.
+/// The file cannot be read, is larger than `most` bytes ([`io::ErrorKind::FileTooLarge`]), or does not end within
+/// `patience`.
 pub fn read(path: &Path, most: u64, patience: Duration) -> io::Result<Zeroizing<Vec<u8>>> {
     if path.metadata()?.is_file() {
         return read_at_most(path, most);
@@ -42,7 +42,10 @@ pub fn within<T: Send + 'static>(
 
 fn read_at_most(path: &Path, most: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::new());
-    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
     Ok(bytes)
 }
 
@@ -51,10 +54,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_more_is_read_than_is_wanted() {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-        let bytes = read(&file, 9, Duration::ZERO).expect("a regular file needs no patience");
-        assert_eq!(&**bytes, b"[package]");
+    fn a_file_of_just_the_limit_is_read_and_a_larger_one_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        std::fs::write(&path, [7; 64]).expect("written");
+        assert_eq!(read(&path, 64, Duration::ZERO).expect("read").len(), 64);
+        let error = read(&path, 63, Duration::ZERO).expect_err("larger");
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_that_never_ends_is_read_to_the_limit() {
+        let error = read(Path::new("/dev/zero"), 4096, Duration::from_secs(60));
+        assert_eq!(
+            error.expect_err("endless").kind(),
+            io::ErrorKind::FileTooLarge
+        );
     }
 
     #[test]
