@@ -468,7 +468,7 @@ fn a_token_proxy_that_is_no_help_is_named_with_the_switch_that_leaves_it_out() {
     for (certificate, says) in [
         (Certificate::Untrusted, "its issuer is not trusted"),
         (Certificate::OtherHost, "it is for another host"),
-        (Certificate::Expired, "it has expired"),
+        (Certificate::Expired, "it expired"),
     ] {
         binding.names.show(certificate);
         let error = binding.kubelogin.run().error();
