@@ -8,7 +8,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 
 use super::platform;
-use super::process::find_in;
+use super::process::{find_in, path_folders};
 use crate::env::{self, Env};
 
 /// The placeholder for the address in an entry of BROWSER.
@@ -27,11 +27,11 @@ pub struct Browser {
 type CommandLine = Vec<String>;
 
 impl Browser {
-    pub fn new(env: &Env, folders: &[PathBuf]) -> Self {
+    pub fn new(env: &Env) -> Self {
         Self {
             wanted: env.get(env::BROWSER).map(str::to_owned),
             is_in_wsl: env.get(env::WSL_DISTRO_NAME).is_some(),
-            folders: folders.to_owned(),
+            folders: path_folders(env).collect(),
         }
     }
 

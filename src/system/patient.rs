@@ -36,7 +36,7 @@ pub fn within<T: Send + 'static>(
         // In tenths of a second: what remains of a timeout is 1.999912345s.
         let tenths = u64::try_from(patience.as_micros().div_ceil(100_000)).unwrap_or(u64::MAX);
         let shown = Duration::from_millis(tenths.saturating_mul(100));
-        Err(io::Error::other(format!("no end within {shown:?}")))
+        Err(io::Error::other(format!("it did not end within {shown:?}")))
     })
 }
 
@@ -81,7 +81,7 @@ mod tests {
             Ok(())
         });
         let error = error.expect_err("given up").to_string();
-        assert_eq!(error, "no end within 100ms");
+        assert_eq!(error, "it did not end within 100ms");
         drop(keep);
     }
 }

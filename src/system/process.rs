@@ -26,21 +26,12 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Where programs are looked for: never in a folder that depends on where kubectl happens to run.
-    pub fn folders(&self) -> &[PathBuf] {
-        &self.folders
-    }
-
     pub fn new(env: &Env) -> Self {
         let path = env.get(env::PATH).unwrap_or_default();
         let usual = platform::usual_folders(env);
         let shown: Vec<_> = usual.iter().map(|f| f.display().to_string()).collect();
         Self {
-            // A relative folder would depend on where kubectl happens to run.
-            folders: std::env::split_paths(path)
-                .filter(|folder| folder.is_absolute())
-                .chain(usual)
-                .collect(),
+            folders: path_folders(env).chain(usual).collect(),
             searched: format!("{}, then PATH={path}", shown.join(", ")),
             working_folder: platform::working_folder(env),
         }
@@ -105,6 +96,12 @@ impl Programs {
         let (child, group) = platform::spawn(&mut command)?;
         Ok((child, Box::new(|| group.kill())))
     }
+}
+
+/// The folders in PATH. A relative one is left out: it would depend on where kubectl happens to run.
+pub fn path_folders(env: &Env) -> impl Iterator<Item = PathBuf> {
+    std::env::split_paths(env.get(env::PATH).unwrap_or_default())
+        .filter(|folder| folder.is_absolute())
 }
 
 /// The first program of this name, with or without what the operating system adds to it.

@@ -37,13 +37,12 @@ impl RealSystem {
     pub fn new(env: &Env) -> Self {
         platform::keep_streams_private();
         platform::forbid_core_dumps();
-        let programs = Programs::new(env);
         Self {
             began: Instant::now(),
             verbosity: 0,
             http: HttpClient::new(env),
-            browser: Browser::new(env, programs.folders()),
-            programs,
+            programs: Programs::new(env),
+            browser: Browser::new(env),
             typing: OnceLock::new(),
             wants_color: env.get(env::NO_COLOR).is_none() && env.get(env::TERM) != Some("dumb"),
             held_back: Mutex::default(),

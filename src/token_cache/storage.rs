@@ -41,15 +41,15 @@ impl CacheSettings {
     }
 }
 
-/// What protects the tokens on disk: a value of `--token-cache-storage`, the strictest last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+/// What protects the tokens on disk: a value of `--token-cache-storage`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Storage {
-    /// The encryption key is in a file next to the tokens that only you can read
-    Disk,
     /// The OS keyring if one works, otherwise disk
     Auto,
     /// The OS keyring holds the encryption key; without a keyring, tokens are not cached
     Keyring,
+    /// The encryption key is in a file next to the tokens that only you can read
+    Disk,
     /// Tokens are not cached
     None,
 }
@@ -60,7 +60,21 @@ impl Storage {
     fn tightened(self, env: &Env) -> Self {
         let word = env.get(env::KUBELOGIN_TOKEN_CACHE_STORAGE);
         let variable = word.and_then(|word| Self::parse(word).ok());
-        variable.map_or(self, |variable| self.max(variable))
+        variable.map_or(self, |variable| {
+            match self.strictness() < variable.strictness() {
+                true => variable,
+                false => self,
+            }
+        })
+    }
+
+    const fn strictness(self) -> u8 {
+        match self {
+            Self::Disk => 0,
+            Self::Auto => 1,
+            Self::Keyring => 2,
+            Self::None => 3,
+        }
     }
 
     fn parse(word: &str) -> Result<Self, Error> {

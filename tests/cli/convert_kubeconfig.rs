@@ -232,7 +232,10 @@ fn a_dry_run_exits_with_1_if_something_would_change_and_it_was_asked_for_that() 
     assert_eq!(convert().arg("--dry-run").run().status.code(), Some(0));
     let output = check().run();
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(output.stderr, "");
+    assert!(
+        output.stderr.contains("would be converted to spn"),
+        "{output:?}"
+    );
     assert!(output.stdout.contains("@@"), "{output:?}");
     assert!(convert().run().status.success());
     assert_eq!(check().run().status.code(), Some(0));

@@ -231,7 +231,10 @@ fn a_token_file_that_never_ends_is_not_waited_for() {
         .env("AZURE_FEDERATED_TOKEN_FILE", &pipe)
         .args(["--timeout", "1s"])
         .run();
-    assert!(output.error().contains("could not be read"), "{output:?}");
+    assert!(
+        output.error().contains("did not end within 1s"),
+        "{output:?}"
+    );
 }
 
 #[test]

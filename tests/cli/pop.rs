@@ -43,8 +43,16 @@ fn admit(envelope: &str) -> Value {
     access
 }
 
+/// The key's file, or where it would be: its name has the sealing key's ID.
 fn key_file(kubelogin: &Kubelogin) -> PathBuf {
-    kubelogin.cache().join("kubelogin-pop.key")
+    let files = std::fs::read_dir(kubelogin.cache()).into_iter().flatten();
+    let paths = files.map(|file| file.expect("an entry").path());
+    let is_key = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("kubelogin-pop.") && path.extension().is_some_and(|kind| kind == "key")
+    };
+    let missing = kubelogin.cache().join("kubelogin-pop.key");
+    { paths }.find(is_key).unwrap_or(missing)
 }
 
 #[test]
