@@ -117,7 +117,7 @@ fn a_cluster_of_the_same_name_is_left_alone_unless_one_of_them_gets_another_name
     );
     let twin = twin.args(["--context", "twin", "--no-current-context"]);
     let (text, told) = written(&twin);
-    assert!(told.contains("\nMerged \"twin\" in "), "{told}");
+    assert!(told.starts_with("Merged \"twin\" in "), "{told}");
     assert!(text.contains("current-context: prod\n"));
     assert!(
         text.contains("    cluster: twin\n    user: twin\n  name: twin\n"),
