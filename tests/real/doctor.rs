@@ -12,7 +12,7 @@ fn beside(kubectl: &str, cluster: &Cluster) -> (Kubelogin, Value) {
         "apiVersion": "client.authentication.k8s.io/v1beta1",
         "command": "kubelogin",
         "args": ["get-token", "--login", "spn", "--server-id", SERVER_ID, "--tenant-id", TENANT_ID,
-                 "--client-id", CONFIDENTIAL_CLIENT_ID, "--authority-host", cluster.entra.authority_host()],
+                 "--client-id", CONFIDENTIAL_CLIENT_ID, "--authority-host", cluster.entra.authority_host(), "--disable-instance-discovery"],
     });
     let programs = cluster.room.folder("programs");
     for (name, program) in [

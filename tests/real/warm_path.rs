@@ -82,7 +82,7 @@ fn a_cached_call_opens_only_its_entry() {
 #[test]
 fn a_cached_call_with_its_key_on_disk_opens_that_too() {
     let entra = FakeEntra::start();
-    opens_only(&spn(&entra).storage("disk"), &["token", "key"]);
+    opens_only(&spn(&entra).storage("disk"), &["key", "token"]);
 }
 
 /// A cold call does everything that a cached one must not, which proves that the trace would show it.
