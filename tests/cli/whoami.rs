@@ -58,11 +58,10 @@ impl World {
         let path = folder.join("config");
         let is_new = !path.exists();
         std::fs::write(&path, kubeconfig).expect("a kubeconfig");
-        #[cfg(unix)]
-        if is_new {
-            use std::os::unix::fs::PermissionsExt as _;
-            let mode = std::fs::Permissions::from_mode(0o600);
-            std::fs::set_permissions(path, mode).expect("a mode");
+        if cfg!(unix) && is_new {
+            #[cfg(unix)]
+            std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+                .expect("a mode");
         }
     }
 

@@ -1,0 +1,89 @@
+//! The arguments of a user in a kubeconfig, read by the same flags as those of `get-token`.
+
+use clap::Command as ClapCommand;
+
+use super::quick::flags_alone;
+use super::usage::{UnknownFlag, check_words, unknown_flag_of, usage_error};
+use super::{CONVERT_KUBECONFIG, GET_TOKEN, VERBOSITY, flag_values};
+use crate::error::Error;
+use crate::flag::FlagValues;
+
+/// Reads the arguments of a user that is converted, by the same flags as `get-token`.
+pub struct OldArgs(ClapCommand);
+
+impl OldArgs {
+    pub fn new() -> Self {
+        Self(flags_alone(|_| true))
+    }
+
+    /// The flags and `-v`, if it is there. An unknown flag or word is an error: it must not get lost.
+    pub fn parse(&mut self, args: &[&str]) -> Result<(FlagValues, Option<i64>), Error> {
+        let words = without_command(args);
+        self.read(&words).map_err(|error| usage_error(&error))
+    }
+
+    /// The same, but for flags that no kubelogin knows and `get-token` would refuse: they are left out, each with its
+    /// value, and returned.
+    pub fn parse_known(
+        &mut self,
+        args: &[&str],
+    ) -> Result<(FlagValues, Option<i64>, Vec<UnknownFlag>), Error> {
+        /// Each costs another reading of all arguments.
+        const MOST: usize = 20;
+        let mut words = without_command(args);
+        let mut unknown = Vec::new();
+        loop {
+            let error = match self.read(&words) {
+                Ok((values, verbosity)) => {
+                    check_words(&values)?;
+                    return Ok((values, verbosity, unknown));
+                }
+                Err(error) => error,
+            };
+            let flag = unknown_flag_of(&error).filter(|_| unknown.len() < MOST);
+            let place = flag.and_then(|flag| Some((self.place(&words, &flag)?, flag)));
+            let Some((at, flag)) = place else {
+                return Err(usage_error(&error));
+            };
+            let has_value = words.remove(at).contains('=');
+            if !has_value && words.get(at).is_some_and(|word| !word.starts_with('-')) {
+                words.remove(at);
+            }
+            unknown.push(flag);
+        }
+    }
+
+    fn read(&mut self, words: &[&str]) -> Result<(FlagValues, Option<i64>), clap::Error> {
+        let matches = self.0.try_get_matches_from_mut(words)?;
+        Ok((flag_values(&matches), matches.get_one(VERBOSITY).copied()))
+    }
+
+    /// Where an unknown flag is, and not the value of another flag that looks like it.
+    fn place(&mut self, words: &[&str], flag: &UnknownFlag) -> Option<usize> {
+        let is_like = |word: &str| {
+            let rest = word.strip_prefix(flag.name.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['=', ' ']))
+        };
+        (0..words.len()).find(|at| {
+            let error = is_like(words[*at]).then(|| self.read(&words[..=*at]).err());
+            error
+                .flatten()
+                .and_then(|error| unknown_flag_of(&error))
+                .as_ref()
+                == Some(flag)
+        })
+    }
+}
+
+/// The arguments without the command. `convert-kubeconfig` in a kubeconfig is a mistake that this very command fixes. Flags
+/// may come before either.
+fn without_command<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    let mut words = args.to_vec();
+    let command = words
+        .iter()
+        .position(|arg| [GET_TOKEN, CONVERT_KUBECONFIG].contains(arg));
+    if let Some(at) = command {
+        words.remove(at);
+    }
+    words
+}
