@@ -32,8 +32,8 @@ const AZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/real/az-venv/bin/a
 fn main() {
     let binary = std::fs::metadata(installed()).expect("the binary is built");
     println!("binary: {:.2} MB\n", binary.len() as f64 / 1e6);
-    let tables: [(&str, fn(&World)); 6] = [
-        ("start", start),
+    let tables = [
+        ("start", start as fn(&World)),
         ("cold", cold),
         ("warm", warm),
         ("look", look),
@@ -41,11 +41,11 @@ fn main() {
         ("fetch", fetch_kubeconfigs),
     ];
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let named = |name: &str| args.iter().any(|arg| arg == name);
-    let all = !tables.iter().any(|(name, _)| named(name));
+    let is_named = |name: &str| args.iter().any(|arg| arg == name);
+    let all = !tables.iter().any(|(name, _)| is_named(name));
     let world = World::new();
-    for (_, table) in tables.iter().filter(|(name, _)| all || named(name)) {
-        table(&world);
+    for (_, print) in tables.iter().filter(|(name, _)| all || is_named(name)) {
+        print(&world);
     }
 }
 
