@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 pub use answer::{Greeting, Identity, Rbac, Refusal, Verdict, rbac};
 
 use crate::error::Error;
-use crate::kubeconfig::context::{CertificateAuthority, Cluster};
+use crate::kubeconfig::context::{Cluster, Pem};
 use crate::secret::Secret;
 use crate::system::{
     ClusterWay, HttpProxy, HttpRequest, LARGEST_BODY, NetworkError, System, Trust, patient,
@@ -36,7 +36,8 @@ pub struct ApiServer {
 
 /// Who asks: a token, and whom its owner acts as.
 pub struct Caller<'a> {
-    pub token: &'a Secret,
+    /// `None` for one with a client certificate.
+    pub token: Option<&'a Secret>,
     /// Names and values of the `Impersonate-` headers.
     pub impersonation: &'a [(&'static str, String)],
 }
@@ -73,35 +74,52 @@ impl ApiServer {
         let trust = match &cluster.authority {
             _ if cluster.skips_verification => Trust::Anyone,
             None => Trust::ThisMachine,
-            Some(CertificateAuthority::Data(Some(pem))) => Trust::Only(pem.clone()),
-            Some(CertificateAuthority::Data(None)) => {
+            Some(Pem::Data(Some(pem))) => Trust::Only(pem.to_vec()),
+            Some(Pem::Data(None)) => {
                 return Err(
                     at("has certificate-authority-data that is not base64".into())
                         .remedy(get_again),
                 );
             }
-            Some(CertificateAuthority::File(path)) => {
-                match patient::read(path, LARGEST_BODY, CA_PATIENCE) {
-                    Ok(pem) => Trust::Only(pem.to_vec()),
-                    Err(error) => {
-                        let path = path.display();
-                        return Err(at(format!(
-                            "has the certificate-authority {path}, which cannot be read: {error}"
-                        ))
-                        .remedy(get_again));
-                    }
+            Some(Pem::File(path)) => match patient::read(path, LARGEST_BODY, CA_PATIENCE) {
+                Ok(pem) => Trust::Only(pem.to_vec()),
+                Err(error) => {
+                    let path = path.display();
+                    return Err(at(format!(
+                        "has the certificate-authority {path}, which cannot be read: {error}"
+                    ))
+                    .remedy(get_again));
                 }
-            }
+            },
         };
         let way = ClusterWay {
             trust,
             server_name: cluster.tls_server_name.clone(),
+            identity: None,
             proxy: match &cluster.proxy_url {
                 Some(url) => HttpProxy::Given(url.clone()),
                 None => HttpProxy::OfEnvironment,
             },
         };
         Ok(Self { base, uri, way })
+    }
+
+    /// The same server, to be shown a client certificate.
+    ///
+    /// # Errors
+    /// The certificate or its key cannot be read; which and why.
+    pub fn shown(mut self, certificate: &Pem, key: &Pem) -> Result<Self, String> {
+        let read = |pem: &Pem, what| match pem {
+            Pem::Data(Some(pem)) => Ok(pem.clone()),
+            Pem::Data(None) => Err(format!("{what} is not base64")),
+            Pem::File(path) => patient::read(path, LARGEST_BODY, CA_PATIENCE)
+                .map_err(|error| format!("{} cannot be read: {error}", path.display())),
+        };
+        let mut both = read(certificate, "client-certificate-data")?;
+        both.push(b'\n');
+        both.extend_from_slice(&read(key, "client-key-data")?);
+        self.way.identity = Some(both);
+        Ok(self)
     }
 
     /// Its URL.
@@ -202,8 +220,10 @@ impl ApiServer {
         let Some(caller) = caller else {
             return request;
         };
-        let bearer = format!("Bearer {}", caller.token.expose());
-        if let Ok(mut value) = HeaderValue::from_str(&bearer) {
+        let bearer = caller
+            .token
+            .map(|token| format!("Bearer {}", token.expose()));
+        if let Some(Ok(mut value)) = bearer.as_deref().map(HeaderValue::from_str) {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
@@ -238,7 +258,7 @@ mod tests {
         let system = FakeSystem::new(answers);
         let server = ApiServer::of(&cluster("https://host.example/path/")).expect("a server");
         let caller = Caller {
-            token: &Secret::new("tok"),
+            token: Some(&Secret::new("tok")),
             impersonation: &[("Impersonate-User", "bob".into())],
         };
         let verdict = server.review(&caller, &system, TIMEOUT).expect("an answer");
@@ -300,7 +320,7 @@ mod tests {
         let no_server = Cluster::default();
         assert!(ApiServer::of(&no_server).is_err());
         let not_base64 = Cluster {
-            authority: Some(CertificateAuthority::Data(None)),
+            authority: Some(Pem::Data(None)),
             ..cluster("https://host.example")
         };
         let error = ApiServer::of(&not_base64).err().expect("refused");

@@ -3,6 +3,7 @@
 //! Whatever it answers is data: bounded in size, checked, and never a reason to send the token anywhere else.
 
 mod credentials;
+pub mod details;
 pub mod refusal;
 pub mod resource_id;
 mod search;
@@ -28,7 +29,7 @@ pub use search::{Cluster, Filter};
 
 /// The largest answer that is read, in bytes: a page of clusters has some hundred KiB.
 const LARGEST_ANSWER: u64 = 4 * 1024 * 1024;
-/// How long ARM may ask us to wait before that is an error.
+/// The usual patience with a busy ARM.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// A pause that is worth a word.
 const LONG_PAUSE: Duration = Duration::from_secs(5);
@@ -44,6 +45,8 @@ pub struct Arm<'a> {
     endpoint: Url,
     bearer: Secret,
     timeout: Duration,
+    /// How long ARM may ask us to wait before that is an error.
+    longest_pause: Duration,
     system: &'a dyn System,
 }
 
@@ -98,7 +101,17 @@ impl<'a> Arm<'a> {
             endpoint,
             bearer,
             timeout,
+            longest_pause: LONGEST_PAUSE,
             system,
+        }
+    }
+
+    /// Asks each question once: whoever looks does not wait.
+    #[must_use]
+    pub fn without_waiting(self) -> Self {
+        Self {
+            longest_pause: Duration::ZERO,
+            ..self
         }
     }
 
@@ -158,7 +171,7 @@ impl<'a> Arm<'a> {
         let timeout = self.timeout.min(retry::LONGEST_TRY);
         self.system
             .send_many(requests, timeout, &mut |number, outcome| {
-                let longest = LONGEST_PAUSE + Duration::from_millis(1);
+                let longest = self.longest_pause + Duration::from_millis(1);
                 let wait = retry::next_wait(&outcome, tries[number], longest, self.system.now());
                 if let Some(wait) = wait {
                     tries[number] += 1;

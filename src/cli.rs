@@ -133,8 +133,8 @@ impl Cli {
             Some((REMOVE_CACHE_DIR | OLD_REMOVE_CACHE_DIR, matches)) => {
                 Command::RemoveCacheDir(flag_values(matches))
             }
-            Some((inspect::LOGOUT, matches)) => Command::Logout(inspect::subject(matches)),
-            Some((inspect::DOCTOR, matches)) => Command::Doctor(inspect::doctor(matches)),
+            Some((inspect::LOGOUT, matches)) => Command::Logout(inspect::subject(matches)?),
+            Some((inspect::DOCTOR, matches)) => Command::Doctor(inspect::doctor(matches)?),
             Some((inspect::WHOAMI, matches)) => Command::Whoami(inspect::whoami(matches)?),
             Some((VERSION, _)) => Command::Print(version::text()),
             _ => Command::Print(root.render_help().to_string()),
@@ -194,7 +194,7 @@ pub fn program() -> ClapCommand {
                 .defer(|command| {
                     let command = with_modes(command)
                         .args(own_convert_args())
-                        .args(login_args());
+                        .args(login_args_over("devicecode", "that of the user"));
                     command.after_help(format!(
                         "A user that cannot be converted is named with its line; all others are converted, and the exit \
                          code is 1.\n\nLogin modes: {}",
@@ -260,16 +260,30 @@ fn login_args() -> impl Iterator<Item = Arg> {
     Flag::ALL.iter().map(|definition| flag_arg(definition.flag))
 }
 
+/// The same, for a login that a kubeconfig describes: with these defaults.
+fn login_args_over(login: &'static str, server_id: &'static str) -> impl Iterator<Item = Arg> {
+    login_args().map(move |arg| match arg.get_id().as_str() {
+        "login" => arg.help(format!(
+            "How to sign in: one of the login modes below [default: {login}]"
+        )),
+        "server-id" => arg.help(format!(
+            "Application ID of the AKS server [default: {server_id}]"
+        )),
+        _ => arg,
+    })
+}
+
+/// A flag with a value.
+fn value(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .value_name(value)
+        .allow_hyphen_values(true)
+        .help(help)
+}
+
 /// The flags that only `convert-kubeconfig` has.
 fn own_convert_args() -> [Arg; 5] {
-    let value = |name: &'static str, value: &'static str, help: &'static str| {
-        Arg::new(name)
-            .long(name)
-            .value_name(value)
-            .allow_hyphen_values(true)
-            .help(help)
-            .help_heading("Which kubeconfig")
-    };
     [
         value(
             KUBECONFIG,
@@ -286,13 +300,10 @@ fn own_convert_args() -> [Arg; 5] {
             "DIR",
             "az configuration folder, written to the user's env as AZURE_CONFIG_DIR",
         ),
-        switch(DRY_RUN)
-            .help("Print a diff, write nothing")
-            .help_heading("Which kubeconfig"),
-        switch(EXIT_CODE)
-            .help("With --dry-run: exit with 1 if something would change")
-            .help_heading("Which kubeconfig"),
+        switch(DRY_RUN).help("Print a diff, write nothing"),
+        switch(EXIT_CODE).help("With --dry-run: exit with 1 if something would change"),
     ]
+    .map(|arg| arg.help_heading("Which kubeconfig"))
 }
 
 fn remove_command(name: &'static str) -> ClapCommand {
@@ -373,13 +384,21 @@ fn shell(matches: &ArgMatches) -> Shell {
     *matches.get_one(SHELL).expect("clap requires it")
 }
 
+/// The value of a flag that must not be empty.
+///
 /// # Errors
-/// A flag that is empty, as from a variable that is not set: it would choose another file or every user.
-fn convert_args(matches: &ArgMatches) -> Result<ConvertArgs, Error> {
-    let text = |name: &str| match matches.get_one::<String>(name) {
+/// It is, as from a variable that is not set.
+fn text(matches: &ArgMatches, name: &str) -> Result<Option<String>, Error> {
+    match matches.get_one::<String>(name) {
         Some(text) if text.is_empty() => Err(empty_flag(&format!("--{name}"))),
         text => Ok(text.cloned()),
-    };
+    }
+}
+
+/// # Errors
+/// A flag that is empty: it would choose another file or every user.
+fn convert_args(matches: &ArgMatches) -> Result<ConvertArgs, Error> {
+    let text = |name| text(matches, name);
     let is_on = |name| Ok::<_, Error>(text(name)?.as_deref() == Some("true"));
     let typed = flag_values(matches);
     check_words(&typed)?;

@@ -168,6 +168,15 @@ pub const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
 pub const GITLAB_CI: &str = "GITLAB_CI";
 pub const CIRCLECI: &str = "CIRCLECI";
 pub const JENKINS_URL: &str = "JENKINS_URL";
+/// What CI systems set in their jobs, those of one system first.
+const CI_SYSTEMS: [&str; 6] = [
+    GITHUB_ACTIONS,
+    GITLAB_CI,
+    TF_BUILD,
+    CIRCLECI,
+    JENKINS_URL,
+    CI,
+];
 /// The preferences of kubectl, or `off`.
 pub const KUBERC: &str = "KUBERC";
 /// `false` switches these preferences off.
@@ -270,6 +279,15 @@ impl Env {
             folder.join(".kube").join("config").exists()
         })
         .or_else(|| find([&home, &profile, &drive_and_path], |folder| folder.is_dir()))
+    }
+
+    /// The variable that says that this is a job of a CI system, where no person signs in.
+    pub fn ci_variable(&self) -> Option<&'static str> {
+        let is_on = |name: &&str| {
+            let value = self.get(name);
+            value.is_some_and(|value| !matches!(value, "false" | "0"))
+        };
+        CI_SYSTEMS.iter().copied().find(|name| is_on(name))
     }
 
     /// This environment with some variables set over it, as a kubeconfig sets them for its plugin.

@@ -34,6 +34,8 @@ use crate::timeout::Timeout;
 use crate::token::{Scope, Token};
 use crate::token_cache::{CacheKey, Fingerprint};
 use crate::variables::AKS_CLIENT;
+pub use outside_state::SignedIn;
+pub use program::Standing;
 
 /// A login mode with everything it needs: no required option is missing.
 pub trait Login: fmt::Debug {
@@ -78,6 +80,23 @@ pub fn new(options: &Options, env: &Env) -> Result<Box<dyn Login>, Error> {
         LoginMode::AzurePipelines => Box::new(azurepipelines::new(options, env)?),
         LoginMode::Auto => return new(&auto::resolve(options.typed(), env)?.options, env),
     })
+}
+
+/// Whom the program of a login mode is signed in as, as far as its files tell; `None` for a mode that runs none.
+pub fn standing(mode: LoginMode, env: &Env, tenant: Option<&str>) -> Option<Standing> {
+    match mode {
+        LoginMode::AzureCli => Some(azurecli::standing(env, tenant)),
+        LoginMode::AzurePowerShell => Some(azurepowershell::standing(env, tenant)),
+        LoginMode::Azd => Some(azd::standing(env)),
+        LoginMode::DeviceCode
+        | LoginMode::Interactive
+        | LoginMode::Spn
+        | LoginMode::Ropc
+        | LoginMode::Msi
+        | LoginMode::WorkloadIdentity
+        | LoginMode::AzurePipelines
+        | LoginMode::Auto => None,
+    }
 }
 
 /// The cache key of a login: two that could get different tokens have different keys.

@@ -42,10 +42,19 @@ enum Ask<'a> {
     Any,
     /// The same, but never the cached token.
     Renewed,
+    /// The same, and never ask a person.
+    RenewedSilently,
     /// Never ask a person.
     Silent,
     /// Never ask a person; redeem this refresh token, which was issued with a token for another scope.
     Redeem(&'a Secret),
+}
+
+impl Ask<'_> {
+    /// True if the cached token will not do, however fresh it is.
+    fn is_for_new_one(self) -> bool {
+        matches!(self, Self::Renewed | Self::RenewedSilently)
+    }
 }
 
 impl<'a> SignIn<'a> {
@@ -69,6 +78,12 @@ impl<'a> SignIn<'a> {
     /// The token cache, if there is one.
     pub fn cache(&self) -> Option<&TokenCache<'a>> {
         self.cache.as_ref()
+    }
+
+    /// True if the options ask for PoP tokens and the cache has no key for them, which is made for the first one.
+    pub fn lacks_pop_key(&self, options: &Options) -> bool {
+        let lacks_key = |cache: &TokenCache| !cache.has_pop_key();
+        options.pop_claims.is_some() && self.cache.as_ref().is_some_and(lacks_key)
     }
 
     /// What binds tokens to a key of ours; `None` unless the options ask for PoP tokens. Ask for a token with its
@@ -95,6 +110,14 @@ impl<'a> SignIn<'a> {
     /// there is a refresh token. Fails if none can be had, even if the cached token is still valid.
     pub fn renewed_token(&self, scope: &Scope) -> Result<Token, Error> {
         self.obtain(scope, Ask::Renewed)
+    }
+
+    /// As [`Self::renewed_token`], if nobody has to be asked for it.
+    ///
+    /// # Errors
+    /// As [`Self::silent_token`].
+    pub fn silently_renewed_token(&self, scope: &Scope) -> Result<Token, Error> {
+        self.obtain(scope, Ask::RenewedSilently)
     }
 
     /// The cached token, or a new one if nobody has to be asked for it.
@@ -230,7 +253,7 @@ impl Request<'_> {
         let began = self.sign_in.system.now();
         let found = slot.load();
         if let Some(entry) = found.as_ref().filter(|entry| self.is_fresh(entry))
-            && self.ask != Ask::Renewed
+            && !self.ask.is_for_new_one()
         {
             return Ok((entry.token.clone(), How::Cached));
         }
@@ -241,7 +264,7 @@ impl Request<'_> {
         let turn = slot.wait_for_turn(self.patience());
         let mut entry = slot.load();
         if let Some(entry) = entry.as_ref().filter(|entry| self.is_fresh(entry))
-            && (self.ask != Ask::Renewed || found.as_ref() != Some(entry))
+            && (!self.ask.is_for_new_one() || found.as_ref() != Some(entry))
         {
             return Ok((entry.token.clone(), How::Shared)); // renewed by another process meanwhile
         }
@@ -374,7 +397,7 @@ impl Request<'_> {
         let system = self.sign_in.system;
         let now = Moment::now(system);
         let is_final = error.is_refused() || *error.kind() == ErrorKind::NotSignedIn;
-        match entry.filter(|entry| self.ask != Ask::Renewed && entry.is_alive(&now)) {
+        match entry.filter(|entry| !self.ask.is_for_new_one() && entry.is_alive(&now)) {
             Some(entry) if !is_final || entry.token.refresh_token.is_some() => {
                 system.notice(&format!(
                     "Could not renew the token; using the old one until {}: {}",

@@ -40,6 +40,7 @@ pub use unix as platform;
 #[cfg(windows)]
 pub use windows as platform;
 
+pub use browser::has_browser;
 pub use cluster::{ClusterWay, HttpProxy, Trust};
 pub use process::{is_program, on_path};
 pub use real::RealSystem;

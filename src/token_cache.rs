@@ -36,7 +36,7 @@ use failure::SealedFailure;
 use flight::Lock;
 pub use folder::Cleared;
 use folder::Folder;
-pub use health::Health;
+pub use health::{Busy, Health};
 pub use key::{CacheKey, Fingerprint};
 use seal::SealingKey;
 pub use storage::{CacheSettings, Storage};
@@ -219,8 +219,9 @@ pub fn holds(settings: &CacheSettings, key: &CacheKey) -> bool {
         kind: TOKEN,
     };
     folder.is_some_and(|folder| {
-        let mut names = Folder::new(folder.clone()).names();
-        names.any(|name| file.is_name(&name))
+        let folder = Folder::new(folder.clone());
+        // Whoever keeps a token locks it first, and the lock's file stays: without one, the folder need not be listed.
+        folder.has(&format!("{stem}.{LOCK}")) && folder.names().any(|name| file.is_name(&name))
     })
 }
 

@@ -2,9 +2,6 @@
 //!
 //! Every row is a program that starts as under kubectl (posix_spawn, stdin closed, stdout a pipe). The rows of a table are
 //! interleaved: each starts in turn, so that noise on the machine affects all of them.
-//!
-//! `cargo bench -- warm convert` prints these two tables only. `BEFORE=/path/to/an/older/kubelogin cargo bench` adds that
-//! program's rows, for what it can do too.
 #![allow(
     clippy::disallowed_methods,
     clippy::pedantic,
@@ -32,43 +29,32 @@ const AZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/real/az-venv/bin/a
 fn main() {
     let binary = std::fs::metadata(installed()).expect("the binary is built");
     println!("binary: {:.2} MB\n", binary.len() as f64 / 1e6);
-    let tables = [
-        ("start", start as fn(&World)),
-        ("cold", cold),
-        ("warm", warm),
-        ("look", look),
-        ("convert", convert),
-        ("fetch", fetch_kubeconfigs),
-    ];
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let is_named = |name: &str| args.iter().any(|arg| arg == name);
-    let all = !tables.iter().any(|(name, _)| is_named(name));
+    start();
     let world = World::new();
-    for (_, print) in tables.iter().filter(|(name, _)| all || is_named(name)) {
-        print(&world);
-    }
+    cold(&world);
+    warm(&world);
+    look(&world);
+    convert();
+    fetch_kubeconfigs();
 }
 
-fn start(_: &World) {
+fn start() {
     let version = Kubelogin::new().arg("--version");
-    race(
-        300,
-        with_floor(now_and_before("--version", &version, |_| {})),
-    );
+    let version = Row::new("kubelogin --version", version);
+    race(300, with_floor([version]));
 }
 
 fn cold(world: &World) {
     println!("with a token to be obtained, in one HTTPS request:");
     let spn = world.spn().storage("none");
-    race(60, with_floor(now_and_before("spn", &spn, |_| {})));
+    race(60, with_floor([Row::new("spn", spn)]));
 }
 
 fn warm(world: &World) {
     println!("with a token in the cache:");
-    let rows = world.logins().into_iter().flat_map(|(name, kubelogin)| {
-        now_and_before(name, &kubelogin, |kubelogin| {
-            world.modes.sign_in(name, kubelogin);
-        })
+    let rows = world.logins().into_iter().map(|(name, kubelogin)| {
+        world.modes.sign_in(name, &kubelogin).token();
+        Row::new(name, kubelogin)
     });
     race(300, with_floor(rows));
     world.log_out();
@@ -109,7 +95,7 @@ fn look(world: &World) {
 }
 
 /// Legacy kubeconfigs of increasing size.
-fn convert(_: &World) {
+fn convert() {
     const USERS: [usize; 4] = [10, 100, 1_000, 10_000];
     println!("convert-kubeconfig -l azurecli, every user being a legacy one:");
     let room = TempDir::new();
@@ -133,7 +119,7 @@ fn convert(_: &World) {
 }
 
 /// Kubeconfigs from the fake Azure, beside the real az where it is installed; many at once, into a file with as many.
-fn fetch_kubeconfigs(_: &World) {
+fn fetch_kubeconfigs() {
     const MANY: usize = 1_000;
     let real_az = Path::new(AZ).exists().then(|| RealAz::new(AZ.into()));
     let own = FakeEntra::start();
@@ -194,26 +180,6 @@ fn fetch_kubeconfigs(_: &World) {
     race(3, with_floor([row]));
 }
 
-/// A row of this program and, where it can run it, one of the older program. `prepare` runs once for each.
-fn now_and_before(name: &str, kubelogin: &Kubelogin, prepare: impl Fn(&Kubelogin)) -> Vec<Row> {
-    let mut rows = vec![Row::new(name, kubelogin.clone())];
-    rows.extend(before().map(|program| {
-        let older = kubelogin.clone().installed_as(program);
-        // Tokens of its own: an entry that one program writes may be a miss for the other.
-        let cache = folder().join("cache-before");
-        let older = older.env("KUBECACHEDIR", cache);
-        Row::of_kubelogin(&format!("{name}, before"), older)
-    }));
-    rows.retain(|row| {
-        let kubelogin = row.room.as_ref().expect("a row of kubelogin");
-        prepare(kubelogin);
-        let works = kubelogin.run().status.success();
-        assert!(works || row.name != name, "{name} fails");
-        works
-    });
-    rows
-}
-
 /// These rows, below what it costs to start any program at all.
 fn with_floor(rows: impl IntoIterator<Item = Row>) -> Table {
     let (program, args) = match std::env::consts::OS {
@@ -240,24 +206,12 @@ fn folder() -> PathBuf {
 /// The program as it is installed, which is a copy. A linker writes through a memory map, which leaves small pages in the
 /// page cache; a copy of the same bytes starts a fifth faster.
 fn installed() -> &'static Path {
-    static INSTALLED: LazyLock<PathBuf> =
-        LazyLock::new(|| copy("kubelogin", &program_under_test()));
-    &INSTALLED
-}
-
-/// The older program to compare with, installed likewise.
-fn before() -> Option<&'static Path> {
-    static BEFORE: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
-        let program = std::env::var_os("BEFORE")?;
-        Some(copy("kubelogin-before", Path::new(&program)))
+    static INSTALLED: LazyLock<PathBuf> = LazyLock::new(|| {
+        let path = folder().join(format!("kubelogin{}", std::env::consts::EXE_SUFFIX));
+        std::fs::copy(program_under_test(), &path).expect("a copy");
+        path
     });
-    BEFORE.as_deref()
-}
-
-fn copy(name: &str, program: &Path) -> PathBuf {
-    let path = folder().join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-    std::fs::copy(program, &path).expect("a copy");
-    path
+    &INSTALLED
 }
 
 /// A static program that does nothing, if there is a C compiler: nothing starts faster.
@@ -295,9 +249,13 @@ impl World {
 
     /// The default token cache, but in the bench's own folder.
     fn cached(&self, kubelogin: Kubelogin) -> Kubelogin {
+        self.cached_in("cache", kubelogin)
+    }
+
+    fn cached_in(&self, folder: &str, kubelogin: Kubelogin) -> Kubelogin {
         kubelogin
             .storage("auto")
-            .env("KUBECACHEDIR", self.folder("cache"))
+            .env("KUBECACHEDIR", self.folder(folder))
     }
 
     fn spn(&self) -> Kubelogin {
@@ -308,11 +266,13 @@ impl World {
     fn logins(&self) -> Vec<(&'static str, Kubelogin)> {
         let of_modes = self.modes.logins().into_iter();
         let mut logins: Vec<_> = of_modes
-            .map(|(mode, kubelogin)| (mode, self.cached(kubelogin)))
+            // Those who are signed in to az in different ways push out each other's token.
+            .map(|(mode, kubelogin)| (mode, self.cached_in(mode, kubelogin)))
             .collect();
         let on_disk = self.spn().storage("disk");
         let pop = ["--pop-enabled", "--pop-claims", "u=cluster"];
         logins.extend([
+            ("auto, spn", self.spn().args(["--login", "auto"])),
             ("spn --legacy", self.spn().arg("--legacy")),
             ("spn --pop-enabled", self.spn().args(pop)),
             (
@@ -325,7 +285,7 @@ impl World {
             ),
         ]);
         match &self.real_az {
-            Some(az) => logins.push(("azurecli, real az", self.cached(az.kubelogin()))),
+            Some(az) => logins.push(("azurecli, real az", self.cached_in("real", az.kubelogin()))),
             None => println!("(without a real az: .ci/run installs one as {AZ})"),
         }
         logins
@@ -343,8 +303,9 @@ impl World {
 
     /// Removes the keys of the bench's caches from the keyring.
     fn log_out(&self) {
-        let own = ["cache", "crowded"].map(|name| self.folder(name));
-        for folder in own.into_iter().chain([folder().join("cache-before")]) {
+        let modes = modes().into_iter();
+        let others = ["cache", "crowded", "real"].map(str::to_owned);
+        for folder in modes.chain(others).map(|name| self.folder(&name)) {
             assert!(Kubelogin::log_out(&folder).run().status.success());
         }
     }
@@ -361,19 +322,16 @@ struct Row {
     name: String,
     command: Command,
     /// Its home folder.
-    room: Option<Kubelogin>,
+    _room: Option<Kubelogin>,
     before: Option<Box<dyn Fn()>>,
 }
 
 impl Row {
     fn new(name: &str, kubelogin: Kubelogin) -> Self {
-        Self::of_kubelogin(name, kubelogin.installed_as(installed()))
-    }
-
-    fn of_kubelogin(name: &str, kubelogin: Kubelogin) -> Self {
+        let kubelogin = kubelogin.installed_as(installed());
         let row = Self::of(name, kubelogin.command_here());
         Self {
-            room: Some(kubelogin),
+            _room: Some(kubelogin),
             ..row
         }
     }
@@ -386,7 +344,7 @@ impl Row {
         Self {
             name: name.into(),
             command,
-            room: None,
+            _room: None,
             before: None,
         }
     }

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::system::HttpRequest;
 
 const GRAPH_VERSION: &str = "2021-03-01";
-const CLUSTERS_VERSION: &str = "2024-09-01";
+pub const CLUSTERS_VERSION: &str = "2024-09-01";
 const GRAPH: &str = "/providers/Microsoft.ResourceGraph/resources";
 /// The most that one answer of Resource Graph holds.
 const PAGE_SIZE: u32 = 1000;
@@ -84,7 +84,7 @@ struct PowerState {
 }
 
 /// The role that lists clusters.
-const READER: &str = "Reader";
+pub const READER: &str = "Reader";
 
 impl Arm<'_> {
     /// The tenant of a subscription, which ARM tells whoever comes without a token. `None` if it does not.
@@ -167,7 +167,7 @@ impl Arm<'_> {
         query.push_str(
             " | project id, location, tenantId, powerState = tostring(properties.powerState.code) | order by id asc",
         );
-        let mut options = json!({"resultFormat": "objectArray", "$top": PAGE_SIZE});
+        let mut options = graph_options();
         if let Some(token) = skip_token {
             options["$skipToken"] = token.into();
         }
@@ -176,6 +176,18 @@ impl Arm<'_> {
             body["subscriptions"] = json!([subscription]);
         }
         self.post_json(GRAPH, &[("api-version", GRAPH_VERSION)], &body)
+    }
+
+    /// The first page of what Resource Graph answers to a query.
+    pub(super) fn query(&self, body: &Value) -> Result<Vec<Value>, Failure> {
+        #[derive(Deserialize)]
+        struct Rows {
+            data: Vec<Value>,
+        }
+        let request = self.post_json(GRAPH, &[("api-version", GRAPH_VERSION)], body);
+        let answer = self.send(request)?;
+        let rows: Rows = self.read(&answer)?;
+        Ok(rows.data)
     }
 
     /// Each subscription's own list. One that may not be listed is left out, unless it is the only one.
@@ -230,7 +242,7 @@ impl Arm<'_> {
     }
 
     /// An ID that ARM wrote goes into the next request's path: it is checked like one that was typed.
-    fn cluster_id(&self, text: &str) -> Result<ResourceId, Error> {
+    pub(super) fn cluster_id(&self, text: &str) -> Result<ResourceId, Error> {
         ResourceId::parse(text)
             .ok()
             .filter(|id| id.kind == Kind::Cluster)
@@ -266,6 +278,11 @@ impl Filter<'_> {
             && fits(self.group, &id.group)
             && fits(self.subscription, &id.subscription)
     }
+}
+
+/// How Resource Graph is to answer.
+pub fn graph_options() -> Value {
+    json!({"resultFormat": "objectArray", "$top": PAGE_SIZE})
 }
 
 fn is_stopped(power_state: Option<&str>) -> bool {

@@ -397,3 +397,59 @@ fn the_tenant_of_a_subscription_is_asked_for_without_a_token() {
     );
     assert!(!system.requests()[0].headers().contains_key(AUTHORIZATION));
 }
+
+#[test]
+fn a_cluster_is_found_by_the_host_of_its_server_and_described() {
+    let answer = format!(
+        r#"{{"data":[{{"id":"{}"}}],"$skipToken":null}}"#,
+        id("prod")
+    );
+    let details = r#"{"properties":{"powerState":{"code":"Stopped"},"disableLocalAccounts":true,
+        "aadProfile":{"managed":true,"enableAzureRBAC":true,"tenantID":"t"},
+        "apiServerAccessProfile":{"authorizedIPRanges":["203.0.113.0/24"],"enablePrivateCluster":false}}}"#;
+    let system = FakeSystem::new([
+        FakeSystem::json(200, answer),
+        FakeSystem::json(200, details),
+        FakeSystem::json(200, r#"{"properties":{}}"#),
+    ]);
+    let arm = arm(&system);
+    let found = arm.cluster_at("prod.example").expect("an answer");
+    let found = found.expect("a cluster");
+    let details = arm.details(&found).expect("details");
+    assert!(details.is_stopped && !details.has_local_accounts && !details.is_private);
+    assert_eq!(details.authorized_ranges, ["203.0.113.0/24"]);
+    let entra = details.entra.expect("a profile");
+    assert_eq!(entra.tenant_id.as_deref(), Some("t"));
+    assert_eq!(entra.uses_azure_rbac, Some(true));
+    let bare = arm.details(&found).expect("details");
+    assert!(bare.entra.is_none() && bare.has_local_accounts && !bare.is_stopped);
+    assert_eq!(
+        uris(&system)[1],
+        format!(
+            "https://management.azure.com{}?api-version=2024-09-01",
+            id("prod")
+        )
+    );
+    let query = String::from_utf8(system.requests()[0].body().clone()).expect("JSON");
+    assert!(
+        query.contains("properties.fqdn =~ 'prod.example'"),
+        "{query}"
+    );
+}
+
+#[test]
+fn a_host_that_is_none_is_not_put_into_a_query() {
+    let system = FakeSystem::new([]);
+    for host in ["", "a' or true or 'b", "[::1]"] {
+        let found = arm(&system).cluster_at(host).expect("no question");
+        assert!(found.is_none(), "{host}");
+    }
+}
+
+#[test]
+fn whoever_looks_does_not_wait_for_a_busy_arm() {
+    let system = FakeSystem::new([FakeSystem::json(429, "{}")]);
+    let arm = arm(&system).without_waiting();
+    assert!(arm.cluster_at("prod.example").is_err());
+    assert_eq!((system.requests().len(), system.naps().len()), (1, 0));
+}

@@ -2,7 +2,7 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Command as ClapCommand};
 
-use super::{CONTEXT, KUBECONFIG, flag_values, login_args, switch, with_modes};
+use super::{CONTEXT, KUBECONFIG, flag_values, login_args_over, switch, text, value, with_modes};
 use crate::error::Error;
 use crate::flag::FlagValues;
 
@@ -17,10 +17,13 @@ const CLAIMS: &str = "claims";
 const JSON: &str = "json";
 const LIST: &str = "list";
 const REDACT: &str = "redact";
+const ARM: &str = "arm";
 const CHECKS: &str = "checks";
 
 const WHOSE: &str = "Whose login";
 const HOW: &str = "How to look";
+/// The default of a flag that describes the login.
+const OF_CONTEXT: &str = "that of the context";
 
 /// Whose login is looked at.
 pub struct SubjectArgs {
@@ -48,19 +51,33 @@ pub struct DoctorArgs {
     pub list: bool,
     pub json: bool,
     pub redact: bool,
+    /// Ask Azure Resource Manager about the cluster, too.
+    pub arm: bool,
 }
 
 pub fn commands() -> [ClapCommand; 3] {
     [
         ClapCommand::new(WHOAMI)
             .about("Show who is signed in, and whom the cluster takes them for")
-            .defer(|command| with_modes(command).args(whoami_args()).args(login_args())),
+            .defer(|command| {
+                with_modes(command)
+                    .args(whoami_args())
+                    .args(login_args_over(OF_CONTEXT, OF_CONTEXT))
+            }),
         ClapCommand::new(DOCTOR)
             .about("Check everything between kubectl and the cluster; change nothing")
-            .defer(|command| with_modes(command).args(doctor_args()).args(login_args())),
+            .defer(|command| {
+                with_modes(command)
+                    .args(doctor_args())
+                    .args(login_args_over(OF_CONTEXT, OF_CONTEXT))
+            }),
         ClapCommand::new(LOGOUT)
             .about("Sign out of one login: delete its cached token")
-            .defer(|command| with_modes(command).args(subject_args()).args(login_args())),
+            .defer(|command| {
+                with_modes(command)
+                    .args(subject_args())
+                    .args(login_args_over(OF_CONTEXT, OF_CONTEXT))
+            }),
     ]
 }
 
@@ -104,26 +121,23 @@ fn doctor_args() -> Vec<Arg> {
             REDACT,
             "Mask names, IDs and hosts; equal values get equal masks",
         ),
+        flag(
+            ARM,
+            "Ask Azure about the cluster, too: whether it runs, and who can reach it",
+        ),
     ]);
     args
 }
 
 fn subject_args() -> [Arg; 2] {
-    let value = |name: &'static str, value: &'static str, help: &'static str| {
-        Arg::new(name)
-            .long(name)
-            .value_name(value)
-            .allow_hyphen_values(true)
-            .help(help)
-            .help_heading(WHOSE)
-    };
     [
-        value(CONTEXT, "NAME", "The context [default: the current one]"),
+        value(CONTEXT, "NAME", "The context [default: the current one]").help_heading(WHOSE),
         value(
             KUBECONFIG,
             "FILE",
             "The kubeconfig [default: the files in KUBECONFIG, else ~/.kube/config]",
-        ),
+        )
+        .help_heading(WHOSE),
     ]
 }
 
@@ -131,16 +145,14 @@ fn flag(name: &'static str, help: &'static str) -> Arg {
     switch(name).help(help).help_heading(HOW)
 }
 
-pub fn subject(matches: &ArgMatches) -> SubjectArgs {
-    let text = |name| {
-        let text = matches.get_one::<String>(name);
-        text.filter(|text| !text.is_empty()).cloned()
-    };
-    SubjectArgs {
-        context: text(CONTEXT),
-        kubeconfig: text(KUBECONFIG),
+/// # Errors
+/// A flag that is empty, as from a variable that is not set: it would choose another context or file.
+pub fn subject(matches: &ArgMatches) -> Result<SubjectArgs, Error> {
+    Ok(SubjectArgs {
+        context: text(matches, CONTEXT)?,
+        kubeconfig: text(matches, KUBECONFIG)?,
         typed: flag_values(matches),
-    }
+    })
 }
 
 fn is_on(matches: &ArgMatches, name: &str) -> bool {
@@ -149,32 +161,44 @@ fn is_on(matches: &ArgMatches, name: &str) -> bool {
         .is_some_and(|text| text == "true")
 }
 
+/// # Errors
+/// As [`subject`], an unknown format, or flags that exclude each other.
 pub fn whoami(matches: &ArgMatches) -> Result<WhoamiArgs, Error> {
-    let json = match matches.get_one::<String>(OUTPUT).map(String::as_str) {
-        None | Some("" | "text") => false,
+    let json = match text(matches, OUTPUT)?.as_deref() {
+        None | Some("text") => false,
         Some(JSON) => true,
         Some(other) => {
             return Err(Error::input(format!("unsupported output format {other:?}"))
                 .remedy("Use --output text or --output json."));
         }
     };
-    Ok(WhoamiArgs {
-        subject: subject(matches),
+    let args = WhoamiArgs {
+        subject: subject(matches)?,
         offline: is_on(matches, OFFLINE),
         sign_in: is_on(matches, SIGN_IN),
         all_contexts: is_on(matches, ALL_CONTEXTS),
         json,
         claims: is_on(matches, CLAIMS),
-    })
+    };
+    if args.all_contexts && args.subject.context.is_some() {
+        return Err(
+            Error::input("--all-contexts and --context cannot be used together")
+                .remedy("Leave one of them out."),
+        );
+    }
+    Ok(args)
 }
 
-pub fn doctor(matches: &ArgMatches) -> DoctorArgs {
+/// # Errors
+/// As [`subject`].
+pub fn doctor(matches: &ArgMatches) -> Result<DoctorArgs, Error> {
     let checks = matches.get_many::<String>(CHECKS);
-    DoctorArgs {
-        subject: subject(matches),
+    Ok(DoctorArgs {
+        subject: subject(matches)?,
         checks: checks.into_iter().flatten().cloned().collect(),
         list: is_on(matches, LIST),
         json: is_on(matches, JSON),
         redact: is_on(matches, REDACT),
-    }
+        arm: is_on(matches, ARM),
+    })
 }

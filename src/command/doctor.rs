@@ -4,6 +4,7 @@
 //! ([`checks`]) says what it makes of it, whatever the others say.
 
 mod api_server;
+mod arm;
 mod cache;
 mod case;
 mod checks;
@@ -63,7 +64,10 @@ pub fn run(
     system: &(dyn System + Sync),
     out: &mut dyn Write,
 ) -> Result<u8, Error> {
-    let chosen = checks::chosen(&args.checks)?;
+    let chosen = checks::chosen(
+        &args.checks,
+        args.arm || args.list && args.checks.is_empty(),
+    )?;
     let text = match args.list {
         true => page::list(&chosen, args.json),
         false => {

@@ -41,12 +41,13 @@ pub fn unauthorized(claims: Option<&Claims>, expected: &Expected) -> Cause {
     }
 }
 
-/// Why the cluster accepts the token and denies access.
+/// Why the cluster accepts the token and denies access. `context` is the flag for commands about this context, or empty.
 pub fn forbidden(
     by: Rbac,
     user: Option<&str>,
     claims: Option<&Claims>,
     now: DateTime<Utc>,
+    context: &str,
 ) -> Cause {
     let name = user
         .or_else(|| claims.and_then(Claims::aks_user_name))
@@ -67,7 +68,7 @@ pub fn forbidden(
             remedy: "Try again in a minute; if it stays, check the cluster's egress to management.azure.com.".into(),
         },
         Rbac::Kubernetes => Cause {
-            what: format!("Kubernetes RBAC: no role binding allows {name}{}", hint(claims, now)),
+            what: format!("Kubernetes RBAC: no role binding allows {name}{}", hint(claims, now, context)),
             remedy: format!(
                 "An administrator can bind it: kubectl create clusterrolebinding NAME --clusterrole=view --user={name}"
             ),
@@ -76,7 +77,7 @@ pub fn forbidden(
 }
 
 /// What the token says about why a binding may not count.
-fn hint(claims: Option<&Claims>, now: DateTime<Utc>) -> String {
+fn hint(claims: Option<&Claims>, now: DateTime<Utc>, context: &str) -> String {
     let Some(claims) = claims else {
         return String::new();
     };
@@ -89,7 +90,8 @@ fn hint(claims: Option<&Claims>, now: DateTime<Utc>) -> String {
     }
     match claims.time("iat") {
         Some(issued) if now - issued > TimeDelta::minutes(5) => format!(
-            " (the token knows the groups of {} ago; after a new membership, sign in again: kubelogin remove-cache-dir)",
+            " (the token has the groups of {} ago; for newer ones, run kubelogin get-token --force-refresh with the same args, \
+             or kubelogin logout{context} and sign in again)",
             span(now - issued)
         ),
         _ => " (groups are bound by object ID, not by name)".into(),
@@ -135,7 +137,11 @@ mod tests {
             (
                 Rbac::Kubernetes,
                 json!({"upn": "a@x", "iat": minutes_ago(30)}),
-                &["groups of 30 min ago", "remove-cache-dir"],
+                &[
+                    "groups of 30 min ago",
+                    "get-token --force-refresh",
+                    "logout --context c",
+                ],
             ),
             (
                 Rbac::Kubernetes,
@@ -153,13 +159,13 @@ mod tests {
                 &["200 groups", "instead of a group"],
             ),
         ] {
-            let cause = forbidden(by, None, Some(&claims(&value)), NOW);
+            let cause = forbidden(by, None, Some(&claims(&value)), NOW, " --context c");
             let told = format!("{} {}", cause.what, cause.remedy);
             for word in words {
                 assert!(told.contains(word), "{by:?} {value}, {word}: {told}");
             }
         }
-        let named = forbidden(Rbac::Kubernetes, Some("bob"), None, NOW);
+        let named = forbidden(Rbac::Kubernetes, Some("bob"), None, NOW, "");
         assert!(named.remedy.contains("--user=bob"), "{named:?}");
     }
 }

@@ -37,8 +37,11 @@ pub fn run(
         None => error,
     };
     let sign_in = SignIn::new(&options, env, system).map_err(chosen)?;
+    let before = choice
+        .as_ref()
+        .and_then(|choice| choice.before(sign_in.cache()));
     if let Some(choice) = &choice {
-        choice.tell_change(sign_in.cache(), system);
+        choice.tell_change(before.as_deref(), system);
     }
     let binding = sign_in.binding(&options)?;
     let scope = Scope::of_server(&options.server_id);
@@ -48,13 +51,14 @@ pub fn run(
     };
     let is_silent = choice.as_ref().is_some_and(|choice| choice.is_silent);
     let token = match (args.force_refresh, is_silent) {
-        (true, _) => sign_in.renewed_token(&scope),
+        (true, true) => sign_in.silently_renewed_token(&scope),
+        (true, false) => sign_in.renewed_token(&scope),
         (false, true) => sign_in.silent_token(&scope),
         (false, false) => sign_in.token(&scope),
     };
     let token = token.map_err(|error| with_doctor(chosen(error), typed, env))?;
     if let Some(choice) = &choice {
-        choice.remember(sign_in.cache());
+        choice.remember(before.as_deref(), sign_in.cache());
     }
     if system.verbosity() >= 1 {
         for line in access_token::oddities(&token.access_token, options.version) {

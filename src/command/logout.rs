@@ -15,9 +15,7 @@ use crate::token_cache::Removed;
 
 /// Removes the cached token of a context, or of the login that flags describe, and says whose it was.
 pub fn run(args: &SubjectArgs, env: &Env, system: &dyn System) -> Result<(), Error> {
-    let subject = subject::find(args, env, |_| {
-        "Nothing of this kubelogin's is cached for it.".into()
-    })?;
+    let subject = subject::find(args, env, "Nothing of this kubelogin's is cached for it.")?;
     let options = options(&subject)?;
     let sign_in = SignIn::new(&options, &subject.env, system)?;
     let Some(cache) = sign_in.cache() else {
@@ -26,9 +24,9 @@ pub fn run(args: &SubjectArgs, env: &Env, system: &dyn System) -> Result<(), Err
     };
     let folder = cache.path().display();
     // The key that PoP tokens are bound to is created where there is none; then there is no token either.
-    let removed = match options.pop_claims.is_none() || cache.has_pop_key() {
-        true => sign_in.sign_out(&scope(&sign_in, &options)?)?,
-        false => None,
+    let removed = match sign_in.lacks_pop_key(&options) {
+        true => None,
+        false => sign_in.sign_out(&scope(&sign_in, &options)?)?,
     };
     let line = match &removed {
         Some(removed) => format!(

@@ -74,24 +74,30 @@ pub fn is_typed(args: &SubjectArgs) -> bool {
 }
 
 /// The login that the flags describe, or that of the chosen context. `advice` says what to do about a context that another
-/// program signs in for; it gets ` --context NAME`.
-pub fn find(
-    args: &SubjectArgs,
-    env: &Env,
-    advice: impl FnOnce(&str) -> String,
-) -> Result<Subject, Error> {
+/// program signs in for.
+pub fn find(args: &SubjectArgs, env: &Env, advice: &str) -> Result<Subject, Error> {
     if is_typed(args) {
         return Ok(Subject::of_flags(&args.typed, env));
     }
     let contexts = contexts(args, env)?;
     let name = chosen(args, &contexts)?;
-    Subject::of_context(&contexts, name, &args.typed, env).map_err(|not_ours| match not_ours {
+    let subject = Subject::of_context(&contexts, name, &args.typed, env);
+    subject.map_err(|not_ours| match not_ours {
         NotOurs::Broken(error) => error,
-        NotOurs::Other(what) => Error::input(format!(
-            "context {name:?} does not use this kubelogin but {what}"
-        ))
-        .remedy(advice(&context_flag(name))),
+        NotOurs::Other(_) => not_ours.explain(name).remedy(advice),
     })
+}
+
+impl NotOurs {
+    /// The error for whoever wants something of this context.
+    pub fn explain(self, name: &str) -> Error {
+        match self {
+            Self::Broken(error) => error,
+            Self::Other(what) => Error::input(format!(
+                "context {name:?} does not use this kubelogin but {what}"
+            )),
+        }
+    }
 }
 
 /// The name of the context that is asked about.
@@ -231,6 +237,12 @@ impl Subject {
         }
     }
 
+    /// What a command about this login needs to be told; empty if flags alone describe it.
+    pub fn context_flag(&self) -> String {
+        let context = self.context.as_ref();
+        context.map_or_else(String::new, |context| context_flag(&context.name))
+    }
+
     pub fn options(&self) -> Result<Options, Error> {
         auto::resolve(&self.flags, &self.env).map(|resolved| resolved.options)
     }
@@ -317,7 +329,7 @@ pub fn our_exec(user: &UserEntry) -> Result<&ExecEntry, String> {
             "kubectl's old Azure login, which was removed in 1.26 (convert it: kubelogin convert-kubeconfig)".into(),
         ),
         UserCredentials::AuthProvider(name) => Err(format!("kubectl's old {name:?} login")),
-        UserCredentials::Others(what) => Err((*what).into()),
+        UserCredentials::Own(what, _) => Err((*what).into()),
     }
 }
 

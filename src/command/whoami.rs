@@ -1,6 +1,7 @@
 //! `kubelogin whoami`: who is signed in, and whom the cluster takes them for.
 
 mod all;
+mod own;
 mod page;
 pub mod report;
 
@@ -9,9 +10,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::cli::inspect::WhoamiArgs;
+use crate::cli::inspect::{SubjectArgs, WhoamiArgs};
 use crate::command::print;
-use crate::command::subject;
+use crate::command::subject::{self, NotOurs, Subject};
 use crate::env::Env;
 use crate::error::Error;
 use crate::system::System;
@@ -40,21 +41,48 @@ pub fn run(
     if args.all_contexts {
         return all::run(args, env, system, out);
     }
-    let subject = subject::find(&args.subject, env, |context| {
-        format!("To ask the cluster with it, run: kubectl auth whoami{context}")
-    })?;
     let look = Look {
         asks_cluster: !args.offline,
         may_sign_in: args.sign_in,
         timeout: CLUSTER_TIMEOUT,
     };
-    let report = Report::of(&subject, look, system)?;
+    let report = look_at(&args.subject, look, env, system)?;
     let text = match args.json {
         true => format!("{:#}\n", report.json(args.claims)),
         false => page::text(&report, args.claims),
     };
     print(&text, out)?;
     Ok(report.outcome() as u8)
+}
+
+/// The report about the login that flags describe, or about the chosen context.
+fn look_at(
+    args: &SubjectArgs,
+    look: Look,
+    env: &Env,
+    system: &dyn System,
+) -> Result<Report, Error> {
+    if subject::is_typed(args) {
+        return Report::of(&Subject::of_flags(&args.typed, env), look, system);
+    }
+    let contexts = subject::contexts(args, env)?;
+    let name = subject::chosen(args, &contexts)?;
+    match Subject::of_context(&contexts, name, &args.typed, env) {
+        Ok(subject) => Report::of(&subject, look, system),
+        Err(not_ours @ NotOurs::Other(_)) => {
+            let own = look
+                .asks_cluster
+                .then(|| own::report(&contexts, name, look, system));
+            own.flatten().ok_or_else(|| {
+                let ask = format!(
+                    "To ask the cluster with it, run: kubectl auth whoami{}",
+                    subject::context_flag(name)
+                );
+                not_ours.explain(name).remedy(ask)
+            })
+        }
+        Err(broken) => Err(broken.explain(name)),
+    }
 }
 
 /// A JSON value as a person reads it.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use ring::rsa::KeyPair as RsaKeyPair;
 use ring::signature::KeyPair;
 use x509_parser::certificate::X509Certificate;
@@ -121,6 +122,17 @@ impl Content {
             chain: chain.iter().map(|one| one.as_raw().to_vec()).collect(),
             key,
         })
+    }
+}
+
+impl Certificate {
+    /// Its SHA-1 thumbprint, as the portal of Entra ID shows it, and when it expires.
+    pub fn for_people(&self) -> Option<(String, DateTime<Utc>)> {
+        let leaf = self.chain.first()?;
+        let (_, parsed) = parse_x509_certificate(leaf).ok()?;
+        let end = DateTime::from_timestamp(parsed.validity().not_after.timestamp(), 0)?;
+        let digest = digest(&SHA1_FOR_LEGACY_USE_ONLY, leaf);
+        Some((hex::encode_upper(digest), end))
     }
 }
 

@@ -139,6 +139,7 @@ impl TokenProxy {
         let way = ClusterWay {
             trust: trust.clone(),
             server_name: self.server_name.clone(),
+            identity: None,
             // It is in the cluster.
             proxy: HttpProxy::Never,
         };

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
 
 use super::file::{Found, KubeconfigFile};
 use super::tree::{Node, Pair, Value, line_and_column};
@@ -51,24 +52,31 @@ pub struct ContextEntry {
 }
 
 /// A cluster as it is written. Nothing of it is a secret.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Cluster {
     pub name: String,
     pub place: Option<Place>,
     pub server: Option<String>,
-    pub authority: Option<CertificateAuthority>,
+    pub authority: Option<Pem>,
     pub skips_verification: bool,
     pub tls_server_name: Option<String>,
     pub proxy_url: Option<String>,
 }
 
-/// Where a cluster's certificate authority is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CertificateAuthority {
+/// Where a cluster's certificate authority is, or a user's certificate. Has no `Debug`: it may be a private key.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Pem {
     /// In the kubeconfig, decoded; `None` if it is not base64.
-    Data(Option<Vec<u8>>),
+    Data(Option<Zeroizing<Vec<u8>>>),
     /// In a file, relative to the kubeconfig's folder.
     File(PathBuf),
+}
+
+/// What a user has to show to the cluster without another program.
+#[derive(Clone)]
+pub enum Proof {
+    Certificate { certificate: Pem, key: Pem },
+    Token(Secret),
 }
 
 /// A user as it is written.
@@ -86,8 +94,8 @@ pub enum UserCredentials {
     Exec(ExecEntry),
     /// kubectl's own login plugins of old, by name.
     AuthProvider(String),
-    /// A client certificate, a token, a password; in words, for a message.
-    Others(&'static str),
+    /// A client certificate, a token, a password: in words, for a message; and what of it a cluster can be shown.
+    Own(&'static str, Option<Proof>),
 }
 
 /// An exec plugin. Its arguments may hold a secret: they have no `Debug`.
@@ -234,16 +242,11 @@ impl<'n, 't> Reader<'n, 't> {
         fields: &'n [Pair<'t>],
     ) -> Result<Cluster, Error> {
         let text = |key| self.text(fields, key);
-        let data = text("certificate-authority-data")?;
-        let file = text("certificate-authority")?;
-        let authority = match (data, file) {
-            (Some(data), _) => {
-                let data: String = data.split_whitespace().collect();
-                Some(CertificateAuthority::Data(STANDARD.decode(data).ok()))
-            }
-            (None, Some(file)) => Some(CertificateAuthority::File(self.beside(&file))),
-            (None, None) => None,
-        };
+        let authority = self.pem(
+            fields,
+            "certificate-authority-data",
+            "certificate-authority",
+        )?;
         Ok(Cluster {
             name: name.to_owned(),
             place: Some(self.place(entry.start())),
@@ -253,6 +256,18 @@ impl<'n, 't> Reader<'n, 't> {
             tls_server_name: text("tls-server-name")?,
             proxy_url: text("proxy-url")?,
         })
+    }
+
+    /// Given in one field, or in the file that another names; the data goes before the file, as for kubectl.
+    fn pem(&self, fields: &'n [Pair<'t>], data: &str, file: &str) -> Result<Option<Pem>, Error> {
+        if let Some(data) = self.text(fields, data)?.map(Zeroizing::new) {
+            let data: Zeroizing<String> = Zeroizing::new(data.split_whitespace().collect());
+            return Ok(Some(Pem::Data(
+                STANDARD.decode(&*data).ok().map(Zeroizing::new),
+            )));
+        }
+        let file = self.text(fields, file)?;
+        Ok(file.map(|file| Pem::File(self.beside(&file))))
     }
 
     fn user(&self, user: &User<'n, 't>) -> Result<UserEntry, Error> {
@@ -268,7 +283,7 @@ impl<'n, 't> Reader<'n, 't> {
                     .error_at_both(&provider)
                     .context(format!("user {:?}", user.name)));
             }
-            Credentials::Others => UserCredentials::Others(self.others(fields)?),
+            Credentials::Others => self.own(fields)?,
         };
         let mut impersonation = Vec::new();
         for (key, header) in [("as", "Impersonate-User"), ("as-uid", "Impersonate-Uid")] {
@@ -284,19 +299,26 @@ impl<'n, 't> Reader<'n, 't> {
         })
     }
 
-    fn others(&self, fields: &'n [Pair<'t>]) -> Result<&'static str, Error> {
-        for (key, what) in [
-            ("client-certificate-data", "a client certificate"),
-            ("client-certificate", "a client certificate"),
-            ("token", "a static token"),
-            ("tokenFile", "a token file"),
-            ("username", "a password"),
-        ] {
+    fn own(&self, fields: &'n [Pair<'t>]) -> Result<UserCredentials, Error> {
+        let pem = |data, file| self.pem(fields, data, file);
+        let certificate = pem("client-certificate-data", "client-certificate")?;
+        if let Some(certificate) = certificate {
+            let key = pem("client-key-data", "client-key")?;
+            let proof = key.map(|key| Proof::Certificate { certificate, key });
+            return Ok(UserCredentials::Own("a client certificate", proof));
+        }
+        if let Some(token) = self.text(fields, "token")?.map(Secret::new) {
+            return Ok(UserCredentials::Own(
+                "a static token",
+                Some(Proof::Token(token)),
+            ));
+        }
+        for (key, what) in [("tokenFile", "a token file"), ("username", "a password")] {
             if self.text(fields, key)?.is_some() {
-                return Ok(what);
+                return Ok(UserCredentials::Own(what, None));
             }
         }
-        Ok("no credentials")
+        Ok(UserCredentials::Own("no credentials", None))
     }
 
     fn exec(&self, exec: &Exec<'n, 't>) -> Result<ExecEntry, Error> {
@@ -414,8 +436,8 @@ users:
             Some("https://one.example:443/path")
         );
         // The data goes before the file, as for kubectl.
-        let data = CertificateAuthority::Data(Some(b"abc".to_vec()));
-        assert_eq!(cluster.authority, Some(data));
+        let data = Pem::Data(Some(Zeroizing::new(b"abc".to_vec())));
+        assert!(cluster.authority == Some(data));
         let user = all.user("u").expect("there");
         let UserCredentials::Exec(exec) = &user.credentials else {
             panic!("not an exec plugin");
@@ -450,7 +472,7 @@ users:
         let user = all.user("t").expect("there");
         assert!(matches!(
             user.credentials,
-            UserCredentials::Others("a static token")
+            UserCredentials::Own("a static token", Some(Proof::Token(_)))
         ));
         assert!(
             contexts(&[FIRST])
@@ -465,7 +487,7 @@ users:
     fn a_certificate_authority_that_is_a_file_lies_beside_its_kubeconfig() {
         let text = FIRST.replace("    certificate-authority-data: YWJj\n", "");
         let all = contexts(&[&text]);
-        let file = CertificateAuthority::File("/k/ca.pem".into());
-        assert_eq!(all.cluster("c").expect("there").authority, Some(file));
+        let file = Pem::File("/k/ca.pem".into());
+        assert!(all.cluster("c").expect("there").authority == Some(file));
     }
 }

@@ -3,9 +3,18 @@
 use crate::entra::access_token::claims::Claims;
 use crate::error::Error;
 use crate::token::Token;
+use crate::token_cache::CacheKey;
 
 /// The claims that name a user.
 const NAMES: &[&str] = &["upn", "unique_name", "preferred_username", "email"];
+
+/// Adds who is meant to sign in.
+pub fn identify(key: CacheKey, hint: Option<&str>) -> CacheKey {
+    match hint {
+        Some(hint) => key.with("login hint", hint),
+        None => key,
+    }
+}
 
 /// The name of the account that has signed in; `None` if the token does not say.
 ///

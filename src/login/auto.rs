@@ -8,8 +8,6 @@
 mod rows;
 mod signals;
 
-pub use signals::has_browser;
-
 use std::fmt::Write as _;
 
 use crate::env::{self, Env};
@@ -202,9 +200,13 @@ impl Choice {
         because(error, self.mode, &self.reason, self.who.as_deref())
     }
 
+    /// The identity that was chosen the last time, if it is remembered.
+    pub fn before(&self, cache: Option<&TokenCache>) -> Option<String> {
+        cache.and_then(|cache| cache.note(&self.key))
+    }
+
     /// Tells if another identity was chosen the last time.
-    pub fn tell_change(&self, cache: Option<&TokenCache>, system: &dyn System) {
-        let before = cache.and_then(|cache| cache.note(&self.key));
+    pub fn tell_change(&self, before: Option<&str>, system: &dyn System) {
         if let Some(before) = before.filter(|before| *before != self.name()) {
             let (name, reason) = (self.name(), &self.reason);
             let line = format!("--login auto: now {name}, because {reason}; before: {before}");
@@ -213,9 +215,9 @@ impl Choice {
     }
 
     /// Remembers the identity beside its token, for the next call.
-    pub fn remember(&self, cache: Option<&TokenCache>) {
+    pub fn remember(&self, before: Option<&str>, cache: Option<&TokenCache>) {
         if let Some(cache) = cache
-            && cache.note(&self.key).as_ref() != Some(&self.name())
+            && before != Some(&self.name())
         {
             cache.keep_note(&self.key, &self.name());
         }

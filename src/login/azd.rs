@@ -8,8 +8,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::azurecli;
-use super::outside_state::{OutsideState, folder};
-use super::program::{self, Product, argument};
+use super::outside_state::{
+    Account, OutsideState, SignedIn, fingerprint, folder, read, without_bom,
+};
+use super::program::{self, Product, Standing, argument};
 use crate::env::{self, Env};
 use crate::error::Error;
 use crate::flag::Flag;
@@ -59,14 +61,11 @@ struct Answer {
 impl Login for Azd {
     fn identify(&self, key: CacheKey) -> CacheKey {
         key.with("tenant", self.tenant_id.as_deref().unwrap_or_default())
-            .with_folder(self.folder.as_deref())
     }
 
     /// `None` if the state cannot be read; then no token may be cached.
     fn fingerprint(&self) -> Option<Fingerprint> {
-        let mut state = OutsideState::default();
-        self.collect(&mut state).ok()?;
-        Some(state.fingerprint())
+        fingerprint(|state| self.collect(state))
     }
 
     fn acquire(
@@ -125,6 +124,33 @@ impl Azd {
         state.add_file(&folder.join("auth.json"))?;
         state.add_file(&folder.join("config.json"))?;
         self.az.collect(state)
+    }
+}
+
+/// Whether somebody is signed in to azd (azd, `pkg/auth/manager.go`), or to az or an editor in its place. azd's files do
+/// not say who, nor to which tenant.
+pub fn standing(env: &Env) -> Standing {
+    let folder = folder(env, env::AZD_CONFIG_DIR, ".azd");
+    let auth = |file: &str| {
+        let path = folder.as_ref()?.join(file);
+        let config: Value = serde_json::from_slice(without_bom(&read(&path).ok()??)).ok()?;
+        config.get("auth").cloned()
+    };
+    let config = auth("config.json").unwrap_or_default();
+    let has_user = |auth: &Value| auth["account"]["currentUser"].is_object();
+    let signed_in = if env.get(env::AZD_AUTH_ENDPOINT).is_some() {
+        SignedIn::As(Account::default())
+    } else if config["useAzCliAuth"] == "true" {
+        azurecli::standing(env, None).signed_in
+    } else if has_user(&config) || auth("auth.json").is_some_and(|auth| has_user(&auth)) {
+        SignedIn::As(Account::default())
+    } else {
+        SignedIn::Nobody
+    };
+    Standing {
+        product: &AZURE_DEVELOPER_CLI,
+        signed_in,
+        file: folder.map(|folder| folder.join("auth.json")),
     }
 }
 

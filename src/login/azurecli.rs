@@ -1,14 +1,16 @@
 //! `--login azurecli`: the account that the Azure CLI (az) is signed in with.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use chrono::{DateTime, Local, NaiveDateTime, TimeZone as _, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::outside_state::{OutsideState, folder, read};
-use super::program::{self, Product, argument};
+use super::outside_state::{
+    Account, OutsideState, SignedIn, fingerprint, folder, is_in_tenant, read, without_bom,
+};
+use super::program::{self, Product, Standing, argument};
 use crate::env::{self, Env};
 use crate::error::Error;
 use crate::flag::Flag;
@@ -74,6 +76,16 @@ pub struct State {
     cloud: Option<String>,
 }
 
+/// Whom az is signed in as.
+pub fn standing(env: &Env, tenant: Option<&str>) -> Standing {
+    let state = State::new(env);
+    Standing {
+        product: &AZURE_CLI,
+        signed_in: state.signed_in(tenant),
+        file: state.profile(),
+    }
+}
+
 /// What az prints.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -89,17 +101,16 @@ struct Answer {
 
 impl Login for AzureCli {
     fn identify(&self, key: CacheKey) -> CacheKey {
-        let text = |value: &Option<String>| value.clone().unwrap_or_default();
-        key.with("tenant", &text(&self.tenant_id))
-            .with("subscription", &text(&self.subscription))
-            .with_folder(self.state.folder.as_deref())
+        key.with("tenant", self.tenant_id.as_deref().unwrap_or_default())
+            .with(
+                "subscription",
+                self.subscription.as_deref().unwrap_or_default(),
+            )
     }
 
     /// `None` if az's state cannot be read; then no token may be cached.
     fn fingerprint(&self) -> Option<Fingerprint> {
-        let mut state = OutsideState::default();
-        self.state.collect(&mut state).ok()?;
-        Some(state.fingerprint())
+        fingerprint(|state| self.state.collect(state))
     }
 
     fn acquire(
@@ -166,6 +177,17 @@ impl State {
         }
     }
 
+    /// The file that says who is signed in.
+    fn profile(&self) -> Option<PathBuf> {
+        Some(self.folder.as_ref()?.join(PROFILE))
+    }
+
+    /// Who is signed in, to this tenant if one is named.
+    fn signed_in(&self, tenant: Option<&str>) -> SignedIn {
+        let profile = self.profile().and_then(|path| read(&path).ok()?);
+        account(&profile.unwrap_or_default(), tenant)
+    }
+
     /// The variable that makes az use the folder that [`State::collect`] reads.
     pub fn variable(&self) -> Option<(&'static str, PathBuf)> {
         Some((env::AZURE_CONFIG_DIR, self.folder.clone()?))
@@ -176,9 +198,7 @@ impl State {
     pub fn collect(&self, state: &mut OutsideState) -> io::Result<()> {
         let folder = self.folder.as_ref().ok_or(io::ErrorKind::NotFound)?;
         state.add(folder.as_os_str().as_encoded_bytes());
-        let profile = folder.join("azureProfile.json");
-        state.add_file(&profile)?;
-        if is_of_machine(&profile)? {
+        if is_of_machine(state.add_file(&folder.join(PROFILE))?) {
             state.add_machine()?;
         }
         // Custom clouds, and the active subscription of each cloud.
@@ -192,10 +212,64 @@ impl State {
 }
 
 /// True if az is signed in with a managed identity (`az login --identity`): then its token depends on the machine.
-fn is_of_machine(profile: &Path) -> io::Result<bool> {
-    let profile = read(profile)?.unwrap_or_default();
+fn is_of_machine(profile: &[u8]) -> bool {
     // `systemAssignedIdentity` or `userAssignedIdentity` in place of a user name.
-    Ok(String::from_utf8_lossy(&profile).contains("AssignedIdentity"))
+    String::from_utf8_lossy(profile).contains("AssignedIdentity")
+}
+
+/// The file with az's accounts.
+const PROFILE: &str = "azureProfile.json";
+
+/// An account in it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ProfileAccount {
+    tenant_id: Option<String>,
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    is_default: bool,
+    #[serde(default)]
+    user: ProfileUser,
+}
+
+#[derive(Default, Deserialize)]
+struct ProfileUser {
+    #[serde(default)]
+    name: String,
+    #[serde(default, rename = "type")]
+    kind: String,
+}
+
+impl From<ProfileUser> for Account {
+    fn from(user: ProfileUser) -> Self {
+        Self {
+            is_service_principal: user.kind == "servicePrincipal",
+            // `az login --identity`, and the account of Cloud Shell.
+            has_one_tenant: user.name.ends_with("AssignedIdentity")
+                || user.name.starts_with("MSI@"),
+            name: Some(user.name).filter(|name| !name.is_empty()),
+        }
+    }
+}
+
+/// The account of az for this tenant, or its default account without one.
+fn account(profile: &[u8], tenant: Option<&str>) -> SignedIn {
+    #[derive(Deserialize)]
+    struct Profile {
+        subscriptions: Vec<ProfileAccount>,
+    }
+    let profile: Option<Profile> = serde_json::from_slice(without_bom(profile)).ok();
+    let mut accounts = profile.map_or(Vec::new(), |profile| profile.subscriptions);
+    accounts.retain(|account| account.state == "Enabled");
+    let is_empty = accounts.is_empty();
+    accounts.retain(|account| is_in_tenant(account.tenant_id.as_deref(), tenant));
+    let default = accounts.iter().position(|account| account.is_default);
+    match accounts.into_iter().nth(default.unwrap_or_default()) {
+        Some(account) => SignedIn::As(account.user.into()),
+        None if is_empty => SignedIn::Nobody,
+        None => SignedIn::Elsewhere,
+    }
 }
 
 /// `name` of the section `[cloud]` (Python's configparser format).
@@ -213,6 +287,7 @@ fn configured_cloud(config: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
 
     use chrono::TimeDelta;
     use tempfile::TempDir;
@@ -541,12 +616,9 @@ mod tests {
 
     #[test]
     fn a_managed_identity_of_az_is_tied_to_this_machine() {
-        let folder = TempDir::new().expect("a folder");
-        let profile = folder.path().join("azureProfile.json");
         for (user, expected) in [("systemAssignedIdentity", true), ("alice", false)] {
             let user = format!(r#"{{"subscriptions":[{{"user":{{"name":"{user}"}}}}]}}"#);
-            fs::write(&profile, user).expect("written");
-            assert_eq!(is_of_machine(&profile).expect("read"), expected);
+            assert_eq!(is_of_machine(user.as_bytes()), expected);
         }
     }
 

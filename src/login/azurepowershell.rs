@@ -9,8 +9,10 @@ use chrono::DateTime;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::outside_state::{OutsideState, read};
-use super::program::{self, Product, argument};
+use super::outside_state::{
+    Account, OutsideState, SignedIn, fingerprint, is_in_tenant, read, without_bom,
+};
+use super::program::{self, Product, Standing, argument};
 use crate::env::Env;
 use crate::error::Error;
 use crate::flag::Flag;
@@ -86,14 +88,11 @@ pub struct AzurePowerShell {
 impl Login for AzurePowerShell {
     fn identify(&self, key: CacheKey) -> CacheKey {
         key.with("tenant", self.tenant_id.as_deref().unwrap_or_default())
-            .with_folder(self.state.folder.as_deref())
     }
 
     /// `None` if the state cannot be read or is not on disk; then no token may be cached.
     fn fingerprint(&self) -> Option<Fingerprint> {
-        let mut state = OutsideState::default();
-        self.state.collect(&mut state).ok()?;
-        Some(state.fingerprint())
+        fingerprint(|state| self.state.collect(state))
     }
 
     fn acquire(
@@ -218,6 +217,16 @@ pub struct State {
     folder: Option<PathBuf>,
 }
 
+/// Whom Azure PowerShell is signed in as.
+pub fn standing(env: &Env, tenant: Option<&str>) -> Standing {
+    let state = State::new(env);
+    Standing {
+        product: &AZURE_POWERSHELL,
+        signed_in: state.signed_in(tenant),
+        file: state.read().ok().map(|files| files.contexts_path),
+    }
+}
+
 /// `AzureRmContextSettings.json`.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -227,13 +236,36 @@ struct Settings {
     context_file: Option<PathBuf>,
 }
 
-/// Who is signed in by default.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Account {
-    pub name: String,
-    /// `User`, `ServicePrincipal`, `ManagedService`, ..
-    pub kind: String,
-    pub tenant: Option<String>,
+const SETTINGS: &str = "AzureRmContextSettings.json";
+
+/// Both files, as they are now.
+struct Files {
+    settings: Option<Vec<u8>>,
+    contexts_path: PathBuf,
+    contexts: Option<Vec<u8>>,
+}
+
+impl Settings {
+    fn of(text: Option<&[u8]>) -> Self {
+        serde_json::from_slice(without_bom(text.unwrap_or_default())).unwrap_or_default()
+    }
+
+    /// True if no sign-in is kept on disk.
+    fn is_of_process(&self) -> bool {
+        let mode = self.mode.as_deref();
+        mode.is_some_and(|mode| mode.eq_ignore_ascii_case("Process"))
+    }
+
+    /// The file with the contexts; `folder` is the usual one.
+    fn contexts_path(self, folder: &Path) -> PathBuf {
+        let named = |path: Option<PathBuf>| path.filter(|path| !path.as_os_str().is_empty());
+        let directory = named(self.context_directory);
+        let file = named(self.context_file);
+        directory
+            .as_deref()
+            .unwrap_or(folder)
+            .join(file.as_deref().unwrap_or(Path::new("AzureRmContext.json")))
+    }
 }
 
 impl State {
@@ -246,70 +278,69 @@ impl State {
     /// The file that says that no sign-in is kept on disk; `None` if one is.
     fn settings_of_process(&self) -> Option<PathBuf> {
         let path = self.folder.as_ref()?.join(SETTINGS);
-        let settings = settings(&path).ok()?;
-        settings
-            .mode
-            .is_some_and(|mode| mode.eq_ignore_ascii_case("Process"))
+        let text = read(&path).ok()?;
+        Settings::of(text.as_deref())
+            .is_of_process()
             .then_some(path)
     }
 
-    /// The account of the default context; `None` if nobody is signed in, as far as the files tell.
-    pub fn account(&self) -> Option<Account> {
-        if self.settings_of_process().is_some() {
-            return None;
+    /// Reads the settings and the contexts that they name.
+    ///
+    /// # Errors
+    /// They cannot be read, or no sign-in is kept on disk.
+    fn read(&self) -> io::Result<Files> {
+        let folder = self.folder.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        let text = read(&folder.join(SETTINGS))?;
+        let settings = Settings::of(text.as_deref());
+        if settings.is_of_process() {
+            return Err(io::ErrorKind::NotFound.into());
         }
-        account(&read(&self.context_file().ok()?).ok()??)
+        let contexts_path = settings.contexts_path(folder);
+        Ok(Files {
+            contexts: read(&contexts_path)?,
+            contexts_path,
+            settings: text,
+        })
     }
 
-    fn context_file(&self) -> io::Result<PathBuf> {
-        let folder = self.folder.as_ref().ok_or(io::ErrorKind::NotFound)?;
-        let settings = settings(&folder.join(SETTINGS))?;
-        let named = |path: Option<PathBuf>| path.filter(|path| !path.as_os_str().is_empty());
-        let folder = named(settings.context_directory).unwrap_or_else(|| folder.clone());
-        let file = named(settings.context_file);
-        Ok(folder.join(file.as_deref().unwrap_or(Path::new("AzureRmContext.json"))))
+    /// Who is signed in by default, if it is to this tenant.
+    fn signed_in(&self, tenant: Option<&str>) -> SignedIn {
+        let contexts = self.read().ok().and_then(|files| files.contexts);
+        match contexts.and_then(|contexts| default_context(&contexts)) {
+            None => SignedIn::Nobody,
+            Some((account, own)) if is_in_tenant(own.as_deref(), tenant) => SignedIn::As(account),
+            Some(_) => SignedIn::Elsewhere,
+        }
     }
 
     /// The settings and the contexts: what `Connect-AzAccount`, `Disconnect-AzAccount`, `Set-AzContext` and
     /// `Clear-AzContext` change. Not the token cache, which changes with every refresh.
     fn collect(&self, state: &mut OutsideState) -> io::Result<()> {
-        let folder = self.folder.as_ref().ok_or(io::ErrorKind::NotFound)?;
-        if self.settings_of_process().is_some() {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        state.add_content_of(&folder.join(SETTINGS))?;
-        let contexts = self.context_file()?;
-        state.add(contexts.as_os_str().as_encoded_bytes());
+        let files = self.read()?;
+        state.add_content(files.settings);
+        state.add(files.contexts_path.as_os_str().as_encoded_bytes());
         // Not which writing of it: a call for a token may write the same contexts again.
-        state.add_content_of(&contexts)?;
-        let account = read(&contexts)?.and_then(|contexts| account(&contexts));
-        if account.is_some_and(|account| account.kind == "ManagedService") {
+        let contexts = state.add_content(files.contexts);
+        let account = default_context(contexts).map(|(account, _)| account);
+        if account.is_some_and(|account| account.has_one_tenant) {
             state.add_machine()?;
         }
         Ok(())
     }
 }
 
-const SETTINGS: &str = "AzureRmContextSettings.json";
-
-fn settings(path: &Path) -> io::Result<Settings> {
-    let text = read(path)?.unwrap_or_default();
-    Ok(serde_json::from_slice(without_bom(&text)).unwrap_or_default())
-}
-
-fn account(contexts: &[u8]) -> Option<Account> {
+/// The account of the default context, and its tenant.
+fn default_context(contexts: &[u8]) -> Option<(Account, Option<String>)> {
     let contexts: Value = serde_json::from_slice(without_bom(contexts)).ok()?;
     let context = &contexts["Contexts"][contexts["DefaultContextKey"].as_str()?];
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    Some(Account {
-        name: text(&context["Account"]["Id"])?,
-        kind: text(&context["Account"]["Type"]).unwrap_or_default(),
-        tenant: text(&context["Tenant"]["Id"]),
-    })
-}
-
-fn without_bom(text: &[u8]) -> &[u8] {
-    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+    let kind = context["Account"]["Type"].as_str().unwrap_or_default();
+    let account = Account {
+        name: Some(text(&context["Account"]["Id"])?),
+        is_service_principal: kind == "ServicePrincipal",
+        has_one_tenant: kind == "ManagedService",
+    };
+    Some((account, text(&context["Tenant"]["Id"])))
 }
 
 #[cfg(test)]
@@ -324,6 +355,8 @@ mod tests {
     use crate::system::fake::FakeSystem;
 
     const SERVER: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
+    const TENANT: &str = "11111111-1111-1111-1111-111111111111";
+    const OTHER_TENANT: &str = "22222222-2222-2222-2222-222222222222";
 
     fn login(flags: &[(Flag, &str)], home: &str) -> AzurePowerShell {
         let server = (Flag::ServerId, SERVER);
@@ -566,28 +599,30 @@ mod tests {
         assert!(error.contains(SETTINGS), "{error}");
         assert!(error.ends_with("Enable-AzContextAutosave, then: Connect-AzAccount -Tenant ten"));
         assert_eq!(system.programs().len(), 0);
-        assert_eq!(login.state.account(), None);
+        assert_eq!(login.state.signed_in(None), SignedIn::Nobody);
     }
 
     #[test]
     fn the_account_of_the_default_context_is_found() {
         let contexts = r#"{"DefaultContextKey":"k","Contexts":{"other":{},"k":{"Account":{"Id":"alice@example.com",
-            "Type":"User"},"Tenant":{"Id":"ten"}}}}"#;
+            "Type":"User"},"Tenant":{"Id":"11111111-1111-1111-1111-111111111111"}}}}"#;
         let home = TempDir::new().expect("a folder");
         fingerprint(&home, "AzureRmContext.json", contexts).expect("readable");
         let state = login(&[], &home.path().to_string_lossy()).state;
-        let account = Account {
-            name: "alice@example.com".into(),
-            kind: "User".into(),
-            tenant: Some("ten".into()),
+        let account = || Account {
+            name: Some("alice@example.com".into()),
+            is_service_principal: false,
+            has_one_tenant: false,
         };
-        assert_eq!(state.account(), Some(account));
+        assert_eq!(state.signed_in(None), SignedIn::As(account()));
+        assert_eq!(state.signed_in(Some(TENANT)), SignedIn::As(account()));
+        assert_eq!(state.signed_in(Some(OTHER_TENANT)), SignedIn::Elsewhere);
         fingerprint(
             &home,
             "AzureRmContext.json",
             r#"{"DefaultContextKey":"Default","Contexts":{}}"#,
         );
-        assert_eq!(state.account(), None);
+        assert_eq!(state.signed_in(None), SignedIn::Nobody);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::entra::{Client, DeviceAuthorization};
-use crate::env::{self, Env};
+use crate::env::Env;
 use crate::error::{Error, ErrorKind, one_line};
 use crate::flag::Flag;
 use crate::login::{Login, account};
@@ -28,16 +28,6 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
 /// shorter than the 15 minutes of the code.
 const PATIENCE_IN_CI: Duration = Duration::from_secs(2 * 60);
 
-/// What CI systems set in their jobs.
-const CI_VARIABLES: &[&str] = &[
-    env::GITHUB_ACTIONS,
-    env::GITLAB_CI,
-    env::TF_BUILD,
-    env::CIRCLECI,
-    env::JENKINS_URL,
-    env::CI,
-];
-
 /// How to sign in where nobody is.
 const WITHOUT_A_PERSON: &str =
     "In a CI job, use --login workloadidentity, azurepipelines, spn or msi, which need nobody.";
@@ -60,10 +50,7 @@ impl DeviceCode {
             destination: super::destination(&client, env),
             client,
             login_hint: options.text(Flag::LoginHint).map(str::to_owned),
-            ci: CI_VARIABLES
-                .iter()
-                .copied()
-                .find(|name| env.get(name).is_some()),
+            ci: env.ci_variable(),
         })
     }
 
@@ -110,11 +97,7 @@ impl DeviceCode {
 
 impl Login for DeviceCode {
     fn identify(&self, key: CacheKey) -> CacheKey {
-        let key = self.client.identify(key);
-        match &self.login_hint {
-            Some(hint) => key.with("login hint", hint),
-            None => key,
-        }
+        account::identify(self.client.identify(key), self.login_hint.as_deref())
     }
 
     fn refreshing_client(&self) -> Option<&Client> {
@@ -218,6 +201,7 @@ fn unanswered(patience: Duration, timeout: Timeout, ci: Option<&str>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env;
     use crate::flag::Flag;
     use crate::login::tests::{CLIENT, options};
     use crate::system::fake::FakeSystem;
@@ -437,7 +421,14 @@ mod tests {
 
     #[test]
     fn in_a_ci_job_the_code_is_waited_for_shortly_and_the_modes_without_a_person_are_named() {
-        for variable in CI_VARIABLES {
+        for variable in [
+            env::GITHUB_ACTIONS,
+            env::GITLAB_CI,
+            env::TF_BUILD,
+            env::CIRCLECI,
+            env::JENKINS_URL,
+            env::CI,
+        ] {
             for person in [false, true] {
                 let code = std::iter::once(FakeSystem::json(200, CODE));
                 let pending = (0..200).map(|_| FakeSystem::json(400, PENDING));
@@ -446,7 +437,7 @@ mod tests {
                     system = system.with_typist(|_| vec![]);
                 }
                 let options = options("devicecode", &CLIENT, &[]);
-                let env = Env::of(&[(*variable, "true")]);
+                let env = Env::of(&[(variable, "true")]);
                 let login = DeviceCode::new(&options, &env).expect("login");
                 let error = login.acquire(&Scope::of_server("srv"), options.timeout, &system);
                 let error = error.expect_err("nobody came").to_string();

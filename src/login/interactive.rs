@@ -56,8 +56,7 @@ impl Interactive {
 
 impl Login for Interactive {
     fn identify(&self, key: CacheKey) -> CacheKey {
-        let hint = self.login_hint.as_deref().unwrap_or_default();
-        self.client.identify(key).with("login hint", hint)
+        account::identify(self.client.identify(key), self.login_hint.as_deref())
     }
 
     fn refreshing_client(&self) -> Option<&Client> {

@@ -17,41 +17,77 @@ const LARGEST_FILE: u64 = 16 * 1024 * 1024;
 #[derive(Default)]
 pub struct OutsideState(Vec<Vec<u8>>);
 
+/// Whom another program is signed in as, as far as its files tell.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SignedIn {
+    As(Account),
+    /// Only to other tenants than the one that is wanted.
+    Elsewhere,
+    Nobody,
+}
+
+/// An account of another program.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// `None` if the files do not say.
+    pub name: Option<String>,
+    pub is_service_principal: bool,
+    /// True for a managed identity and the like: these have one tenant, and none may be named.
+    pub has_one_tenant: bool,
+}
+
+/// True if an account is in the wanted tenant, as far as one can tell: a domain name may be any tenant's.
+pub fn is_in_tenant(own: Option<&str>, wanted: Option<&str>) -> bool {
+    let is_guid = |id: &&str| id.len() == 36 && !id.contains('.');
+    match (own, wanted.filter(is_guid)) {
+        (Some(own), Some(wanted)) => own.eq_ignore_ascii_case(wanted),
+        _ => true,
+    }
+}
+
+/// The fingerprint of what `collect` adds; `None` if something cannot be read, and then no token may be cached.
+pub fn fingerprint(
+    collect: impl FnOnce(&mut OutsideState) -> io::Result<()>,
+) -> Option<Fingerprint> {
+    let mut state = OutsideState::default();
+    collect(&mut state).ok()?;
+    Some(state.fingerprint())
+}
+
 impl OutsideState {
     pub fn add(&mut self, part: impl Into<Vec<u8>>) {
         self.0.push(part.into());
     }
 
-    /// Adds a file's content and which writing of it this is; a missing file is a state of its own. The content alone
-    /// says too little: after a new sign-in by the same account az writes the same bytes again, and the token may have
+    /// Adds a file's content and which writing of it this is, and returns the content; a missing file is a state of its
+    /// own. The content alone says too little: after a new sign-in by the same account az writes the same bytes again, and the token may have
     /// other groups (Azure/AKS#4232).
-    pub fn add_file(&mut self, path: &Path) -> io::Result<()> {
+    pub fn add_file(&mut self, path: &Path) -> io::Result<&[u8]> {
         let Some((content, metadata)) = open(path)? else {
-            return self.add_content(None);
+            return Ok(self.add_content(None));
         };
         self.add(platform::writing(&metadata));
-        self.add_content(Some(content))
+        Ok(self.add_content(Some(content)))
     }
 
-    /// Adds a file's content alone, for a program that may write the same again without a sign-in.
-    pub fn add_content_of(&mut self, path: &Path) -> io::Result<()> {
-        self.add_content(read(path)?)
-    }
-
-    fn add_content(&mut self, content: Option<Vec<u8>>) -> io::Result<()> {
+    /// Adds what a file holds, without which writing of it this is: for a program that may write the same again without a
+    /// sign-in. Returns it; nothing for a missing file.
+    pub fn add_content(&mut self, content: Option<Vec<u8>>) -> &[u8] {
         self.add(if content.is_some() {
             "present"
         } else {
             "absent"
         });
         self.add(content.unwrap_or_default());
-        Ok(())
+        self.0.last().map_or(&[], Vec::as_slice)
     }
 
     /// Adds which machine this is: several can share a home folder. On Windows no two share a cache.
     pub fn add_machine(&mut self) -> io::Result<()> {
-        self.add_content_of(Path::new("/etc/machine-id"))?;
-        self.add_content_of(Path::new("/proc/sys/kernel/hostname"))
+        for file in ["/etc/machine-id", "/proc/sys/kernel/hostname"] {
+            self.add_content(read(Path::new(file))?);
+        }
+        Ok(())
     }
 
     pub fn fingerprint(&self) -> Fingerprint {
@@ -66,6 +102,11 @@ pub fn folder(env: &Env, variable: &str, name: &str) -> Option<PathBuf> {
         Some(folder) => std::path::absolute(folder).ok(),
         None => Some(env.user_home()?.join(name)),
     }
+}
+
+/// Text without the byte order mark that Windows programs begin it with.
+pub fn without_bom(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 /// The content of a file; `None` if there is none.

@@ -1,10 +1,13 @@
 //! What `azurecli`, `azd` and `azurepowershell` share: they get a token from another program.
 
+use std::path::PathBuf;
+
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::outside_state::SignedIn;
 use crate::entra;
 use crate::entra::access_token::claims::Claims;
 use crate::error::Error;
@@ -29,6 +32,29 @@ pub struct Product {
     pub tenant_flag: &'static str,
     /// Parts of its messages, in the order they are looked for, each with what to do. `<scope>` is the requested scope.
     pub advice: &'static [(&'static str, &'static str)],
+}
+
+impl Product {
+    /// The command that signs in, to this tenant if one is named.
+    pub fn sign_in_to(&self, tenant: Option<&str>) -> String {
+        let Self {
+            sign_in,
+            tenant_flag,
+            ..
+        } = self;
+        match tenant {
+            Some(tenant) => format!("{sign_in} {tenant_flag} {tenant}"),
+            None => (*sign_in).to_owned(),
+        }
+    }
+}
+
+/// Whom a program is signed in as, as far as its files tell without starting it.
+pub struct Standing {
+    pub product: &'static Product,
+    /// The file that says so.
+    pub file: Option<PathBuf>,
+    pub signed_in: SignedIn,
 }
 
 /// Runs the program and returns its stdout.

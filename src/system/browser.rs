@@ -14,6 +14,19 @@ use crate::env::{self, Env};
 /// The placeholder for the address in an entry of BROWSER.
 const PLACE_OF_URL: &str = "%s";
 
+/// True if a browser can be opened for the person who runs us.
+pub fn has_browser(env: &Env) -> bool {
+    let has = |name| env.get(name).is_some();
+    let has_desktop = cfg!(any(windows, target_os = "macos")) && !has(env::SSH_CONNECTION);
+    let signs = [
+        env::BROWSER,
+        env::DISPLAY,
+        env::WAYLAND_DISPLAY,
+        env::WSL_DISTRO_NAME,
+    ];
+    has_desktop || signs.into_iter().any(has)
+}
+
 /// How this machine opens a browser.
 pub struct Browser {
     /// The value of BROWSER.

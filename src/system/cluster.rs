@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use reqwest::blocking::ClientBuilder;
-use reqwest::{Certificate, Proxy};
+use reqwest::{Certificate, Identity, Proxy};
+use zeroize::Zeroizing;
 
 use super::{NetworkErrorKind, proxy};
 
@@ -13,6 +14,8 @@ pub struct ClusterWay {
     pub trust: Trust,
     /// The name to ask for and to check in place of the URL's host (`tls-server-name`).
     pub server_name: Option<String>,
+    /// A client certificate with its key, in PEM.
+    pub identity: Option<Zeroizing<Vec<u8>>>,
     pub proxy: HttpProxy,
 }
 
@@ -70,6 +73,11 @@ impl ClusterWay {
                 builder.no_proxy().proxy(proxy)
             }
         };
+        if let Some(pem) = &self.identity {
+            let identity = Identity::from_pem(pem)
+                .map_err(|_| wrong("the client certificate or its key is not valid PEM".into()))?;
+            builder = builder.identity(identity);
+        }
         if let Some(name) = &self.server_name {
             if name.parse::<IpAddr>().is_ok() {
                 return Err(wrong(format!("tls-server-name {name} must be a host name")));

@@ -276,6 +276,25 @@ pub fn caller() -> Option<String> {
     Some(format!("{parent} {started}"))
 }
 
+/// The process that holds the lock on a file, where the system tells (Linux, proc_locks(5)).
+pub fn lock_holder(file: &Metadata) -> Option<u32> {
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    lock_holder_in(&locks, file.ino())
+}
+
+/// `1: FLOCK  ADVISORY  WRITE 4711 08:01:131 0 EOF`; whoever waits has `->` before that.
+fn lock_holder_in(locks: &str, inode: u64) -> Option<u32> {
+    let holder = |line: &str| {
+        let mut fields = line.split_whitespace().skip(1);
+        let is_held = fields.next()? == "FLOCK";
+        let process = fields.nth(2)?.parse().ok()?;
+        let of = fields.next()?.rsplit(':').next()?;
+        (is_held && of == inode.to_string()).then_some(process)
+    };
+    // 0 is a process of another container.
+    locks.lines().find_map(holder).filter(|id| *id != 0)
+}
+
 /// False if reading the terminal would stop this process and all of its job (SIGTTIN), as after `kubectl ... &`.
 pub fn is_in_foreground() -> bool {
     tcgetpgrp(io::stdin()).is_ok_and(|foreground| foreground == getpgrp())
@@ -307,6 +326,20 @@ pub fn turn_line_editor_off() -> io::Result<Undo> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_process_that_holds_a_lock_is_found_and_none_that_waits_for_it() {
+        const LOCKS: &str = "\
+            1: POSIX  ADVISORY  WRITE 11 08:01:77 0 EOF\n\
+            2: FLOCK  ADVISORY  WRITE 0 08:01:78 0 EOF\n\
+            3: FLOCK  ADVISORY  WRITE 4711 08:01:77 0 EOF\n\
+            3: -> FLOCK  ADVISORY  WRITE 4712 08:01:77 0 EOF\n\
+            4: FLOCK  ADVISORY  WRITE 13 08:01:177 0 EOF\n";
+        for (inode, process) in [(77, Some(4711)), (78, None), (177, Some(13)), (7, None)] {
+            assert_eq!(lock_holder_in(LOCKS, inode), process, "{inode}");
+        }
+        assert_eq!(lock_holder_in("garbage\n1:\n", 77), None);
+    }
 
     #[test]
     fn under_wsl_the_browser_of_windows_comes_first() {

@@ -234,6 +234,11 @@ pub fn caller() -> Option<String> {
     None
 }
 
+/// Windows does not tell who holds a lock.
+pub fn lock_holder(_file: &Metadata) -> Option<u32> {
+    None
+}
+
 /// True: Windows has no background jobs.
 pub fn is_in_foreground() -> bool {
     true

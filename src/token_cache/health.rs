@@ -21,7 +21,15 @@ pub struct Health {
     /// Those among them that cannot be opened with a key of this machine.
     pub unreadable: usize,
     /// Locks that another process holds.
-    pub busy: Vec<PathBuf>,
+    pub busy: Vec<Busy>,
+}
+
+/// A lock that another process holds, while it signs in.
+#[derive(Debug)]
+pub struct Busy {
+    pub path: PathBuf,
+    /// `None` where the system does not tell.
+    pub process: Option<u32>,
 }
 
 impl TokenCache<'_> {
@@ -54,7 +62,13 @@ impl TokenCache<'_> {
                         keys.any(|(place, key)| unseal(&content, place, &key, label).is_some());
                     health.unreadable += usize::from(!is_open);
                 }
-                LOCK if self.is_held(&file.path()) => health.busy.push(file.path()),
+                LOCK if self.is_held(&file.path()) => health.busy.push(Busy {
+                    process: file
+                        .metadata()
+                        .ok()
+                        .and_then(|file| platform::lock_holder(&file)),
+                    path: file.path(),
+                }),
                 _ => {}
             }
         }

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::json;
+
 use crate::support::*;
 
 /// An az that logs its runs to `$LOG`.
@@ -148,6 +150,55 @@ fn an_earlier_sign_in_comes_before_az_and_asks_nobody() {
     let output = world.kubelogin.run();
     assert_eq!((output.token(), &*output.stderr), (token, ""));
     assert_eq!(world.log(), "");
+}
+
+/// Whoever chooses is ended by the kernel at the first socket, child or thread. With `-v 1` every row is looked at.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_choice_with_a_cached_token_takes_no_socket_program_or_thread() {
+    use crate::token_cache::process::run_without;
+    let forbidden = [libc::SYS_socket, libc::SYS_clone, libc::SYS_clone3];
+    let run =
+        |kubelogin: &Kubelogin| run_without(&forbidden, libc::SECCOMP_RET_KILL_PROCESS, kubelogin);
+    let entra = FakeEntra::start();
+    let world = World::new();
+    let in_pipeline = with_service_principal(world.kubelogin.clone(), &entra);
+    for kubelogin in [&world.kubelogin, &in_pipeline] {
+        let token = kubelogin.run().token();
+        for kubelogin in [kubelogin.clone(), kubelogin.clone().args(["-v", "1"])] {
+            assert_eq!(run(&kubelogin).token(), token);
+        }
+    }
+    world.az_logout();
+    let error = run(&world.kubelogin);
+    assert_eq!(error.status.code(), Some(1), "{error:?}");
+    assert!(
+        error.stderr.contains("found no way to sign in"),
+        "{error:?}"
+    );
+}
+
+/// A person who is not here is not asked, by a refresh token that does not work any more either.
+#[test]
+fn a_forced_refresh_uses_the_earlier_sign_in_and_never_asks_who_cannot_answer() {
+    let entra = FakeEntra::start();
+    let world = World::new().with(|auto| {
+        auto.args(["--client-id", PUBLIC_CLIENT_ID])
+            .program("browser", "echo browser >> \"$LOG\"")
+            .through_proxy(&entra)
+    });
+    world.az_logout();
+    let person = world.kubelogin.clone().args(["--login", "devicecode"]);
+    let first = person.run().token();
+    let force = world.kubelogin.clone().arg("--force-refresh");
+    let second = force.run().token();
+    assert_ne!(second, first);
+    assert_eq!(entra.prompts(), 1);
+    let ended = json!({"error": "invalid_grant", "error_description": "AADSTS700082: The refresh token has expired."});
+    entra.next(Endpoint::Token, Reply::json(400, &ended));
+    let error = force.run().error();
+    assert!(error.contains("--login auto chose devicecode"), "{error}");
+    assert_eq!((entra.prompts(), world.log().as_str()), (1, ""));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `doctor`: something broken for each check, with what must be said; and that it changes nothing.
 
+mod bad_input; // what is broken outside of a kubeconfig, and input that is none
 mod situations; // what can be broken, and what must be said
 
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ use crate::whoami::{LOGIN, World};
 /// A healthy world, and one thing changed in it.
 struct Patient {
     world: World,
+    /// Azure Resource Manager, if it is asked.
+    arm: Option<FakeArm>,
     config: Value,
     env: Vec<(&'static str, String)>,
     args: Vec<String>,
@@ -25,6 +28,7 @@ impl Patient {
         let config: Value = serde_json::from_str(&world.kubeconfig(&LOGIN)).expect("JSON");
         let patient = Self {
             world,
+            arm: None,
             config,
             env: Vec::new(),
             args: Vec::new(),
@@ -35,6 +39,19 @@ impl Patient {
             r#"echo '{"clientVersion":{"major":"1","minor":"33"}}'"#,
         );
         patient
+    }
+
+    /// Azure knows the cluster, and is asked about it.
+    fn known_to_azure(&mut self, change: impl FnOnce(&mut FakeCluster)) {
+        let server = self.world.cluster.url();
+        self.arm = Some(FakeArm::start_with(&self.world.entra, |rules| {
+            rules.clusters[0].server = server;
+            change(&mut rules.clusters[0]);
+        }));
+        self.args.push("--arm".into());
+        let proxy = self.world.entra.proxy_url();
+        self.env.push(("HTTPS_PROXY", proxy));
+        self.env.push(("NO_PROXY", "127.0.0.1".into()));
     }
 
     fn bin(&self) -> PathBuf {
@@ -402,93 +419,50 @@ fn without_chance(text: &str, patient: &Patient) -> String {
     stable.replace(env!("CARGO_PKG_VERSION"), "[version]")
 }
 
-/// Files that are no kubeconfigs, and servers that are no clusters.
+/// The person's own refresh token serves; nothing of Azure's is kept.
 #[test]
-fn bad_input_of_every_kind_is_a_finding_and_no_panic() {
-    let patient = Patient::healthy();
-    let home = patient.world.kubelogin.home();
-    let path = home.join("odd");
-    for (content, words) in [
-        (&b""[..], "no current context is set"),
-        (b"{{{{", "odd:1"),
-        (b"\0\x01binary", "binary"),
-        (b"\xff\xfeU\0T\0F\0", "UTF-16"),
-        (b"[]", "odd:1"),
-    ] {
-        std::fs::write(&path, content).expect("a file");
-        let odd = patient
-            .world
-            .kubelogin
-            .clone()
-            .args(["doctor", "--kubeconfig"])
-            .arg(&path)
-            .run();
-        assert_eq!(odd.status.code(), Some(1), "{odd:?}");
-        assert!(
-            odd.stdout.contains(words) && odd.stderr.is_empty(),
-            "{words}: {odd:?}"
-        );
-    }
-    let folder = patient
-        .world
-        .kubelogin
-        .clone()
-        .args(["doctor", "--kubeconfig"])
-        .arg(&home)
-        .run();
-    assert!(folder.stdout.contains("is a directory"), "{folder:?}");
-}
-
-#[test]
-fn a_cluster_that_hangs_or_a_proxy_that_refuses_costs_no_more_than_its_bound() {
+fn azure_is_asked_about_the_cluster_only_if_that_is_wanted() {
     let mut patient = Patient::healthy();
-    patient.world.cluster.behave(Manner::Silent);
-    let (json, _) = patient.json();
-    let told = findings(&json);
-    assert!(
-        told.iter()
-            .any(|(id, _, what)| id == "api.tls" && what.contains("in time")),
-        "{told:?}"
+    patient.known_to_azure(|cluster| cluster.has_local_accounts_disabled = true);
+    let cache = patient.world.kubelogin.cache();
+    let before = names_in(&cache);
+    let (json, code) = patient.json();
+    assert_eq!((findings(&json), code), (vec![], Some(0)));
+    let checks = json["checks"].as_array().expect("checks");
+    let reach = checks.last().expect("a check");
+    assert_eq!(reach["id"], "arm.reach");
+    assert_eq!(
+        reach["summary"],
+        "prod is running, Azure RBAC and Kubernetes RBAC decide, local accounts are disabled"
     );
-    patient.cluster()["proxy-url"] = "http://127.0.0.1:1".into();
+    assert_eq!(patient.world.entra.prompts(), 1);
+    assert_eq!(names_in(&cache), before);
+    let arm = patient.arm.as_ref().expect("Azure");
+    assert_eq!(arm.take_requests().len(), 2);
+    patient.args.clear();
     let (json, _) = patient.json();
-    let told = findings(&json);
-    assert!(
-        told.iter()
-            .any(|(id, _, what)| id == "api.tcp" && what.contains("the proxy 127.0.0.1:1")),
-        "{told:?}"
-    );
+    let mut checks = json["checks"].as_array().expect("checks").iter();
+    assert!(checks.all(|check| check["area"] != "arm"), "{json:#}");
+    assert_eq!(arm.take_requests().len(), 0);
 }
 
 #[test]
-fn a_closed_stdout_is_an_error_not_a_panic() {
-    let patient = Patient::healthy();
-    for command in ["doctor", "whoami"] {
-        patient
-            .world
-            .kubelogin
-            .clone()
-            .arg(command)
-            .run_into_nothing();
-    }
-}
-
-#[test]
-fn a_sign_in_that_others_wait_for_is_named() {
-    let patient = Patient::healthy();
-    let cache = patient.world.kubelogin.home().join(".kube/cache/kubelogin");
-    let files = std::fs::read_dir(cache).expect("a cache");
-    let mut paths = files.map(|file| file.expect("a file").path());
-    let path = paths.find(|path| {
-        path.to_string_lossy().contains("kubelogin-") && path.extension() == Some("lock".as_ref())
-    });
-    let lock = std::fs::File::open(path.expect("a lock file")).expect("it opens");
-    lock.lock().expect("it is free");
+fn an_azure_that_does_not_answer_is_a_warning_and_waits_for_nothing() {
+    let mut patient = Patient::healthy();
+    patient.known_to_azure(|_| ());
+    let arm = patient.arm.as_ref().expect("Azure");
+    arm.next(
+        Reply::json(
+            429,
+            &json!({"error": {"code": "TooManyRequests", "message": "busy"}}),
+        )
+        .header("Retry-After", "50"),
+    );
     let (json, code) = patient.json();
     let told = findings(&json);
     assert_eq!((told.len(), code), (1, Some(0)), "{told:?}");
     assert!(
-        told[0].0 == "cache.lock" && told[0].2.contains("signing in"),
+        told[0].0 == "arm.reach" && told[0].2.contains("busy"),
         "{told:?}"
     );
 }

@@ -6,7 +6,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 
-use rustix::termios::{LocalModes, tcgetattr};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use crate::support::*;
 
@@ -86,6 +86,31 @@ fn ctrl_c_leaves_the_terminal_as_it_was() {
         Some(libc::SIGINT)
     );
     assert_eq!(modes_of(&session.kept_open), session.before);
+}
+
+#[test]
+fn a_terminal_of_40_columns_gets_lines_that_fit_and_whole_words() {
+    let (mut terminal, program_side) = open_terminal();
+    let size = Winsize {
+        ws_row: 24,
+        ws_col: 40,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(&program_side, size).expect("a size");
+    let kubelogin = Kubelogin::new().arg("doctor").env("TERM", "dumb");
+    let mut command = kubelogin.command();
+    command.stdin(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.stdout(program_side).spawn().expect("it starts");
+    drop(command);
+    let mut shown = Vec::new();
+    let _ = terminal.read_to_end(&mut shown); // ends with EIO on Linux when the last writer is gone
+    assert!(child.wait().expect("it ends").success());
+    let shown = String::from_utf8(shown).expect("UTF-8");
+    assert!(shown.contains("kubeconfig"), "{shown}");
+    let too_long = |line: &&str| line.chars().count() > 40 && line.trim().contains(' ');
+    let too_long: Vec<_> = shown.lines().filter(too_long).collect();
+    assert_eq!(too_long, [""; 0], "{shown}");
 }
 
 /// A sign-in at a terminal, watched from outside.

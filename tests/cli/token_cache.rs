@@ -5,7 +5,7 @@ mod folder; // where tokens are stored, and what may be wrong with that folder
 mod keyring; // the kernel's keyring, available and denied
 mod log_out; // remove-cache-dir
 #[cfg(unix)]
-mod process; // runs the program with other limits, rights or system calls
+pub mod process; // runs the program with other limits, rights or system calls
 
 use std::fs;
 use std::path::{Path, PathBuf};

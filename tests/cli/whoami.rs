@@ -1,5 +1,7 @@
 //! `whoami`: what it shows of a login, what it asks of the cluster, how it ends.
 
+mod own; // a certificate or token in the kubeconfig
+
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -313,8 +315,8 @@ fn contexts_that_cannot_be_looked_at_are_named_with_their_line() {
             &["--nope", "config:"],
         ),
         (
-            json!({"users": [{"name": "person", "user": {"token": "hunter2"}}]}),
-            &["static token"],
+            json!({"users": [{"name": "person", "user": {"username": "bob", "password": "hunter2"}}]}),
+            &["a password", "kubectl auth whoami --context fake"],
         ),
         (json!({"current-context": ""}), &["no current context"]),
         (
@@ -438,4 +440,60 @@ fn a_variable_that_overrides_a_flag_is_named_with_its_place() {
             .contains("AZURE_CLIENT_ID in env of the plugin"),
         "{output:?}"
     );
+}
+
+/// `--context "$CONTEXT"` with a variable that is not set would look at another cluster.
+#[test]
+fn a_flag_that_is_typed_and_empty_is_an_error_that_names_it() {
+    let world = World::new();
+    for command in ["whoami", "doctor", "logout"] {
+        for flag in ["--context", "--kubeconfig", "--output"] {
+            if flag == "--output" && command != "whoami" {
+                continue;
+            }
+            for args in [&[flag, ""][..], &[&format!("{flag}=")]] {
+                let error = world
+                    .kubelogin
+                    .clone()
+                    .arg(command)
+                    .args(args)
+                    .run()
+                    .error();
+                assert!(
+                    error.contains(&format!("{flag} is empty")),
+                    "{command}: {error}"
+                );
+            }
+        }
+    }
+    let both = world
+        .whoami(&["--all-contexts", "--context", "fake"])
+        .error();
+    assert!(both.contains("--all-contexts and --context"), "{both}");
+    let neither = world.whoami(&["-o", "yaml"]).error();
+    assert!(neither.contains("\"yaml\""), "{neither}");
+}
+
+#[test]
+fn looking_makes_no_key_for_proof_of_possession_tokens() {
+    const POP: [&str; 3] = ["--pop-enabled", "--pop-claims", "u=cluster"];
+    let world = World::new();
+    let files = || names_in(&world.kubelogin.home().join(".kube"));
+    let person = [&["--login", "interactive"][..], &LOGIN[2..], &POP].concat();
+    let application = [
+        &["--login", "spn", "--client-id", CONFIDENTIAL_CLIENT_ID][..],
+        &LOGIN[2..6],
+        &POP,
+    ]
+    .concat();
+    for (login, code, requests) in [(person, 3, 0), (application, 0, 1)] {
+        world.write(&world.kubeconfig(&login));
+        let kubelogin = world.kubelogin.clone();
+        let kubelogin = kubelogin.env("AZURE_CLIENT_SECRET", CLIENT_SECRET);
+        let before = world.entra.token_requests();
+        let output = kubelogin.args(["whoami", "--offline"]).run();
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        assert_eq!(files(), ["config"], "{output:?}");
+        assert_eq!(world.entra.token_requests() - before, requests);
+    }
 }

@@ -85,6 +85,15 @@ fn a_cached_call_with_its_key_on_disk_opens_that_too() {
     opens_only(&spn(&entra).storage("disk"), &["key", "token"]);
 }
 
+/// The note says who was chosen the last time. Nothing is opened twice, and no folder is listed.
+#[test]
+fn a_cached_call_of_auto_opens_its_note_and_its_entry() {
+    let entra = FakeEntra::start();
+    let auto = spn(&entra).args(["--login", "auto"]).storage("keyring");
+    opens_only(&auto, &["note", "token"]);
+    assert!(Kubelogin::log_out(&auto.cache()).run().status.success());
+}
+
 /// A cold call does everything that a cached one must not, which proves that the trace would show it.
 #[test]
 fn a_cold_call_opens_certificates_and_sockets_and_starts_threads() {

@@ -2,17 +2,20 @@
 
 use std::sync::{Arc, Mutex};
 
+use rustls::ServerConfig;
 use serde_json::{Value, json};
 
 use super::entra::{FakeEntra, SERVER_ID};
 use super::http1::{Reply, Request, gzip};
 use super::jwt::{Claims, Jwt};
 use super::server::{Door, Server, lock};
+use super::tls::{AnyName, Authority, Certificate};
 
 /// A cluster that accepts valid tokens of the fake Entra for [`SERVER_ID`]; any other gets a 401.
 pub struct FakeApiServer {
     server: Server,
     ca_pem: String,
+    tls: Arc<AnyName>,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -34,6 +37,8 @@ pub enum Manner {
     WebPage,
     /// It never answers after the TLS handshake.
     Silent,
+    /// Whoever the TLS handshake let in is an administrator; nobody needs a token.
+    Administrators,
     /// It redirects everyone.
     Redirects(String),
 }
@@ -71,14 +76,36 @@ struct Seen {
 impl FakeApiServer {
     /// With a certificate of the fake Entra's authority.
     pub fn start(entra: &FakeEntra) -> Self {
-        let seen = Arc::new(Mutex::new(Seen::default()));
+        let tls = entra.tls();
+        let config = tls.server_config();
+        Self::start_with(entra, tls, config, Manner::Normal)
+    }
+
+    fn start_with(
+        entra: &FakeEntra,
+        tls: Arc<AnyName>,
+        config: Arc<ServerConfig>,
+        manner: Manner,
+    ) -> Self {
+        let seen = Arc::new(Mutex::new(Seen {
+            manner,
+            ..Seen::default()
+        }));
         let recording = Arc::clone(&seen);
         let answerer = Arc::new(move |request: &Request| lock(&recording).answer(request));
         Self {
-            server: Server::start(Door::Tls(entra.tls().server_config()), answerer),
+            server: Server::start(Door::Tls(config), answerer),
             ca_pem: entra.ca_pem().to_owned(),
+            tls,
             seen,
         }
+    }
+
+    /// The same for administrators, who come with a client certificate of this authority; nobody else gets through.
+    pub fn start_for_clients_of(entra: &FakeEntra, authority: &Authority) -> Self {
+        let tls = entra.tls();
+        let config = tls.server_config_for_clients_of(authority);
+        Self::start_with(entra, tls, config, Manner::Administrators)
     }
 
     /// For `server:` in a kubeconfig.
@@ -100,6 +127,11 @@ impl FakeApiServer {
             "current-context": "fake",
         });
         format!("{config:#}\n")
+    }
+
+    /// Presents this certificate from now on.
+    pub fn show(&self, certificate: Certificate) {
+        self.tls.show(certificate);
     }
 
     /// Behaves like this from now on.
@@ -137,6 +169,7 @@ impl Seen {
         }
         let admitted = match self.manner {
             Manner::Unauthorized => Err("it takes nobody".to_owned()),
+            Manner::Administrators => Ok(administrator()),
             _ => admit(request),
         };
         match admitted {
@@ -152,6 +185,11 @@ impl Seen {
             }
         }
     }
+}
+
+/// Whom AKS's admin certificate is for.
+fn administrator() -> Claims {
+    json!({"upn": "masterclient", "groups": ["system:masters"]})
 }
 
 /// Authenticates a request by RFC 6750: `Authorization: Bearer`.
@@ -228,7 +266,11 @@ fn review(request: &Request, claims: &Claims, manner: &Manner) -> Option<Reply> 
         "selfsubjectreviews" if group == format!("authentication.k8s.io/{known}") => {
             let mut groups = claims["groups"].as_array().cloned().unwrap_or_default();
             groups.push("system:authenticated".into());
-            let extra = json!({"oid": [claims["oid"]]});
+            // An administrator's certificate has none.
+            let extra = match claims["oid"].is_string() {
+                true => json!({"oid": [claims["oid"]]}),
+                false => json!({}),
+            };
             let user = json!({"username": user, "groups": groups, "extra": extra});
             ("SelfSubjectReview", json!({ "userInfo": user }))
         }

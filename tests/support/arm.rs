@@ -243,6 +243,19 @@ impl State {
                     "managedclusters",
                 ],
             ) => self.list(request, id),
+            (
+                "GET",
+                [
+                    "subscriptions",
+                    id,
+                    "resourcegroups",
+                    group,
+                    "providers",
+                    "microsoft.containerservice",
+                    "managedclusters",
+                    name,
+                ],
+            ) => Ok(Reply::json(200, &self.cluster(id, group, name)?.details())),
             ("POST", ["providers", "microsoft.resourcegraph", "resources"]) => self.graph(request),
             (
                 "POST",
@@ -373,6 +386,30 @@ impl State {
         Reply::json(200, &body)
     }
 
+    fn cluster(
+        &self,
+        subscription: &str,
+        group: &str,
+        name: &str,
+    ) -> Result<&FakeCluster, Refusal> {
+        if self.tenant_of(Some(subscription)).is_none() {
+            return Err(no_subscription(subscription));
+        }
+        let of_subscription = |cluster: &&FakeCluster| cluster.subscription == subscription;
+        let of_group = |cluster: &FakeCluster| cluster.group.eq_ignore_ascii_case(group);
+        let mut clusters = self.rules.clusters.iter().filter(of_subscription);
+        if !clusters.clone().any(of_group) {
+            let message = format!("Resource group '{group}' could not be found.");
+            return Err(refused(404, "ResourceGroupNotFound", &message));
+        }
+        clusters
+            .find(|cluster| of_group(cluster) && cluster.name.eq_ignore_ascii_case(name))
+            .ok_or_else(|| {
+                let message = format!("The Resource 'Microsoft.ContainerService/managedClusters/{name}' under resource group '{group}' was not found.");
+                refused(404, "ResourceNotFound", &message)
+            })
+    }
+
     /// `listClusterUserCredential` and its like.
     fn kubeconfig(
         &self,
@@ -399,22 +436,7 @@ impl State {
         {
             return Err(violation("this action takes no format"));
         }
-        if self.tenant_of(Some(subscription)).is_none() {
-            return Err(no_subscription(subscription));
-        }
-        let of_subscription = |cluster: &&FakeCluster| cluster.subscription == subscription;
-        let of_group = |cluster: &FakeCluster| cluster.group.eq_ignore_ascii_case(group);
-        let mut clusters = self.rules.clusters.iter().filter(of_subscription);
-        if !clusters.clone().any(of_group) {
-            let message = format!("Resource group '{group}' could not be found.");
-            return Err(refused(404, "ResourceGroupNotFound", &message));
-        }
-        let cluster = clusters
-            .find(|cluster| of_group(cluster) && cluster.name.eq_ignore_ascii_case(name))
-            .ok_or_else(|| {
-                let message = format!("The Resource 'Microsoft.ContainerService/managedClusters/{name}' under resource group '{group}' was not found.");
-                refused(404, "ResourceNotFound", &message)
-            })?;
+        let cluster = self.cluster(subscription, group, name)?;
         if cluster.is_denied {
             return Err(refusal::not_authorized(cluster, action == Action::Admin));
         }

@@ -8,11 +8,13 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
-use rustls::ServerConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::PrivatePkcs8KeyDer;
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -53,6 +55,18 @@ impl Authority {
             issuer: Issuer::new(params, key),
             pem,
         }
+    }
+
+    /// A client certificate of this authority with its key, in PEM.
+    pub fn client(&self, name: &str) -> [String; 2] {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().expect("ring makes P-256 keys");
+        let certificate = params
+            .signed_by(&key, &self.issuer)
+            .expect("the authority signs");
+        [certificate.pem(), key.serialize_pem()]
     }
 
     fn issue(&self, names: &[&str], expired: bool) -> CertifiedKey {
@@ -112,12 +126,32 @@ impl AnyName {
     }
 
     pub fn server_config(self: &Arc<Self>) -> Arc<ServerConfig> {
+        self.server_config_for(WebPkiClientVerifier::no_client_auth())
+    }
+
+    /// For clients with a certificate of this authority only.
+    pub fn server_config_for_clients_of(
+        self: &Arc<Self>,
+        authority: &Authority,
+    ) -> Arc<ServerConfig> {
+        let mut roots = RootCertStore::empty();
+        let certificate = CertificateDer::from_pem_slice(authority.pem.as_bytes()).expect("PEM");
+        roots.add(certificate).expect("a certificate");
+        let provider = Arc::new(ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        self.server_config_for(verifier.build().expect("there are roots"))
+    }
+
+    fn server_config_for(
+        self: &Arc<Self>,
+        clients: Arc<dyn ClientCertVerifier>,
+    ) -> Arc<ServerConfig> {
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder
             .with_safe_default_protocol_versions()
             .expect("ring does TLS 1.2 and 1.3");
         let mut config = builder
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Arc::new(config)

@@ -111,7 +111,7 @@ pub fn authz(case: &Case) -> Outcome {
         let claims = case.fetched().and_then(|fetched| fetched.claims.as_ref());
         because(
             "Forbidden to list pods",
-            explain::forbidden(by, user, claims, case.now),
+            explain::forbidden(by, user, claims, case.now, &case.context_flag()),
         )
     };
     match verdict {

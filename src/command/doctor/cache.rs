@@ -2,7 +2,7 @@
 
 use super::case::Case;
 use super::{Outcome, failure, fine, good, skipped, warning};
-use crate::token_cache::{Health, Storage};
+use crate::token_cache::{Busy, Health, Storage};
 
 fn health<'c>(case: &'c Case) -> Result<&'c Health, Outcome> {
     let Some(options) = case.options() else {
@@ -63,11 +63,28 @@ pub fn lock(case: &Case) -> Outcome {
     let Ok(health) = health(case) else {
         return skipped("see cache.folder");
     };
-    match health.busy.first() {
-        Some(path) => warning(format!(
-            "another kubelogin is signing in, and others wait for it ({})",
-            path.display()
+    let Some(Busy { path, process }) = health.busy.first() else {
+        return fine("nobody is signing in");
+    };
+    let path = path.display();
+    match process {
+        Some(id) => warning(format!(
+            "process {id} is signing in, and others wait for it ({path})"
+        ))
+        .with(format!(
+            "Finish that sign-in, or end the process: {}",
+            end(*id)
         )),
-        None => fine("nobody is signing in"),
+        None => warning(format!(
+            "another kubelogin is signing in, and others wait for it ({path})"
+        )),
+    }
+}
+
+/// The command that ends a process.
+fn end(id: u32) -> String {
+    match cfg!(windows) {
+        true => format!("taskkill /pid {id}"),
+        false => format!("kill {id}"),
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::arm;
 use super::checks::{Check, Need};
 use super::entra::EntraProbe;
 use super::plugin::PluginProbe;
@@ -28,10 +29,14 @@ use crate::token_cache::{Health, Storage, TokenCache};
 
 /// How long one step on the network may take.
 pub const STEP: Duration = Duration::from_secs(4);
+/// How long another program may take, beside everything else: az takes seconds to start on some machines.
+const PROGRAM: Duration = Duration::from_secs(10);
 /// How long all of it may take.
 const ALL: Duration = Duration::from_secs(14);
 
 pub struct Case<'a> {
+    /// The kubeconfig that was typed, if one was.
+    pub typed_kubeconfig: Option<&'a str>,
     pub env: &'a Env,
     pub system: &'a Quiet<'a>,
     pub now: DateTime<Utc>,
@@ -47,6 +52,7 @@ pub struct Case<'a> {
     pub token: Option<Result<Fetched, Error>>,
     pub api_server: Option<Result<ApiServer, Error>>,
     pub api: ApiProbe,
+    pub arm: Option<arm::Answer>,
 }
 
 /// A token, and the one to give the cluster: the same, or its envelope.
@@ -70,14 +76,17 @@ pub struct Steps {
 pub struct ApiProbe {
     pub steps: Steps,
     pub greeting: Option<Result<Greeting, NetworkError>>,
-    pub review: Option<Result<Verdict<Identity>, NetworkError>>,
-    pub may_list: Option<Result<Verdict<Result<(), String>>, NetworkError>>,
+    pub review: Option<Review>,
+    pub may_list: Option<MayList>,
 }
+
+type Review = Result<Verdict<Identity>, NetworkError>;
+type MayList = Result<Verdict<Result<(), String>>, NetworkError>;
 
 impl<'a> Case<'a> {
     /// Looks at everything that these checks need.
     pub fn gather(
-        args: &SubjectArgs,
+        args: &'a SubjectArgs,
         checks: &[&Check],
         env: &'a Env,
         system: &'a Quiet<'a>,
@@ -90,8 +99,10 @@ impl<'a> Case<'a> {
                     .any(|name| check.id == *name || check.area() == *name)
             })
         };
-        let (wants_api, wants_auth) = (wants(&["api"]), wants(&["api.auth", "api.authz"]));
-        let wants_token = wants_auth || wants(&["login.token", "login.fit"]);
+        let wants_arm = wants(&["arm"]);
+        let wants_api = wants_arm || wants(&["api"]);
+        let wants_auth = wants(&["api.auth", "api.authz"]);
+        let wants_token = wants_auth || wants_arm || wants(&["login.token", "login.fit"]);
         let began = system.elapsed();
         let local = &case;
         let (plugin, entra, token, api) = thread::scope(|scope| {
@@ -105,15 +116,24 @@ impl<'a> Case<'a> {
         case.entra = entra.unwrap_or_default();
         case.token = token.unwrap_or_default();
         case.api = api.unwrap_or_default();
-        let left = (began + ALL).saturating_sub(system.elapsed()).min(STEP);
-        if wants_auth {
-            case.ask_about_token(left);
+        let left = (began + ALL).saturating_sub(system.elapsed());
+        let asked = &case;
+        let (answers, arm) = thread::scope(|scope| {
+            let arm = scope.spawn(|| wants_arm.then(|| arm::ask(asked, left)).flatten());
+            let answers = wants_auth.then(|| asked.ask_about_token(left.min(STEP)));
+            (answers.flatten(), arm.join())
+        });
+        case.arm = arm.unwrap_or_default();
+        if let Some((review, may_list)) = answers {
+            case.api.review = review;
+            case.api.may_list = Some(may_list);
         }
         case
     }
 
-    fn local(args: &SubjectArgs, env: &'a Env, system: &'a Quiet<'a>) -> Self {
+    fn local(args: &'a SubjectArgs, env: &'a Env, system: &'a Quiet<'a>) -> Self {
         let mut case = Self {
+            typed_kubeconfig: args.kubeconfig.as_deref(),
             env,
             system,
             now: system.now(),
@@ -127,6 +147,7 @@ impl<'a> Case<'a> {
             token: None,
             api_server: None,
             api: ApiProbe::default(),
+            arm: None,
         };
         if subject::is_typed(args) {
             case.subject = Some(Ok(Subject::of_flags(&args.typed, env)));
@@ -214,6 +235,11 @@ impl<'a> Case<'a> {
             },
             Need::Cluster => self.api_server.is_none().then_some(no_server),
             Need::Token => self.fetched().is_none().then_some(no_token),
+            Need::Arm => match (self.server(), self.options()) {
+                (None, _) => Some(no_server),
+                (_, None) => Some("no login"),
+                _ => None,
+            },
             Need::ClusterAndToken => match (self.server(), self.fetched()) {
                 (None, _) => Some(no_server),
                 (_, None) => Some(no_token),
@@ -227,7 +253,10 @@ impl<'a> Case<'a> {
     fn fetch_token(&self) -> Option<Result<Fetched, Error>> {
         let subject = self.subject()?;
         let mut options = subject.options().ok()?;
-        options.timeout.duration = STEP;
+        options.timeout.duration = match options.login.source() {
+            Source::Program(_) => PROGRAM,
+            Source::Entra | Source::Host => STEP,
+        };
         options.timeout.is_given = true;
         Some(self.fetch(&mut options, &subject.env))
     }
@@ -238,9 +267,7 @@ impl<'a> Case<'a> {
         }
         let sign_in = SignIn::new(options, env, self.system)?;
         // The key of PoP tokens is made when it is first needed, which is not now.
-        let lacks_key = options.pop_claims.is_some()
-            && sign_in.cache().is_some_and(|cache| !cache.has_pop_key());
-        if lacks_key {
+        if sign_in.lacks_pop_key(options) {
             return Err(Error::not_signed_in(None));
         }
         let binding = sign_in.binding(options)?;
@@ -263,29 +290,25 @@ impl<'a> Case<'a> {
     }
 
     /// Two questions to the cluster at the same time.
-    fn ask_about_token(&mut self, timeout: Duration) {
-        let (Some(server), Some(fetched)) = (self.server(), self.fetched()) else {
-            return;
-        };
+    fn ask_about_token(&self, timeout: Duration) -> Option<(Option<Review>, MayList)> {
+        let (server, fetched) = (self.server()?, self.fetched()?);
         let is_its_own = |greeting: &Greeting| greeting.oddity.is_none();
         if !matches!(&self.api.greeting, Some(Ok(greeting)) if is_its_own(greeting)) {
-            return; // a token goes only to what has proved to be the cluster
+            return None; // a token goes only to what has proved to be the cluster
         }
         let impersonation = self.subject().and_then(|subject| subject.user.as_ref());
         let caller = Caller {
-            token: &fetched.for_cluster.access_token,
+            token: Some(&fetched.for_cluster.access_token),
             impersonation: impersonation.map_or(&[], |user| user.impersonation.as_slice()),
         };
         let namespace = self.entry().and_then(|entry| entry.namespace.as_deref());
         let namespace = namespace.unwrap_or("default");
         let system = self.system;
-        let (review, may_list) = thread::scope(|scope| {
+        Some(thread::scope(|scope| {
             let review = scope.spawn(|| server.review(&caller, system, timeout));
             let may_list = server.may_list_pods(namespace, &caller, system, timeout);
             (review.join().ok(), may_list)
-        });
-        self.api.review = review;
-        self.api.may_list = Some(may_list);
+        }))
     }
 
     /// True if the error says only that somebody has to sign in.

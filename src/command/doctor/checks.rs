@@ -2,7 +2,7 @@
 
 use super::case::Case;
 use super::{Finding, Outcome, skipped};
-use super::{api_server, cache, entra, environment, kubeconfig, login, plugin};
+use super::{api_server, arm, cache, entra, environment, kubeconfig, login, plugin};
 use crate::error::Error;
 
 /// What a check cannot do without.
@@ -24,6 +24,8 @@ pub enum Need {
     Token,
     /// Both.
     ClusterAndToken,
+    /// A cluster, a login, and that somebody asks for it: another service is asked.
+    Arm,
 }
 
 /// A check.
@@ -115,6 +117,7 @@ pub const CHECKS: &[Check] = &[
         "If the cluster was created again: kubelogin get-credentials CLUSTER --overwrite-existing"),
     check("api.auth", "Unauthorized", Need::ClusterAndToken, api_server::auth, ""),
     check("api.authz", "Forbidden", Need::ClusterAndToken, api_server::authz, ""),
+    check("arm.reach", "the cluster is stopped, closed or of another tenant (only with --arm)", Need::Arm, arm::reach, ""),
 ];
 
 /// The areas, in the order of the table.
@@ -139,15 +142,19 @@ fn near(name: &str) -> String {
     }
 }
 
-/// The checks of these names and areas; all if there are none.
-pub fn chosen(names: &[String]) -> Result<Vec<&'static Check>, Error> {
+/// The checks of these names and areas; without any, all but those that ask Azure Resource Manager, unless `asks_arm`.
+pub fn chosen(names: &[String], asks_arm: bool) -> Result<Vec<&'static Check>, Error> {
     for name in names {
         if !CHECKS.iter().any(|check| check.is_called(name)) {
             return Err(Error::input(format!("there is no check {name:?}")).remedy(near(name)));
         }
     }
-    let is_wanted =
-        |check: &&Check| names.is_empty() || names.iter().any(|name| check.is_called(name));
+    let is_wanted = |check: &&Check| {
+        let is_of_arm = check.needs == Need::Arm;
+        is_of_arm && asks_arm
+            || !is_of_arm && names.is_empty()
+            || names.iter().any(|name| check.is_called(name))
+    };
     Ok(CHECKS.iter().filter(is_wanted).collect())
 }
 
@@ -190,14 +197,33 @@ mod tests {
         assert_eq!(runs.count(), names.len(), "an area's rows stand together");
     }
 
+    /// `kubelogin doctor entra api`
+    #[test]
+    fn the_readme_names_only_checks_that_there_are() {
+        let readme = include_str!("../../../README.md");
+        let commands = readme.split("`kubelogin doctor").skip(1);
+        let commands = commands.filter_map(|rest| rest.split('`').next());
+        let words = commands.flat_map(str::split_whitespace);
+        let names: Vec<_> = words.filter(|word| !word.starts_with('-')).collect();
+        assert!(names.len() > 3, "{names:?}");
+        for name in names {
+            assert!(CHECKS.iter().any(|check| check.is_called(name)), "{name}");
+        }
+    }
+
     #[test]
     fn checks_are_chosen_by_name_or_area_and_others_are_refused_with_the_nearest() {
         let ids = |names: &[&str]| {
             let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-            let chosen = chosen(&names).map_err(|error| error.to_string())?;
+            let chosen = chosen(&names, false).map_err(|error| error.to_string())?;
             Ok::<_, String>(chosen.iter().map(|check| check.id).collect::<Vec<_>>())
         };
-        assert_eq!(ids(&[]).expect("all").len(), CHECKS.len());
+        let all = ids(&[]).expect("all");
+        assert_eq!(all.len(), CHECKS.len() - 1);
+        assert!(!all.contains(&"arm.reach"), "it has to be asked for");
+        assert_eq!(ids(&["arm"]).expect("one"), ["arm.reach"]);
+        let with_arm = super::chosen(&["cache.key".into()], true).expect("two");
+        assert_eq!(with_arm.len(), 2);
         assert_eq!(
             ids(&["api.tls", "cache.key"]).expect("two"),
             ["cache.key", "api.tls"]

@@ -9,16 +9,18 @@ use serde_json::Value;
 
 use super::case::{Case, STEP, Steps};
 use super::{Outcome, failure, fine, good, skipped, warning};
-use crate::entra::authority::{Authority, AuthorityHost};
+use crate::entra::authority::{Authority, AuthorityHost, Cloud};
 use crate::env;
 use crate::error::span;
-use crate::login_mode::LoginMode;
+use crate::login_mode::{LoginMode, Source};
 use crate::options::Options;
 use crate::system::{HttpResponse, NetworkError, NetworkErrorKind, System, Via};
 
 /// A clock that is further off is worth a word; one further still breaks assertions.
 const SMALL_SKEW: i64 = 60;
 const LARGE_SKEW: i64 = 300;
+/// How long a host may take that is on this machine or one hop away.
+const NEAR: Duration = Duration::from_secs(1);
 /// The managed identity endpoint of virtual machines.
 const IMDS: SocketAddr = SocketAddr::new(
     std::net::IpAddr::V4(std::net::Ipv4Addr::new(169, 254, 169, 254)),
@@ -37,12 +39,7 @@ pub struct EntraProbe {
 impl EntraProbe {
     pub fn of(case: &Case) -> Option<Self> {
         let options = case.options()?;
-        if case.lacks(super::checks::Need::Entra).is_some() {
-            return None;
-        }
-        let authority = authority(options)?;
-        let url = authority.discovery_url();
-        let uri: http::Uri = url.parse().ok()?;
+        let uri = host(options)?;
         let steps = Steps::to(&uri, None, case.system);
         let mut probe = Self {
             host: uri.host().unwrap_or_default().to_owned(),
@@ -65,12 +62,17 @@ impl EntraProbe {
     }
 }
 
-fn authority(options: &Options) -> Option<Authority> {
+/// Where the tenant's OpenID configuration is; `None` for a login that does not go to Entra ID itself.
+pub fn host(options: &Options) -> Option<http::Uri> {
+    if options.login.source() != Source::Entra {
+        return None;
+    }
     let host = match &options.authority_host {
         Some(host) => host.clone(),
         None => AuthorityHost::of_cloud(options.cloud, options.stack_file.as_deref()).ok()?,
     };
-    Authority::new(host, options.tenant_id.as_deref()?).ok()
+    let authority = Authority::new(host, options.tenant_id.as_deref()?).ok()?;
+    authority.discovery_url().parse().ok()
 }
 
 fn probe<'c>(case: &'c Case) -> Result<&'c EntraProbe, Outcome> {
@@ -180,6 +182,15 @@ pub fn tenant(case: &Case) -> Outcome {
         .unwrap_or_default();
     let host = &probe.host;
     let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
+    let instance = body["cloud_instance_name"].as_str();
+    if let (Some(cloud), Some(options)) = (instance.and_then(cloud_of), case.options())
+        && ![cloud, Cloud::Stack].contains(&options.cloud)
+        && !is_host_of(cloud, host)
+    {
+        let name = cloud.name();
+        return failure(format!("tenant {tenant} is in the cloud {name}"))
+            .with(format!("Set --environment {name} in the args of the user."));
+    }
     if body["issuer"].is_string() {
         return good(format!("tenant {tenant} at {host}"));
     }
@@ -193,6 +204,22 @@ pub fn tenant(case: &Case) -> Outcome {
     warning(format!(
         "{host} answers {status} instead of the OpenID configuration of tenant {tenant}"
     ))
+}
+
+/// The cloud that an OpenID configuration names.
+fn cloud_of(instance: &str) -> Option<Cloud> {
+    match instance {
+        "microsoftonline.com" => Some(Cloud::Public),
+        "microsoftonline.us" => Some(Cloud::UsGovernment),
+        "partner.microsoftonline.cn" => Some(Cloud::China),
+        _ => None,
+    }
+}
+
+/// True if tokens of this cloud come from this host.
+fn is_host_of(cloud: Cloud, host: &str) -> bool {
+    let authority = AuthorityHost::of_cloud(cloud, None).and_then(|own| Authority::new(own, "x"));
+    authority.is_ok_and(|authority| authority.url().contains(host))
 }
 
 pub fn clock(case: &Case) -> Outcome {
@@ -225,26 +252,49 @@ pub fn clock(case: &Case) -> Outcome {
     }
 }
 
-/// Whether anything is at the address that virtual machines ask for managed identities.
+/// Whether anything is at the address where a managed identity is asked for.
 pub fn imds(case: &Case) -> Outcome {
     let Some(options) = case.options() else {
         return skipped("no login");
     };
-    let env = case.subject().map_or(case.env, |subject| &subject.env);
-    let has_endpoint = [env::IDENTITY_ENDPOINT, env::MSI_ENDPOINT]
-        .iter()
-        .any(|name| env.get(name).is_some());
-    if options.login != LoginMode::Msi || has_endpoint {
+    if options.login != LoginMode::Msi {
         return fine("not asked for by this login");
     }
-    match case
-        .system
-        .connect(&IMDS.ip().to_string(), &[IMDS], Duration::from_secs(1))
-    {
-        Ok(()) => good("the managed identity endpoint answers"),
-        Err(_) => failure(format!(
-            "nothing answers at {}: --login msi works only on machines in Azure",
-            IMDS.ip()
+    let env = case.subject().map_or(case.env, |subject| &subject.env);
+    let names = [env::IDENTITY_ENDPOINT, env::MSI_ENDPOINT];
+    let Some(name) = names.into_iter().find(|name| env.get(name).is_some()) else {
+        return match reaches(case, &IMDS.ip().to_string(), &[IMDS]) {
+            true => good("the managed identity endpoint answers"),
+            false => failure(format!(
+                "nothing answers at {}: --login msi works only on machines in Azure",
+                IMDS.ip()
+            )),
+        };
+    };
+    let uri: http::Uri = env
+        .get(name)
+        .unwrap_or_default()
+        .parse()
+        .unwrap_or_default();
+    let host = uri.host().unwrap_or_default();
+    let usual = if uri.scheme_str() == Some("https") {
+        443
+    } else {
+        80
+    };
+    let port = uri.port_u16().unwrap_or(usual);
+    let addresses = case.system.resolve(host, port, NEAR).unwrap_or_default();
+    match reaches(case, host, &addresses) {
+        true => good("the managed identity endpoint answers"),
+        false => failure(format!(
+            "nothing answers at {host}:{port}, the managed identity endpoint that {name} names"
+        ))
+        .with(format!(
+            "Unset {name} if this is not where Azure set it; else start the service again."
         )),
     }
+}
+
+fn reaches(case: &Case, host: &str, addresses: &[SocketAddr]) -> bool {
+    case.system.connect(host, addresses, NEAR).is_ok()
 }

@@ -1,11 +1,12 @@
 //! Checks of the environment: which variables have a say, the proxy, the browser.
 
+use std::net::IpAddr;
+
 use super::case::Case;
-use super::{Outcome, fine, good, skipped, warning};
-use crate::env;
+use super::{Outcome, entra, fine, good, skipped, warning};
 use crate::flag::Flag;
 use crate::login_mode::{LoginMode, Source};
-use crate::system::System;
+use crate::system::{System, has_browser};
 
 /// Azure/kubelogin#427, #329, #538: a variable silently beats the flag.
 pub fn overrides(case: &Case) -> Outcome {
@@ -47,24 +48,37 @@ pub fn foreign(case: &Case) -> Outcome {
     fine("no variable sets what this login leaves open")
 }
 
+/// The proxies on the way to Entra ID and to the API server.
 pub fn proxy(case: &Case) -> Outcome {
-    let uri = case.server().map(|server| server.uri().clone());
-    let proxy = uri.as_ref().and_then(|uri| case.system.proxy_of(uri));
-    let (Some(uri), Some(proxy)) = (uri, proxy) else {
-        return fine("no proxy on the way to the API server");
-    };
-    let host = uri.host().unwrap_or_default();
-    let is_private = |host: &str| match host.trim_matches(['[', ']']).parse() {
-        Ok(std::net::IpAddr::V4(address)) => address.is_private() || address.is_loopback(),
-        Ok(std::net::IpAddr::V6(address)) => address.is_loopback(),
+    let entra = case.options().and_then(entra::host);
+    let server = case.server().map(|server| server.uri());
+    let mut ways = Vec::new();
+    for uri in entra.iter().chain(server) {
+        let host = uri.host().unwrap_or_default();
+        let Some(proxy) = case.system.proxy_of(uri) else {
+            continue;
+        };
+        let proxy = proxy.rsplit('@').next().unwrap_or_default();
+        let is_server = Some(uri) == server;
+        let is_chosen = case.server().is_some_and(|server| server.proxy().is_some());
+        if is_server && is_private(host) && !is_chosen {
+            return warning(format!(
+                "the way to the private API server {host} leads through the proxy {proxy}"
+            ));
+        }
+        ways.push(format!("{host} through the proxy {proxy}"));
+    }
+    match ways.is_empty() {
+        true => fine("no proxy on the way to Entra ID and the API server"),
+        false => good(ways.join(", ")),
+    }
+}
+
+fn is_private(host: &str) -> bool {
+    match host.trim_matches(['[', ']']).parse() {
+        Ok(IpAddr::V4(address)) => address.is_private() || address.is_loopback(),
+        Ok(IpAddr::V6(address)) => address.is_loopback(),
         Err(_) => host.contains(".privatelink."),
-    };
-    let proxy = proxy.rsplit('@').next().unwrap_or_default();
-    match is_private(host) && case.server().is_some_and(|server| server.proxy().is_none()) {
-        true => warning(format!(
-            "the way to the private API server {host} leads through the proxy {proxy}"
-        )),
-        false => good(format!("through the proxy {proxy}")),
     }
 }
 
@@ -73,21 +87,17 @@ pub fn browser(case: &Case) -> Outcome {
     let is_interactive = case
         .options()
         .is_some_and(|options| options.login == LoginMode::Interactive);
-    if !is_interactive || !cfg!(target_os = "linux") {
+    if !is_interactive {
         return fine("this login opens none");
     }
-    let has_one = [
-        env::BROWSER,
-        env::DISPLAY,
-        env::WAYLAND_DISPLAY,
-        env::WSL_DISTRO_NAME,
-    ]
-    .iter()
-    .any(|name| case.env.get(name).is_some());
-    match has_one {
-        true => fine("there is one to open"),
-        false => warning(
-            "--login interactive opens a browser, and there is none here: DISPLAY and BROWSER are not set",
-        ),
+    if has_browser(case.env) {
+        return fine("there is one to open");
     }
+    warning(format!(
+        "--login interactive opens a browser, and none can be opened here: {}",
+        match cfg!(any(windows, target_os = "macos")) {
+            true => "this is a session over SSH, and BROWSER is not set",
+            false => "BROWSER, DISPLAY and WAYLAND_DISPLAY are not set",
+        }
+    ))
 }

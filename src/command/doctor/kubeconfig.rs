@@ -21,6 +21,10 @@ pub fn files(case: &Case) -> Outcome {
             .collect();
         paths.join(", ")
     };
+    if let (Some(path), true) = (case.typed_kubeconfig, contexts.files.is_empty()) {
+        return failure(format!("there is no kubeconfig at {path}"))
+            .with("Correct --kubeconfig, or leave it out.");
+    }
     if contexts.files.is_empty() {
         return warning(format!(
             "there is no kubeconfig at {}",

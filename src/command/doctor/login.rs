@@ -1,9 +1,9 @@
 //! Checks of the login itself: its mode, its files, its helpers, its token.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use serde_json::Value;
+use chrono::TimeDelta;
 
 use super::case::Case;
 use super::{Outcome, Problem, failed, failure, fine, good, skipped, warning};
@@ -11,12 +11,15 @@ use crate::command::subject::Subject;
 use crate::entra::access_token::claims::Claims;
 use crate::entra::access_token::fit::mismatches;
 use crate::entra::certificate::CertificateFile;
-use crate::env;
 use crate::error::span;
 use crate::flag::Flag;
+use crate::login::{self, SignedIn, Standing};
 use crate::login_mode::{LoginMode, Source};
 use crate::secret::Secret;
 use crate::system::on_path;
+
+/// A certificate that expires sooner is worth a word.
+const SOON: TimeDelta = TimeDelta::days(14);
 
 /// Microsoft's managed Conditional Access policy "Block device code flow" (2025) ends even the refresh of such sign-ins.
 pub fn mode(case: &Case) -> Outcome {
@@ -64,14 +67,21 @@ pub fn files(case: &Case) -> Outcome {
 }
 
 fn certificate(case: &Case, path: &Path, password: Option<Secret>, patience: Duration) -> Outcome {
-    let opened = CertificateFile::read(path, password, patience)
-        .and_then(|file| file.open(case.now).map(|_| ()));
-    match opened {
-        Ok(()) => good(format!(
-            "the certificate {} and its key belong together",
-            path.display()
-        )),
-        Err(error) => failed(&error),
+    let opened =
+        CertificateFile::read(path, password, patience).and_then(|file| file.open(case.now));
+    let certificate = match opened {
+        Ok(certificate) => certificate,
+        Err(error) => return failed(&error),
+    };
+    let shown = path.display();
+    let Some((thumbprint, end)) = certificate.for_people() else {
+        return good(format!("the certificate {shown} fits its key"));
+    };
+    let told = format!("the certificate {shown} with the thumbprint {thumbprint}");
+    match end - case.now {
+        left if left < SOON => warning(format!("{told} expires in {}", span(left)))
+            .with("Renew it, and register the new one for the application in Entra ID."),
+        _ => good(format!("{told} is valid until {}", end.format("%Y-%m-%d"))),
     }
 }
 
@@ -124,49 +134,30 @@ pub fn tool(case: &Case) -> Outcome {
         ))
         .with(format!("Install {name}, or put its folder on PATH."));
     };
-    if options.login != LoginMode::AzureCli {
-        return good(path.display().to_string());
-    }
-    let folder = match env.get(env::AZURE_CONFIG_DIR) {
-        Some(folder) => Some(PathBuf::from(folder)),
-        None => env.user_home().map(|home| home.join(".azure")),
-    };
-    az_account(folder, options.tenant_id.as_deref())
+    let tenant = options.tenant_id.as_deref();
+    let standing = login::standing(options.login, env, tenant);
+    standing
+        .and_then(|standing| not_signed_in(&standing, tenant))
         .unwrap_or_else(|| good(path.display().to_string()))
 }
 
-/// What is wrong with az's own account; `None` if nothing is.
-fn az_account(folder: Option<PathBuf>, tenant: Option<&str>) -> Option<Outcome> {
-    let folder = folder?;
-    let place = folder.join("azureProfile.json");
-    let shown = place.display();
-    let sign_in = match tenant {
-        Some(tenant) => format!("az login --tenant {tenant}"),
-        None => "az login".into(),
-    };
-    let text = std::fs::read_to_string(&place).unwrap_or_default();
-    let profile: Value =
-        serde_json::from_str(text.trim_start_matches('\u{feff}')).unwrap_or_default();
-    let accounts = profile["subscriptions"]
-        .as_array()
-        .filter(|accounts| !accounts.is_empty());
-    let Some(accounts) = accounts else {
-        return Some(
-            failure(format!("az is not signed in: {shown} holds no account")).with(sign_in),
-        );
-    };
-    let tenant = tenant.filter(|tenant| tenant.len() == 36)?;
-    let is_of_tenant = |account: &Value| {
-        account["tenantId"]
-            .as_str()
-            .is_some_and(|id| id.eq_ignore_ascii_case(tenant))
-    };
-    (!accounts.iter().any(is_of_tenant)).then(|| {
-        warning(format!(
-            "az is signed in to other tenants than {tenant} ({shown})"
-        ))
-        .with(sign_in)
-    })
+/// What is wrong with the account of the program; `None` if nothing is.
+fn not_signed_in(standing: &Standing, tenant: Option<&str>) -> Option<Outcome> {
+    let name = standing.product.name;
+    let place = standing.file.as_ref();
+    let place = place.map_or_else(String::new, |file| format!(" ({})", file.display()));
+    let sign_in = standing.product.sign_in_to(tenant);
+    match standing.signed_in {
+        SignedIn::As(_) => None,
+        SignedIn::Nobody => Some(failure(format!("{name} is not signed in{place}")).with(sign_in)),
+        SignedIn::Elsewhere => Some(
+            warning(format!(
+                "{name} is signed in to other tenants than {}{place}",
+                tenant.unwrap_or_default()
+            ))
+            .with(sign_in),
+        ),
+    }
 }
 
 pub fn token(case: &Case) -> Outcome {

@@ -16,7 +16,7 @@ use crate::login_mode::LoginMode;
 use crate::options::Options;
 use crate::secret::Secret;
 use crate::sign_in::SignIn;
-use crate::system::System;
+use crate::system::{System, has_browser};
 use crate::token::{Scope, Token, unverified_claims};
 use crate::variables::Merged;
 
@@ -349,7 +349,7 @@ fn subscription(args: &GetCredentialsArgs, target: &Target, env: &Env) -> Option
 
 /// How people sign in who do not say: with a browser where one can be opened, as device codes are being blocked.
 fn default_mode(env: &Env) -> LoginMode {
-    match auto::has_browser(env) {
+    match has_browser(env) {
         true => LoginMode::Interactive,
         false => LoginMode::DeviceCode,
     }

@@ -16,9 +16,10 @@ const GROUPS_SHOWN: usize = 5;
 pub fn text(report: &Report, with_claims: bool) -> String {
     let mut page = Page(String::new());
     page.heading("SIGNED IN AS");
-    match &report.token {
-        Ok(signed_in) => signed_in_block(&mut page, report, signed_in),
-        Err(error) => {
+    match (&report.token, report.own) {
+        (_, Some(own)) => page.row("name", &format!("unknown: the kubeconfig has {own}")),
+        (Ok(signed_in), None) => signed_in_block(&mut page, report, signed_in),
+        (Err(error), None) => {
             let (what, remedy) = error.parts();
             page.row("nobody", what);
             match *error.kind() == ErrorKind::NotSignedIn {
@@ -33,13 +34,15 @@ pub fn text(report: &Report, with_claims: bool) -> String {
             }
         }
     }
-    page.heading("OPTIONS");
+    if !report.values.is_empty() {
+        page.heading("OPTIONS");
+    }
     let flags = report.values.iter().map(|value| value.flag.len());
     let width = flags.max().unwrap_or(0);
     for value in &report.values {
         page.wide_row(&value.flag, width, &value.told());
     }
-    if report.token.is_ok() {
+    if report.token.is_ok() || report.own.is_some() {
         cluster_block(&mut page, report);
         mismatches_block(&mut page, report);
     }

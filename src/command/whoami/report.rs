@@ -11,13 +11,14 @@ use crate::command::explain::{self, Cause};
 use crate::command::subject::{Subject, Value};
 use crate::entra::access_token::claims::{Claims, Groups, application_name};
 use crate::entra::access_token::fit::{self, Expected, Mismatch};
-use crate::env::{self, Env};
+use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::options::Options;
 use crate::secret::Secret;
 use crate::sign_in::SignIn;
 use crate::system::System;
 use crate::token::{Scope, Token};
+use crate::token_cache::Storage;
 
 /// How far to look.
 #[derive(Clone, Copy)]
@@ -32,6 +33,8 @@ pub struct Look {
 pub struct Report {
     pub context: Option<String>,
     pub server: Option<String>,
+    /// What the context's user shows to the cluster itself, without kubelogin.
+    pub own: Option<&'static str>,
     pub values: Vec<Value>,
     pub token: Result<SignedIn, Error>,
     pub cluster: ClusterSees,
@@ -64,7 +67,7 @@ impl Report {
     /// # Errors
     /// If the login itself is wrong: an option that is missing or not valid.
     pub fn of(subject: &Subject, look: Look, system: &dyn System) -> Result<Self, Error> {
-        let options = subject.options()?;
+        let mut options = subject.options()?;
         let now = system.now();
         let mut report = Self {
             context: subject.context.as_ref().map(|context| context.name.clone()),
@@ -72,13 +75,23 @@ impl Report {
                 .cluster
                 .as_ref()
                 .and_then(|cluster| cluster.server.clone()),
+            own: None,
             values: subject.values(),
             token: Err(Error::input("nobody has looked")),
             cluster: ClusterSees::Nothing,
             mismatches: Vec::new(),
             now,
         };
-        let sign_in = SignIn::new(&options, &subject.env, system)?;
+        let mut sign_in = SignIn::new(&options, &subject.env, system)?;
+        if !look.may_sign_in && sign_in.lacks_pop_key(&options) {
+            if sign_in.asks_a_person() {
+                report.token = Err(Error::not_signed_in(None));
+                return Ok(report);
+            }
+            // With a key for this run only: looking leaves nothing behind.
+            options.cache.storage = Storage::None;
+            sign_in = SignIn::new(&options, &subject.env, system)?;
+        }
         let binding = sign_in.binding(&options)?;
         let scope = Scope::of_server(&options.server_id);
         let scope = match &binding {
@@ -121,6 +134,7 @@ impl Report {
 
     pub fn outcome(&self) -> Outcome {
         match (&self.token, &self.cluster) {
+            (_, ClusterSees::Identity(_) | ClusterSees::SomeUser) => Outcome::Accepted,
             (Err(error), _) if *error.kind() == ErrorKind::NotSignedIn => Outcome::NotSignedIn,
             (Err(_), _) => Outcome::NotAccepted,
             (Ok(_), ClusterSees::Refused(_) | ClusterSees::Unreachable(_)) => Outcome::NotAccepted,
@@ -145,6 +159,7 @@ impl Report {
             "version": 1,
             "context": self.context,
             "server": self.server,
+            "ownCredentials": self.own,
             "signedIn": null,
             "error": null,
             "options": values,
@@ -244,16 +259,13 @@ impl ClusterSees {
 
 /// What the token of these options should be.
 pub fn expected<'o>(options: &'o Options, env: &Env, now: DateTime<Utc>) -> Expected<'o> {
-    let is_ci = [env::CI, env::TF_BUILD]
-        .iter()
-        .any(|name| env.get(name).is_some());
     Expected {
         tenant: options.tenant_id.as_deref(),
         server: &options.server_id,
         version: options.version,
         is_bound: options.pop_claims.is_some(),
         now,
-        is_ci,
+        is_ci: env.ci_variable().is_some(),
     }
 }
 
@@ -278,29 +290,19 @@ fn ask(
         Ok(server) => server,
         Err(error) => return ClusterSees::Unreachable(error.to_string()),
     };
-    // Without the token first: it goes only to a server that has proved to be the cluster's.
-    let greeting = match server.greet(system, look.timeout) {
-        Ok(greeting) => greeting,
-        Err(error) => return ClusterSees::Unreachable(error.to_string()),
-    };
-    if let Some(oddity) = greeting.oddity {
-        return ClusterSees::Unreachable(format!("{} answers with {oddity}", server.uri()));
-    }
     let impersonation = subject
         .user
         .as_ref()
         .map(|user| user.impersonation.as_slice());
     let caller = Caller {
-        token,
+        token: Some(token),
         impersonation: impersonation.unwrap_or_default(),
     };
-    match server.review(&caller, system, look.timeout) {
-        Err(error) => ClusterSees::Unreachable(error.to_string()),
+    match review(&server, &caller, look.timeout, system) {
+        Err(why) => ClusterSees::Unreachable(why),
         Ok(Verdict::Yes(identity)) => ClusterSees::Identity(identity),
         Ok(Verdict::NotOffered) => ClusterSees::SomeUser,
-        Ok(Verdict::Odd(what)) => {
-            ClusterSees::Unreachable(format!("{} answers with {what}", server.uri()))
-        }
+        Ok(Verdict::Odd(what)) => odd(&server, &what),
         Ok(Verdict::No(Refusal::Unauthorized)) => {
             let cause = explain::unauthorized(claims, expected);
             ClusterSees::Refused(Cause {
@@ -309,11 +311,34 @@ fn ask(
             })
         }
         Ok(Verdict::No(Refusal::Forbidden { user, by, .. })) => {
-            let cause = explain::forbidden(by, user.as_deref(), claims, expected.now);
+            let context = subject.context_flag();
+            let cause = explain::forbidden(by, user.as_deref(), claims, expected.now, &context);
             ClusterSees::Refused(Cause {
                 what: format!("Forbidden: {}", cause.what),
                 ..cause
             })
         }
     }
+}
+
+/// Asks whom the cluster takes a caller for; why not, if it could not be asked.
+pub fn review(
+    server: &ApiServer,
+    caller: &Caller,
+    timeout: Duration,
+    system: &dyn System,
+) -> Result<Verdict<Identity>, String> {
+    // Without the token first: it goes only to a server that has proved to be the cluster's.
+    let greeting = server.greet(system, timeout);
+    let greeting = greeting.map_err(|error| error.to_string())?;
+    if let Some(oddity) = greeting.oddity {
+        return Err(format!("{} answers with {oddity}", server.uri()));
+    }
+    let verdict = server.review(caller, system, timeout);
+    verdict.map_err(|error| error.to_string())
+}
+
+/// What came was no answer of an API server.
+pub fn odd(server: &ApiServer, what: &str) -> ClusterSees {
+    ClusterSees::Unreachable(format!("{} answers with {what}", server.uri()))
 }

@@ -75,10 +75,14 @@ fn is_guid(text: &str) -> bool {
     text.len() == 36 && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
 }
 
+/// True if this is surely not the ID of that tenant: a domain name cannot be compared with an ID.
+pub fn is_another_tenant(wanted: &str, id: &str) -> bool {
+    is_guid(wanted) && !wanted.eq_ignore_ascii_case(id)
+}
+
 fn tenant(claims: &Claims, expected: &Expected) -> Option<Mismatch> {
     let (wanted, tenant) = (expected.tenant?, claims.text("tid")?);
-    // A domain name cannot be compared with an ID.
-    if !is_guid(wanted) || wanted.eq_ignore_ascii_case(tenant) {
+    if !is_another_tenant(wanted, tenant) {
         return None;
     }
     fatal(
@@ -140,7 +144,8 @@ fn token_version(claims: &Claims, expected: &Expected) -> Option<Mismatch> {
 }
 
 fn lifetime(claims: &Claims, expected: &Expected) -> Option<Mismatch> {
-    let clock = "Check this machine's clock (timedatectl, w32tm /resync); then run: kubelogin remove-cache-dir";
+    let clock =
+        "Check this machine's clock (timedatectl, w32tm /resync); then run: kubelogin logout";
     let now = expected.now;
     if let Some(end) = claims.time("exp").filter(|end| *end <= now) {
         return fatal(format!("the token expired {} ago", span(now - end)), clock);
@@ -178,11 +183,11 @@ fn binding(claims: &Claims, expected: &Expected) -> Option<Mismatch> {
     match (claims.is_bound(), expected.is_bound) {
         (true, false) => fatal(
             "the token is bound to a key (PoP), and it is sent as a bearer token".into(),
-            "Add --pop-enabled and --pop-claims, or run: kubelogin remove-cache-dir",
+            "Add --pop-enabled and --pop-claims, or run: kubelogin logout",
         ),
         (false, true) => fatal(
             "the token is not bound to a key, although --pop-enabled is set".into(),
-            "Run: kubelogin remove-cache-dir",
+            "Run: kubelogin logout",
         ),
         _ => None,
     }

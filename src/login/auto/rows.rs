@@ -7,7 +7,9 @@ use super::signals::{Signals, is_readable};
 use crate::env::{self, Env};
 use crate::error::Error;
 use crate::flag::Flag;
+use crate::login::outside_state::{Account, SignedIn};
 use crate::login_mode::LoginMode;
+use crate::system::has_browser;
 
 /// A row: a login, and what it takes.
 pub struct Row {
@@ -228,20 +230,15 @@ fn service_principal(signals: &Signals) -> Finding {
 }
 
 fn az_in_ci(signals: &Signals) -> Finding {
-    if !signals.is_in_ci() {
+    if signals.env().ci_variable().is_none() {
         return Err("not in a CI job".into());
     }
-    let values = signals.plain();
-    let account = signals.az_account(values.text(Flag::TenantId));
-    match account.filter(super::signals::AzAccount::is_service_principal) {
-        Some(account) => Ok(Found {
-            drops_tenant: account.has_one_tenant(),
-            ..found(
-                "az is signed in as a service principal",
-                Some(account.name()),
-            )
-        }),
-        None => Err("not signed in as a service principal".into()),
+    match signals.az(signals.plain().text(Flag::TenantId)) {
+        SignedIn::As(account) if account.is_service_principal => Ok(found_account(
+            "az is signed in as a service principal",
+            account,
+        )),
+        _ => Err("not signed in as a service principal".into()),
     }
 }
 
@@ -279,23 +276,21 @@ fn cloud_shell(signals: &Signals) -> Finding {
     if !signals.has(env::ACC_CLOUD) && !has_endpoint {
         return Err(format!("{} is not set", env::ACC_CLOUD));
     }
-    let account = signals.az_account(None);
-    Ok(Found {
-        drops_tenant: account
-            .as_ref()
-            .is_none_or(super::signals::AzAccount::has_one_tenant),
-        ..found(
-            "this is Cloud Shell",
-            account.as_ref().map(super::signals::AzAccount::name),
-        )
+    let reason = "this is Cloud Shell";
+    Ok(match signals.az(None) {
+        SignedIn::As(account) => found_account(reason, account),
+        SignedIn::Elsewhere | SignedIn::Nobody => Found {
+            drops_tenant: true,
+            ..found(reason, None)
+        },
     })
 }
 
 /// What is in nobody's place to take in a CI job.
 fn personal(signals: &Signals) -> Result<(), String> {
-    match signals.is_in_ci() {
-        true => Err("a person's login is not used in a CI job".into()),
-        false => Ok(()),
+    match signals.env().ci_variable() {
+        Some(_) => Err("a person's login is not used in a CI job".into()),
+        None => Ok(()),
     }
 }
 
@@ -309,45 +304,35 @@ fn session(signals: &Signals, mode: LoginMode) -> Finding {
 
 fn az(signals: &Signals) -> Finding {
     personal(signals)?;
-    let values = signals.plain();
-    let tenant = values.text(Flag::TenantId);
-    match signals.az_account(tenant) {
-        Some(account) => Ok(Found {
-            drops_tenant: account.has_one_tenant(),
-            ..found("az is signed in", Some(account.name()))
-        }),
-        None => Err(not_signed_in(tenant, signals.az_account(None).is_some())),
-    }
+    let tenant = signals.plain().text(Flag::TenantId);
+    of_program("az is signed in", signals.az(tenant), tenant)
 }
 
 fn powershell(signals: &Signals) -> Finding {
     personal(signals)?;
-    let values = signals.plain();
-    let tenant = values.text(Flag::TenantId);
-    match signals.powershell_account(tenant) {
-        Some(account) => Ok(Found {
-            drops_tenant: account.kind == "ManagedService",
-            ..found("Azure PowerShell is signed in", Some(&account.name))
-        }),
-        None => Err(not_signed_in(
-            tenant,
-            signals.powershell_account(None).is_some(),
-        )),
-    }
-}
-
-fn not_signed_in(tenant: Option<&str>, is_elsewhere: bool) -> String {
-    match (tenant, is_elsewhere) {
-        (Some(tenant), true) => format!("not signed in to tenant {tenant}"),
-        _ => "not signed in".into(),
-    }
+    let tenant = signals.plain().text(Flag::TenantId);
+    let reason = "Azure PowerShell is signed in";
+    of_program(reason, signals.powershell(tenant), tenant)
 }
 
 fn azd(signals: &Signals) -> Finding {
     personal(signals)?;
-    match signals.has_azd_account() {
-        true => Ok(found("azd is signed in", None)),
-        false => Err("not signed in".into()),
+    of_program("azd is signed in", signals.azd(), None)
+}
+
+fn of_program(reason: &str, signed_in: SignedIn, tenant: Option<&str>) -> Finding {
+    match (signed_in, tenant) {
+        (SignedIn::As(account), _) => Ok(found_account(reason, account)),
+        (SignedIn::Elsewhere, Some(tenant)) => Err(format!("not signed in to tenant {tenant}")),
+        (SignedIn::Elsewhere | SignedIn::Nobody, _) => Err("not signed in".into()),
+    }
+}
+
+fn found_account(reason: &str, account: Account) -> Found {
+    Found {
+        reason: reason.to_owned(),
+        who: account.name,
+        drops_tenant: account.has_one_tenant,
     }
 }
 
@@ -366,7 +351,7 @@ fn machine(signals: &Signals) -> Finding {
 
 fn browser(signals: &Signals) -> Finding {
     person(signals)?;
-    match super::has_browser(signals.env()) {
+    match has_browser(signals.env()) {
         true => Ok(found("a browser can be opened", None)),
         false => Err("no browser can be opened".into()),
     }

@@ -5,16 +5,15 @@ use std::cell::OnceCell;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::env::{self, Env};
 use crate::flag::{Flag, FlagValues};
-use crate::login::outside_state::{folder, read};
-use crate::login::{self, azurepowershell, msi, workloadidentity};
+use crate::login::outside_state::{SignedIn, read};
+use crate::login::{self, azd, azurecli, azurepowershell, msi, workloadidentity};
 use crate::login_mode::LoginMode;
 use crate::options::Options;
-use crate::system::is_at_terminal;
+use crate::system::{has_browser, is_at_terminal};
 use crate::token::Scope;
 use crate::token_cache::{self, CacheKey};
 use crate::variables::{AKS_CLIENT, Merged};
@@ -27,7 +26,8 @@ const AZURE_ASSET_TAG: &str = "7783-7084-3265-9085-8269-3286-77";
 pub struct Machine {
     /// The file with the chassis asset tag, which the hypervisor sets.
     pub asset_tag: PathBuf,
-    /// The folder of the agent that Azure installs in a Windows VM.
+    /// The folder of the agent that Azure installs in a Windows VM. The asset tag is there, too, but Windows tells it only in
+    /// a table that has to be taken apart; a machine that left Azure with this folder fails with why `msi` was chosen.
     pub guest_agent: Option<PathBuf>,
     /// True if Azure Arc's agent is installed.
     pub has_arc_agent: fn(&Env) -> bool,
@@ -55,43 +55,6 @@ pub struct Signals<'a> {
     undecided: Cow<'a, Env>,
     machine: Machine,
     plain: OnceCell<FlagValues>,
-}
-
-/// An account of az.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AzAccount {
-    tenant_id: Option<String>,
-    #[serde(default)]
-    state: String,
-    #[serde(default)]
-    is_default: bool,
-    #[serde(default)]
-    user: AzUser,
-}
-
-#[derive(Default, Deserialize)]
-struct AzUser {
-    #[serde(default)]
-    name: String,
-    #[serde(default, rename = "type")]
-    kind: String,
-}
-
-impl AzAccount {
-    /// Its name, or what its managed identity is called.
-    pub fn name(&self) -> &str {
-        &self.user.name
-    }
-
-    pub fn is_service_principal(&self) -> bool {
-        self.user.kind == "servicePrincipal"
-    }
-
-    /// True for `az login --identity`, and for the account of Cloud Shell: these have one tenant, and az wants none named.
-    pub fn has_one_tenant(&self) -> bool {
-        self.user.name.ends_with("AssignedIdentity") || self.user.name.starts_with("MSI@")
-    }
 }
 
 impl<'a> Signals<'a> {
@@ -159,9 +122,12 @@ impl<'a> Signals<'a> {
 
     /// What the merge has to say about the variable that chose `auto`.
     pub fn notices(&self) -> impl Iterator<Item = String> {
-        let notices = Merged::new(self.typed, self.env).notices;
+        let merged = self
+            .has(env::AAD_LOGIN_METHOD)
+            .then(|| Merged::new(self.typed, self.env));
         let is_of_mode = |notice: &String| notice.starts_with(env::AAD_LOGIN_METHOD);
-        notices.into_iter().filter(is_of_mode)
+        let notices = merged.into_iter().flat_map(|merged| merged.notices);
+        notices.filter(is_of_mode)
     }
 
     /// What all calls for one user of a kubeconfig have in common.
@@ -176,15 +142,6 @@ impl<'a> Signals<'a> {
         let (typed, env) = self.settled(LoginMode::WorkloadIdentity, false);
         Options::resolve(&typed, &env)
             .is_ok_and(|(options, _)| workloadidentity::has_terraform_s(&options, &env))
-    }
-
-    /// True if this is a job of a CI system, where no person's login may be used.
-    pub fn is_in_ci(&self) -> bool {
-        let is_on = |name: &&str| {
-            let value = self.env.get(name);
-            value.is_some_and(|value| !matches!(value, "false" | "0"))
-        };
-        CI_SYSTEMS.iter().any(is_on)
     }
 
     /// True if a person can answer a prompt here.
@@ -230,83 +187,23 @@ impl<'a> Signals<'a> {
         options.pop_claims.is_none() && token_cache::holds(&options.cache, &key)
     }
 
-    /// The account of az for this tenant, or its default account without one; `None` if there is none.
-    pub fn az_account(&self, tenant: Option<&str>) -> Option<AzAccount> {
-        #[derive(Deserialize)]
-        struct Profile {
-            subscriptions: Vec<AzAccount>,
-        }
-        let folder = folder(self.env, env::AZURE_CONFIG_DIR, ".azure")?;
-        let text = read(&folder.join("azureProfile.json")).ok()??;
-        let profile: Profile = serde_json::from_slice(without_bom(&text)).ok()?;
-        let accounts = profile.subscriptions.into_iter();
-        let mut accounts: Vec<_> = accounts
-            .filter(|account| account.state == "Enabled")
-            .filter(|account| is_in_tenant(account.tenant_id.as_deref(), tenant))
-            .collect();
-        let default = accounts.iter().position(|account| account.is_default);
-        if accounts.is_empty() {
-            return None;
-        }
-        Some(accounts.swap_remove(default.unwrap_or_default()))
+    /// Who is signed in to az.
+    pub fn az(&self, tenant: Option<&str>) -> SignedIn {
+        azurecli::standing(self.env, tenant).signed_in
     }
 
-    /// The account of Azure PowerShell for this tenant.
-    pub fn powershell_account(&self, tenant: Option<&str>) -> Option<azurepowershell::Account> {
-        let account = azurepowershell::State::new(self.env).account()?;
-        is_in_tenant(account.tenant.as_deref(), tenant).then_some(account)
+    /// Who is signed in to Azure PowerShell.
+    pub fn powershell(&self, tenant: Option<&str>) -> SignedIn {
+        azurepowershell::standing(self.env, tenant).signed_in
     }
 
-    /// True if somebody is signed in to azd itself (azd, `pkg/auth/manager.go`).
-    pub fn has_azd_account(&self) -> bool {
-        let Some(folder) = folder(self.env, env::AZD_CONFIG_DIR, ".azd") else {
-            return false;
-        };
-        let has_user = |file: &str| {
-            let text = read(&folder.join(file)).ok().flatten().unwrap_or_default();
-            let config: Value = serde_json::from_slice(without_bom(&text)).unwrap_or_default();
-            config["auth"]["account"]["currentUser"].is_object()
-        };
-        has_user("auth.json") || has_user("config.json")
+    /// Whether somebody is signed in to azd.
+    pub fn azd(&self) -> SignedIn {
+        azd::standing(self.env).signed_in
     }
-}
-
-/// Set in the jobs of CI systems.
-const CI_SYSTEMS: &[&str] = &[
-    env::CI,
-    env::TF_BUILD,
-    env::GITHUB_ACTIONS,
-    env::GITLAB_CI,
-    env::JENKINS_URL,
-];
-
-/// True if a browser can be opened for the person who runs us.
-pub fn has_browser(env: &Env) -> bool {
-    let has = |name| env.get(name).is_some();
-    let has_desktop = cfg!(any(windows, target_os = "macos")) && !has(env::SSH_CONNECTION);
-    let signs = [
-        env::BROWSER,
-        env::DISPLAY,
-        env::WAYLAND_DISPLAY,
-        env::WSL_DISTRO_NAME,
-    ];
-    has_desktop || signs.into_iter().any(has)
 }
 
 /// True if a file can be read. A pipe cannot: looking would take what is in it.
 pub fn is_readable(path: &str) -> bool {
     Path::new(path).is_file() && File::open(path).is_ok()
-}
-
-/// True if an account is in the wanted tenant, as far as one can tell: a domain name may be any tenant's.
-fn is_in_tenant(own: Option<&str>, wanted: Option<&str>) -> bool {
-    let is_guid = |id: &&str| id.len() == 36 && !id.contains('.');
-    match (own, wanted.filter(is_guid)) {
-        (Some(own), Some(wanted)) => own.eq_ignore_ascii_case(wanted),
-        _ => true,
-    }
-}
-
-fn without_bom(text: &[u8]) -> &[u8] {
-    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }

@@ -9,6 +9,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::login;
+use crate::sign_in::SignIn;
+use crate::system::fake::FakeSystem;
 use crate::variables::AKS_CLIENT;
 
 const TENANT: &str = "11111111-1111-1111-1111-111111111111";
@@ -94,11 +96,12 @@ impl World {
         let login = login::new(&options, &env).expect("login");
         let scope = crate::token::Scope::of_server(&options.server_id);
         let key = login::cache_key(mode, &*login, &scope);
-        let name = format!(
-            "kubelogin-{}.0123456789abcdef.token",
+        let stem = format!(
+            ".kube/cache/kubelogin/kubelogin-{}",
             hex::encode(key.digest())
         );
-        self.write(&format!(".kube/cache/kubelogin/{name}"), "sealed");
+        self.write(&format!("{stem}.lock"), "");
+        self.write(&format!("{stem}.0123456789abcdef.token"), "sealed");
     }
 
     fn typed(&self) -> FlagValues {
@@ -459,6 +462,69 @@ fn the_sdks_variable_narrows_the_choice_but_not_what_was_typed() {
     assert!(error.contains("dev, prod"), "{error}");
 }
 
+/// Each word of the Azure SDKs lets through the rows of its modes, and no other.
+#[test]
+fn every_word_of_the_sdks_variable_rules_out_all_but_its_modes() {
+    use LoginMode::{
+        Azd, AzureCli, AzurePipelines, AzurePowerShell, DeviceCode, Interactive, Msi, Ropc, Spn,
+        WorkloadIdentity,
+    };
+    for (word, modes) in [
+        (
+            "dev",
+            &[AzureCli, AzurePowerShell, Azd, Interactive, DeviceCode][..],
+        ),
+        ("prod", &[Spn, Ropc, WorkloadIdentity, AzurePipelines, Msi]),
+        ("EnvironmentCredential", &[Spn, Ropc]),
+        ("WorkloadIdentityCredential", &[WorkloadIdentity]),
+        ("ManagedIdentityCredential", &[Msi]),
+        ("AzurePipelinesCredential", &[AzurePipelines]),
+        ("AzureCliCredential", &[AzureCli]),
+        ("AzurePowerShellCredential", &[AzurePowerShell]),
+        ("AzureDeveloperCliCredential", &[Azd]),
+        ("InteractiveBrowserCredential", &[Interactive]),
+        ("DeviceCodeCredential", &[DeviceCode]),
+    ] {
+        for (number, row) in ROWS
+            .iter()
+            .enumerate()
+            .filter(|(_, row)| row.group != "flags")
+        {
+            for word in [
+                word.to_owned(),
+                word.to_lowercase(),
+                format!(" {} ", word.to_uppercase()),
+            ] {
+                let mut world = world_of(&[number]);
+                world.set(env::AZURE_TOKEN_CREDENTIALS, &word);
+                let finding = world.lines().swap_remove(number).finding;
+                match finding {
+                    Ok(_) => assert!(modes.contains(&row.mode), "{word}: {}", row.name),
+                    Err(why) => {
+                        assert!(!modes.contains(&row.mode), "{word}: {}: {why}", row.name);
+                        assert!(why.contains("AZURE_TOKEN_CREDENTIALS"), "{why}");
+                    }
+                }
+            }
+        }
+    }
+    // Credentials of the SDKs that no login mode of ours is.
+    for word in [
+        "VisualStudioCodeCredential",
+        "VisualStudioCredential",
+        "BrokerCredential",
+        "SharedTokenCacheCredential",
+    ] {
+        let mut world = world_of(&[number_of("az")]);
+        world.set(env::AZURE_TOKEN_CREDENTIALS, word);
+        let error = world.resolved().expect_err(word).to_string();
+        assert!(
+            error.contains(word) && error.contains("AzureCLICredential"),
+            "{error}"
+        );
+    }
+}
+
 #[test]
 fn a_proof_of_possession_token_is_asked_of_those_who_issue_them() {
     let (az, browser) = (number_of("az"), number_of("a browser"));
@@ -547,6 +613,69 @@ fn files_that_are_broken_are_no_signal() {
         assert_eq!(world.taken(), None, "{content:?}");
     }
     assert!(Path::new(world.home.path()).is_dir());
+}
+
+/// The variables that a choice depends on.
+#[rustfmt::skip]
+const VARIABLES: &[&str] = &[
+    env::AAD_LOGIN_METHOD, env::AZURE_CLIENT_ID, env::AZURE_TENANT_ID, env::AZURE_CLIENT_SECRET,
+    env::AZURE_CLIENT_CERTIFICATE_PATH, env::AZURE_USERNAME, env::AZURE_PASSWORD, env::AZURE_FEDERATED_TOKEN_FILE,
+    env::AZURE_AUTHORITY_HOST, env::AZURE_KUBERNETES_TOKEN_PROXY, env::AZURE_KUBERNETES_CA_FILE, env::AZURE_TOKEN_CREDENTIALS,
+    env::AZURE_CONFIG_DIR, env::AZD_CONFIG_DIR, env::AZD_AUTH_ENDPOINT, env::ARM_CLIENT_ID, env::ARM_TENANT_ID,
+    env::ARM_CLIENT_SECRET, env::ARM_USE_OIDC, env::ARM_OIDC_TOKEN, env::ARM_OIDC_TOKEN_FILE_PATH, env::ARM_OIDC_REQUEST_URL,
+    env::ARM_OIDC_REQUEST_TOKEN, env::ACTIONS_ID_TOKEN_REQUEST_URL, env::ACTIONS_ID_TOKEN_REQUEST_TOKEN,
+    env::SYSTEM_OIDCREQUESTURI, env::SYSTEM_ACCESSTOKEN, env::AZURESUBSCRIPTION_CLIENT_ID, env::AZURESUBSCRIPTION_TENANT_ID,
+    env::AZURESUBSCRIPTION_SERVICE_CONNECTION_ID, env::IDENTITY_ENDPOINT, env::IDENTITY_HEADER, env::IMDS_ENDPOINT,
+    env::MSI_ENDPOINT, env::MSI_SECRET, env::ACC_CLOUD, env::CI, env::TF_BUILD, env::GITHUB_ACTIONS, env::GITLAB_CI,
+    env::JENKINS_URL, env::KUBERNETES_SERVICE_HOST, env::KUBERNETES_EXEC_INFO, env::BROWSER, env::DISPLAY, env::SSH_CONNECTION,
+];
+
+/// Files of other programs.
+const FILES: &[&str] = &[
+    ".azure/azureProfile.json",
+    ".Azure/AzureRmContext.json",
+    ".Azure/AzureRmContextSettings.json",
+    ".azd/auth.json",
+    ".azd/config.json",
+    "asset-tag",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+    /// The choice itself has no `System`; what is made ready for it has one that would fail at the first request.
+    #[test]
+    fn no_environment_makes_the_choice_start_a_program_ask_a_host_or_prompt(
+        rows in prop::collection::vec(0..SET_UPS.len(), 0..4),
+        variables in prop::collection::vec((
+            prop::sample::select(VARIABLES),
+            prop::sample::select(&["", "true", "false", "dev", "auto", TENANT, "https://127.0.0.1:1/", "/dev/zero", "{\"spec\":{\"interactive\":true}}"][..]),
+        ), 0..12),
+        files in prop::collection::vec((
+            prop::sample::select(FILES),
+            prop::sample::select(&["", "{", "null", "{\"Mode\":\"Process\"}", "{\"subscriptions\":[{}]}", "{\"auth\":{\"useAzCliAuth\":\"true\"}}"][..]),
+        ), 0..3),
+        is_at_terminal: bool,
+    ) {
+        let mut world = world_of(&rows);
+        world.is_at_terminal |= is_at_terminal;
+        for (name, value) in variables {
+            world.set(name, value);
+        }
+        for (file, content) in files {
+            world.write(file, content);
+        }
+        let (system, env) = (FakeSystem::new([]), world.env());
+        if let Ok(Resolved { options, choice, .. }) = world.resolved()
+            && let Ok(sign_in) = SignIn::new(&options, &env, &system)
+        {
+            let choice = choice.expect("auto");
+            choice.tell_change(choice.before(sign_in.cache()).as_deref(), &system);
+        }
+        prop_assert_eq!(system.requests().len(), 0);
+        prop_assert_eq!(system.programs().len(), 0);
+        prop_assert_eq!(system.prompts(), [""; 0]);
+        prop_assert_eq!(system.opened(), [""; 0]);
+    }
 }
 
 proptest! {

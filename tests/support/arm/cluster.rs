@@ -22,6 +22,8 @@ pub struct FakeCluster {
     /// The person may see it, and not its kubeconfig.
     pub is_denied: bool,
     pub has_local_accounts_disabled: bool,
+    /// The tenant whose tokens it takes.
+    pub tenant: String,
     /// In place of the kubeconfig that AKS would make.
     pub kubeconfig: Option<String>,
 }
@@ -47,6 +49,7 @@ impl FakeCluster {
             is_stopped: false,
             is_denied: false,
             has_local_accounts_disabled: false,
+            tenant: TENANT_ID.into(),
             kubeconfig: None,
         }
     }
@@ -75,6 +78,20 @@ impl FakeCluster {
     pub fn listed(&self) -> Value {
         json!({"id": self.id(), "name": self.name, "type": "Microsoft.ContainerService/ManagedClusters",
                "location": "westeurope", "properties": {"powerState": {"code": self.power_state()}}})
+    }
+
+    /// As ARM shows it alone.
+    pub fn details(&self) -> Value {
+        let mut details = self.listed();
+        let properties = json!({
+            "aadProfile": {"managed": true, "enableAzureRBAC": true, "tenantID": self.tenant, "adminGroupObjectIDs": null},
+            "disableLocalAccounts": self.has_local_accounts_disabled,
+            "apiServerAccessProfile": null,
+        });
+        for (name, value) in properties.as_object().into_iter().flatten() {
+            details["properties"][name] = value.clone();
+        }
+        details
     }
 
     /// As a row of Resource Graph's.

@@ -77,6 +77,8 @@ impl State {
 struct Filter {
     name: Option<String>,
     group: Option<String>,
+    /// The name of the API server's host.
+    host: Option<String>,
 }
 
 impl Filter {
@@ -98,6 +100,18 @@ impl Filter {
         }
         let mut filter = Self::default();
         for condition in conditions {
+            let host = condition.strip_prefix("(properties.fqdn =~ '");
+            if let Some(host) = host.and_then(|rest| rest.split('\'').next()) {
+                if condition
+                    != format!(
+                        "(properties.fqdn =~ '{host}' or properties.privateFQDN =~ '{host}')"
+                    )
+                {
+                    return Err(bad());
+                }
+                filter.host = Some(host.to_lowercase());
+                continue;
+            }
             let (column, value) = condition.split_once(" =~ ").ok_or_else(bad)?;
             let value = value
                 .strip_prefix('\'')
@@ -120,6 +134,10 @@ impl Filter {
                 .as_ref()
                 .is_none_or(|wanted| *wanted == is.to_lowercase())
         };
-        fits(&self.name, &cluster.name) && fits(&self.group, &cluster.group)
+        let address = cluster.server.split("://").nth(1).unwrap_or_default();
+        let host = address.split(':').next().unwrap_or_default();
+        fits(&self.name, &cluster.name)
+            && fits(&self.group, &cluster.group)
+            && fits(&self.host, host)
     }
 }

@@ -1,0 +1,98 @@
+//! What decides who reaches a cluster, and who may do what in it: its own properties.
+
+use http::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::refusal::Asked;
+use super::search::{CLUSTERS_VERSION, READER, graph_options};
+use super::{Arm, Failure, ResourceId};
+
+/// The properties of a cluster (AKS, `managedClusters`), as far as they keep people out.
+#[derive(Debug, Clone)]
+pub struct Details {
+    pub id: ResourceId,
+    pub is_stopped: bool,
+    /// The tenant whose tokens it accepts; `None` if Entra ID integration is off.
+    pub entra: Option<EntraProfile>,
+    pub has_local_accounts: bool,
+    /// The addresses that may connect to the API server; everyone's if there are none.
+    pub authorized_ranges: Vec<String>,
+    pub is_private: bool,
+}
+
+/// `aadProfile`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EntraProfile {
+    #[serde(rename = "tenantID")]
+    pub tenant_id: Option<String>,
+    #[serde(rename = "enableAzureRBAC", alias = "enableAzureRbac")]
+    pub uses_azure_rbac: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    properties: Properties,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Properties {
+    #[serde(default)]
+    power_state: Value,
+    aad_profile: Option<EntraProfile>,
+    disable_local_accounts: Option<bool>,
+    api_server_access_profile: Option<AccessProfile>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct AccessProfile {
+    #[serde(rename = "authorizedIPRanges")]
+    authorized_ranges: Option<Vec<String>>,
+    enable_private_cluster: Option<bool>,
+}
+
+impl Arm<'_> {
+    /// The cluster whose API server has this host name; `None` if the token sees none.
+    pub fn cluster_at(&self, host: &str) -> Result<Option<ResourceId>, Failure> {
+        let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+        if host.is_empty() || !host.chars().all(is_host) {
+            return Ok(None);
+        }
+        let query = format!(
+            "resources | where type =~ 'microsoft.containerservice/managedclusters' and (properties.fqdn =~ '{host}' or \
+             properties.privateFQDN =~ '{host}') | project id | order by id asc"
+        );
+        let found = self.query(&json!({"query": query, "options": graph_options()}))?;
+        let id = found.first().and_then(|row| row["id"].as_str());
+        Ok(id.map(|id| self.cluster_id(id)).transpose()?)
+    }
+
+    /// What keeps people out of a cluster, or lets them in.
+    pub fn details(&self, id: &ResourceId) -> Result<Details, Failure> {
+        let query = [("api-version", CLUSTERS_VERSION)];
+        let answer = self.send(self.request(Method::GET, &id.to_string(), &query))?;
+        let Answer { properties } = self.read(&answer)?;
+        let access = properties.api_server_access_profile.unwrap_or_default();
+        Ok(Details {
+            id: id.clone(),
+            is_stopped: properties.power_state["code"] == "Stopped",
+            entra: properties.aad_profile,
+            has_local_accounts: properties.disable_local_accounts != Some(true),
+            authorized_ranges: access.authorized_ranges.unwrap_or_default(),
+            is_private: access.enable_private_cluster == Some(true),
+        })
+    }
+
+    /// What a look at a cluster is for, in its errors.
+    pub fn asked_for_details(id: Option<&ResourceId>) -> Asked {
+        let all = "/subscriptions/SUBSCRIPTION";
+        Asked {
+            what: "what Azure knows of the cluster".into(),
+            scope: id.map_or_else(|| all.to_owned(), ToString::to_string),
+            role: READER,
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The check of what Azure Resource Manager knows of the cluster. It takes another token and two more requests, so it is
+//! made only for those who ask for it.
+
+use std::time::Duration;
+
+use super::case::Case;
+use super::{Outcome, failure, good, skipped, warning};
+use crate::arm::details::Details;
+use crate::arm::{Arm, ResourceId};
+use crate::command::subject::Subject;
+use crate::entra::access_token::fit::is_another_tenant;
+use crate::error::Error;
+use crate::flag::Flag;
+use crate::login::auto;
+use crate::secret::Secret;
+use crate::sign_in::SignIn;
+use crate::token::Scope;
+use crate::token_cache::Storage;
+
+/// What Azure says of the cluster; `Ok(None)` if it shows this identity no such cluster.
+pub type Answer = Result<Option<Details>, Error>;
+
+/// Asks within `time`: for a token, for the cluster at the API server's address, for its properties.
+pub fn ask(case: &Case, time: Duration) -> Option<Answer> {
+    let host = case.server()?.uri().host()?;
+    Some(look(case, case.subject()?, host, time / 3))
+}
+
+fn look(case: &Case, subject: &Subject, host: &str, timeout: Duration) -> Answer {
+    let mut flags = subject.flags.clone();
+    for flag in [Flag::Legacy, Flag::PopEnabled, Flag::PopClaims] {
+        flags.set(flag, ""); // they are about the cluster's own tokens
+    }
+    let mut options = auto::resolve(&flags, &subject.env)?.options;
+    options.timeout.duration = timeout;
+    options.timeout.is_given = true;
+    options.cache.storage = Storage::None;
+    let manager = options
+        .cloud
+        .resource_manager(options.stack_file.as_deref())?;
+    let sign_in = SignIn::new(&options, &subject.env, case.system)?;
+    let bearer = bearer(case, &sign_in, &Scope::of_resource(&manager.audience))?;
+    let arm = Arm::new(manager.endpoint, bearer, timeout, case.system).without_waiting();
+    let asked = |id: Option<&ResourceId>| Arm::asked_for_details(id);
+    let found = arm.cluster_at(host);
+    let Some(id) = found.map_err(|failure| failure.explain(&asked(None)))? else {
+        return Ok(None);
+    };
+    let details = arm.details(&id);
+    details
+        .map(Some)
+        .map_err(|failure| failure.explain(&asked(Some(&id))))
+}
+
+/// A token for Azure from the sign-in that there is. It is not kept.
+fn bearer(case: &Case, sign_in: &SignIn, scope: &Scope) -> Result<Secret, Error> {
+    let token = case.fetched().map(|fetched| &fetched.token);
+    let token = match token.filter(|token| token.refresh_token.is_some()) {
+        Some(token) => sign_in.token_of_same_sign_in(token, scope)?,
+        None => sign_in.silent_token(scope)?,
+    };
+    Ok(token.access_token)
+}
+
+pub fn reach(case: &Case) -> Outcome {
+    let host = case.server().and_then(|server| server.uri().host());
+    match &case.arm {
+        None => skipped("not asked"),
+        // That Azure does not answer keeps nobody from the cluster.
+        Some(Err(error)) => {
+            let (what, remedy) = error.parts();
+            warning(what).with(remedy)
+        }
+        Some(Ok(None)) => warning(format!(
+            "Azure shows this identity no cluster at {}",
+            host.unwrap_or_default()
+        ))
+        .with("If it was deleted, remove its context. Otherwise ask for the role Reader on the cluster."),
+        Some(Ok(Some(details))) => {
+            let tenant = case.options().and_then(|options| options.tenant_id.as_deref());
+            judge(details, tenant, case.api.steps.is_connected())
+        }
+    }
+}
+
+/// What keeps this login out; `tenant` is its own, and it may be connected to the API server.
+fn judge(cluster: &Details, tenant: Option<&str>, is_connected: bool) -> Outcome {
+    let ResourceId { group, name, .. } = &cluster.id;
+    let flags = format!("--resource-group {group} --name {name}");
+    if cluster.is_stopped {
+        return failure(format!("the cluster {name} is stopped"))
+            .with(format!("az aks start {flags}"));
+    }
+    let Some(entra) = &cluster.entra else {
+        return failure(format!(
+            "the cluster {name} has no Entra ID integration, so it accepts no token of Entra ID"
+        ))
+        .with(format!("kubelogin get-credentials {flags} --admin, or turn it on: az aks update {flags} --enable-aad"));
+    };
+    if let (Some(wanted), Some(own)) = (&entra.tenant_id, tenant)
+        && is_another_tenant(own, wanted)
+    {
+        return failure(format!(
+            "the cluster {name} accepts tokens of tenant {wanted}, but --tenant-id is {own}"
+        ))
+        .with(format!(
+            "kubelogin get-credentials {flags} --overwrite-existing"
+        ));
+    }
+    let ranges = cluster.authorized_ranges.join(", ");
+    if !ranges.is_empty() && !is_connected {
+        return failure(format!("only {ranges} may connect to the cluster {name}")).with(format!(
+            "Add this machine's address: az aks update {flags} --api-server-authorized-ip-ranges RANGES"
+        ));
+    }
+    let rbac = match entra.uses_azure_rbac {
+        Some(true) => "Azure RBAC and Kubernetes RBAC decide",
+        _ => "Kubernetes RBAC decides",
+    };
+    let admin = match cluster.has_local_accounts {
+        true => "",
+        false => ", local accounts are disabled",
+    };
+    let private = match cluster.is_private {
+        true => ", private",
+        false => "",
+    };
+    good(format!("{name} is running{private}, {rbac}{admin}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arm::Kind;
+    use crate::arm::details::EntraProfile;
+
+    const TENANT: &str = "11111111-1111-1111-1111-111111111111";
+    const OTHER: &str = "22222222-2222-2222-2222-222222222222";
+
+    fn cluster() -> Details {
+        let id = "50000000-0000-0000-0000-000000000001";
+        Details {
+            id: ResourceId::new(id, "shop", "prod", Kind::Cluster).expect("an ID"),
+            is_stopped: false,
+            entra: Some(EntraProfile {
+                tenant_id: Some(TENANT.into()),
+                uses_azure_rbac: Some(true),
+            }),
+            has_local_accounts: false,
+            authorized_ranges: vec!["203.0.113.0/24".into()],
+            is_private: false,
+        }
+    }
+
+    #[test]
+    fn what_keeps_people_out_is_named_with_the_command_that_changes_it() {
+        let stopped = Details {
+            is_stopped: true,
+            ..cluster()
+        };
+        let without_entra = Details {
+            entra: None,
+            ..cluster()
+        };
+        for (cluster, tenant, is_connected, words) in [
+            (
+                stopped,
+                TENANT,
+                false,
+                &[
+                    "is stopped",
+                    "az aks start --resource-group shop --name prod",
+                ][..],
+            ),
+            (
+                without_entra,
+                TENANT,
+                true,
+                &["no Entra ID integration", "--enable-aad"],
+            ),
+            (
+                cluster(),
+                OTHER,
+                true,
+                &[TENANT, OTHER, "--overwrite-existing"],
+            ),
+            (
+                cluster(),
+                TENANT,
+                false,
+                &["only 203.0.113.0/24", "--api-server-authorized-ip-ranges"],
+            ),
+        ] {
+            let Outcome::Failure(problem) = judge(&cluster, Some(tenant), is_connected) else {
+                panic!("no failure: {words:?}");
+            };
+            let told = format!("{} {}", problem.what, problem.remedy);
+            for word in words {
+                assert!(told.contains(word), "{word}: {told}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cluster_that_lets_people_in_is_described() {
+        for tenant in [Some(TENANT), Some("contoso.example"), None] {
+            let Outcome::Good(text) = judge(&cluster(), tenant, true) else {
+                panic!("not good: {tenant:?}");
+            };
+            assert_eq!(
+                text,
+                "prod is running, Azure RBAC and Kubernetes RBAC decide, local accounts are disabled"
+            );
+        }
+    }
+}
