@@ -2,6 +2,9 @@
 //!
 //! Every row is a program that starts as under kubectl (posix_spawn, stdin closed, stdout a pipe). The rows of a table are
 //! interleaved: each starts in turn, so that noise on the machine affects all of them.
+//!
+//! `cargo bench -- warm convert` prints these two tables only. `BEFORE=/path/to/an/older/kubelogin cargo bench` adds that
+//! program's rows, for what it can do too.
 #![allow(
     clippy::disallowed_methods,
     clippy::pedantic,
@@ -29,32 +32,43 @@ const AZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/real/az-venv/bin/a
 fn main() {
     let binary = std::fs::metadata(installed()).expect("the binary is built");
     println!("binary: {:.2} MB\n", binary.len() as f64 / 1e6);
-    start();
+    let tables = [
+        ("start", start as fn(&World)),
+        ("cold", cold),
+        ("warm", warm),
+        ("look", look),
+        ("convert", convert),
+        ("fetch", fetch_kubeconfigs),
+    ];
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let is_named = |name: &str| args.iter().any(|arg| arg == name);
+    let all = !tables.iter().any(|(name, _)| is_named(name));
     let world = World::new();
-    cold(&world);
-    warm(&world);
-    look(&world);
-    convert();
-    fetch_kubeconfigs();
+    for (_, print) in tables.iter().filter(|(name, _)| all || is_named(name)) {
+        print(&world);
+    }
 }
 
-fn start() {
+fn start(_: &World) {
     let version = Kubelogin::new().arg("--version");
-    let version = Row::new("kubelogin --version", version);
-    race(300, with_floor([version]));
+    race(
+        300,
+        with_floor(now_and_before("--version", &version, |_| {})),
+    );
 }
 
 fn cold(world: &World) {
     println!("with a token to be obtained, in one HTTPS request:");
     let spn = world.spn().storage("none");
-    race(60, with_floor([Row::new("spn", spn)]));
+    race(60, with_floor(now_and_before("spn", &spn, |_| {})));
 }
 
 fn warm(world: &World) {
     println!("with a token in the cache:");
-    let rows = world.logins().into_iter().map(|(name, kubelogin)| {
-        world.modes.sign_in(name, &kubelogin).token();
-        Row::new(name, kubelogin)
+    let rows = world.logins().into_iter().flat_map(|(name, kubelogin)| {
+        now_and_before(name, &kubelogin, |kubelogin| {
+            world.modes.sign_in(name, kubelogin);
+        })
     });
     race(300, with_floor(rows));
     world.log_out();
@@ -95,7 +109,7 @@ fn look(world: &World) {
 }
 
 /// Legacy kubeconfigs of increasing size.
-fn convert() {
+fn convert(_: &World) {
     const USERS: [usize; 4] = [10, 100, 1_000, 10_000];
     println!("convert-kubeconfig -l azurecli, every user being a legacy one:");
     let room = TempDir::new();
@@ -119,7 +133,7 @@ fn convert() {
 }
 
 /// Kubeconfigs from the fake Azure, beside the real az where it is installed; many at once, into a file with as many.
-fn fetch_kubeconfigs() {
+fn fetch_kubeconfigs(_: &World) {
     const MANY: usize = 1_000;
     let real_az = Path::new(AZ).exists().then(|| RealAz::new(AZ.into()));
     let own = FakeEntra::start();
@@ -180,6 +194,26 @@ fn fetch_kubeconfigs() {
     race(3, with_floor([row]));
 }
 
+/// A row of this program and, where it can run it, one of the older program. `prepare` runs once for each.
+fn now_and_before(name: &str, kubelogin: &Kubelogin, prepare: impl Fn(&Kubelogin)) -> Vec<Row> {
+    let mut rows = vec![Row::new(name, kubelogin.clone())];
+    rows.extend(before().map(|program| {
+        let older = kubelogin.clone().installed_as(program);
+        // Tokens of its own: an entry that one program writes may be a miss for the other.
+        let cache = folder().join("cache-before");
+        let older = older.env("KUBECACHEDIR", cache);
+        Row::of_kubelogin(&format!("{name}, before"), older)
+    }));
+    rows.retain(|row| {
+        let kubelogin = row.room.as_ref().expect("a row of kubelogin");
+        prepare(kubelogin);
+        let works = kubelogin.run().status.success();
+        assert!(works || row.name != name, "{name} fails");
+        works
+    });
+    rows
+}
+
 /// These rows, below what it costs to start any program at all.
 fn with_floor(rows: impl IntoIterator<Item = Row>) -> Table {
     let (program, args) = match std::env::consts::OS {
@@ -206,12 +240,24 @@ fn folder() -> PathBuf {
 /// The program as it is installed, which is a copy. A linker writes through a memory map, which leaves small pages in the
 /// page cache; a copy of the same bytes starts a fifth faster.
 fn installed() -> &'static Path {
-    static INSTALLED: LazyLock<PathBuf> = LazyLock::new(|| {
-        let path = folder().join(format!("kubelogin{}", std::env::consts::EXE_SUFFIX));
-        std::fs::copy(program_under_test(), &path).expect("a copy");
-        path
-    });
+    static INSTALLED: LazyLock<PathBuf> =
+        LazyLock::new(|| copy("kubelogin", &program_under_test()));
     &INSTALLED
+}
+
+/// The older program to compare with, installed likewise.
+fn before() -> Option<&'static Path> {
+    static BEFORE: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+        let program = std::env::var_os("BEFORE")?;
+        Some(copy("kubelogin-before", Path::new(&program)))
+    });
+    BEFORE.as_deref()
+}
+
+fn copy(name: &str, program: &Path) -> PathBuf {
+    let path = folder().join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    std::fs::copy(program, &path).expect("a copy");
+    path
 }
 
 /// A static program that does nothing, if there is a C compiler: nothing starts faster.
@@ -249,13 +295,9 @@ impl World {
 
     /// The default token cache, but in the bench's own folder.
     fn cached(&self, kubelogin: Kubelogin) -> Kubelogin {
-        self.cached_in("cache", kubelogin)
-    }
-
-    fn cached_in(&self, folder: &str, kubelogin: Kubelogin) -> Kubelogin {
         kubelogin
             .storage("auto")
-            .env("KUBECACHEDIR", self.folder(folder))
+            .env("KUBECACHEDIR", self.folder("cache"))
     }
 
     fn spn(&self) -> Kubelogin {
@@ -266,8 +308,7 @@ impl World {
     fn logins(&self) -> Vec<(&'static str, Kubelogin)> {
         let of_modes = self.modes.logins().into_iter();
         let mut logins: Vec<_> = of_modes
-            // Those who are signed in to az in different ways push out each other's token.
-            .map(|(mode, kubelogin)| (mode, self.cached_in(mode, kubelogin)))
+            .map(|(mode, kubelogin)| (mode, self.cached(kubelogin)))
             .collect();
         let on_disk = self.spn().storage("disk");
         let pop = ["--pop-enabled", "--pop-claims", "u=cluster"];
@@ -285,7 +326,7 @@ impl World {
             ),
         ]);
         match &self.real_az {
-            Some(az) => logins.push(("azurecli, real az", self.cached_in("real", az.kubelogin()))),
+            Some(az) => logins.push(("azurecli, real az", self.cached(az.kubelogin()))),
             None => println!("(without a real az: .ci/run installs one as {AZ})"),
         }
         logins
@@ -303,9 +344,8 @@ impl World {
 
     /// Removes the keys of the bench's caches from the keyring.
     fn log_out(&self) {
-        let modes = modes().into_iter();
-        let others = ["cache", "crowded", "real"].map(str::to_owned);
-        for folder in modes.chain(others).map(|name| self.folder(&name)) {
+        let own = ["cache", "crowded"].map(|name| self.folder(name));
+        for folder in own.into_iter().chain([folder().join("cache-before")]) {
             assert!(Kubelogin::log_out(&folder).run().status.success());
         }
     }
@@ -322,16 +362,19 @@ struct Row {
     name: String,
     command: Command,
     /// Its home folder.
-    _room: Option<Kubelogin>,
+    room: Option<Kubelogin>,
     before: Option<Box<dyn Fn()>>,
 }
 
 impl Row {
     fn new(name: &str, kubelogin: Kubelogin) -> Self {
-        let kubelogin = kubelogin.installed_as(installed());
+        Self::of_kubelogin(name, kubelogin.installed_as(installed()))
+    }
+
+    fn of_kubelogin(name: &str, kubelogin: Kubelogin) -> Self {
         let row = Self::of(name, kubelogin.command_here());
         Self {
-            _room: Some(kubelogin),
+            room: Some(kubelogin),
             ..row
         }
     }
@@ -344,7 +387,7 @@ impl Row {
         Self {
             name: name.into(),
             command,
-            _room: None,
+            room: None,
             before: None,
         }
     }

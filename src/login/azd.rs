@@ -61,6 +61,7 @@ struct Answer {
 impl Login for Azd {
     fn identify(&self, key: CacheKey) -> CacheKey {
         key.with("tenant", self.tenant_id.as_deref().unwrap_or_default())
+            .with_folder(self.folder.as_deref())
     }
 
     /// `None` if the state cannot be read; then no token may be cached.

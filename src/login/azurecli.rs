@@ -101,11 +101,10 @@ struct Answer {
 
 impl Login for AzureCli {
     fn identify(&self, key: CacheKey) -> CacheKey {
-        key.with("tenant", self.tenant_id.as_deref().unwrap_or_default())
-            .with(
-                "subscription",
-                self.subscription.as_deref().unwrap_or_default(),
-            )
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        key.with("tenant", &text(&self.tenant_id))
+            .with("subscription", &text(&self.subscription))
+            .with_folder(self.state.folder.as_deref())
     }
 
     /// `None` if az's state cannot be read; then no token may be cached.

@@ -88,6 +88,7 @@ pub struct AzurePowerShell {
 impl Login for AzurePowerShell {
     fn identify(&self, key: CacheKey) -> CacheKey {
         key.with("tenant", self.tenant_id.as_deref().unwrap_or_default())
+            .with_folder(self.state.folder.as_deref())
     }
 
     /// `None` if the state cannot be read or is not on disk; then no token may be cached.

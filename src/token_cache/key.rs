@@ -1,5 +1,7 @@
 //! Whose token it is: what names an entry, and the secrets that must match though nobody may see them.
 
+use std::path::Path;
+
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +28,14 @@ impl CacheKey {
     pub fn with(mut self, name: &'static str, value: &str) -> Self {
         self.0.push((name, value.to_owned()));
         self
+    }
+
+    /// Adds the folder where another program keeps its login. Whoever has one for each account (AZURE_CONFIG_DIR in each
+    /// terminal) has a cached token for each, too.
+    #[must_use]
+    pub fn with_folder(self, folder: Option<&Path>) -> Self {
+        let folder = folder.unwrap_or(Path::new(""));
+        self.with("folder", &folder.to_string_lossy())
     }
 
     /// Names the entry's file and is bound into its seal.

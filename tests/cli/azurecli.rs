@@ -111,10 +111,33 @@ fn a_change_of_account_or_cloud_and_a_new_sign_in_by_the_same_account_are_notice
     world.write("azureProfile.json", r#"{"subscriptions": []}"#);
     expect_run("az logout", 1);
     expect_run("warm again", 0);
-    let elsewhere = world.room.folder("elsewhere");
-    let world = world.with(|az| az.env("AZURE_CONFIG_DIR", elsewhere));
-    world.kubelogin.run().token();
-    assert_eq!(world.runs().len(), runs + 1, "another AZURE_CONFIG_DIR");
+}
+
+/// An account for each terminal, each with its own configuration folder.
+#[test]
+fn terminals_with_accounts_of_their_own_do_not_take_each_others_place_in_the_cache() {
+    let room = TempDir::new();
+    let logins = [
+        (azurecli(AZ), "AZURE_CONFIG_DIR"),
+        (
+            azd(
+                r#"echo run >> "$LOG"; echo "{\"token\": \"$TOKEN\", \"expiresOn\": \"2100-01-01T00:00:00Z\"}""#,
+            ),
+            "AZD_CONFIG_DIR",
+        ),
+    ];
+    for (login, variable) in logins {
+        let of = |account: &str| {
+            let login = login.clone().env("TOKEN", account);
+            login.env(variable, room.folder(account))
+        };
+        for _ in 0..2 {
+            for account in ["work", "private"] {
+                assert_eq!(of(account).run().token(), account, "{variable}");
+            }
+        }
+        assert_eq!(login.log().lines().count(), 2, "{variable}: one run each");
+    }
 }
 
 #[test]
