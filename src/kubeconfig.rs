@@ -346,7 +346,9 @@ impl<'t> Kubeconfig<'t> {
                 format!("an argument must be text, not {}", item.kind()),
             )),
         };
-        self.items(list, "args")?.iter().map(text).collect()
+        let items = self.items(list, "args")?;
+        self.tree.count(items.len());
+        items.iter().map(text).collect()
     }
 
     /// Our own comment above the arguments.
@@ -470,13 +472,15 @@ fn is_block(node: &Node) -> bool {
 mod tests {
     use super::*;
 
-    /// Comparisons that reading all credentials takes.
-    fn steps(text: &str) -> usize {
-        let kubeconfig = Kubeconfig::parse("config", text).expect("parsed");
+    /// Comparisons that reading all credentials takes; `None` if the file is refused.
+    fn steps(text: &str) -> Option<usize> {
+        let kubeconfig = Kubeconfig::parse("config", text).ok()?;
         for user in kubeconfig.users().expect("users") {
-            kubeconfig.credentials(&user).expect("credentials");
+            if let Credentials::Exec(exec) = kubeconfig.credentials(&user).expect("credentials") {
+                kubeconfig.args(&exec).expect("arguments");
+            }
         }
-        kubeconfig.tree.steps()
+        Some(kubeconfig.tree.steps())
     }
 
     fn lines(count: usize, line: impl Fn(usize) -> String) -> String {
@@ -489,7 +493,7 @@ mod tests {
             let line = |number| format!("- {{name: u{number}, user: {value}}}\n");
             format!("users:\n{}", lines(count, line))
         };
-        let shapes: &[(&str, &dyn Fn(usize) -> String)] = &[
+        let shapes: &[Shape] = &[
             ("each user merges the same list", &|n| {
                 let maps = lines(n, |number| format!("- {{k{number}: v}}\n"));
                 format!("x: &x\n{maps}{}", users(n, "{<<: *x}"))
@@ -509,11 +513,54 @@ mod tests {
             }),
         ];
         for (shape, text) in shapes {
-            let (small, large) = (steps(&text(200)), steps(&text(2000)));
+            let [small, large] = [30, 300].map(|count| steps(&text(count)).expect("read"));
             assert!(
                 large < small * 12,
-                "{shape}: {small} steps for 200, {large} for 2000"
+                "{shape}: {small} steps for 30, {large} for 300"
             );
+        }
+    }
+
+    /// A kind of file, made as large as a number says.
+    type Shape<'s> = (&'s str, &'s dyn Fn(usize) -> String);
+
+    /// What many users share is read once for each of them: so it must not be much.
+    #[test]
+    fn aliases_that_repeat_too_much_are_refused_before_anything_is_read() {
+        let users = |count, value: &str| {
+            let line = |number| format!("- {{name: u{number}, user: {value}}}\n");
+            format!("users:\n{}", lines(count, line))
+        };
+        let args = |count| format!("[{}]", lines(count, |_| "--a,".into()));
+        let exec = |args: &str| format!("{{command: kubelogin, args: {args}}}");
+        let shapes: &[Shape] = &[
+            ("each user has the same exec", &|n| {
+                format!("x: &x {}\n{}", exec(&args(n)), users(n, "{exec: *x}"))
+            }),
+            ("each exec has the same arguments", &|n| {
+                let user = format!("{{exec: {}}}", exec("*x"));
+                format!("x: &x {}\n{}", args(n), users(n, &user))
+            }),
+            ("each exec has the same huge argument", &|n| {
+                let user = format!("{{exec: {}}}", exec("[*x]"));
+                format!("x: &x '{}'\n{}", "a".repeat(16 * n), users(n, &user))
+            }),
+            ("each user is the same", &|n| {
+                let user = format!("{{exec: {}}}", exec(&args(n)));
+                format!("x: &x {user}\n{}", users(n, "*x"))
+            }),
+            ("aliases of aliases", &|n| {
+                let depth = n.ilog2() * 2 - 1; // half of n * n values
+                let line =
+                    |level| format!("x{}: &x{} [*x{level}, *x{level}]\n", level + 1, level + 1);
+                format!("x0: &x0 a\n{}", (0..depth).map(line).collect::<String>())
+            }),
+        ];
+        for (shape, text) in shapes {
+            let steps_of = |count| steps(&text(count));
+            let most = steps_of(256).unwrap_or_else(|| panic!("{shape}: refused"));
+            assert!(most < 400_000, "{shape}: {most} steps");
+            assert_eq!(steps_of(1000), None, "{shape}");
         }
     }
 }

@@ -30,6 +30,14 @@ impl OldArgs {
     ) -> Result<(FlagValues, Option<i64>, Vec<UnknownFlag>), Error> {
         /// Each costs another reading of all arguments.
         const MOST: usize = 20;
+        /// More than twice as many as all flags and their values.
+        const MOST_WORDS: usize = 256;
+        if args.len() > MOST_WORDS {
+            return Err(Error::input(format!(
+                "there are {} arguments; at most {MOST_WORDS} are read",
+                args.len()
+            )));
+        }
         let mut words = without_command(args);
         let mut unknown = Vec::new();
         loop {

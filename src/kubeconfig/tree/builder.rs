@@ -1,5 +1,6 @@
 //! Folds the YAML parser's events into a tree, and corrects the bytes that the parser assigns to them.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle};
@@ -9,14 +10,30 @@ use crate::error::Error;
 
 /// Fills an empty tree from its text.
 pub fn build(tree: Tree<'_>) -> Result<Tree<'_>, Error> {
-    let open = Vec::new();
-    Builder { tree, open }.build()
+    let builder = Builder {
+        tree,
+        open: Vec::new(),
+        weights: HashMap::new(),
+        repeated: 0,
+    };
+    builder.build()
 }
+
+/// How much aliases may repeat, by weight: what a thousand users share may have 400 values. kubectl's own limit is about as
+/// high.
+const MOST_REPEATED: u32 = 400_000;
+
+/// So many bytes of a scalar weigh as much as a value.
+const BYTES_OF_WEIGHT: usize = 16;
 
 struct Builder<'t> {
     tree: Tree<'t>,
     /// The collections that have begun but not ended.
     open: Vec<Open<'t>>,
+    /// How much is written at each anchor, with what aliases in it repeat. An anchor that has not ended has no weight.
+    weights: HashMap<u32, u32>,
+    /// The weight of what all aliases so far refer to.
+    repeated: u32,
 }
 
 struct Open<'t> {
@@ -26,6 +43,7 @@ struct Open<'t> {
     /// The children of a list, or keys and values in turn.
     children: Vec<Node<'t>>,
     is_map: bool,
+    weight: u32,
 }
 
 impl<'t> Builder<'t> {
@@ -35,6 +53,7 @@ impl<'t> Builder<'t> {
         while let Some(event) = parser.next_event() {
             let (event, span) = event.map_err(|error| self.syntax_error(&error))?;
             self.take(event, span, &mut parser);
+            self.check_repeated()?;
         }
         Ok(self.tree)
     }
@@ -70,12 +89,15 @@ impl<'t> Builder<'t> {
             Event::Alias(id) => {
                 let target = u32::try_from(id).unwrap_or(0);
                 self.tree.aliases.push((target, range.start));
-                self.add(Node {
+                let weight = self.weights.get(&target).copied().unwrap_or_default();
+                self.repeated = self.repeated.saturating_add(weight);
+                let node = Node {
                     value: Value::Alias(target),
                     start: range.start,
                     end: range.end,
                     anchor: 0,
-                });
+                };
+                self.add(node, weight);
             }
             _ => {}
         }
@@ -92,6 +114,7 @@ impl<'t> Builder<'t> {
             style,
             children: Vec::new(),
             is_map,
+            weight: 0,
         });
     }
 
@@ -114,12 +137,13 @@ impl<'t> Builder<'t> {
         } else {
             Value::List(open.style, open.children.into())
         };
-        self.add(Node {
+        let node = Node {
             value,
             start,
             end,
             anchor: open.anchor,
-        });
+        };
+        self.add(node, open.weight);
     }
 
     fn scalar(
@@ -147,12 +171,14 @@ impl<'t> Builder<'t> {
             }
             _ => {}
         }
-        self.add(Node {
+        let weight = scalar.text.len() / BYTES_OF_WEIGHT;
+        let node = Node {
             value: Value::Scalar(scalar),
             start: range.start,
             end: range.end,
             anchor,
-        });
+        };
+        self.add(node, u32::try_from(weight).unwrap_or(u32::MAX));
     }
 
     /// Where the `|` or `>` of the block scalar is whose text begins at `at`.
@@ -186,10 +212,29 @@ impl<'t> Builder<'t> {
             .is_some_and(|open| open.is_map && open.children.len() % 2 == 1)
     }
 
-    fn add(&mut self, node: Node<'t>) {
+    /// Adds a node whose content has this weight.
+    fn add(&mut self, node: Node<'t>, weight: u32) {
+        let weight = weight.saturating_add(1);
+        if node.anchor != 0 {
+            self.weights.insert(node.anchor, weight);
+        }
         match self.open.last_mut() {
-            Some(open) => open.children.push(node),
+            Some(open) => {
+                open.weight = open.weight.saturating_add(weight);
+                open.children.push(node);
+            }
             None => self.tree.documents.push(node),
+        }
+    }
+
+    /// A few bytes of aliases can stand for any number of values, each of which would be looked at.
+    fn check_repeated(&self) -> Result<(), Error> {
+        match self.tree.aliases.last() {
+            Some((_, at)) if self.repeated > MOST_REPEATED => Err(self
+                .tree
+                .error(*at as usize, "aliases repeat too much of the file")
+                .remedy("Write out what they stand for, or split the file.")),
+            _ => Ok(()),
         }
     }
 
