@@ -95,16 +95,18 @@ impl Keyring {
 
 #[cfg(target_os = "linux")]
 impl Keyring {
-    /// The key in the kernel's keyring, without a look into the Secret Service.
+    /// The key in the kernel's keyring, without a look into the Secret Service. To open entries, which nobody seals with a
+    /// key that [`Keyring::find`] refuses.
     pub fn find_at_once(&self) -> Result<Option<SealingKey>, Unavailable> {
         kernel::find(&self.name())
     }
 
     /// The key; `Ok(None)` if there is none, or it is damaged. Asks the Secret Service only if the kernel has no key, as
-    /// after a reboot: it takes milliseconds where the kernel takes microseconds.
+    /// after a reboot: it takes milliseconds where the kernel takes microseconds. A key that someone else may know is an
+    /// error: nothing must be sealed with it.
     pub fn find(&self) -> Result<Option<SealingKey>, Unavailable> {
         let name = self.name();
-        if let Some(key) = kernel::find(&name)? {
+        if let Some(key) = kernel::find_private(&name)? {
             return Ok(Some(key));
         }
         let Some(Ok(Some(key))) = self.ask_secret_service(read_item) else {
@@ -165,17 +167,46 @@ impl Keyring {
 #[cfg(target_os = "linux")]
 mod kernel {
     use linux_keyutils::{
-        Key, KeyError, KeyPermissionsBuilder, KeyRing, KeyRingIdentifier, Permission,
+        Key, KeyError, KeyPermissionsBuilder, KeyRing, KeyRingIdentifier, Metadata, Permission,
     };
+    use rustix::process::geteuid;
     use zeroize::Zeroizing;
 
     use super::{SealingKey, Unavailable};
 
     /// `None` if there is no such key, or it is damaged.
     pub fn find(name: &str) -> Result<Option<SealingKey>, Unavailable> {
+        search(name)?.map_or(Ok(None), value)
+    }
+
+    /// The same, unless the key was planted: a keyring of another user can be linked into the user's own.
+    pub fn find_private(name: &str) -> Result<Option<SealingKey>, Unavailable> {
         let Some(key) = search(name)? else {
             return Ok(None);
         };
+        if name.len() <= LONGEST_DESCRIBED
+            && let Some(why) = fault(&key.metadata().map_err(reason)?, geteuid().as_raw())
+        {
+            return Err(format!(
+                "the kernel keyring has a key of this name that {why}"
+            ));
+        }
+        value(key)
+    }
+
+    /// A longer name makes `metadata` panic.
+    const LONGEST_DESCRIBED: usize = 400;
+
+    /// Why someone else may know a key. Nothing tells a key apart that another process of the same user has made.
+    pub fn fault(key: &Metadata, user: u32) -> Option<&'static str> {
+        const OF_GROUP_AND_OTHERS: u32 = 0xffff;
+        if key.get_uid() != user {
+            return Some("belongs to another user");
+        }
+        (key.get_perms().bits() & OF_GROUP_AND_OTHERS != 0).then_some("other users may use")
+    }
+
+    fn value(key: Key) -> Result<Option<SealingKey>, Unavailable> {
         match read(key) {
             Ok(key) => Ok(key),
             Err(error) if is_missing(error) => Ok(None),
@@ -186,7 +217,7 @@ mod kernel {
     /// Adds or replaces the key, and checks that it can be read back.
     pub fn keep(name: &str, key: &SealingKey) -> Result<(), Unavailable> {
         add(name, key).map_err(reason)?;
-        match find(name)? {
+        match find_private(name)? {
             Some(found) if found == *key => Ok(()),
             _ => Err("the kernel keyring does not return the key that was stored in it".into()),
         }
@@ -245,5 +276,29 @@ mod kernel {
 
     fn reason(error: KeyError) -> Unavailable {
         format!("the kernel keyring is not available: {error:?}")
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::kernel::fault;
+
+    /// As the kernel describes keys (keyctl_describe(3)).
+    #[test]
+    fn a_key_that_someone_else_may_know_is_recognised() {
+        for (description, found) in [
+            (
+                "user;1000;1000;3f3f0000;kubelogin token cache /home/me",
+                None,
+            ),
+            ("user;1000;1000;3f010000;just added", None),
+            ("user;1001;1000;3f3f0000;", Some("belongs to another user")),
+            ("user;0;0;3f3f0000;", Some("belongs to another user")),
+            ("user;1000;1000;3f3f0200;", Some("other users may use")),
+            ("user;1000;1000;3f3f0001;", Some("other users may use")),
+        ] {
+            let key = description.parse().expect("a description");
+            assert_eq!(fault(&key, 1000), found, "{description}");
+        }
     }
 }

@@ -18,6 +18,8 @@ mod convert; // kubeconfigs that az wrote, before and after a conversion
 mod doctor; // looks at the kubectl beside it
 #[cfg(unix)]
 mod get_credentials; // az and kubectl, on what get-credentials writes
+#[cfg(target_os = "linux")]
+mod kernel_keyring; // with a key that somebody else put there
 mod kubectl; // runs kubelogin from a kubeconfig's exec stanza
 #[cfg(target_os = "linux")]
 mod release; // archives, checksums, manifests, the container image; what is checked before
