@@ -20,6 +20,6 @@ mod grant;
 pub mod token_proxy;
 
 pub use answer::DeviceAuthorization;
-pub use assertion::AssertionClaims;
+pub use assertion::{AssertionClaims, TOKEN_PROXY_AUDIENCE};
 pub use client::{Client, ClientAuth};
 pub use grant::{AuthorizationRequest, Grant, ResponseMode};

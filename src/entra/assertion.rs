@@ -103,6 +103,9 @@ pub struct AssertionClaims {
     exp: Value,
 }
 
+/// The audience that the webhook of identity bindings gives a pod's token.
+pub const TOKEN_PROXY_AUDIENCE: &str = "api://AKSIdentityBinding";
+
 /// The longest life of a Kubernetes service account's token that Entra takes, as the AKS webhook bounds it: a day.
 const LONGEST_SERVICE_ACCOUNT_LIFE: i64 = 86_400;
 
@@ -140,10 +143,7 @@ impl AssertionClaims {
         let Some(expires) = seconds(&self.exp) else {
             return Some("it is a service account token that never expires".to_owned());
         };
-        let audiences: Vec<_> = match &self.aud {
-            Value::Array(all) => all.iter().filter_map(Value::as_str).collect(),
-            other => other.as_str().into_iter().collect(),
-        };
+        let audiences = self.audiences();
         let is_api_server =
             |aud: &&str| aud.contains("kubernetes.default") || aud.contains(".azmk8s.io");
         if !audiences.is_empty() && audiences.iter().all(is_api_server) {
@@ -155,6 +155,19 @@ impl AssertionClaims {
         let days = life / LONGEST_SERVICE_ACCOUNT_LIFE;
         (life > LONGEST_SERVICE_ACCOUNT_LIFE)
             .then(|| format!("it is a service account token that is valid for {days} days"))
+    }
+
+    /// True for the token of a pod with an AKS identity binding, which only the token proxy of a cluster takes: Entra
+    /// itself refuses it (AADSTS700212), as a token proxy does any other.
+    pub fn is_for_token_proxy(&self) -> bool {
+        self.audiences() == [TOKEN_PROXY_AUDIENCE]
+    }
+
+    fn audiences(&self) -> Vec<&str> {
+        match &self.aud {
+            Value::Array(all) => all.iter().filter_map(Value::as_str).collect(),
+            other => other.as_str().into_iter().collect(),
+        }
     }
 
     /// When the assertion expires, if it says so.

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::Login;
-use crate::entra::{AssertionClaims, Client, ClientAuth, Grant};
+use crate::entra::{AssertionClaims, Client, ClientAuth, Grant, TOKEN_PROXY_AUDIENCE};
 use crate::error::Error;
 use crate::retry::Deadline;
 use crate::secret::Secret;
@@ -57,6 +57,9 @@ impl Login for Federated {
     ) -> Result<Token, Error> {
         let deadline = Deadline::after(system, timeout.duration);
         let assertion = self.source.token(deadline, system)?;
+        if self.client.token_proxy.is_some() {
+            self.source.check_for_proxy(&assertion)?;
+        }
         let client = self
             .client
             .authenticated_by(ClientAuth::Assertion(assertion));
@@ -125,6 +128,21 @@ impl Source {
         }
     }
 
+    /// The variables that name a token proxy may be those of a kubeconfig's exec entry, and the proxy a stranger. It gets no
+    /// token that is good for anything but the token proxy of the pod's own cluster.
+    fn check_for_proxy(&self, jwt: &Secret) -> Result<(), Error> {
+        match AssertionClaims::of(jwt) {
+            Some(claims) if claims.is_for_token_proxy() => Ok(()),
+            Some(claims) => Err(self.error(&format!(
+                "a token proxy takes tokens for {TOKEN_PROXY_AUDIENCE} only ({claims})"
+            ))
+            .remedy(
+                "Use the token that AKS mounts in a pod with an identity binding, or ask Entra ID itself with --no-token-proxy.",
+            )),
+            None => Err(self.error("it is not a JWT")),
+        }
+    }
+
     fn error(&self, why: &str) -> Error {
         Error::input(format!("{}: {why}", self.name)).remedy(self.remedy)
     }
@@ -156,6 +174,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::entra::token_proxy::{Authorities, TokenProxy};
     use crate::flag::Flag;
     use crate::login::tests::{CLIENT, TRUSTED, options};
     use crate::system::fake::FakeSystem;
@@ -181,6 +200,39 @@ mod tests {
         let client = crate::login::client(&options)?;
         let scope = Scope::of_server("srv");
         Federated { client, source }.acquire(&scope, options.timeout, system)
+    }
+
+    /// A kubeconfig's exec entry can name a token proxy, too.
+    #[test]
+    fn a_token_proxy_gets_no_token_that_is_good_anywhere_else() {
+        let exchange = "api://AzureADTokenExchange";
+        for (audience, is_sent) in [
+            (json!(TOKEN_PROXY_AUDIENCE), true),
+            (json!([TOKEN_PROXY_AUDIENCE]), true),
+            (json!(exchange), false),
+            (json!([TOKEN_PROXY_AUDIENCE, exchange]), false),
+            (json!([]), false),
+            (json!(null), false),
+            (json!(TOKEN_PROXY_AUDIENCE.to_lowercase()), false),
+        ] {
+            let options = options("workloadidentity", &CLIENT, &[]);
+            let mut client = crate::login::client(&options).expect("a client");
+            let proxy = TokenProxy::new("https://p", None, Authorities::OfThisMachine);
+            client.token_proxy = Some(proxy.expect("a proxy"));
+            let jwt = jwt_with(&json!({"iss": "i", "sub": "s", "aud": audience}));
+            let source = variable::of("TOKEN", &jwt);
+            let system = FakeSystem::new([FakeSystem::json(200, ACCESS_TOKEN)]);
+            let login = Federated { client, source };
+            let outcome = login.acquire(&Scope::of_server("srv"), options.timeout, &system);
+            assert_eq!(system.requests().len(), usize::from(is_sent), "{audience}");
+            if let Err(error) = outcome {
+                let error = error.to_string();
+                assert!(
+                    error.contains("--no-token-proxy") && !error.contains(&jwt),
+                    "{error}"
+                );
+            }
+        }
     }
 
     pub fn assert_assertion_form(form: &str) {

@@ -390,7 +390,10 @@ impl IdentityBinding {
         let names = AnyName::new(Arc::clone(&authority));
         let proxy = FakeHttp::start_named(&names, move |_| answer.clone());
         let folder = TempDir::new();
-        let token = folder.file("token", FakeEntra::start().federated_token());
+        let entra = FakeEntra::start();
+        let mut claims = claims_of(&entra.federated_token());
+        claims["aud"] = json!("api://AKSIdentityBinding");
+        let token = folder.file("token", entra.sign(&claims));
         let nowhere = "http://127.0.0.1:1";
         let kubelogin = of_client("workloadidentity")
             .storage("none")
@@ -440,6 +443,26 @@ fn an_identity_binding_s_proxy_gets_the_request_under_its_own_name() {
         requests[0].path,
         format!("/base/{TENANT_ID}/oauth2/v2.0/token")
     );
+}
+
+/// The variables may be those of a kubeconfig's exec entry, and the proxy a stranger.
+#[test]
+fn an_ordinary_federated_token_is_not_sent_to_a_token_proxy() {
+    let binding = IdentityBinding::of_token();
+    let token = FakeEntra::start().federated_token();
+    let file = binding.folder.file("ordinary", &token);
+    let output = binding
+        .kubelogin
+        .clone()
+        .env("AZURE_FEDERATED_TOKEN_FILE", file)
+        .run();
+    let error = output.error();
+    assert!(
+        error.contains("api://AKSIdentityBinding") && error.contains("--no-token-proxy"),
+        "{error}"
+    );
+    output.hides(&[&token]);
+    assert_eq!(binding.proxy.requests().len(), 0);
 }
 
 #[test]
