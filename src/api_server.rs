@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::Method;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 pub use answer::{Greeting, Identity, Rbac, Refusal, Verdict, rbac};
 
@@ -17,7 +18,7 @@ use crate::error::Error;
 use crate::kubeconfig::context::{Cluster, Pem};
 use crate::secret::Secret;
 use crate::system::{
-    ClusterWay, HttpProxy, HttpRequest, LARGEST_BODY, NetworkError, System, Trust, patient,
+    ClusterWay, HttpProxy, HttpRequest, LARGEST_BODY, NetworkError, System, Trust, bounded,
 };
 
 /// How long the file with the cluster's CA may take if it is a pipe.
@@ -81,8 +82,8 @@ impl ApiServer {
                         .remedy(get_again),
                 );
             }
-            Some(Pem::File(path)) => match patient::read(path, LARGEST_BODY, CA_PATIENCE) {
-                Ok(pem) => Trust::Only(pem.to_vec()),
+            Some(Pem::File(path)) => match bounded::read_any(path, LARGEST_BODY, CA_PATIENCE) {
+                Ok(pem) => Trust::Only(pem),
                 Err(error) => {
                     let path = path.display();
                     return Err(at(format!(
@@ -112,7 +113,8 @@ impl ApiServer {
         let read = |pem: &Pem, what| match pem {
             Pem::Data(Some(pem)) => Ok(pem.clone()),
             Pem::Data(None) => Err(format!("{what} is not base64")),
-            Pem::File(path) => patient::read(path, LARGEST_BODY, CA_PATIENCE)
+            Pem::File(path) => bounded::read_any(path, LARGEST_BODY, CA_PATIENCE)
+                .map(Zeroizing::new)
                 .map_err(|error| format!("{} cannot be read: {error}", path.display())),
         };
         let mut both = read(certificate, "client-certificate-data")?;

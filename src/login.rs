@@ -10,7 +10,7 @@ mod azurecli;
 mod azurepipelines;
 mod azurepowershell;
 mod devicecode;
-mod federated_token;
+pub mod federated_token;
 mod interactive;
 mod msi;
 mod outside_state;
@@ -18,6 +18,9 @@ mod program;
 mod ropc;
 mod spn;
 mod workloadidentity;
+
+#[cfg(test)]
+pub use interactive::read_redirect;
 
 use std::fmt;
 

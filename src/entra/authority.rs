@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::flag::possible_words;
-use crate::system::{LARGEST_BODY, patient};
+use crate::system::{LARGEST_BODY, bounded};
 
 /// A value of `--environment`, in upper or lower case; the first name of a cloud is the usual one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -127,11 +127,8 @@ impl StackFile {
             .remedy("Set it to the JSON file that describes the cloud, or set --authority-host.")
         })?;
         let wrong = |why: &dyn std::fmt::Display| wrong_stack_file(path, why);
-        let bytes = patient::read(path, LARGEST_BODY, STACK_FILE_PATIENCE);
-        let bytes = bytes.map_err(|error| match error.kind() {
-            std::io::ErrorKind::FileTooLarge => wrong(&"it is larger than 1 MiB"),
-            _ => wrong(&error),
-        })?;
+        let bytes = bounded::read_any(path, LARGEST_BODY, STACK_FILE_PATIENCE);
+        let bytes = bytes.map_err(|error| wrong(&error))?;
         let text = std::str::from_utf8(&bytes).map_err(|error| wrong(&error))?;
         let text = text.trim_start_matches('\u{feff}');
         let file: Self = serde_json::from_str(text).map_err(|error| wrong(&error))?;

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::secret::Secret;
-use crate::system::patient;
+use crate::system::bounded;
 use content::{Content, damaged, no_key};
 
 /// A client certificate file, read but not yet opened. Reading takes microseconds; opening may take milliseconds.
@@ -49,11 +49,10 @@ impl CertificateFile {
     /// The file is missing, a directory, unreadable, empty or larger than 1 MiB.
     pub fn read(path: &Path, password: Option<Secret>, patience: Duration) -> Result<Self, Error> {
         let wrong = |why: String| in_file(path, Error::input(why).remedy(CHECK_PATH));
-        let bytes = patient::read(path, LARGEST_FILE, patience).map_err(|error| {
+        let bytes = bounded::read_any(path, LARGEST_FILE, patience).map_err(|error| {
             wrong(match error.kind() {
                 io::ErrorKind::NotFound => "does not exist".into(),
-                // Windows does not open a directory; Unix opens it but cannot read it.
-                _ if path.is_dir() => "is a directory".into(),
+                io::ErrorKind::IsADirectory => "is a directory".into(),
                 io::ErrorKind::FileTooLarge => "is larger than 1 MiB".into(),
                 _ => format!("cannot be read: {error}"),
             })
@@ -63,7 +62,7 @@ impl CertificateFile {
         }
         Ok(Self {
             path: path.to_owned(),
-            bytes,
+            bytes: Zeroizing::new(bytes),
             password,
         })
     }
@@ -358,11 +357,42 @@ pub mod tests {
         }
     }
 
+    /// A pipe that nobody writes to gets no more time than a server; a device is read to the limit.
+    #[cfg(unix)]
+    #[test]
+    fn what_never_ends_is_no_certificate() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (path, patience, what) in [
+            (
+                bounded::fifo(folder.path()),
+                Duration::from_micros(1),
+                "cannot be read: it did not end within 100ms",
+            ),
+            (
+                "/dev/zero".into(),
+                Duration::from_secs(60),
+                "is larger than 1 MiB",
+            ),
+            ("/dev/null".into(), Duration::from_secs(60), "is empty"),
+        ] {
+            let error = CertificateFile::read(&path, None, patience).expect_err(what);
+            let path = path.display();
+            let expected = format!("client certificate {path}: {what}\n{CHECK_PATH}");
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+
     fn opened(bytes: &[u8]) -> Result<Certificate, Error> {
+        open_bytes(bytes, "")
+    }
+
+    pub fn open_bytes(bytes: &[u8], password: &str) -> Result<Certificate, Error> {
         let file = CertificateFile {
             path: "file".into(),
             bytes: Zeroizing::new(bytes.to_vec()),
-            password: None,
+            password: Some(password)
+                .filter(|text| !text.is_empty())
+                .map(Secret::new),
         };
         file.open(FakeSystem::EPOCH)
     }

@@ -3,7 +3,7 @@
 //!
 //! It has a TLS name and a certificate authority of its own, which is renewed while pods run.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use oauth2::url::Url;
@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::retry::{self, Deadline};
 use crate::system::{
     ClusterWay, HttpProxy, HttpRequest, HttpResponse, LARGEST_BODY, NetworkError, NetworkErrorKind,
-    System, Trust,
+    System, Trust, bounded,
 };
 
 /// The way to a token proxy.
@@ -155,7 +155,7 @@ impl TokenProxy {
         };
         let patience = Deadline::after(system, REPLACEMENT.min(deadline.remaining(system)));
         loop {
-            let why = match read(path) {
+            let why = match bounded::read(path, LARGEST_BODY) {
                 Ok(pem) if has_certificate(&pem) => return Ok(Trust::Only(pem)),
                 Ok(pem) if pem.is_empty() => "is empty".to_owned(),
                 Ok(_) => "has no PEM certificate".to_owned(),
@@ -175,7 +175,8 @@ impl TokenProxy {
         let Authorities::File(path) = &self.authorities else {
             return None;
         };
-        let pem = read(path).ok().filter(|pem| has_certificate(pem))?;
+        let pem = bounded::read(path, LARGEST_BODY).ok();
+        let pem = pem.filter(|pem| has_certificate(pem))?;
         Some(Trust::Only(pem)).filter(|newer| newer != trust)
     }
 }
@@ -187,15 +188,6 @@ fn is_about_certificate(outcome: &Result<HttpResponse, NetworkError>) -> bool {
 fn has_certificate(pem: &[u8]) -> bool {
     let begin = b"-----BEGIN CERTIFICATE-----";
     pem.windows(begin.len()).any(|window| window == begin)
-}
-
-/// The content of a file; a pipe would block.
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let metadata = path.metadata()?;
-    if !metadata.is_file() || metadata.len() > LARGEST_BODY {
-        return Err(std::io::ErrorKind::InvalidInput.into());
-    }
-    std::fs::read(path)
 }
 
 #[cfg(test)]

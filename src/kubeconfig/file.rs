@@ -4,12 +4,13 @@ mod in_place;
 mod lock;
 mod replace;
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::env::{self, Env};
 use crate::error::Error;
+use crate::system::bounded;
 
 pub use in_place::check_whole;
 pub use lock::{is_locked, lock_to_read};
@@ -73,7 +74,7 @@ impl KubeconfigFile {
 
     /// True if what is on disk is still what was read.
     fn is_current(&self) -> bool {
-        match (fs::read(&self.real_path), self.existence) {
+        match (bounded::read(&self.real_path, LARGEST_FILE), self.existence) {
             (Ok(bytes), Existence::Old) => bytes == self.text.as_bytes(),
             (Err(error), Existence::New) => error.kind() == io::ErrorKind::NotFound,
             _ => false,
@@ -114,41 +115,14 @@ pub fn paths(flag: Option<&str>, env: &Env) -> Result<Vec<PathBuf>, Error> {
 
 /// Reads a kubeconfig.
 pub fn read(path: &Path) -> Result<Found, Error> {
-    let failed = |error: io::Error| {
-        Error::input(format!("{} cannot be read: {error}", path.display()))
-            .remedy("Make it readable, or pass another one with --kubeconfig.")
-    };
-    let metadata = match fs::metadata(path) {
-        Ok(metadata) => metadata,
+    let bytes = match bounded::read(path, LARGEST_FILE) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Ok(Found::Nothing(path.into()));
         }
-        Err(error) => return Err(failed(error)),
+        Err(error) => return Err(unread(path, &error)),
     };
-    if metadata.is_dir() {
-        return Err(Error::input(format!("{} is a directory", path.display()))
-            .remedy("Pass the kubeconfig itself, such as DIRECTORY/config."));
-    }
-    if !metadata.is_file() {
-        return Err(
-            Error::input(format!("{} is not a regular file", path.display())).remedy(
-                "A pipe or a device cannot be rewritten: save its content to a file first.",
-            ),
-        );
-    }
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(failed)?;
-    file.take(LARGEST_FILE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    if bytes.len() as u64 > LARGEST_FILE {
-        return Err(Error::input(format!(
-            "{} is larger than 64 MiB and was not read",
-            path.display()
-        ))
-        .remedy("Check that it is a kubeconfig; if it is, split it."));
-    }
-    let real_path = fs::canonicalize(path).map_err(failed)?;
+    let real_path = fs::canonicalize(path).map_err(|error| unread(path, &error))?;
     let text = text(path, bytes)?;
     Ok(Found::File(KubeconfigFile {
         path: path.into(),
@@ -156,6 +130,30 @@ pub fn read(path: &Path) -> Result<Found, Error> {
         text,
         existence: Existence::Old,
     }))
+}
+
+/// Why a file was not read, and what to do about it.
+fn unread(path: &Path, error: &io::Error) -> Error {
+    let path = path.display();
+    let (what, remedy) = match error.kind() {
+        io::ErrorKind::IsADirectory => (
+            format!("{path} is a directory"),
+            "Pass the kubeconfig itself, such as DIRECTORY/config.",
+        ),
+        io::ErrorKind::InvalidInput => (
+            format!("{path} is not a regular file"),
+            "A pipe or a device cannot be rewritten: save its content to a file first.",
+        ),
+        io::ErrorKind::FileTooLarge => (
+            format!("{path} is larger than 64 MiB and was not read"),
+            "Check that it is a kubeconfig; if it is, split it.",
+        ),
+        _ => (
+            format!("{path} cannot be read: {error}"),
+            "Make it readable, or pass another one with --kubeconfig.",
+        ),
+    };
+    Error::input(what).remedy(remedy)
 }
 
 /// The bytes as text, or an error at the first one that is not text.

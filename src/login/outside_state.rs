@@ -2,12 +2,12 @@
 //!
 //! The original once cached az's tokens without this, and served one user's token to the next (Azure/kubelogin#137).
 
-use std::fs::{File, Metadata};
-use std::io::{self, Read};
+use std::fs::Metadata;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::env::Env;
-use crate::system::platform;
+use crate::system::{bounded, platform};
 use crate::token_cache::Fingerprint;
 
 /// The largest file to read, in bytes: a thousand subscriptions take about 400 KiB.
@@ -115,24 +115,15 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 fn open(path: &Path) -> io::Result<Option<(Vec<u8>, Metadata)>> {
-    let metadata = match path.metadata() {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    if !metadata.is_file() || metadata.len() > LARGEST_FILE {
-        // A pipe would block.
-        return Err(io::ErrorKind::InvalidInput.into());
+    match bounded::read_with_metadata(path, LARGEST_FILE) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
     }
-    let mut content = Vec::new();
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    file.take(LARGEST_FILE).read_to_end(&mut content)?;
-    Ok(Some((content, metadata)))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::time::{Duration, SystemTime};
 
     use tempfile::TempDir;

@@ -8,6 +8,7 @@ use crate::env::{self, Env};
 use crate::error::Error;
 use crate::flag::Flag;
 use crate::options::Options;
+use crate::system::{LARGEST_BODY, bounded};
 
 /// A CI system where nothing of a federated token is set: the variable that it sets, what is wrong, the fix, and what to
 /// write into the job.
@@ -92,8 +93,9 @@ fn terraform_s(env: &Env, audience: &str) -> Result<Source, Error> {
     let token = env.get(env::ARM_OIDC_TOKEN);
     match (token, env.get(env::ARM_OIDC_TOKEN_FILE_PATH)) {
         (Some(token), Some(path)) => {
+            let content = bounded::read(path.as_ref(), LARGEST_BODY);
             let is_same =
-                std::fs::read_to_string(path).is_ok_and(|text| text.trim() == token.trim());
+                content.is_ok_and(|text| text.trim_ascii() == token.trim_ascii().as_bytes());
             if is_same {
                 return Ok(file::source(path));
             }

@@ -94,11 +94,7 @@ fn first_that_works(browsers: &[CommandLine], folders: &[PathBuf]) -> Result<(),
 )]
 fn run(browser: &CommandLine, folders: &[PathBuf]) -> io::Result<ExitStatus> {
     let (program, arguments) = browser.split_first().ok_or(io::ErrorKind::NotFound)?;
-    // A bare name is never found in a relative folder of PATH, which is wherever the client happens to run.
-    let program = match program.contains(std::path::is_separator) {
-        true => PathBuf::from(program),
-        false => find_in(folders, program).ok_or(io::ErrorKind::NotFound)?,
-    };
+    let program = find(program, folders)?;
     let mut command = Command::new(program);
     command
         .args(arguments)
@@ -107,6 +103,23 @@ fn run(browser: &CommandLine, folders: &[PathBuf]) -> io::Result<ExitStatus> {
         .stderr(Stdio::null());
     platform::detach(&mut command);
     command.status()
+}
+
+/// The program of this name, or at this absolute path. A relative path, like a relative folder of PATH, is wherever the
+/// client happens to run: in a repository that holds more than a kubeconfig, for example.
+fn find(program: &str, folders: &[PathBuf]) -> io::Result<PathBuf> {
+    let path = Path::new(program);
+    if path.is_absolute() {
+        return Ok(path.to_owned());
+    }
+    // Not so `./name` and, on Windows, `C:name`.
+    if path.file_name() != Some(path.as_os_str()) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "BROWSER must be a program's name or its full path",
+        ));
+    }
+    find_in(folders, program).ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 /// The entries of BROWSER, tried from left to right.
@@ -120,7 +133,7 @@ fn of_variable(list: &str, url: &str) -> Vec<CommandLine> {
 
 /// An entry is a program with its arguments, or the path of a program, which may contain blanks.
 fn of_entry(entry: &str, url: &str) -> CommandLine {
-    if Path::new(entry).is_file() {
+    if Path::new(entry).is_absolute() && Path::new(entry).is_file() {
         return vec![entry.to_owned(), url.to_owned()];
     }
     let mut words: CommandLine = words(entry)
@@ -199,5 +212,52 @@ mod tests {
             Err("/no/such/browser is not installed".into())
         );
         assert_eq!(outcome(&[]), Err("BROWSER names no program".into()));
+    }
+
+    /// As cargo runs tests, the working directory is the project's.
+    #[test]
+    fn a_relative_path_is_no_browser_even_where_it_leads_to_a_program() {
+        let this = std::env::current_exe().expect("this program");
+        let folder = std::env::current_dir().expect("a folder");
+        let relative = this.strip_prefix(&folder).expect("below the project");
+        let file_name = this.file_name().expect("a name").to_str().expect("UTF-8");
+        for path in [
+            relative,
+            &Path::new(".").join(relative),
+            Path::new("./sh"),
+            Path::new("../sh"),
+        ] {
+            let program = path.to_str().expect("UTF-8");
+            let error = find(program, &["/bin".into()]).expect_err(program);
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{program}");
+            let tried = first_that_works(&[vec![program.into()]], &[]).expect_err(program);
+            assert!(
+                tried.starts_with(program) && tried.contains("full path"),
+                "{tried}"
+            );
+        }
+        let found = find(this.to_str().expect("UTF-8"), &[]).expect("absolute");
+        assert_eq!(found, this);
+        let folders = [this.parent().expect("a folder").to_owned()];
+        assert_eq!(find(file_name, &folders).expect("on PATH"), this);
+    }
+
+    #[test]
+    fn a_relative_folder_on_path_holds_no_browser() {
+        let this = std::env::current_exe().expect("this program");
+        let home = this.parent().expect("a folder");
+        let relative = home
+            .strip_prefix(std::env::current_dir().expect("a folder"))
+            .expect("below the project");
+        let name = this.file_name().expect("a name").to_str().expect("UTF-8");
+        for (path, is_found) in [
+            (list(&[".", "./", ""]), false),
+            (list(&[relative.to_str().expect("UTF-8")]), false),
+            (list(&[".", home.to_str().expect("UTF-8")]), true),
+        ] {
+            let browser = Browser::new(&Env::of(&[(env::PATH, &path), (env::BROWSER, name)]));
+            let found = find(name, &browser.folders);
+            assert_eq!(found.is_ok(), is_found, "{path}");
+        }
     }
 }

@@ -1,12 +1,12 @@
 //! The CA certificates that SSL_CERT_FILE and SSL_CERT_DIR name: what is wrong with them, when no server can be trusted.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use reqwest::Certificate;
 
-use super::platform;
+use super::{bounded, platform};
 use crate::env::{self, Env};
 
 /// The largest file of CA certificates that is read, in bytes; the usual bundles have a quarter of a MiB.
@@ -104,15 +104,7 @@ fn reason(error: &io::Error) -> String {
 }
 
 fn read(path: &Path) -> io::Result<Vec<Certificate>> {
-    let found = fs::metadata(path)?;
-    if found.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    if !found.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut pem = Vec::new();
-    File::open(path)?.take(LARGEST_FILE).read_to_end(&mut pem)?;
+    let pem = bounded::read(path, LARGEST_FILE)?;
     Ok(Certificate::from_pem_bundle(&pem).unwrap_or_default())
 }
 

@@ -45,6 +45,16 @@ const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 const ROOT: u32 = 0;
 
+/// Opens a file for reading, but does not wait for the other end of a FIFO, and makes no terminal its own.
+#[expect(clippy::cast_possible_wrap, reason = "flags are bits")]
+pub fn open_at_once(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32)
+        .open(path)
+}
+
 /// Opens a file, but follows no link and does not wait for the other end of a FIFO. A new one is private.
 #[expect(clippy::cast_possible_wrap, reason = "flags are bits")]
 pub fn open_careful(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
@@ -64,9 +74,32 @@ pub fn may_hold_ours(metadata: &Metadata) -> bool {
     is_ours(metadata) || metadata.uid() == ROOT
 }
 
+/// Creates a file that nobody else can use.
+pub fn create_private(path: &Path) -> io::Result<File> {
+    open_careful(OpenOptions::new().write(true).create_new(true), path)
+}
+
+/// Checks that a folder is the user's, and that nobody else can write to it.
+pub fn check_folder(_path: &Path, metadata: &Metadata) -> io::Result<()> {
+    if !is_ours(metadata) {
+        return Err(io::Error::other("it belongs to another user"));
+    }
+    if others_may_write(metadata) {
+        return Err(io::Error::other(
+            "other users can write to it (to change that: chmod go-w)",
+        ));
+    }
+    Ok(())
+}
+
+/// True if nobody else can read or write a file that is open.
+pub fn is_private_file(_file: &File, metadata: &Metadata) -> bool {
+    is_private(metadata)
+}
+
 /// True if a folder can be written by others. The group of the user's own name is not others: with it, a umask of 002 is
 /// usual.
-pub fn others_may_write(metadata: &Metadata) -> bool {
+fn others_may_write(metadata: &Metadata) -> bool {
     let is_own_group = metadata.gid() == metadata.uid() && metadata.gid() == getegid().as_raw();
     metadata.mode() & 0o002 != 0 || metadata.mode() & 0o020 != 0 && !is_own_group
 }
@@ -80,11 +113,13 @@ pub fn has_one_name(metadata: &Metadata) -> bool {
 /// programs that it starts may raise the limit again. On Linux other processes of the user cannot read its memory either.
 pub fn forbid_core_dumps() {
     let limit = getrlimit(Resource::Core);
-    let none = Rlimit {
-        current: Some(0),
-        maximum: limit.maximum,
-    };
-    let _ = setrlimit(Resource::Core, none);
+    if limit.current != Some(0) {
+        let none = Rlimit {
+            current: Some(0),
+            ..limit
+        };
+        let _ = setrlimit(Resource::Core, none);
+    }
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }

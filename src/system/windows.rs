@@ -1,20 +1,22 @@
 //! The platform code of Windows. `unix.rs` has the same names.
 
+mod access;
+
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
-use std::os::windows::ffi::OsStrExt;
 use std::os::windows::fs::{MetadataExt, OpenOptionsExt};
 use std::os::windows::io::AsRawHandle;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 use win32job::Job;
-use windows_sys::Win32::Foundation::{HANDLE_FLAG_INHERIT, SetHandleInformation};
-use windows_sys::Win32::Storage::FileSystem::ReplaceFileW;
+use windows_sys::Win32::Foundation::{GENERIC_WRITE, HANDLE_FLAG_INHERIT, SetHandleInformation};
+use windows_sys::Win32::Storage::FileSystem::{ReplaceFileW, WRITE_DAC};
 
 use super::Uptime;
 use super::interrupt::Undo;
 use crate::env::{self, Env};
+use access::Access;
 
 /// The console that this process belongs to, whatever its standard streams are.
 pub const CONTROLLING_TERMINAL: &str = "CONOUT$";
@@ -29,6 +31,11 @@ pub const TLS_READS_SSL_CERT_FILE: bool = false;
 /// Opens a link itself, not what it leads to.
 const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000;
 
+/// Opens a file for reading. Opening never waits here.
+pub fn open_at_once(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
 /// Opens a file, but follows no link.
 pub fn open_careful(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     options
@@ -36,7 +43,40 @@ pub fn open_careful(options: &mut OpenOptions, path: &Path) -> io::Result<File> 
         .open(path)
 }
 
-/// True for every file: those in the user's profile inherit an access list that keeps them private.
+/// Creates a file that nobody else can use. While it is being written, nobody can open it.
+pub fn create_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options
+        .write(true)
+        .create_new(true)
+        .access_mode(GENERIC_WRITE | WRITE_DAC)
+        .share_mode(0);
+    let file = open_careful(&mut options, path)?;
+    access::make_private(&file)?;
+    Ok(file)
+}
+
+/// Checks that a folder is the user's, and that nobody else can write to it.
+pub fn check_folder(path: &Path, _metadata: &Metadata) -> io::Result<()> {
+    let access = Access::of_path(path)?;
+    if !access.is_ours()? {
+        return Err(io::Error::other("it belongs to another user"));
+    }
+    if access.others_may_write() {
+        return Err(io::Error::other(
+            "other users can write to it (to see who: icacls)",
+        ));
+    }
+    Ok(())
+}
+
+/// True if nobody else can read or write a file that is open.
+pub fn is_private_file(file: &File, _metadata: &Metadata) -> bool {
+    Access::of_file(file)
+        .is_ok_and(|access| access.is_private() && access.is_ours().unwrap_or_default())
+}
+
+/// True for every file: those of ours are in a folder that nobody else can write to.
 pub fn is_ours(_metadata: &Metadata) -> bool {
     true
 }
@@ -44,11 +84,6 @@ pub fn is_ours(_metadata: &Metadata) -> bool {
 /// As [`is_ours`].
 pub fn may_hold_ours(_metadata: &Metadata) -> bool {
     true
-}
-
-/// False for every folder: see [`is_ours`].
-pub fn others_may_write(_metadata: &Metadata) -> bool {
-    false
 }
 
 /// True for every file: std does not say how many links one has.
@@ -69,9 +104,9 @@ pub fn keep_private(_file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a folder; see [`is_ours`].
+/// Makes a folder that nobody else can read or write.
 pub fn make_private(path: &Path) -> io::Result<()> {
-    fs::create_dir(path)
+    access::create_private_folder(path)
 }
 
 /// Creates a lock file, which must not exist yet. Undoing it removes the file, and so does Windows however this process
@@ -195,8 +230,7 @@ pub fn replace_file(new: &Path, old: &Path) -> io::Result<()> {
     if !old.exists() {
         return std::fs::rename(new, old);
     }
-    let wide = |path: &Path| -> Vec<u16> { path.as_os_str().encode_wide().chain([0]).collect() };
-    let (new, old) = (wide(new), wide(old));
+    let (new, old) = (access::wide(new), access::wide(old));
     let (none, nothing) = (std::ptr::null(), std::ptr::null());
     // SAFETY: both names end with NUL and live until the call returns; the pointers that are null may be.
     let is_replaced =
@@ -285,6 +319,68 @@ mod tests {
         // The end comes when nobody holds the pipe any more: ping has been killed, too.
         output.read_to_end(&mut Vec::new()).expect("the end");
         assert!(!child.wait().expect("an exit code").success());
+    }
+
+    #[test]
+    fn what_is_made_private_is_private() {
+        let room = TempDir::new().expect("a folder");
+        let (folder, file) = (room.path().join("folder"), room.path().join("file"));
+        make_private(&folder).expect("made");
+        let metadata = folder.metadata().expect("there");
+        check_folder(&folder, &metadata).expect("private");
+        assert!(Access::of_path(&folder).expect("read").is_private());
+        let mut created = create_private(&file).expect("created");
+        std::io::Write::write_all(&mut created, b"text").expect("written");
+        drop(created);
+        for file in [file, folder.join("in it")] {
+            let open = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false);
+            let open = open.clone().open(&file).expect("opened");
+            let metadata = open.metadata().expect("there");
+            assert!(is_private_file(&open, &metadata), "{}", file.display());
+        }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the system's own tool")]
+    fn what_others_may_use_is_told_apart() {
+        let room = TempDir::new().expect("a folder");
+        for (rights, may_write, may_read) in [("(OI)(CI)F", true, true), ("R", false, true)] {
+            let folder = room.path().join(format!("folder {may_write}"));
+            make_private(&folder).expect("made");
+            let grant = format!("*S-1-1-0:{rights}");
+            let icacls = Command::new("icacls")
+                .arg(&folder)
+                .args(["/grant", &grant])
+                .status();
+            assert!(icacls.expect("icacls starts").success());
+            let access = Access::of_path(&folder).expect("read");
+            assert_eq!(
+                (access.others_may_write(), !access.is_private()),
+                (may_write, may_read)
+            );
+            let metadata = folder.metadata().expect("there");
+            assert_eq!(check_folder(&folder, &metadata).is_err(), may_write);
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_keeps_its_access_control_list() {
+        let room = TempDir::new().expect("a folder");
+        let (old, new) = (room.path().join("old"), room.path().join("new"));
+        drop(create_private(&old).expect("created"));
+        fs::write(&new, "new").expect("written");
+        let is_private = |path: &Path| Access::of_path(path).expect("read").is_private();
+        let before = is_private(&new);
+        replace_file(&new, &old).expect("replaced");
+        assert_eq!(fs::read_to_string(&old).expect("read"), "new");
+        assert!(
+            is_private(&old),
+            "the new file was private before: {before}"
+        );
     }
 
     #[test]

@@ -59,36 +59,28 @@ impl Folder {
         if !metadata.is_dir() {
             return Err(ErrorKind::NotADirectory.into());
         }
-        if !platform::is_ours(&metadata) {
-            return Err(io::Error::other("it belongs to another user"));
-        }
-        if platform::others_may_write(&metadata) {
-            return Err(io::Error::other(
-                "other users can write to it (to change that: chmod go-w)",
-            ));
-        }
-        Ok(())
+        platform::check_folder(&self.path, &metadata)
     }
 
     /// The content of a file; `None` unless it is a regular file, belongs to the user and has a plausible size. Never
     /// blocks, whatever has that name.
     pub fn read(&self, name: &str) -> Option<Vec<u8>> {
-        self.read_if(name, |_| true)
+        self.read_if(name, |_, _| true)
     }
 
     /// The content of a file; `None` also if anybody else can read it.
     pub fn read_private(&self, name: &str) -> Option<Vec<u8>> {
-        self.read_if(name, platform::is_private)
+        self.read_if(name, platform::is_private_file)
     }
 
-    fn read_if(&self, name: &str, is_good: impl Fn(&Metadata) -> bool) -> Option<Vec<u8>> {
+    fn read_if(&self, name: &str, is_good: impl Fn(&File, &Metadata) -> bool) -> Option<Vec<u8>> {
         let path = self.path.join(name);
         let file = platform::open_careful(OpenOptions::new().read(true), &path).ok()?;
         let metadata = file.metadata().ok()?;
         let is_sane = metadata.is_file()
             && metadata.len() <= LARGEST_FILE
             && platform::has_one_name(&metadata);
-        if !is_sane || !platform::is_ours(&metadata) || !is_good(&metadata) {
+        if !is_sane || !platform::is_ours(&metadata) || !is_good(&file, &metadata) {
             return None;
         }
         let mut content = Vec::with_capacity(usize::try_from(metadata.len()).ok()? + 1);
@@ -220,7 +212,7 @@ fn make(path: &Path) -> io::Result<()> {
 
 fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     platform::check_size(content.len())?;
-    let mut file = platform::open_careful(OpenOptions::new().write(true).create_new(true), path)?;
+    let mut file = platform::create_private(path)?;
     platform::keep_private(&file)?;
     file.write_all(content)
 }

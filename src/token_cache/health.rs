@@ -76,7 +76,7 @@ impl TokenCache<'_> {
     }
 
     fn is_held(&self, path: &Path) -> bool {
-        let Ok(file) = fs::File::open(path) else {
+        let Ok(file) = platform::open_careful(fs::OpenOptions::new().read(true), path) else {
             return false;
         };
         let lock = flight::wait(file, Duration::ZERO, self.system, || {});

@@ -340,6 +340,45 @@ mod browser {
             running.wait().token();
         }
     }
+
+    /// A client runs us wherever its user is: in a repository with a program of that name, for example.
+    #[test]
+    fn no_program_of_the_working_directory_is_started() {
+        for (path, browser, why) in [
+            (".", None, "xdg-open is not installed"),
+            ("./", Some("evil"), "evil is not installed"),
+            (
+                "",
+                Some("./evil"),
+                "BROWSER must be a program's name or its full path",
+            ),
+            (
+                "",
+                Some("sub/evil %s"),
+                "BROWSER must be a program's name or its full path",
+            ),
+            ("sub", Some("evil"), "evil is not installed"),
+        ] {
+            let entra = FakeEntra::start();
+            let kubelogin = at_desktop(&entra).env("PATH", path);
+            let kubelogin = browser.into_iter().fold(kubelogin, |kubelogin, browser| {
+                kubelogin.env("BROWSER", browser)
+            });
+            let kubelogin = kubelogin.program("evil", "echo started >> \"$LOG\"");
+            let folder = kubelogin.work();
+            fs::create_dir(folder.join("sub")).expect("a folder");
+            for name in ["evil", "xdg-open", "sub/evil"] {
+                fs::copy(kubelogin.path_of("evil"), folder.join(name)).expect("copied");
+            }
+            let mut running = kubelogin.spawn();
+            let printed = Browser::at_prompt(&entra, &mut running);
+            let told = running.shows("No browser was opened");
+            assert!(told.contains(why), "{told}");
+            printed.sign_in();
+            running.wait().token();
+            assert_eq!(kubelogin.log(), "", "{path} {browser:?}");
+        }
+    }
 }
 
 /// The original drops --redirect-url and --login-hint here.

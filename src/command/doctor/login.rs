@@ -13,6 +13,7 @@ use crate::entra::access_token::fit::mismatches;
 use crate::entra::certificate::CertificateFile;
 use crate::error::span;
 use crate::flag::Flag;
+use crate::login::federated_token::file;
 use crate::login::{self, SignedIn, Standing};
 use crate::login_mode::{LoginMode, Source};
 use crate::secret::Secret;
@@ -59,7 +60,7 @@ pub fn files(case: &Case) -> Outcome {
             None => fine("no certificate is used"),
         },
         LoginMode::WorkloadIdentity => match options.text(Flag::FederatedTokenFile) {
-            Some(path) => federated_token(case, Path::new(path)),
+            Some(path) => federated_token(case, Path::new(path), options.timeout.duration),
             None => fine("the token does not come from a file"),
         },
         _ => fine("this login has none"),
@@ -85,10 +86,10 @@ fn certificate(case: &Case, path: &Path, password: Option<Secret>, patience: Dur
     }
 }
 
-fn federated_token(case: &Case, path: &Path) -> Outcome {
+fn federated_token(case: &Case, path: &Path, patience: Duration) -> Outcome {
     let shown = path.display();
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => Secret::new(text.trim()),
+    let text = match file::read_within(path, patience) {
+        Ok(text) => Secret::new(text.expose().trim()),
         Err(error) => {
             return failure(format!(
                 "the federated token {shown} cannot be read: {error}"

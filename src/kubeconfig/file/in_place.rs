@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use ring::digest::{SHA256, digest};
 
 use super::KubeconfigFile;
-use super::replace::create_private;
 use crate::error::Error;
 use crate::system::platform;
 
@@ -78,7 +77,7 @@ fn overwrite(path: &Path, text: &str) -> io::Result<()> {
 pub fn keep(file: &KubeconfigFile) -> io::Result<PathBuf> {
     let mut result = Err(io::ErrorKind::NotFound.into());
     for path in places(&file.real_path) {
-        let kept = create_private(&path).and_then(|mut kept| {
+        let kept = platform::create_private(&path).and_then(|mut kept| {
             let written = kept
                 .write_all(file.text.as_bytes())
                 .and_then(|()| kept.sync_all());

@@ -1,6 +1,6 @@
 //! Replacing kubeconfigs, all of them or none: a complete new version takes the place of the old one.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -178,7 +178,7 @@ fn write_draft(kubeconfig: &KubeconfigFile, text: &str) -> io::Result<PathBuf> {
         _ => {}
     }
     let write = || {
-        let mut file = create_private(&path)?;
+        let mut file = platform::create_private(&path)?;
         file.write_all(text.as_bytes())?;
         if let Some(metadata) = metadata {
             platform::keep_owner_and_mode(&file, &metadata)?;
@@ -192,14 +192,10 @@ fn write_draft(kubeconfig: &KubeconfigFile, text: &str) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// A new file that only its owner can read. No link is followed, and no file that is there already is taken.
-pub(super) fn create_private(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    platform::open_careful(options.write(true).create_new(true), path)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use tempfile::TempDir;
 
     use super::super::{Found, read};

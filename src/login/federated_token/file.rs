@@ -1,13 +1,14 @@
 //! A federated token in a file that something else keeps fresh: in AKS, the kubelet.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::{Place, Source};
 use crate::secret::Secret;
-use crate::system::{LARGEST_BODY, patient};
+use crate::system::{LARGEST_BODY, bounded};
 use crate::token_cache::Fingerprint;
 
 /// The file at `path`, which is read at each sign-in.
@@ -23,28 +24,18 @@ pub fn source(path: &str) -> Source {
 /// Reads the file. A volume that hangs, or a pipe that nobody writes to, gets no more time than a server.
 pub fn read_within(path: &Path, patience: Duration) -> io::Result<Secret> {
     let path = path.to_owned();
-    patient::within(patience, move || read(&path))
+    bounded::within(patience, move || bounded::read_waiting(&path, LARGEST_BODY)).map(text)
 }
 
 /// Issuer and subject of the token in the file, which stay when it is renewed; `None` if there is no such token, or if
 /// the file is a pipe and can be read only once.
 pub fn subject(path: &Path) -> Option<Fingerprint> {
-    if !path.metadata().ok()?.is_file() {
-        return None;
-    }
-    super::subject(&read(path).ok()?)
+    super::subject(&text(bounded::read(path, LARGEST_BODY).ok()?))
 }
 
-fn read(path: &Path) -> io::Result<Secret> {
-    if path.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(LARGEST_BODY)
-        .read_to_end(&mut bytes)?;
-    // Whatever is not UTF-8 is no token; it is refused for what it looks like.
-    Ok(Secret::new(String::from_utf8_lossy(&bytes)))
+/// Whatever is not UTF-8 is no token; it is refused for what it looks like.
+fn text(bytes: Vec<u8>) -> Secret {
+    Secret::new(String::from_utf8_lossy(&Zeroizing::new(bytes)))
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! Azure Arc: a machine outside Azure with an agent. The agent names a file that only users who may have tokens can
 //! read, and wants its content back.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use http::StatusCode;
@@ -16,7 +14,7 @@ use crate::env::{self, Env};
 use crate::error::Error;
 use crate::retry::{self, Deadline};
 use crate::secret::Secret;
-use crate::system::{HttpRequest, HttpResponse, System, Via};
+use crate::system::{HttpRequest, HttpResponse, System, Via, bounded};
 
 /// The largest key, in bytes.
 const LARGEST_KEY: u64 = 4096;
@@ -168,10 +166,8 @@ fn read_key(path: &Path, folder: &Path) -> Result<Secret, Error> {
             metadata.len()
         )));
     }
-    let mut key = String::new();
-    File::open(path)
-        .and_then(|file| file.take(LARGEST_KEY).read_to_string(&mut key))
-        .map_err(|error| unreadable(path, &error))?;
+    let key = bounded::read(path, LARGEST_KEY).map_err(|error| unreadable(path, &error))?;
+    let key = String::from_utf8_lossy(&key);
     if key.trim().is_empty() {
         return Err(wrong("is empty"));
     }

@@ -82,6 +82,9 @@ const BROKEN: &[Situation] = &[
         p.exec()["args"] = json!(["get-token", "--login", "workloadidentity", "--server-id", SERVER_ID, "--client-id", "c", "--tenant-id",
             TENANT_ID, "--federated-token-file", path]);
     }, "fail", &["expired", "https://issuer.example", "repo:x"]),
+    #[cfg(unix)]
+    ("login.files", |p| p.exec()["args"] = json!(["get-token", "--login", "workloadidentity", "--server-id", SERVER_ID, "--client-id", "c",
+        "--tenant-id", TENANT_ID, "--federated-token-file", "/dev/zero"]), "fail", &["/dev/zero", "larger than 1 MiB"]),
     ("login.tool", |p| p.exec()["args"] = json!(["get-token", "--login", "azurecli", "--server-id", SERVER_ID]), "fail",
         &["runs az", "PATH", "Install az"]),
     #[cfg(unix)]
