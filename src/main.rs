@@ -52,6 +52,10 @@ mod token;
 mod token_cache;
 mod variables;
 
+#[cfg(test)]
+#[path = "../tests/fuzz.rs"]
+mod fuzz;
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

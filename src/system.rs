@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::one_line;
 
+pub mod bounded;
 mod browser;
 mod cluster;
 #[cfg(test)]
@@ -21,7 +22,6 @@ pub mod fake;
 mod http_client;
 pub mod interrupt;
 mod many;
-pub mod patient;
 mod pinned;
 mod process;
 mod proxy;

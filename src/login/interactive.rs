@@ -5,6 +5,9 @@ mod listener;
 mod page;
 mod redirect_url;
 
+#[cfg(test)]
+pub use listener::tests::read_redirect;
+
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 

@@ -316,11 +316,22 @@ fn receive(stream: &mut impl Read, received: &mut Vec<u8>) -> Result<(), Unread>
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use std::cell::Cell;
     use std::sync::mpsc;
 
     use super::*;
+
+    /// Reads what a browser, or anything else, sends or types: for the fuzzer.
+    pub fn read_redirect(mut bytes: &[u8]) {
+        let typed = Answer::typed(&String::from_utf8_lossy(bytes));
+        let _ = typed.get("code");
+        if let Ok(request) = read(&mut bytes) {
+            assert!(request.form.len() <= LARGEST_FORM);
+            parse(request.query.as_bytes());
+            parse(&request.form);
+        }
+    }
 
     #[test]
     fn each_failure_to_accept_is_followed_by_a_pause() {
