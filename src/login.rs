@@ -25,7 +25,7 @@ pub use interactive::read_redirect;
 use std::fmt;
 
 use crate::entra::authority::{Authority, AuthorityHost, Version};
-use crate::entra::{Client, ClientAuth};
+use crate::entra::{Client, ClientAuth, check_client_id};
 use crate::env::Env;
 use crate::error::Error;
 use crate::exec_credential::ExecInfo;
@@ -138,21 +138,7 @@ fn client_or(options: &Options, missing: fn(&Options, Flag) -> Error) -> Result<
         Some(_) => return Err(foreign_host(options)),
         None => AuthorityHost::of_cloud(options.cloud, options.stack_file.as_deref())?,
     };
-    if client_id.starts_with("/subscriptions/") {
-        let what = format!("client ID {client_id:?} is a resource ID");
-        return Err(Error::input(what).remedy(
-            "Set --client-id (or AZURE_CLIENT_ID) to the client ID of that identity, a GUID.",
-        ));
-    }
-    if !client_id
-        .chars()
-        .all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '\\' | '<' | '>'))
-    {
-        return Err(
-            Error::input(format!("client ID {client_id:?} is not valid"))
-                .remedy("Set --client-id (or AZURE_CLIENT_ID) to the application's GUID."),
-        );
-    }
+    check_client_id(&client_id)?;
     Ok(Client {
         authority: Authority::new(host, &tenant_id)?,
         version: options.version,

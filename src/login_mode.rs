@@ -99,6 +99,11 @@ impl LoginMode {
         }
     }
 
+    /// True if a person signs in, with the ID of a public client.
+    pub const fn is_of_people(self) -> bool {
+        matches!(self, Self::DeviceCode | Self::Interactive | Self::Ropc)
+    }
+
     /// True if the mode can use the v1 endpoints (`--legacy`).
     pub const fn speaks_v1(self) -> bool {
         matches!(self, Self::DeviceCode | Self::Spn | Self::Ropc)

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use crate::cli::ConvertArgs;
-use crate::command::convert_kubeconfig::Converter;
+use crate::command::convert_kubeconfig::convert_text;
 use crate::entra::access_token::claims::{AKS_SERVER, Claims};
 use crate::entra::access_token::fit::{Expected, mismatches};
 use crate::entra::access_token::oddities;
@@ -99,10 +99,10 @@ fn kubeconfig_edit(bytes: &[u8]) {
         return;
     };
     for mode in ["azurecli", "spn"] {
-        let converter = converter(mode);
-        match converter.convert(text) {
+        let args = converting_to(mode);
+        match convert_text(text, &args) {
             Ok(once) => {
-                let twice = converter.convert(&once).expect("it is a kubeconfig");
+                let twice = convert_text(&once, &args).expect("it is a kubeconfig");
                 assert_eq!(twice, once, "{mode}");
             }
             Err(error) => check_message(&error),
@@ -117,18 +117,17 @@ fn kubeconfig_edit(bytes: &[u8]) {
     }
 }
 
-fn converter(mode: &str) -> Converter {
+fn converting_to(mode: &str) -> ConvertArgs {
     let mut typed = FlagValues::new();
     typed.set(Flag::Login, mode);
-    let args = ConvertArgs {
+    ConvertArgs {
         typed,
         context: None,
         azure_config_dir: Some("/az".into()),
         kubeconfig: None,
         dry_run: false,
         exit_code: false,
-    };
-    Converter::new(args, &Env::default()).expect("flags")
+    }
 }
 
 /// The kubeconfig with a cluster merged into it.

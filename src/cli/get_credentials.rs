@@ -79,93 +79,50 @@ fn for_get_credentials(arg: Arg) -> Arg {
     }
 }
 
+const WHICH: &str = "Which cluster";
+const WRITTEN: &str = "What is written";
+
+/// The flags that only `get-credentials` has: the name, what its value is called (none for a switch), the group in
+/// `--help`, and its help.
+#[rustfmt::skip]
+const OWN: &[(&str, Option<&str>, &str, &str)] = &[
+    (RESOURCE_GROUP, Some("GROUP"), WHICH, "Resource group of the cluster"),
+    (CLUSTER_NAME, Some("NAME"), WHICH, "Name of the cluster, as for az aks get-credentials"),
+    (ALL_CLUSTERS, None, WHICH, "All clusters that you can read, in --subscription if it is given"),
+    (ADMIN, None, WHICH, "Get the cluster's admin certificate, for emergencies; needs permission to list it"),
+    (PUBLIC_FQDN, None, WHICH, "Use the public host name of a private cluster's API server"),
+    (FORMAT, Some("FORMAT"), WHICH, "What to ask Azure for: exec or azure [default: exec]"),
+    (WRITE_LOGIN, Some("MODE"), WRITTEN, "Login mode to write, if the kubeconfig is for others [default: --login's]"),
+    (CONTEXT, Some("NAME"), WRITTEN, "Name of the context, cluster and user [default: the cluster's]"),
+    (FILE, Some("FILE"), WRITTEN, "The file to merge into, - for stdout [default: KUBECONFIG, else ~/.kube/config]"),
+    (OVERWRITE_EXISTING, None, WRITTEN, "Replace other clusters' objects of the same name"),
+    (NO_CURRENT_CONTEXT, None, WRITTEN, "Leave the current context as it is"),
+    (DRY_RUN, None, WRITTEN, "Print a diff, write nothing"),
+];
+
 /// The arguments that only `get-credentials` has.
-fn own_args() -> Vec<Arg> {
-    const WHICH: &str = "Which cluster";
-    const HOW: &str = "What is written";
-    let short = |arg: Arg, name| match AZ_SHORTS.iter().find(|(_, long)| *long == name) {
-        Some((letter, _)) => arg.short(*letter),
-        None => arg,
-    };
-    let value = |name: &'static str, value: &'static str, heading, help: &'static str| {
-        let arg = Arg::new(name)
-            .long(name)
-            .value_name(value)
-            .allow_hyphen_values(true);
-        short(arg, name).help(help).help_heading(heading)
-    };
-    let on = |name: &'static str, heading, help: &'static str| {
-        short(switch(name), name).help(help).help_heading(heading)
-    };
-    vec![
-        Arg::new(WORD)
-            .value_name("CLUSTER")
-            .help("Name, pattern ('prod-*') or resource ID of the cluster")
-            .help_heading(WHICH),
-        value(
-            RESOURCE_GROUP,
-            "GROUP",
-            WHICH,
-            "Resource group of the cluster",
-        ),
-        value(
-            CLUSTER_NAME,
-            "NAME",
-            WHICH,
-            "Name of the cluster, as for az aks get-credentials",
-        ),
-        on(
-            ALL_CLUSTERS,
-            WHICH,
-            "All clusters that you can read, in --subscription if it is given",
-        ),
-        on(
-            ADMIN,
-            WHICH,
-            "Get the cluster's admin certificate, for emergencies; needs permission to list it",
-        ),
-        on(
-            PUBLIC_FQDN,
-            WHICH,
-            "Use the public host name of a private cluster's API server",
-        ),
-        value(
-            FORMAT,
-            "FORMAT",
-            WHICH,
-            "What to ask Azure for: exec or azure [default: exec]",
-        ),
-        value(
-            WRITE_LOGIN,
-            "MODE",
-            HOW,
-            "Login mode to write, if the kubeconfig is for others [default: --login's]",
-        ),
-        value(
-            CONTEXT,
-            "NAME",
-            HOW,
-            "Name of the context, cluster and user [default: the cluster's]",
-        ),
-        value(
-            FILE,
-            "FILE",
-            HOW,
-            "The file to merge into, - for stdout [default: KUBECONFIG, else ~/.kube/config]",
-        )
-        .alias(KUBECONFIG),
-        on(
-            OVERWRITE_EXISTING,
-            HOW,
-            "Replace other clusters' objects of the same name",
-        ),
-        on(
-            NO_CURRENT_CONTEXT,
-            HOW,
-            "Leave the current context as it is",
-        ),
-        on(DRY_RUN, HOW, "Print a diff, write nothing"),
-    ]
+fn own_args() -> impl Iterator<Item = Arg> {
+    let word = Arg::new(WORD)
+        .value_name("CLUSTER")
+        .help("Name, pattern ('prod-*') or resource ID of the cluster")
+        .help_heading(WHICH);
+    let flags = OWN.iter().map(|(name, value, heading, help)| {
+        let arg = match value {
+            Some(value) => super::value(name, value, help),
+            None => switch(name).help(*help),
+        };
+        let short = AZ_SHORTS.iter().find(|(_, long)| long == name);
+        let arg = match short {
+            Some((letter, _)) => arg.short(*letter),
+            None => arg,
+        };
+        let arg = match *name {
+            FILE => arg.alias(KUBECONFIG),
+            _ => arg,
+        };
+        arg.help_heading(*heading)
+    });
+    std::iter::once(word).chain(flags)
 }
 
 /// What was typed.

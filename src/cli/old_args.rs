@@ -9,11 +9,20 @@ use crate::error::Error;
 use crate::flag::FlagValues;
 
 /// Reads the arguments of a user that is converted, by the same flags as `get-token`.
-pub struct OldArgs(ClapCommand);
+pub struct OldArgs {
+    command: ClapCommand,
+    /// How often arguments were read: a test holds that each user's are read once.
+    #[cfg(test)]
+    pub readings: usize,
+}
 
 impl OldArgs {
     pub fn new() -> Self {
-        Self(flags_alone(|_| true))
+        Self {
+            command: flags_alone(|_| true),
+            #[cfg(test)]
+            readings: 0,
+        }
     }
 
     /// The flags and `-v`, if it is there. An unknown flag or word is an error: it must not get lost.
@@ -62,7 +71,11 @@ impl OldArgs {
     }
 
     fn read(&mut self, words: &[&str]) -> Result<(FlagValues, Option<i64>), clap::Error> {
-        let matches = self.0.try_get_matches_from_mut(words)?;
+        #[cfg(test)]
+        {
+            self.readings += 1;
+        }
+        let matches = self.command.try_get_matches_from_mut(words)?;
         Ok((flag_values(&matches), matches.get_one(VERBOSITY).copied()))
     }
 

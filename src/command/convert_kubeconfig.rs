@@ -1,25 +1,26 @@
 //! `kubelogin convert-kubeconfig`: converts the Azure users in a kubeconfig to a login mode.
 
-mod arguments;
-mod report;
-pub mod users;
+mod arguments; // the flags that a user gets, as a table
+mod before; // the flags that a user had, and what is remembered of them
+mod editing; // users, changed in place
+mod report; // what was done, and why no more
+pub mod users; // which users are converted
 
-use std::collections::HashSet;
 use std::io::Write;
 use std::path::PathBuf;
 
-use arguments::{After, Before, Wanted, is_of_program};
-use report::{Converted, Report, Why};
-use users::{AzureCredentials, AzureUser, Chosen};
+use arguments::Wanted;
+use before::Before;
+use report::Report;
 
-use crate::cli::{ConvertArgs, OldArgs, UnknownFlag, empty_flag};
-use crate::entra::authority::{AuthorityHost, Cloud};
+use crate::cli::{ConvertArgs, OldArgs, empty_flag};
+use crate::entra::authority::{AuthorityHost, Cloud, check_tenant_id};
+use crate::entra::check_client_id;
 use crate::env::{self, Env};
-use crate::error::{Error, one_line};
-use crate::flag::{Flag, Takes};
-use crate::kubeconfig::edit::{Edit, NewExec};
+use crate::error::Error;
+use crate::flag::{Flag, FlagValues};
+use crate::kubeconfig::fetched::{Exec, Login};
 use crate::kubeconfig::file::{self, Found, KubeconfigFile, Outcome, Replacement};
-use crate::kubeconfig::splice;
 use crate::kubeconfig::{Kubeconfig, V1BETA1, exec_api_version};
 use crate::login_mode::LoginMode;
 use crate::options::check_pop_mode;
@@ -119,34 +120,6 @@ fn read(paths: &[PathBuf]) -> Result<Vec<KubeconfigFile>, Error> {
     Ok(files)
 }
 
-/// Converts kubeconfigs that are not on disk, all in the same way.
-pub struct Converter {
-    args: ConvertArgs,
-    env: Env,
-}
-
-impl Converter {
-    /// Checks `args`; which files they name does not matter.
-    pub fn new(args: ConvertArgs, env: &Env) -> Result<Self, Error> {
-        Conversion::new(&args, env)?;
-        Ok(Self {
-            args,
-            env: env.clone(),
-        })
-    }
-
-    /// The text of a kubeconfig with its Azure users converted.
-    pub fn convert(&self, text: &str) -> Result<String, Error> {
-        let mut conversion = Conversion::new(&self.args, &self.env)?;
-        let mut plan = conversion.convert(&[KubeconfigFile::in_memory("kubeconfig", text)])?;
-        if let Some(failure) = plan.report.first_failure() {
-            return Err(failure.clone());
-        }
-        let change = plan.changes.pop();
-        Ok(change.map_or_else(|| text.to_owned(), |change| change.text))
-    }
-}
-
 /// What was asked for.
 struct Conversion<'a> {
     wanted: Wanted<'a>,
@@ -186,29 +159,9 @@ impl Change {
 impl<'a> Conversion<'a> {
     fn new(args: &'a ConvertArgs, env: &Env) -> Result<Self, Error> {
         let typed = &args.typed;
-        let mut cleared = Flag::ALL.iter().filter(|row| typed.is_cleared(row.flag));
-        if let Some(row) = cleared.find(|row| row.flag != Flag::CacheDir) {
-            return Err(empty_flag(&row.flag.typed()));
-        }
-        // What was typed beats the environment when a file is written.
-        let merged = Merged::new(typed, env).values;
-        let login = typed.text(Flag::Login).or(merged.text(Flag::Login));
-        let mode = LoginMode::parse(login)?;
-        Timeout::of(typed)?;
-        typed
-            .text(Flag::AuthorityHost)
-            .map(AuthorityHost::parse)
-            .transpose()?;
-        typed
-            .text(Flag::Environment)
-            .map(Cloud::from_name)
-            .transpose()?;
-        if typed.is_on(Flag::PopEnabled) || typed.is_given(Flag::PopClaims) {
-            check_pop_mode(mode)?;
-        }
         Ok(Self {
             wanted: Wanted {
-                mode,
+                mode: checked_mode(typed, env)?,
                 typed,
                 has_several_tenants: false,
             },
@@ -234,18 +187,21 @@ impl<'a> Conversion<'a> {
                 if !plan.report.is_doubtful()
                     && (plan.report.changes_something() || !file::is_locked(&files)) =>
             {
+                // What is written is checked then.
+                if !plan.report.changes_something() {
+                    check_whole(paths)?;
+                }
                 Ok((files, plan))
             }
             _ => {
                 let _locks = file::lock_to_read(paths, system);
-                for path in paths {
-                    file::check_whole(path)?;
-                }
+                check_whole(paths)?;
                 look()
             }
         }
     }
 
+    /// Parses the files and makes the edits, without a disk.
     fn convert(&mut self, files: &[KubeconfigFile]) -> Result<Plan, Error> {
         let names: Vec<String> = files
             .iter()
@@ -261,267 +217,107 @@ impl<'a> Conversion<'a> {
                 report.empty(&file.path);
             }
         }
-        let chosen = users::choose(&kubeconfigs, self.args.context.as_deref(), &mut report)?;
-        self.check_cluster_flags(&kubeconfigs, &chosen)?;
-        self.wanted.has_several_tenants = self.has_several_tenants(&kubeconfigs)?;
+        let context = self.args.context.as_deref();
+        let chosen = users::choose(&kubeconfigs, context, &mut report)?;
+        if context.is_none() && self.args.typed.is_given(Flag::PopClaims) {
+            users::check_one_cluster(&kubeconfigs, &chosen)?;
+        }
+        let before = self.read_users(&kubeconfigs, &chosen);
+        self.wanted.has_several_tenants = match context {
+            None => self.has_several_tenants(&before),
+            // All that kubectl can see: the next command may be for another one.
+            Some(_) => {
+                let all = users::choose(&kubeconfigs, None, &mut Report::default())?;
+                let all = self.read_users(&kubeconfigs, &all);
+                self.has_several_tenants(&all)
+            }
+        };
+        let files = kubeconfigs.iter().zip(&chosen).zip(before).enumerate();
         let mut changes = Vec::new();
-        for (number, (kubeconfig, users)) in kubeconfigs.iter().zip(&chosen).enumerate() {
-            changes.extend(self.edit(number, kubeconfig, users, &mut report)?);
+        for (number, ((kubeconfig, users), before)) in files {
+            changes.extend(self.edit(number, kubeconfig, users, before, &mut report)?);
         }
         Ok(Plan { changes, report })
     }
+}
 
-    /// True if the Azure users are of more than one tenant and the login mode has only one unless it is told.
-    fn has_several_tenants(&mut self, kubeconfigs: &[Kubeconfig]) -> Result<bool, Error> {
-        let Wanted { mode, typed, .. } = self.wanted;
-        if !is_of_program(mode) || typed.is_given(Flag::TenantId) {
-            return Ok(false);
-        }
-        let mut first: Option<String> = None;
-        // All that kubectl can see: with --context, the next command may be for another one.
-        let chosen = users::choose(kubeconfigs, None, &mut Report::default())?;
-        for (kubeconfig, users) in kubeconfigs.iter().zip(&chosen) {
-            for azure in &users.azure {
-                let Ok(before) = self.before(kubeconfig, azure) else {
-                    continue;
-                };
-                let tenant = before.tenant().map(str::to_lowercase);
-                match (tenant, &first) {
-                    (Some(tenant), Some(first)) if tenant != *first => return Ok(true),
-                    (tenant, None) => first = tenant,
-                    _ => {}
-                }
-            }
-        }
-        Ok(false)
+/// Checks that no run was killed while it wrote one of the files.
+fn check_whole(paths: &[PathBuf]) -> Result<(), Error> {
+    paths.iter().try_for_each(|path| file::check_whole(path))
+}
+
+/// Converts logins that are in no file, all in the same way.
+pub struct Converter {
+    mode: LoginMode,
+    typed: FlagValues,
+}
+
+impl Converter {
+    /// Checks the flags.
+    pub fn new(typed: FlagValues, env: &Env) -> Result<Self, Error> {
+        let mode = checked_mode(&typed, env)?;
+        Ok(Self { mode, typed })
     }
 
-    /// A flag that belongs to one cluster must not go to the users of several.
-    fn check_cluster_flags(
-        &self,
-        kubeconfigs: &[Kubeconfig],
-        chosen: &[Chosen],
-    ) -> Result<(), Error> {
-        let users = chosen.iter().flat_map(|chosen| &chosen.azure);
-        let users: HashSet<&str> = users.map(|azure| azure.user.name).collect();
-        if users.len() < 2
-            || self.args.context.is_some()
-            || !self.args.typed.is_given(Flag::PopClaims)
-        {
-            return Ok(());
-        }
-        let mut contexts = Vec::new();
-        for kubeconfig in kubeconfigs {
-            let of_users = kubeconfig.contexts()?;
-            let of_users = of_users
-                .iter()
-                .filter(|context| context.user.is_some_and(|user| users.contains(user)));
-            contexts.extend(of_users.map(|context| context.name.to_owned()));
-        }
-        let (count, flag) = (users.len(), Flag::PopClaims.typed());
-        Err(Error::input(format!(
-            "{flag} applies to one cluster, but {count} users would be converted"
-        ))
-        .remedy(format!(
-            "Choose one with --context: {}.",
-            contexts.join(", ")
-        )))
-    }
-
-    /// Converts the users of one file.
-    fn edit<'n, 't>(
-        &mut self,
-        file: usize,
-        kubeconfig: &'n Kubeconfig<'t>,
-        users: &Chosen<'n, 't>,
-        report: &mut Report,
-    ) -> Result<Option<Change>, Error> {
-        let mut edit = Edit::new(kubeconfig, &users.all);
-        for azure in &users.azure {
-            match self.edit_user(kubeconfig, azure, &mut edit) {
-                Ok((new, unknown, changed)) => {
-                    let user = azure.user.name;
-                    for flag in &unknown {
-                        report.warn(left_out(user, flag));
-                    }
-                    self.warn(&new, azure, report);
-                    match changed {
-                        true => report.convert(Converted {
-                            file,
-                            user: user.to_owned(),
-                            tenant: self.tenant_of(&new),
-                        }),
-                        false => report.keep(user, Why::IsConverted),
-                    }
-                }
-                Err(error) => report.fail(error),
-            }
-        }
-        let cuts = edit.finish()?;
-        if cuts.is_empty() {
-            return Ok(None);
-        }
-        let text = splice::apply(kubeconfig.tree().text(), &cuts);
-        Ok(Some(Change { file, text }))
-    }
-
-    /// Changes one user, or nothing. Returns what it is now, the flags that were left out, and whether that is a change.
-    fn edit_user<'n, 't>(
-        &mut self,
-        kubeconfig: &'n Kubeconfig<'t>,
-        azure: &AzureUser<'n, 't>,
-        edit: &mut Edit<'n, 't>,
-    ) -> Result<(NewExec, Vec<UnknownFlag>, bool), Error> {
-        let AzureUser {
-            user,
-            credentials,
-            left_behind,
-        } = azure;
-        let before = self.before(kubeconfig, azure)?;
-        let new = self.new_exec(&before, credentials).map_err(|error| {
-            let (what, remedy) = error.parts();
-            kubeconfig.error_at_user(user, what).remedy(remedy)
-        })?;
-        let changed = edit.all_or_none(user, |edit| {
-            if let Some(provider) = left_behind {
-                edit.remove(user, provider)?;
-            }
-            match credentials {
-                AzureCredentials::AuthProvider(provider) => {
-                    edit.replace(user, provider, &new).map(|()| true)
-                }
-                AzureCredentials::Exec(exec) => edit.update(user, exec, &new),
-            }
-        });
-        let changed = changed.map_err(|error| error.context(format!("user {:?}", user.name)))?;
-        Ok((new, before.unknown, changed || left_behind.is_some()))
-    }
-
-    fn tenant_of(&self, new: &NewExec) -> Option<String> {
-        let is_told = self.wanted.has_several_tenants;
-        value_of(new, Flag::TenantId)
-            .filter(|_| is_told)
-            .map(str::to_owned)
-    }
-
-    fn warn(&self, new: &NewExec, azure: &AzureUser, report: &mut Report) {
-        let Wanted { mode, typed, .. } = self.wanted;
-        for row in Flag::ALL {
-            let name = row.flag.typed();
-            match row.takes {
-                Takes::Secret(_) if typed.is_given(row.flag) => report.remark(format!(
-                    "Warning: the value of {name} is written to the kubeconfig, where anyone who can read the file can read it"
-                )),
-                Takes::Value(_) if value_of(new, row.flag).is_some_and(is_for_a_shell) => report.warn(format!(
-                    "Warning: user {:?}: {name} holds a variable or ~ that nothing replaces in a kubeconfig: write its value",
-                    azure.user.name
-                )),
-                _ => {}
-            }
-        }
-        let environment = value_of(new, Flag::Environment);
-        if let Some(Err(error)) = environment.map(Cloud::from_name) {
-            let (what, remedy) = error.parts();
-            report.warn(one_line(&format!(
-                "Warning: get-token will fail: {what}. {remedy}"
-            )));
-        }
-        if azure.is_flow() && new.note.is_some() {
-            report.remark(format!(
-                "Warning: JSON cannot hold comments, so flags that --login {mode} does not use are lost; \
-                 pass them again when you convert back"
-            ));
-        }
-    }
-
-    fn before<'n, 't>(
-        &mut self,
-        kubeconfig: &'n Kubeconfig<'t>,
-        azure: &AzureUser<'n, 't>,
-    ) -> Result<Before, Error> {
-        let AzureUser {
-            user,
-            credentials,
-            left_behind,
-        } = azure;
-        let at_user = |error: Error| error.context(format!("user {:?}", user.name));
-        let exec = match credentials {
-            AzureCredentials::AuthProvider(provider) => {
-                let values = users::config_values(kubeconfig, provider).map_err(at_user)?;
-                return Ok(Before::of_auth_provider(values));
-            }
-            AzureCredentials::Exec(exec) => exec,
+    /// The exec plugin in place of a login with these flags.
+    pub fn convert(&self, login: Login, flags: FlagValues) -> Result<Exec, Error> {
+        let wanted = Wanted {
+            mode: self.mode,
+            typed: &self.typed,
+            has_several_tenants: false,
         };
-        let args = kubeconfig.args(exec).map_err(at_user)?;
-        let before = Before::of_exec(&args, kubeconfig.note(exec), &mut self.old_args);
-        let before = before.map_err(|error| {
-            let (what, _) = error.parts();
-            kubeconfig
-                .error_at_user(user, format!("cannot read its args: {what}"))
-                .remedy(
-                    "Correct or remove that argument in the file, then convert again. A flag and its value are two items.",
-                )
-        })?;
-        Ok(match left_behind {
-            Some(provider) => {
-                before.or(&users::config_values(kubeconfig, provider).map_err(at_user)?)
-            }
-            None => before,
-        })
-    }
-
-    /// The exec plugin that a user gets.
-    fn new_exec(&self, before: &Before, credentials: &AzureCredentials) -> Result<NewExec, Error> {
-        let After { args, note } = self.wanted.convert(before)?;
-        // An exec plugin's command stays, by whatever name or path it is installed.
-        let (command, api_version) = match credentials {
-            AzureCredentials::Exec(exec) => {
-                (None, exec_api_version(exec.api_version.unwrap_or_default()))
-            }
-            AzureCredentials::AuthProvider(_) => (Some("kubelogin"), V1BETA1),
+        let after = wanted.convert(&Before::of_values(flags))?;
+        let (api_version, install_hint, interactive_mode) = match login {
+            Login::Exec(old) => (
+                exec_api_version(&old.api_version),
+                old.install_hint,
+                old.interactive_mode,
+            ),
+            _ => (V1BETA1, None, None),
         };
-        let env = self
-            .args
-            .azure_config_dir
-            .iter()
-            .map(|dir| (env::AZURE_CONFIG_DIR, dir.clone()));
-        Ok(NewExec {
-            api_version,
-            command,
-            args,
-            note,
-            env: env.collect(),
-            install_hint: INSTALL_HINT.into(),
+        Ok(Exec {
+            api_version: api_version.into(),
+            args: after.args,
+            note: after.note,
+            install_hint: Some(install_hint.unwrap_or_else(|| INSTALL_HINT.into())),
+            interactive_mode,
         })
     }
 }
 
-/// The value that a flag gets.
-fn value_of(new: &NewExec, flag: Flag) -> Option<&str> {
-    let at = new.args.iter().position(|arg| *arg == flag.typed())?;
-    new.args.get(at + 1).map(String::as_str)
+/// The text of a kubeconfig that is not on disk with its users converted: for the fuzzer.
+#[cfg(test)]
+pub fn convert_text(text: &str, args: &ConvertArgs) -> Result<String, Error> {
+    let files = [KubeconfigFile::in_memory("kubeconfig", text)];
+    let mut plan = Conversion::new(args, &Env::default())?.convert(&files)?;
+    match plan.report.failures.pop() {
+        Some(failure) => Err(failure),
+        None => Ok(plan.changes.pop().map_or(text.into(), |change| change.text)),
+    }
 }
 
-/// True for what a shell would replace, and a Kubernetes client does not: a variable of sh, PowerShell or cmd.exe, or `~`.
-fn is_for_a_shell(value: &str) -> bool {
-    let begins_name = |rest: &str| rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    let is_name = |text: &str| {
-        begins_name(text) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-    };
-    let mut after_dollars = value.split('$').skip(1);
-    let mut between_percents = value.split('%').skip(1).step_by(2);
-    value.starts_with("~/")
-        || after_dollars.any(|rest| begins_name(rest) || rest.starts_with(['{', '(']))
-        || value.matches('%').count() >= 2 && between_percents.any(is_name)
-}
-
-/// The warning for a flag that `get-token` would refuse.
-fn left_out(user: &str, UnknownFlag { name, near }: &UnknownFlag) -> String {
-    let near = near.iter().map(|near| format!(" (did you mean {near}?)"));
-    format!(
-        "Warning: user {user:?}: {name} is removed, because kubelogin has no such flag{}",
-        near.collect::<String>()
-    )
+/// The login mode to convert to, once every flag that was typed has been checked.
+fn checked_mode(typed: &FlagValues, env: &Env) -> Result<LoginMode, Error> {
+    let mut cleared = Flag::ALL.iter().filter(|row| typed.is_cleared(row.flag));
+    if let Some(row) = cleared.find(|row| row.flag != Flag::CacheDir) {
+        return Err(empty_flag(&row.flag.typed()));
+    }
+    // What was typed beats the environment when a file is written.
+    let merged = Merged::new(typed, env).values;
+    let login = typed.text(Flag::Login).or(merged.text(Flag::Login));
+    let mode = LoginMode::parse(login)?;
+    Timeout::of(typed)?;
+    let text = |flag| typed.text(flag);
+    text(Flag::AuthorityHost)
+        .map(AuthorityHost::parse)
+        .transpose()?;
+    text(Flag::Environment).map(Cloud::from_name).transpose()?;
+    text(Flag::ClientId).map(check_client_id).transpose()?;
+    text(Flag::TenantId).map(check_tenant_id).transpose()?;
+    if typed.is_on(Flag::PopEnabled) || typed.is_given(Flag::PopClaims) {
+        check_pop_mode(mode)?;
+    }
+    Ok(mode)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::cli::OldArgs;
 use crate::cli::inspect::SubjectArgs;
-use crate::command::convert_kubeconfig::users::{is_kubelogin, nearest};
+use crate::command::convert_kubeconfig::users::{self, is_kubelogin};
 use crate::env::Env;
 use crate::error::Error;
 use crate::flag::{Flag, FlagValues};
@@ -353,6 +353,5 @@ fn no_such_context(contexts: &Contexts, name: &str) -> Error {
         return no_context(contexts);
     }
     let names = contexts.contexts.iter().map(|entry| entry.name.as_str());
-    Error::input(format!("there is no context {name:?} in the kubeconfig"))
-        .remedy(nearest(name, names.collect()))
+    users::no_context(name, names.collect())
 }

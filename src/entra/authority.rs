@@ -269,14 +269,20 @@ pub struct Endpoints {
     pub device_code: Option<Url>,
 }
 
+/// Checks a tenant's ID or domain name.
+pub fn check_tenant_id(tenant: &str) -> Result<(), Error> {
+    let is_tenant = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    if tenant.is_empty() || !tenant.chars().all(is_tenant) || tenant.chars().all(|c| c == '.') {
+        return Err(Error::input(format!("tenant ID {tenant:?} is not valid"))
+            .remedy("Set --tenant-id (or AZURE_TENANT_ID) to the tenant's GUID or domain name: letters, digits, dots and dashes."));
+    }
+    Ok(())
+}
+
 impl Authority {
     /// `tenant` is a GUID or a domain name.
     pub fn new(host: AuthorityHost, tenant: &str) -> Result<Self, Error> {
-        let is_tenant = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
-        if tenant.is_empty() || !tenant.chars().all(is_tenant) || tenant.chars().all(|c| c == '.') {
-            return Err(Error::input(format!("tenant ID {tenant:?} is not valid"))
-                .remedy("Set --tenant-id (or AZURE_TENANT_ID) to the tenant's GUID or domain name: letters, digits, dots and dashes."));
-        }
+        check_tenant_id(tenant)?;
         Ok(Self {
             host,
             tenant: tenant.to_owned(),

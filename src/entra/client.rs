@@ -33,6 +33,26 @@ pub struct Client {
     pub token_proxy: Option<TokenProxy>,
 }
 
+/// Checks the ID of an application.
+///
+/// # Errors
+/// It is another kind of ID, or has characters that no ID has.
+pub fn check_client_id(id: &str) -> Result<(), Error> {
+    if id.starts_with("/subscriptions/") {
+        return Err(
+            Error::input(format!("client ID {id:?} is a resource ID")).remedy(
+                "Set --client-id (or AZURE_CLIENT_ID) to the client ID of that identity, a GUID.",
+            ),
+        );
+    }
+    let is_usual = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '\\' | '<' | '>');
+    match id.chars().all(is_usual) {
+        true => Ok(()),
+        false => Err(Error::input(format!("client ID {id:?} is not valid"))
+            .remedy("Set --client-id (or AZURE_CLIENT_ID) to the application's GUID.")),
+    }
+}
+
 /// How the application authenticates (RFC 6749 section 2.3, RFC 7521).
 #[derive(Debug)]
 pub enum ClientAuth {

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::file::{Found, KubeconfigFile};
-use super::tree::{Node, Pair, Value, line_and_column};
+use super::tree::{Node, Pair, Value};
 use super::{Credentials, Exec, Kubeconfig, User};
 use crate::error::Error;
 use crate::secret::Secret;
@@ -190,7 +190,7 @@ impl<'n, 't> Reader<'n, 't> {
     fn place(&self, at: usize) -> Place {
         Place {
             file: self.file.path.clone(),
-            line: line_and_column(self.kubeconfig.tree.text(), at).0,
+            line: self.kubeconfig.tree.line(at),
         }
     }
 

@@ -33,7 +33,7 @@ pub struct Cluster {
 pub enum Login {
     Exec(Exec),
     /// The login that kubectl had built in, with its settings.
-    AuthProvider,
+    AuthProvider(Vec<(&'static str, String)>),
     /// A client certificate, a token: the keys and values of the user.
     Own(Vec<(&'static str, Secret)>),
 }
@@ -232,10 +232,12 @@ impl<'t> Kubeconfig<'t> {
                 if provider.name != "azure" {
                     return Err(format!("has the auth-provider {:?}", provider.name));
                 }
+                let mut settings = Vec::new();
                 for key in AUTH_PROVIDER {
-                    self.value(provider.config, key)?;
+                    let value = self.value(provider.config, key)?;
+                    settings.extend(value.map(|value| (*key, value)));
                 }
-                Ok(Login::AuthProvider)
+                Ok(Login::AuthProvider(settings))
             }
             Credentials::Both(..) => Err("has both an auth-provider and an exec".into()),
             Credentials::Others => {
@@ -366,7 +368,7 @@ mod tests {
         );
         assert!(matches!(
             Fetched::read(&old).expect("a kubeconfig").login,
-            Login::AuthProvider
+            Login::AuthProvider(settings) if settings == [("apiserver-id", "s".to_owned()), ("tenant-id", "t".to_owned())]
         ));
     }
 

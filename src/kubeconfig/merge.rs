@@ -3,15 +3,19 @@
 //! kubectl's rules hold: of several files the first that names an object counts, and what is new goes to one of them.
 //! An object of the same name is updated if it is of the same cluster, else it is somebody else's.
 
-use std::collections::{HashMap, HashSet};
+mod new;
+mod present;
+
+use std::collections::HashMap;
 
 use super::edit::{Edit, NewExec};
-use super::fetched::{Cluster, Exec, Fetched, Login};
+use super::fetched::{Fetched, Login};
 use super::splice;
-use super::tree::{Node, Value};
 use super::write::New;
-use super::{Credentials, Kubeconfig, User};
+use super::{Credentials, Kubeconfig};
 use crate::error::Error;
+use new::{document, extension, item, marked, new_cluster, new_context, new_user};
+use present::{List, Place, Present};
 
 /// The name of our extension of a cluster. It is never the one whose content is handed to exec plugins.
 pub const ORIGIN: &str = "kubelogin.azure";
@@ -88,44 +92,6 @@ pub fn merge(
     })
 }
 
-/// The three lists of a kubeconfig.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum List {
-    Clusters,
-    Contexts,
-    Users,
-}
-
-impl List {
-    const ALL: [Self; 3] = [Self::Clusters, Self::Contexts, Self::Users];
-
-    const fn key(self) -> &'static str {
-        match self {
-            Self::Clusters => "clusters",
-            Self::Contexts => "contexts",
-            Self::Users => "users",
-        }
-    }
-
-    /// The key of an item's value, and what one is called.
-    const fn item(self) -> &'static str {
-        match self {
-            Self::Clusters => "cluster",
-            Self::Contexts => "context",
-            Self::Users => "user",
-        }
-    }
-}
-
-/// An object that is there, as an entry of its list, and in which file.
-#[derive(Clone, Copy)]
-struct Place<'n, 't> {
-    file: usize,
-    entry: User<'n, 't>,
-}
-
-type Index<'n, 't> = HashMap<&'n str, Place<'n, 't>>;
-
 /// What to do about one object.
 enum Step {
     Add,
@@ -137,14 +103,9 @@ enum Step {
 }
 
 struct Merge<'n, 't> {
-    files: &'n [Kubeconfig<'t>],
+    present: Present<'n, 't>,
     home: usize,
     others: Others,
-    clusters: Index<'n, 't>,
-    contexts: Index<'n, 't>,
-    users: Index<'n, 't>,
-    /// The names of the clusters of the contexts that each user is in.
-    clusters_of_users: HashMap<&'n str, HashSet<&'n str>>,
     edits: Vec<Edit<'n, 't>>,
     /// New objects, by list.
     new: [Vec<New>; 3],
@@ -157,26 +118,14 @@ impl<'n, 't> Merge<'n, 't> {
         for file in files {
             edits.push(Edit::new(file, &file.users()?));
         }
-        let mut merge = Self {
-            files,
+        Ok(Self {
+            present: Present::new(files)?,
             home,
             others,
-            clusters: index(files, List::Clusters)?,
-            contexts: index(files, List::Contexts)?,
-            users: index(files, List::Users)?,
-            clusters_of_users: HashMap::new(),
             edits,
             new: [const { Vec::new() }; 3],
             current: None,
-        };
-        for context in merge.contexts.values() {
-            if let Some(user) = merge.text(context, "user") {
-                let cluster = merge.text(context, "cluster");
-                let clusters = merge.clusters_of_users.entry(user).or_default();
-                clusters.extend(cluster);
-            }
-        }
-        Ok(merge)
+        })
     }
 
     /// Adds or updates the three objects of a cluster, or none of them. `taken` are the names that earlier additions have.
@@ -235,13 +184,13 @@ impl<'n, 't> Merge<'n, 't> {
 
     fn step_for_cluster(&self, addition: &Addition) -> Result<Step, Error> {
         let name = &addition.fetched.cluster.name;
-        let Some(place) = self.clusters.get(name.as_str()) else {
+        let Some(place) = self.present.place(List::Clusters, name) else {
             return Ok(Step::Add);
         };
-        if self.is_same(place, addition) {
+        if self.present.is_same(place, addition) {
             return Ok(Step::Update);
         }
-        let server = self.text(place, "server").unwrap_or_default();
+        let server = self.present.text(place, "server").unwrap_or_default();
         self.of_other(
             place,
             List::Clusters,
@@ -252,17 +201,18 @@ impl<'n, 't> Merge<'n, 't> {
 
     fn step_for_context(&self, addition: &Addition) -> Result<Step, Error> {
         let fetched = &addition.fetched;
-        let Some(place) = self.contexts.get(fetched.context.as_str()) else {
+        let Some(place) = self.present.place(List::Contexts, &fetched.context) else {
             return Ok(Step::Add);
         };
-        let cluster = self.text(place, "cluster").unwrap_or_default();
+        let cluster = self.present.text(place, "cluster").unwrap_or_default();
         if cluster == fetched.cluster.name
-            && self.text(place, "user") == Some(fetched.user.as_str())
+            && self.present.text(place, "user") == Some(fetched.user.as_str())
         {
             return Ok(Step::Keep);
         }
-        let is_same = |place| self.is_same(place, addition);
-        if self.clusters.get(cluster).is_some_and(is_same) {
+        let is_same = |place| self.present.is_same(place, addition);
+        let known = self.present.place(List::Clusters, cluster);
+        if known.is_some_and(is_same) {
             return Ok(Step::Update);
         }
         let what = format!("belongs to another cluster ({cluster:?})");
@@ -271,17 +221,16 @@ impl<'n, 't> Merge<'n, 't> {
 
     fn step_for_user(&self, addition: &Addition) -> Result<Step, Error> {
         let fetched = &addition.fetched;
-        let Some(place) = self.users.get(fetched.user.as_str()) else {
+        let Some(place) = self.present.place(List::Users, &fetched.user) else {
             return Ok(Step::Add);
         };
-        if self.has_login(place, &fetched.login)? {
+        if self.present.has_login(place, &fetched.login)? {
             return Ok(Step::Keep);
         }
-        let clusters = self.clusters_of_users.get(fetched.user.as_str());
+        let clusters = self.present.clusters_of_user(&fetched.user);
         let is_same = |name: &&str| {
-            self.clusters
-                .get(*name)
-                .is_some_and(|place| self.is_same(place, addition))
+            let place = self.present.place(List::Clusters, name);
+            place.is_some_and(|place| self.present.is_same(place, addition))
         };
         match clusters.map(|clusters| clusters.iter().all(is_same)) {
             Some(true) => Ok(Step::Update),
@@ -295,43 +244,16 @@ impl<'n, 't> Merge<'n, 't> {
     }
 
     /// What happens to an object of another cluster.
-    fn of_other(&self, place: &Place, list: List, name: &str, what: &str) -> Result<Step, Error> {
+    fn of_other(&self, place: Place, list: List, name: &str, what: &str) -> Result<Step, Error> {
         if self.others == Others::Overwrite {
             return Ok(Step::Replace);
         }
-        let (tree, at) = (&self.files[place.file].tree, place.entry.entry.start());
+        let (tree, at) = (
+            &self.present.files[place.file].tree,
+            place.entry.entry.start(),
+        );
         let what = format!("{} {name:?} {what}", list.item());
         Err(tree.error(at, what).remedy(WAYS))
-    }
-
-    /// True if the cluster that is there is the one of the addition: by its resource ID, else by its API server.
-    fn is_same(&self, place: &Place, addition: &Addition) -> bool {
-        let id = &addition.origin.resource_id;
-        match self.origin(place) {
-            Some(known) => known.eq_ignore_ascii_case(id),
-            None => self
-                .text(place, "server")
-                .is_some_and(|server| is_same_server(server, &addition.fetched.cluster.server)),
-        }
-    }
-
-    /// True if a user signs in exactly so already.
-    fn has_login(&self, place: &Place<'n, 't>, login: &Login) -> Result<bool, Error> {
-        let kubeconfig = &self.files[place.file];
-        Ok(match (kubeconfig.credentials(&place.entry)?, login) {
-            (Credentials::Exec(old), Login::Exec(new)) => {
-                kubeconfig.args(&old)? == new.args && kubeconfig.note(&old) == new.note.as_deref()
-            }
-            (Credentials::Others, Login::Own(new)) => {
-                let keys = kubeconfig.map(place.entry.value, "user")?.len();
-                let has = |(key, value): &(&str, _)| {
-                    let value: &crate::secret::Secret = value;
-                    self.text(place, key) == Some(value.expose())
-                };
-                keys == new.len() && new.iter().all(has)
-            }
-            _ => false,
-        })
     }
 
     fn apply(&mut self, addition: &Addition, steps: &[Step; 3]) -> Result<(), Error> {
@@ -356,17 +278,8 @@ impl<'n, 't> Merge<'n, 't> {
         Ok(())
     }
 
-    fn place(&self, list: List, name: &str) -> Option<Place<'n, 't>> {
-        let index = match list {
-            List::Clusters => &self.clusters,
-            List::Contexts => &self.contexts,
-            List::Users => &self.users,
-        };
-        index.get(name).copied()
-    }
-
     fn replace(&mut self, list: List, name: &str, value: &New) -> Result<(), Error> {
-        let Some(place) = self.place(list, name) else {
+        let Some(place) = self.present.place(list, name) else {
             return Ok(());
         };
         let edit = &mut self.edits[place.file];
@@ -376,7 +289,7 @@ impl<'n, 't> Merge<'n, 't> {
 
     fn update_cluster(&mut self, addition: &Addition) -> Result<(), Error> {
         let cluster = &addition.fetched.cluster;
-        let Some(place) = self.place(List::Clusters, &cluster.name) else {
+        let Some(place) = self.present.place(List::Clusters, &cluster.name) else {
             return Ok(());
         };
         let wanted = [
@@ -388,14 +301,14 @@ impl<'n, 't> Merge<'n, 't> {
             ("tls-server-name", cluster.tls_server_name.as_deref()),
         ];
         let differs = |(key, value): &(&str, Option<&str>)| {
-            value.is_some() && self.text(&place, key) != *value
+            value.is_some() && self.present.text(place, key) != *value
         };
         let changes: Vec<_> = wanted.into_iter().filter(differs).collect();
-        let is_marked = self.has_origin(&place, &addition.origin);
+        let is_marked = self.present.has_origin(place, &addition.origin);
         if changes.is_empty() && is_marked {
             return Ok(());
         }
-        let kubeconfig = &self.files[place.file];
+        let kubeconfig = &self.present.files[place.file];
         let edit = &mut self.edits[place.file];
         edit.check_written_here(&place.entry)?;
         for (key, value) in changes {
@@ -418,7 +331,7 @@ impl<'n, 't> Merge<'n, 't> {
     }
 
     fn update_context(&mut self, fetched: &Fetched) -> Result<(), Error> {
-        let Some(place) = self.place(List::Contexts, &fetched.context) else {
+        let Some(place) = self.present.place(List::Contexts, &fetched.context) else {
             return Ok(());
         };
         let edit = &mut self.edits[place.file];
@@ -433,10 +346,10 @@ impl<'n, 't> Merge<'n, 't> {
     }
 
     fn update_user(&mut self, fetched: &Fetched, value: &New) -> Result<(), Error> {
-        let Some(place) = self.place(List::Users, &fetched.user) else {
+        let Some(place) = self.present.place(List::Users, &fetched.user) else {
             return Ok(());
         };
-        let kubeconfig = &self.files[place.file];
+        let kubeconfig = &self.present.files[place.file];
         let credentials = kubeconfig.credentials(&place.entry)?;
         let (Credentials::Exec(old), Login::Exec(new)) = (credentials, &fetched.login) else {
             return self.replace(List::Users, &fetched.user, value);
@@ -459,7 +372,7 @@ impl<'n, 't> Merge<'n, 't> {
 
     fn switch_to(&mut self, current: &str) -> Result<(), Error> {
         let mut of_files = Vec::new();
-        for file in self.files {
+        for file in self.present.files {
             let root = file.root()?;
             let text = match root {
                 Some(root) => file.text_of(file.map(root, "a kubeconfig")?, "current-context")?,
@@ -472,7 +385,7 @@ impl<'n, 't> Merge<'n, 't> {
         if of_files.get(number).copied().flatten() == Some(current) {
             return Ok(());
         }
-        match self.files[number].root()? {
+        match self.present.files[number].root()? {
             Some(root) => self.edits[number]
                 .splice
                 .set(root, "current-context", &current.into()),
@@ -485,7 +398,7 @@ impl<'n, 't> Merge<'n, 't> {
 
     /// Writes what is new into its file.
     fn finish(mut self) -> Result<Vec<Change>, Error> {
-        let home = &self.files[self.home];
+        let home = &self.present.files[self.home];
         let splice = &mut self.edits[self.home].splice;
         let has_new = self.new.iter().any(|new| !new.is_empty());
         match home.root()? {
@@ -506,7 +419,7 @@ impl<'n, 't> Merge<'n, 't> {
         for (file, edit) in self.edits.into_iter().enumerate() {
             let cuts = edit.finish()?;
             if !cuts.is_empty() {
-                let text = splice::apply(self.files[file].tree.text(), &cuts);
+                let text = splice::apply(self.present.files[file].tree.text(), &cuts);
                 changes.push(Change {
                     file,
                     #[cfg(test)]
@@ -517,207 +430,10 @@ impl<'n, 't> Merge<'n, 't> {
         }
         Ok(changes)
     }
-
-    /// The text of a key in an object's value.
-    fn text(&self, place: &Place<'n, 't>, key: &str) -> Option<&'n str> {
-        let kubeconfig = &self.files[place.file];
-        let pairs = kubeconfig.map(place.entry.value, "").ok()?;
-        kubeconfig.text_of(pairs, key).ok()?
-    }
-
-    /// The resource ID that an earlier run left.
-    fn origin(&self, place: &Place<'n, 't>) -> Option<&'n str> {
-        self.origin_text(place, "resourceID")
-    }
-
-    fn origin_text(&self, place: &Place<'n, 't>, key: &str) -> Option<&'n str> {
-        let kubeconfig = &self.files[place.file];
-        let item = kubeconfig.origin_item(place.entry.value)?;
-        let pairs = kubeconfig.map(item, "").ok()?;
-        let extension = kubeconfig.tree.pair(pairs, "extension").ok()??;
-        let pairs = kubeconfig.map(&extension.value, "").ok()?;
-        kubeconfig.text_of(pairs, key).ok()?
-    }
-
-    fn has_origin(&self, place: &Place<'n, 't>, origin: &Origin) -> bool {
-        self.origin(place) == Some(&origin.resource_id)
-            && self.origin_text(place, "environment") == Some(&origin.environment)
-            && self.origin_text(place, "tenantID") == origin.tenant_id.as_deref()
-    }
 }
 
 /// What to do about a name that is taken.
 const WAYS: &str = "Give this one its own name with --context NAME, or replace the other one with --overwrite-existing.";
-
-/// Every object of a list, by its name: of several files the first counts.
-fn index<'n, 't>(files: &'n [Kubeconfig<'t>], list: List) -> Result<Index<'n, 't>, Error> {
-    let mut index = Index::new();
-    for (file, kubeconfig) in files.iter().enumerate() {
-        let Some(root) = kubeconfig.root()? else {
-            continue;
-        };
-        let Some(items) = kubeconfig.top_level(root, list.key())? else {
-            continue;
-        };
-        for entry in kubeconfig.items(items, list.key())? {
-            let pairs = kubeconfig.map(entry, list.item())?;
-            let name = kubeconfig.text_of(pairs, "name")?.unwrap_or_default();
-            let Some(value) = kubeconfig.tree.pair(pairs, list.item())? else {
-                continue;
-            };
-            let entry = User {
-                name,
-                entry,
-                value: &value.value,
-                list: items,
-            };
-            index.entry(name).or_insert(Place { file, entry });
-        }
-    }
-    Ok(index)
-}
-
-fn is_same_server(one: &str, other: &str) -> bool {
-    let key = |server: &str| {
-        let server = server.trim_end_matches('/').to_ascii_lowercase();
-        server
-            .strip_suffix(":443")
-            .map(str::to_owned)
-            .unwrap_or(server)
-    };
-    key(one) == key(other)
-}
-
-/// An item of a list.
-fn item(list: List, name: &str, value: New) -> New {
-    match list {
-        // In the order of the alphabet, as kubectl and az write them.
-        List::Users => New::Map(vec![("name", name.into()), (list.item(), value)]),
-        List::Clusters | List::Contexts => {
-            New::Map(vec![(list.item(), value), ("name", name.into())])
-        }
-    }
-}
-
-fn new_cluster(addition: &Addition) -> New {
-    let cluster = &addition.fetched.cluster;
-    let Cluster { server, .. } = cluster;
-    let mut pairs = Vec::new();
-    if let Some(data) = &cluster.certificate_authority_data {
-        pairs.push(("certificate-authority-data", data.as_str().into()));
-    }
-    let extensions = New::List {
-        note: None,
-        items: vec![marked(&addition.origin)],
-    };
-    pairs.push(("extensions", extensions));
-    pairs.push(("server", server.as_str().into()));
-    if let Some(name) = &cluster.tls_server_name {
-        pairs.push(("tls-server-name", name.as_str().into()));
-    }
-    New::Map(pairs)
-}
-
-/// The extension that says where a cluster comes from.
-fn marked(origin: &Origin) -> New {
-    New::Map(vec![
-        ("extension", extension(origin)),
-        ("name", ORIGIN.into()),
-    ])
-}
-
-fn extension(origin: &Origin) -> New {
-    let mut pairs = vec![
-        ("environment", origin.environment.as_str().into()),
-        ("resourceID", origin.resource_id.as_str().into()),
-    ];
-    if let Some(tenant) = &origin.tenant_id {
-        pairs.push(("tenantID", tenant.as_str().into()));
-    }
-    New::Map(pairs)
-}
-
-fn new_context(fetched: &Fetched) -> New {
-    let mut pairs = vec![("cluster", fetched.cluster.name.as_str().into())];
-    if let Some(namespace) = &fetched.namespace {
-        pairs.push(("namespace", namespace.as_str().into()));
-    }
-    pairs.push(("user", fetched.user.as_str().into()));
-    New::Map(pairs)
-}
-
-fn new_user(login: &Login) -> Result<New, Error> {
-    match login {
-        Login::Exec(exec) => Ok(New::Map(vec![("exec", new_exec(exec))])),
-        Login::Own(own) => {
-            let pairs = own.iter().map(|(key, value)| (*key, value.expose().into()));
-            Ok(New::Map(pairs.collect()))
-        }
-        Login::AuthProvider => Err(Error::input("the user was not converted")),
-    }
-}
-
-fn new_exec(exec: &Exec) -> New {
-    let args = exec.args.iter().cloned().map(New::Text).collect();
-    let mut pairs = vec![
-        ("apiVersion", exec.api_version.as_str().into()),
-        (
-            "args",
-            New::List {
-                note: exec.note.clone(),
-                items: args,
-            },
-        ),
-        ("command", "kubelogin".into()),
-        ("env", New::Null),
-    ];
-    if let Some(hint) = &exec.install_hint {
-        pairs.push(("installHint", hint.as_str().into()));
-    }
-    if let Some(mode) = &exec.interactive_mode {
-        pairs.push(("interactiveMode", mode.as_str().into()));
-    }
-    pairs.push(("provideClusterInfo", New::Bool(false)));
-    New::Map(pairs)
-}
-
-/// A whole kubeconfig, in the order in which kubectl writes one.
-fn document([clusters, contexts, users]: [Vec<New>; 3], current: Option<&str>) -> New {
-    let list = |items| New::List { note: None, items };
-    New::Map(vec![
-        ("apiVersion", "v1".into()),
-        ("clusters", list(clusters)),
-        ("contexts", list(contexts)),
-        ("current-context", current.unwrap_or_default().into()),
-        ("kind", "Config".into()),
-        ("preferences", New::Map(Vec::new())),
-        ("users", list(users)),
-    ])
-}
-
-impl<'t> Kubeconfig<'t> {
-    /// The document that kubectl reads: the first.
-    fn root(&self) -> Result<Option<&Node<'t>>, Error> {
-        let mut documents = self.tree.documents().iter();
-        let root = documents.find(|document| !document.is_null());
-        if let Some(root) = root {
-            self.map(root, "a kubeconfig")?;
-        }
-        Ok(root.filter(|root| !matches!(&root.value, Value::Map(_, pairs) if pairs.is_empty())))
-    }
-
-    /// The extension that says where a cluster comes from.
-    fn origin_item<'n>(&'n self, cluster: &'n Node<'t>) -> Option<&'n Node<'t>> {
-        let pairs = self.map(cluster, "").ok()?;
-        let extensions = self.tree.pair(pairs, "extensions").ok()??;
-        let mut items = self.items(&extensions.value, "").ok()?.iter();
-        items.find(|item| {
-            self.map(item, "")
-                .and_then(|pairs| self.text_of(pairs, "name"))
-                .is_ok_and(|name| name == Some(ORIGIN))
-        })
-    }
-}
 
 #[cfg(test)]
 mod tests;

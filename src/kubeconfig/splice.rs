@@ -384,7 +384,7 @@ impl<'a, 't> Splice<'a, 't> {
 
 /// The error for an anchor inside what is converted and an alias outside.
 pub fn used_elsewhere(tree: &Tree, anchor_at: usize, alias_at: usize) -> Error {
-    let (line, _) = super::tree::line_and_column(tree.text(), alias_at);
+    let line = tree.line(alias_at);
     tree.error(
         anchor_at,
         format!("line {line} has an alias of this anchor and would change too"),

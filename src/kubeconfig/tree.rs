@@ -1,13 +1,16 @@
 //! YAML (and so JSON) as a tree whose nodes know their bytes, which lossless edits need.
 
 mod builder;
+mod places;
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::error::Error;
+use places::Places;
+pub use places::line_and_column;
 
 /// A parsed file.
 pub struct Tree<'t> {
@@ -24,6 +27,8 @@ pub struct Tree<'t> {
     indexes: RefCell<HashMap<usize, Index>>,
     /// How many keys were compared so far.
     steps: Cell<usize>,
+    /// Made with the first error: each of 10,000 users may have one.
+    places: OnceCell<Places>,
 }
 
 /// The number of the first and, if there is one, the second pair with each key.
@@ -147,6 +152,7 @@ impl<'t> Tree<'t> {
             aliases: Vec::new(),
             indexes: RefCell::default(),
             steps: Cell::default(),
+            places: OnceCell::new(),
         })
     }
 
@@ -284,9 +290,23 @@ impl<'t> Tree<'t> {
         self.steps.get()
     }
 
+    /// The line that a byte is in, counted from 1.
+    pub fn line(&self, at: usize) -> usize {
+        self.line_and_column(at).0
+    }
+
+    fn line_and_column(&self, at: usize) -> (usize, usize) {
+        let places = self.places.get_or_init(|| {
+            self.count(self.text.len());
+            Places::of(self.text)
+        });
+        self.count(at - places.before(at).at);
+        places.line_and_column(self.text, at)
+    }
+
     /// An error at a place in this file: `FILE:LINE:COLUMN: what`.
     pub fn error(&self, at: usize, what: impl std::fmt::Display) -> Error {
-        let (line, column) = line_and_column(self.text, at);
+        let (line, column) = self.line_and_column(at);
         Error::input(format!("{}:{line}:{column}: {what}", self.file))
     }
 }
@@ -299,18 +319,6 @@ fn text_of<'n>(key: &'n Node) -> Option<&'n str> {
         Value::Scalar(scalar) => Some(&scalar.text),
         _ => None,
     }
-}
-
-/// Line and column of a byte, both counted from 1, the column in characters.
-pub fn line_and_column(text: &str, at: usize) -> (usize, usize) {
-    let bytes = text.as_bytes();
-    let ends_line = |(index, byte): &(usize, &u8)| match byte {
-        b'\n' => true,
-        b'\r' => bytes.get(index + 1) != Some(&b'\n'),
-        _ => false,
-    };
-    let lines = bytes[..at].iter().enumerate().filter(ends_line).count();
-    (lines + 1, column(text, at) + 1)
 }
 
 /// Columns before a byte in its line, in characters.
@@ -402,12 +410,5 @@ mod tests {
             (resolved(1), resolved(2), resolved(4)),
             ("&x {c: d}", "&y e", "&z")
         );
-    }
-
-    #[test]
-    fn columns_are_counted_in_characters_without_the_byte_order_mark() {
-        assert_eq!(line_and_column("\u{feff}é: b", "\u{feff}é: ".len()), (1, 4));
-        assert_eq!(line_and_column("a\r\nbc", 4), (2, 2));
-        assert_eq!(line_and_column("a\rb\rc", 4), (3, 1));
     }
 }

@@ -1,18 +1,17 @@
 //! The arguments of a converted user: which old ones stay, which new ones are added, in which order. A table and pure
 //! functions.
 
-use crate::cli::{OldArgs, UnknownFlag};
+use super::before::Before;
 use crate::entra::access_token::claims::AKS_CLIENT;
 use crate::entra::authority::Cloud;
 use crate::error::Error;
 use crate::flag::{Flag, FlagValues, Takes};
-use crate::kubeconfig::write::quoted;
 use crate::login_mode::{LoginMode, Source};
 use crate::options;
 
 /// Where the value of a flag comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Keep {
+pub(super) enum Keep {
     /// Typed, else what the user has, else an error.
     Require,
     /// Typed, else what the user has.
@@ -74,7 +73,7 @@ fn replaced_by(mode: LoginMode, flag: Flag) -> &'static [Flag] {
 }
 
 /// Where a flag of this mode comes from.
-fn keep(mode: LoginMode, flag: Flag) -> Keep {
+pub(super) fn keep(mode: LoginMode, flag: Flag) -> Keep {
     let is_of_pop = matches!(flag, Flag::PopEnabled | Flag::PopClaims);
     if is_of_pop && !mode.proves_possession() {
         return Keep::Never;
@@ -100,112 +99,6 @@ fn keep(mode: LoginMode, flag: Flag) -> Keep {
     }
 }
 
-fn worth_keeping() -> impl Iterator<Item = Flag> {
-    let safe = Flag::ALL
-        .iter()
-        .filter(|definition| !matches!(definition.takes, Takes::Secret(_)));
-    safe.map(|definition| definition.flag)
-        .filter(|flag| *flag != Flag::Login)
-}
-
-/// True for a flag whose value some login mode takes over from another.
-fn is_of_any_mode(flag: Flag) -> bool {
-    let mut keeps = LoginMode::all().iter().map(|mode| keep(*mode, flag));
-    keeps.any(|keep| matches!(keep, Keep::Require | Keep::Carry))
-}
-
-/// A user before the conversion, as flags.
-pub struct Before {
-    /// The login mode's word.
-    login: String,
-    values: FlagValues,
-    /// `-v`, which belongs to no login mode.
-    verbosity: Option<i64>,
-    /// What earlier conversions kept for other login modes.
-    remembered: Remembered,
-    note: Option<String>,
-    /// Flags that were left out, each with the one that may have been meant.
-    pub unknown: Vec<UnknownFlag>,
-}
-
-/// Flags that a converted user does not use, kept in a comment for a later conversion.
-#[derive(Clone, Default)]
-struct Remembered {
-    /// Flags that fit any login mode.
-    general: FlagValues,
-    /// The flags of the login mode before this one, `--login` among them.
-    former: FlagValues,
-}
-
-impl Before {
-    /// For the login that kubectl had built in, which used a device code.
-    pub fn of_auth_provider(values: FlagValues) -> Self {
-        Self {
-            login: LoginMode::default().to_string(),
-            values,
-            verbosity: None,
-            remembered: Remembered::default(),
-            note: None,
-            unknown: Vec::new(),
-        }
-    }
-
-    /// For an exec plugin's arguments and the comment that an earlier conversion left above them.
-    pub fn of_exec(args: &[&str], note: Option<&str>, parser: &mut OldArgs) -> Result<Self, Error> {
-        let (values, verbosity, unknown) = parser.parse_known(args)?;
-        let remembered = note.and_then(|note| Remembered::read(note, parser));
-        Ok(Self {
-            login: values
-                .text(Flag::Login)
-                .map_or_else(|| LoginMode::default().to_string(), str::to_owned),
-            values,
-            verbosity,
-            remembered: remembered.unwrap_or_default(),
-            note: note.map(str::to_owned),
-            unknown,
-        })
-    }
-
-    /// The same user with the IDs of a login that was left behind, where it has none of its own.
-    #[must_use]
-    pub fn or(mut self, left_behind: &FlagValues) -> Self {
-        let ids = [
-            Flag::Environment,
-            Flag::TenantId,
-            Flag::ClientId,
-            Flag::ServerId,
-        ];
-        for flag in ids {
-            if !self.values.is_given(flag) {
-                self.values.copy(flag, left_behind);
-            }
-        }
-        self
-    }
-
-    /// The tenant that the user has, or had before its last conversion.
-    pub fn tenant(&self) -> Option<&str> {
-        let Remembered { general, former } = &self.remembered;
-        let mut sources = [&self.values, former, general].into_iter();
-        sources.find_map(|values| values.text(Flag::TenantId))
-    }
-}
-
-impl Remembered {
-    /// Reads our comment. If somebody broke it, what it held is lost, and nothing else.
-    fn read(note: &str, parser: &mut OldArgs) -> Option<Self> {
-        let words: Vec<String> = serde_json::from_str(note).ok()?;
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let (general, former) =
-            words.split_at(words.iter().position(|word| *word == Flag::Login.typed())?);
-        let mut values = |words: &[&str]| parser.parse(words).ok().map(|(values, _)| values);
-        Some(Self {
-            general: values(general)?,
-            former: values(former)?,
-        })
-    }
-}
-
 /// True for a mode whose tokens come from a program that is signed in to one tenant.
 pub fn is_of_program(mode: LoginMode) -> bool {
     matches!(mode.source(), Source::Program(_))
@@ -216,6 +109,8 @@ pub struct After {
     pub args: Vec<String>,
     /// What to keep in a comment above them.
     pub note: Option<String>,
+    /// The flags in the arguments.
+    pub values: FlagValues,
 }
 
 /// What was asked for: a login mode and the flags that were typed.
@@ -244,11 +139,12 @@ impl Wanted<'_> {
         Ok(After {
             args,
             note: self.note(before, &values),
+            values,
         })
     }
 
     /// Where a flag comes from.
-    fn keep(&self, flag: Flag) -> Keep {
+    pub(super) fn keep(&self, flag: Flag) -> Keep {
         match (self.mode, flag) {
             (mode, Flag::TenantId) if self.has_several_tenants && is_of_program(mode) => {
                 Keep::Carry
@@ -309,16 +205,16 @@ impl Wanted<'_> {
     /// True for the client ID of a service principal that comes from AZURE_CLIENT_ID: the user had only that of a public
     /// client, or none.
     fn is_optional(&self, before: &Before, flag: Flag) -> bool {
-        let Remembered { general, former } = &before.remembered;
-        let mut sources = [&before.values, former, general].into_iter();
         self.mode == LoginMode::Spn
             && flag == Flag::ClientId
-            && (before.login == self.mode.to_string()
-                || sources.any(|source| self.is_public_client(flag, source)))
+            && (before.mode == Some(self.mode)
+                || before
+                    .sources()
+                    .any(|(_, values)| self.is_public_client(flag, values)))
     }
 
     /// True for AKS's public client, which is never a service principal.
-    fn is_public_client(&self, flag: Flag, source: &FlagValues) -> bool {
+    pub(super) fn is_public_client(&self, flag: Flag, source: &FlagValues) -> bool {
         self.mode == LoginMode::Spn
             && flag == Flag::ClientId
             && source
@@ -329,29 +225,35 @@ impl Wanted<'_> {
     /// True for the cloud that every mode uses without being told, where the original does not write it.
     fn is_default(&self, before: &Before, flag: Flag, source: &FlagValues) -> bool {
         flag == Flag::Environment
-            && !(before.login == self.mode.to_string() && before.values.is_given(flag))
+            && !(before.mode == Some(self.mode) && before.values.is_given(flag))
             && !plan(self.mode).iter().any(|(_, planned)| *planned == flag)
             && source.text(flag).map(Cloud::from_name) == Some(Ok(Cloud::Public))
     }
 
-    /// Where a flag that was not typed takes its value from.
+    /// Where a flag that was not typed takes its value from: what the user has or had with this login mode, else, where any
+    /// mode's value will do, the last one.
     fn source<'o>(&self, before: &'o Before, flag: Flag, keep: Keep) -> Option<&'o FlagValues> {
-        let mode = self.mode.to_string();
-        let Remembered { general, former } = &before.remembered;
-        let is_same_mode = before.login == mode;
-        let mut sources = Vec::new();
         if keep == Keep::Never {
             return None;
         }
-        sources.extend(is_same_mode.then_some(&before.values));
-        sources
-            .extend((!is_same_mode && former.text(Flag::Login) == Some(&mode)).then_some(former));
-        if matches!(keep, Keep::Require | Keep::Carry) {
-            sources.extend([&before.values, former, general]);
-        }
-        sources
-            .into_iter()
-            .find(|values| values.is_given(flag) && !self.is_public_client(flag, values))
+        let usable = before
+            .sources()
+            .filter(|(_, values)| values.is_given(flag) && !self.is_public_client(flag, values));
+        let mut own = usable.clone().filter(|(mode, _)| *mode == Some(self.mode));
+        let of_any = usable
+            .clone()
+            .filter(|_| matches!(keep, Keep::Require | Keep::Carry));
+        // People sign in with a public client, whose ID is none that an application signs in with by itself.
+        let is_own_kind = |mode: Option<LoginMode>| {
+            flag != Flag::ClientId
+                || !self.mode.is_of_people()
+                || mode.is_none_or(LoginMode::is_of_people)
+        };
+        let found = own
+            .next()
+            .or_else(|| of_any.clone().find(|(mode, _)| is_own_kind(*mode)))
+            .or_else(|| of_any.clone().next());
+        found.map(|(_, values)| values)
     }
 
     /// True if another flag that was typed replaces the user's value of this one.
@@ -363,75 +265,10 @@ impl Wanted<'_> {
         let mut others = replaced_by(self.mode, flag).iter();
         others.any(|other| typed.is_given(*other) && !typed.is_same(*other, old))
     }
-
-    /// What the new arguments do not use and another login mode will need again. Never a secret.
-    fn note(&self, before: &Before, new: &FlagValues) -> Option<String> {
-        let Remembered { general, former } = &before.remembered;
-        let typed = self.typed;
-        let mut words = Vec::new();
-        let mut former_words = Vec::new();
-        if before.login == self.mode.to_string() {
-            let aside = |flag: &Flag| {
-                let is_refused =
-                    self.keep(*flag) == Keep::Never || self.is_public_client(*flag, &before.values);
-                is_refused && before.values.is_given(*flag) && !new.is_given(*flag)
-            };
-            let aside: Vec<_> = worth_keeping().filter(aside).collect();
-            if aside.is_empty() {
-                return before.note.clone();
-            }
-            for flag in worth_keeping() {
-                match aside.contains(&flag) {
-                    true => push(&mut words, flag, &before.values),
-                    false => push(&mut words, flag, general),
-                }
-                push(&mut former_words, flag, former);
-            }
-            let login = former.text(Flag::Login).unwrap_or(&before.login);
-            return written_note(words, login, former_words);
-        }
-        let of_others = |flag: &Flag| {
-            !before.values.is_given(*flag)
-                && !typed.is_given(*flag)
-                && !typed.is_cleared(*flag)
-                && is_of_any_mode(*flag)
-        };
-        for flag in worth_keeping().filter(of_others) {
-            let source = if former.is_given(flag) {
-                former
-            } else {
-                general
-            };
-            if !new.is_same(flag, source) {
-                push(&mut words, flag, source);
-            }
-        }
-        // A value that is for the former mode only would not be taken from the new arguments, even if it is in them.
-        let former_mode = LoginMode::from_word(&before.login);
-        let is_own = |flag| former_mode.is_some_and(|mode| keep(mode, flag) == Keep::Given);
-        let is_lost = |flag: &Flag| {
-            !typed.is_cleared(*flag) && (is_own(*flag) || !new.is_same(*flag, &before.values))
-        };
-        for flag in worth_keeping().filter(is_lost) {
-            push(&mut former_words, flag, &before.values);
-        }
-        written_note(words, &before.login, former_words)
-    }
-}
-
-/// Our comment: flags for any login mode, then those of the mode `login`.
-fn written_note(general: Vec<String>, login: &str, former: Vec<String>) -> Option<String> {
-    if general.is_empty() && former.is_empty() {
-        return None;
-    }
-    let login = [Flag::Login.typed(), login.to_owned()];
-    let words = general.into_iter().chain(login).chain(former);
-    let words: Vec<_> = words.map(|word| quoted(&word)).collect();
-    Some(format!("[{}]", words.join(", ")))
 }
 
 /// Adds a flag with its value, if it has one.
-fn push(args: &mut Vec<String>, flag: Flag, values: &FlagValues) {
+pub(super) fn push(args: &mut Vec<String>, flag: Flag, values: &FlagValues) {
     match flag.definition().takes {
         Takes::Switch if values.is_on(flag) => args.push(flag.typed()),
         Takes::Switch => {}

@@ -1,9 +1,11 @@
 //! What a conversion did, and why it did not do more: lines on stderr, and the diff of a dry run on stdout.
 
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::Change;
+use crate::cli::UnknownFlag;
 use crate::command::print;
 use crate::error::{Error, one_line};
 use crate::kubeconfig::file::KubeconfigFile;
@@ -17,13 +19,15 @@ pub struct Report {
     /// The users that stay as they are, each with the reason.
     kept: Vec<(String, Why)>,
     /// The users that could not be converted.
-    failures: Vec<Error>,
+    pub failures: Vec<Error>,
     /// Files without content.
     empty: Vec<PathBuf>,
     /// What a person must know or act on. Each once.
     pub warnings: Vec<String>,
     /// What was asked for and is worth a second thought. Each once.
     pub remarks: Vec<String>,
+    /// Both of them.
+    said: HashSet<String>,
 }
 
 /// A user that was converted.
@@ -36,7 +40,7 @@ pub struct Converted {
 }
 
 /// Why a user stays as it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Why {
     IsConverted,
     /// Its exec plugin is this command.
@@ -86,11 +90,24 @@ impl Report {
     }
 
     pub fn warn(&mut self, warning: String) {
-        add_once(&mut self.warnings, warning);
+        if self.said.insert(warning.clone()) {
+            self.warnings.push(warning);
+        }
     }
 
     pub fn remark(&mut self, remark: String) {
-        add_once(&mut self.remarks, remark);
+        if self.said.insert(remark.clone()) {
+            self.remarks.push(remark);
+        }
+    }
+
+    /// A flag that `get-token` would refuse was left out.
+    pub fn left_out(&mut self, user: &str, UnknownFlag { name, near }: &UnknownFlag) {
+        let near = near.iter().map(|near| format!(" (did you mean {near}?)"));
+        self.warn(format!(
+            "Warning: user {user:?}: {name} is removed, because kubelogin has no such flag{}",
+            near.collect::<String>()
+        ));
     }
 
     /// True if something is to be written: what was read is compared then with what is on disk.
@@ -147,11 +164,13 @@ impl Report {
     fn why_nothing(&self) -> String {
         const NAMED: usize = 3;
         let mut reasons: Vec<(&Why, Vec<&str>)> = Vec::new();
+        let mut places = HashMap::new();
         for (user, why) in &self.kept {
-            match reasons.iter_mut().find(|(other, _)| *other == why) {
-                Some((_, users)) => users.push(user),
-                None => reasons.push((why, vec![user])),
-            }
+            let place = *places.entry(why).or_insert_with(|| {
+                reasons.push((why, Vec::new()));
+                reasons.len() - 1
+            });
+            reasons[place].1.push(user);
         }
         if reasons.is_empty() {
             return "there are none".to_owned();
@@ -195,23 +214,12 @@ impl Report {
             }
         }
     }
-
-    /// The first of the failures.
-    pub fn first_failure(&self) -> Option<&Error> {
-        self.failures.first()
-    }
 }
 
 fn with_hint(error: Error, hint: &str) -> Error {
     match hint.is_empty() {
         true => error,
         false => error.hint(hint),
-    }
-}
-
-fn add_once(lines: &mut Vec<String>, line: String) {
-    if !lines.contains(&line) {
-        lines.push(line);
     }
 }
 

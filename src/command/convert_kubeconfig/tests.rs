@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use super::*;
 use crate::cli::{Cli, Command};
+use crate::flag::Takes;
 use crate::kubeconfig::{Credentials, V1};
 use crate::login_mode::LoginMode;
 
@@ -11,8 +12,10 @@ mod arguments;
 mod beside_others;
 mod bytes;
 mod choice;
+mod cost;
 mod property;
 mod refusals;
+mod remembered;
 mod repairs;
 mod tenants;
 mod told;
@@ -51,7 +54,7 @@ fn convert_with(texts: &[&str], args: &[&str], env: &Env) -> Result<(Vec<String>
 fn convert(text: &str, args: &[&str]) -> String {
     let (mut texts, plan) =
         convert_files(&[text], args).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    if let Some(error) = plan.report.first_failure() {
+    if let Some(error) = plan.report.failures.first() {
         panic!("{error}\n{text}");
     }
     texts.remove(0)
@@ -60,7 +63,7 @@ fn convert(text: &str, args: &[&str]) -> String {
 fn failure(text: &str, args: &[&str]) -> String {
     match convert_files(&[text], args) {
         Err(error) => error.to_string(),
-        Ok((texts, plan)) => match plan.report.first_failure() {
+        Ok((texts, plan)) => match plan.report.failures.first() {
             Some(error) => error.to_string(),
             None => panic!("converted:\n{}", texts[0]),
         },

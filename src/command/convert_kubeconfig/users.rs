@@ -72,6 +72,31 @@ pub fn choose<'n, 't>(
     Ok(chosen)
 }
 
+/// A flag that belongs to one cluster must not go to the users of several.
+pub fn check_one_cluster(kubeconfigs: &[Kubeconfig], chosen: &[Chosen]) -> Result<(), Error> {
+    let users = chosen.iter().flat_map(|chosen| &chosen.azure);
+    let users: HashSet<&str> = users.map(|azure| azure.user.name).collect();
+    if users.len() < 2 {
+        return Ok(());
+    }
+    let mut contexts = Vec::new();
+    for kubeconfig in kubeconfigs {
+        let of_users = kubeconfig.contexts()?;
+        let of_users = of_users
+            .iter()
+            .filter(|context| context.user.is_some_and(|user| users.contains(user)));
+        contexts.extend(of_users.map(|context| context.name.to_owned()));
+    }
+    let (count, flag) = (users.len(), Flag::PopClaims.typed());
+    Err(Error::input(format!(
+        "{flag} applies to one cluster, but {count} users would be converted"
+    ))
+    .remedy(format!(
+        "Choose one with --context: {}.",
+        contexts.join(", ")
+    )))
+}
+
 /// The user that a context names.
 fn user_of_context<'n>(kubeconfigs: &'n [Kubeconfig], name: &str) -> Result<&'n str, Error> {
     let mut names = Vec::new();
@@ -96,19 +121,19 @@ fn user_of_context<'n>(kubeconfigs: &'n [Kubeconfig], name: &str) -> Result<&'n 
                 .remedy("Correct the context's user, or fetch the credentials again with az aks get-credentials."));
         }
     }
-    Err(
-        Error::input(format!("no context exists with the name: {name:?}"))
-            .remedy(nearest(name, names)),
-    )
+    Err(no_context(name, names))
 }
 
-/// The names that are most like `name`.
-pub fn nearest(name: &str, names: Vec<&str>) -> String {
-    if names.is_empty() {
-        return "The kubeconfig has no contexts; kubelogin get-credentials adds one.".into();
-    }
-    let names = crate::error::nearest(name, names);
-    format!("Did you mean one of these: {}?", names.join(", "))
+/// The error for a context that does not exist, with the names that are most like it.
+pub fn no_context(name: &str, names: Vec<&str>) -> Error {
+    let near = match names.is_empty() {
+        true => "The kubeconfig has no contexts; kubelogin get-credentials adds one.".to_owned(),
+        false => {
+            let near = crate::error::nearest(name, names);
+            format!("Did you mean one of these: {}?", near.join(", "))
+        }
+    };
+    Error::input(format!("no context exists with the name: {name:?}")).remedy(near)
 }
 
 /// A user that is to be converted, or why the user is none that we convert.
@@ -189,6 +214,13 @@ pub fn config_values<'t>(
     kubeconfig: &Kubeconfig<'t>,
     provider: &AuthProvider<'_, 't>,
 ) -> Result<FlagValues, Error> {
+    values_of(|key| kubeconfig.text_of(provider.config, key))
+}
+
+/// The same, whatever `setting` reads a setting from.
+pub fn values_of<'s>(
+    setting: impl Fn(&str) -> Result<Option<&'s str>, Error>,
+) -> Result<FlagValues, Error> {
     const KEYS: &[(&str, Flag)] = &[
         ("environment", Flag::Environment),
         ("tenant-id", Flag::TenantId),
@@ -197,14 +229,11 @@ pub fn config_values<'t>(
     ];
     let mut values = FlagValues::new();
     for (key, flag) in KEYS {
-        if let Some(value) = kubeconfig.text_of(provider.config, key)? {
+        if let Some(value) = setting(key)? {
             values.set(*flag, value);
         }
     }
-    if matches!(
-        kubeconfig.text_of(provider.config, "config-mode")?,
-        None | Some("" | "0")
-    ) {
+    if matches!(setting("config-mode")?, None | Some("" | "0")) {
         values.set(Flag::Legacy, "true");
     }
     Ok(values)

@@ -2,8 +2,9 @@
 
 use super::session::Session;
 use crate::arm::Cluster;
-use crate::cli::{ConvertArgs, GetCredentialsArgs, OldArgs};
+use crate::cli::{GetCredentialsArgs, OldArgs};
 use crate::command::convert_kubeconfig::Converter;
+use crate::command::convert_kubeconfig::users::values_of;
 use crate::entra::authority::Cloud;
 use crate::env::Env;
 use crate::error::Error;
@@ -37,16 +38,9 @@ impl Entries {
         write_login: Option<LoginMode>,
         session: &Session,
     ) -> Result<Self, Error> {
-        let convert = ConvertArgs {
-            typed: written(args, write_login, session),
-            context: None,
-            azure_config_dir: None,
-            kubeconfig: None,
-            dry_run: false,
-            exit_code: false,
-        };
+        let typed = written(args, write_login, session);
         Ok(Self {
-            converter: Converter::new(convert, &Env::default())?,
+            converter: Converter::new(typed, &Env::default())?,
             old_args: OldArgs::new(),
             context: args.context.clone(),
         })
@@ -60,13 +54,7 @@ impl Entries {
         session: &Session,
     ) -> Result<Addition, Error> {
         let mut fetched = Fetched::read(text.expose())?;
-        if let Login::Exec(exec) = &fetched.login {
-            self.check(&exec.args)?;
-        }
-        if !matches!(fetched.login, Login::Own(_)) {
-            let converted = self.converter.convert(text.expose())?;
-            fetched = Fetched::read(&converted)?;
-        }
+        fetched.login = self.converted(fetched.login)?;
         self.rename(&mut fetched);
         Ok(Addition {
             fetched,
@@ -78,39 +66,26 @@ impl Entries {
         })
     }
 
+    /// A login in the mode that is written; a user's own certificate or token stays.
+    fn converted(&mut self, login: Login) -> Result<Login, Error> {
+        let flags = match &login {
+            Login::Own(_) => return Ok(login),
+            Login::Exec(exec) => self
+                .values(&exec.args)
+                .map_err(|_| fetched::refused("has arguments that get-token does not know"))?,
+            Login::AuthProvider(settings) => values_of(|key| {
+                let setting = settings.iter().find(|(name, _)| *name == key);
+                Ok(setting.map(|(_, value)| value.as_str()))
+            })?,
+        };
+        check(&flags)?;
+        self.converter.convert(login, flags).map(Login::Exec)
+    }
+
     /// The flags that an exec plugin's arguments are.
     pub fn values(&mut self, args: &[String]) -> Result<FlagValues, Error> {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         self.old_args.parse(&args).map(|(values, _)| values)
-    }
-
-    /// Checks the arguments that Azure wrote: known flags, and values that are what they should be.
-    fn check(&mut self, args: &[String]) -> Result<(), Error> {
-        let values = self
-            .values(args)
-            .map_err(|_| fetched::refused("has arguments that get-token does not know"))?;
-        let is_odd = |row: &&Definition| !USUAL.contains(&row.flag) && values.is_given(row.flag);
-        if let Some(row) = Flag::ALL.iter().find(is_odd) {
-            return Err(fetched::refused(&format!(
-                "passes --{} to kubelogin",
-                row.name
-            )));
-        }
-        for flag in [Flag::ServerId, Flag::TenantId, Flag::ClientId] {
-            let value = values.text(flag).unwrap_or_default();
-            let is_usual = |c: char| c.is_ascii_alphanumeric() || "-.:/".contains(c);
-            if !value.chars().all(is_usual) {
-                return Err(fetched::refused(&format!(
-                    "has an odd value for {}",
-                    flag.typed()
-                )));
-            }
-        }
-        let environment = values.text(Flag::Environment);
-        let known = environment.map(Cloud::from_name).transpose();
-        known
-            .map(|_| ())
-            .map_err(|_| fetched::refused("is for an unknown --environment"))
     }
 
     /// The names that the objects get: Azure's, but for `--context`, and an admin's context is not the user's.
@@ -128,6 +103,33 @@ impl Entries {
             fetched.context.push_str("-admin");
         }
     }
+}
+
+/// Checks the flags that Azure wrote: usual ones, with values that are what they should be.
+fn check(values: &FlagValues) -> Result<(), Error> {
+    let is_odd = |row: &&Definition| !USUAL.contains(&row.flag) && values.is_given(row.flag);
+    if let Some(row) = Flag::ALL.iter().find(is_odd) {
+        return Err(fetched::refused(&format!(
+            "passes --{} to kubelogin",
+            row.name
+        )));
+    }
+    for flag in [Flag::ServerId, Flag::TenantId, Flag::ClientId] {
+        let value = values.text(flag).unwrap_or_default();
+        let is_usual = |c: char| c.is_ascii_alphanumeric() || "-.:/".contains(c);
+        if !value.chars().all(is_usual) {
+            return Err(fetched::refused(&format!(
+                "has an odd value for {}",
+                flag.typed()
+            )));
+        }
+    }
+    let environment = values.text(Flag::Environment);
+    environment
+        .map(Cloud::from_name)
+        .transpose()
+        .map(|_| ())
+        .map_err(|_| fetched::refused("is for an unknown --environment"))
 }
 
 /// The mode of `--write-login`, which is checked before anybody signs in.

@@ -53,6 +53,9 @@ impl Files {
                 file::check_writable(file)?;
             }
         }
+        for path in &files.paths {
+            file::check_whole(path)?;
+        }
         Ok(files)
     }
 
@@ -106,13 +109,11 @@ impl Files {
                 print(&diff_of(&files, &changes)?, out)?;
                 return Ok(written);
             }
-            let replacement = |change: &'_ Change| (change.file, change.text.clone());
-            let texts: Vec<_> = changes.iter().map(replacement).collect();
-            let replacements: Vec<_> = texts
+            let replacements: Vec<_> = changes
                 .iter()
-                .map(|(number, text)| Replacement {
-                    file: &files[*number],
-                    text,
+                .map(|change| Replacement {
+                    file: &files[change.file],
+                    text: &change.text,
                 })
                 .collect();
             if replacements.is_empty()

@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::kubeconfig::tree::Tree;
+use crate::kubeconfig::tree::{Node, Tree, Value};
 
 const ID: &str = "/subscriptions/s/resourceGroups/shop/providers/Microsoft.ContainerService/managedClusters/prod";
 

@@ -3,7 +3,7 @@
 use super::*;
 
 /// What each mode is typed with in the tests of all modes.
-fn typed_for(mode: LoginMode) -> &'static [&'static str] {
+pub fn typed_for(mode: LoginMode) -> &'static [&'static str] {
     match mode {
         LoginMode::DeviceCode => &["-l", "devicecode"],
         LoginMode::Interactive => &["-l", "interactive", "--login-hint", "me@example.org"],
@@ -31,55 +31,6 @@ fn typed_for(mode: LoginMode) -> &'static [&'static str] {
             "connection",
         ],
     }
-}
-
-#[test]
-fn every_mode_converts_to_every_mode_and_back_to_the_same_arguments() {
-    let start = exec_user(AZ_EXEC);
-    for first in LoginMode::all() {
-        let one = convert(&start, typed_for(*first));
-        for second in LoginMode::all() {
-            let two = convert(&one, typed_for(*second));
-            let (_, again) = convert_files(&[&two], typed_for(*second)).expect("converted");
-            assert!(again.changes.is_empty(), "{first} to {second}, again");
-            let back = convert(&two, &["-l", &first.to_string()]);
-            assert_eq!(
-                args_of(&back),
-                args_of(&one),
-                "{first} to {second} and back:\n{two}"
-            );
-        }
-    }
-}
-
-#[test]
-fn ids_survive_modes_that_do_not_use_them() {
-    let mut text = exec_user(AZ_EXEC);
-    for mode in [
-        "azurecli",
-        "azd",
-        "msi",
-        "workloadidentity",
-        "azurepipelines",
-        "azd",
-        "spn",
-    ] {
-        text = convert(&text, &["-l", mode]);
-    }
-    let expected = "get-token --login spn --server-id s --client-id c --tenant-id t";
-    assert_eq!(args_of(&text)[0].join(" "), expected);
-    assert!(!text.contains('#'), "nothing is left to remember:\n{text}");
-}
-
-#[test]
-fn azurecli_gets_no_tenant_that_was_not_typed_for_it() {
-    let azurecli = convert(&exec_user(AZ_EXEC), &["-l", "azurecli"]);
-    let azd = convert(&azurecli, &["-l", "azd", "--tenant-id", "typed"]);
-    let back = convert(&azd, &["-l", "azurecli"]);
-    assert_eq!(
-        args_of(&back)[0].join(" "),
-        "get-token --login azurecli --server-id s"
-    );
 }
 
 #[test]
@@ -415,10 +366,12 @@ fn what_only_a_shell_would_replace_is_pointed_out() {
         ("costs $5", false),
         ("c", false),
     ] {
-        let (_, plan) = convert_files(&[&exec_user(AZ_EXEC)], &["-l", "spn", "--client-id", value])
-            .expect("converted");
+        let typed = ["-l", "spn", "--client-certificate", value];
+        let (_, plan) = convert_files(&[&exec_user(AZ_EXEC)], &typed).expect("converted");
         let warnings = &plan.report.warnings;
-        let is_warned = warnings.iter().any(|line| line.contains("--client-id"));
+        let is_warned = warnings
+            .iter()
+            .any(|line| line.contains("--client-certificate"));
         assert_eq!(is_warned, is_literal, "{value}: {warnings:?}");
         let secret = ["-l", "spn", "--client-secret", value];
         let (_, plan) = convert_files(&[&exec_user(AZ_EXEC)], &secret).expect("converted");
@@ -462,4 +415,28 @@ fn our_comment_does_not_count_once_somebody_has_moved_it() {
     let spn = convert(&azurecli, &["-l", "spn"]);
     let expected = "get-token --login spn --server-id s --client-id c --tenant-id t";
     assert_eq!(args_of(&spn)[0].join(" "), expected, "{azurecli}");
+}
+
+#[test]
+fn an_id_that_get_token_would_refuse_is_refused_when_it_is_typed_and_pointed_out_when_it_is_old() {
+    for (flag, value) in [
+        ("--client-id", "a b"),
+        ("--client-id", "/subscriptions/s/x"),
+        ("--tenant-id", "a b"),
+    ] {
+        let error = failure(&exec_user(AZ_EXEC), &["-l", "spn", flag, value]);
+        assert!(
+            error.contains(&format!("{value:?}")) && error.contains(flag),
+            "{error}"
+        );
+    }
+    let old = AZ_EXEC.replace("--client-id, c", "--client-id, a b");
+    let (texts, plan) =
+        convert_files(&[&exec_user(&old)], &["-l", "interactive"]).expect("converted");
+    assert!(texts[0].contains("- \"a b\"\n"), "{}", texts[0]);
+    let warnings = &plan.report.warnings;
+    assert!(
+        warnings[0].contains("get-token will fail: client ID \"a b\""),
+        "{warnings:?}"
+    );
 }

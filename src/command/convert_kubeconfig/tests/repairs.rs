@@ -55,7 +55,7 @@ fn a_user_that_cannot_be_converted_keeps_no_other_from_being_converted() {
             "the bad user was changed:\n{}",
             texts[0]
         );
-        let error = plan.report.first_failure().expect("a failure").to_string();
+        let error = plan.report.failures.first().expect("a failure").to_string();
         assert!(error.contains(what) && error.contains("\"bad\""), "{error}");
         assert!(error.contains("config0:"), "names no line: {error}");
     }
