@@ -151,6 +151,10 @@ pub trait System {
     fn open_browser(&self, url: &str);
     /// True if a person is at a terminal here: stdin is one.
     fn has_person(&self) -> bool;
+    /// Asks the person at the terminal, and waits for a line. `None` if stdin or stderr is no terminal, or nothing was typed.
+    fn ask(&self, _question: &str) -> Option<String> {
+        None
+    }
     /// From now on, hands each line that the user types to `receive`, on a thread of its own. Does nothing and returns
     /// false if nobody can type here.
     fn receive_typed_lines(&self, receive: LineReceiver) -> bool;

@@ -18,6 +18,8 @@ pub struct Scope {
     text: String,
     /// `req_cnf`: the key to bind the token to.
     confirmation: Option<String>,
+    /// What a resource wants the token to show besides, as JSON.
+    claims: Option<String>,
 }
 
 impl Scope {
@@ -28,6 +30,7 @@ impl Scope {
         Self {
             text: format!("{server_id}{DEFAULT_SCOPE}"),
             confirmation: None,
+            claims: None,
         }
     }
 
@@ -37,6 +40,7 @@ impl Scope {
         Self {
             text: format!("{uri}{DEFAULT_SCOPE}"),
             confirmation: None,
+            claims: None,
         }
     }
 
@@ -49,6 +53,16 @@ impl Scope {
         }
     }
 
+    /// The same permission with claims that a resource asked for (OpenID Connect Core 1.0, section 5.5; Microsoft identity
+    /// platform, "Claims challenges").
+    #[must_use]
+    pub fn with_claims(self, claims: String) -> Self {
+        Self {
+            claims: Some(claims),
+            ..self
+        }
+    }
+
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -56,6 +70,11 @@ impl Scope {
     /// What binds the token to a key (`req_cnf`), if anything does.
     pub fn confirmation(&self) -> Option<&str> {
         self.confirmation.as_deref()
+    }
+
+    /// The claims that were asked for, if any were.
+    pub fn claims(&self) -> Option<&str> {
+        self.claims.as_deref()
     }
 
     /// The server application itself: the `resource` of v1 endpoints, IMDS and az.

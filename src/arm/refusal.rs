@@ -1,9 +1,10 @@
 //! What Azure Resource Manager says when it says no, what that means and how to fix it: one table.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::resource_id::is_guid;
 use crate::error::{Error, one_line};
@@ -31,8 +32,8 @@ pub struct Refusal {
     message: String,
     /// The tenant that a token has to come from, if ARM names one.
     pub tenant: Option<String>,
-    /// What the token has to show besides (OpenID Connect Core 1.0, section 5.5), in base64.
-    claims: Option<String>,
+    /// What the token has to show besides (OpenID Connect Core 1.0, section 5.5): JSON in base64.
+    challenge: Option<String>,
     retry_after: Option<String>,
     correlation_id: Option<String>,
 }
@@ -65,8 +66,8 @@ const ROWS: &[Row] = &[
         "Have it assigned (it takes up to 5 minutes): az role assignment create --role {role:?} --assignee-object-id {object_id} --scope {scope}"),
     (0, "InvalidAuthenticationTokenTenant", "", "{what} is in another tenant than the one you signed in to",
         "Sign in to that tenant: --tenant-id {tenant}. (A subscription that was moved takes up to an hour.)"),
-    (401, "", "insufficient_claims", "{what}: a stronger sign-in is required (Conditional Access)",
-        "Sign in with az, then use --login azurecli: az login --tenant {tenant} --scope https://management.core.windows.net//.default --claims-challenge {claims}"),
+    (401, "", "insufficient_claims", "{what}: Azure wants a stronger sign-in (Conditional Access)",
+        "The new sign-in was not strong enough either: ask whoever manages Conditional Access in tenant {tenant} what is missing."),
     (0, "RequestDisallowedByPolicy", "", "{what}: a policy does not allow it: {message}",
         "If it requires a second factor, sign in again with one; else ask whoever manages the policy."),
     (401, "", "", "{host} does not accept the token for {what}: {message}",
@@ -115,8 +116,8 @@ impl Refusal {
             code: inner.code.or(body.code).unwrap_or_default(),
             message: one_line(&message),
             tenant: tenant_of(&challenge),
-            claims: parameter(&challenge, "claims")
-                .filter(|claims| STANDARD.decode(claims).is_ok())
+            challenge: parameter(&challenge, "claims")
+                .filter(|challenge| decoded(challenge).is_some())
                 .map(str::to_owned),
             retry_after: header(RETRY_AFTER.as_str()),
             correlation_id: header("x-ms-correlation-request-id").filter(|id| is_guid(id)),
@@ -125,7 +126,17 @@ impl Refusal {
 
     /// True if it does not say why, and so may be cured by a new token.
     pub fn is_of_token(&self) -> bool {
-        self.status == 401 && self.claims.is_none()
+        self.status == 401 && self.challenge.is_none()
+    }
+
+    /// The claims that a new token must have, as JSON.
+    pub fn claims(&self) -> Option<String> {
+        decoded(self.challenge.as_deref()?).filter(|_| self.status == 401)
+    }
+
+    /// The same as ARM wrote them, for other programs' command lines.
+    pub fn challenge(&self) -> Option<&str> {
+        self.challenge.as_deref()
     }
 
     pub fn is_forbidden(&self) -> bool {
@@ -234,7 +245,6 @@ impl Refusal {
             ),
             ("{object_id}", object_id.unwrap_or("OBJECT_ID")),
             ("{tenant}", self.tenant.as_deref().unwrap_or("TENANT")),
-            ("{claims}", self.claims.as_deref().unwrap_or_default()),
             ("{what}", &asked.what),
             ("{who}", &who),
             ("{message}", message),
@@ -244,6 +254,15 @@ impl Refusal {
             text.replace(place, value)
         })
     }
+}
+
+/// The JSON of a claims challenge.
+fn decoded(challenge: &str) -> Option<String> {
+    let json = STANDARD_NO_PAD
+        .decode(challenge.trim_end_matches('='))
+        .ok()?;
+    let claims: Map<String, Value> = serde_json::from_slice(&json).ok()?;
+    Some(Value::Object(claims).to_string())
 }
 
 /// The tenant in a challenge: the last part of its `authorization_uri`. The host in it is never used.
@@ -413,11 +432,22 @@ mod tests {
     }
 
     #[test]
-    fn a_claims_challenge_gives_the_command_of_az() {
-        let challenge = r#"Bearer authorization_uri="https://login.windows.net/x", error="insufficient_claims", claims="eyJhIjoxfQ==""#;
-        let refusal = refusal(401, &[("www-authenticate", challenge)], "{}");
-        assert!(!refusal.is_of_token());
-        assert!(explained(&refusal).contains("--claims-challenge eyJhIjoxfQ=="));
+    fn a_claims_challenge_is_read_if_it_is_json() {
+        for (claims, json) in [
+            ("eyJhIjoxfQ==", Some(r#"{"a":1}"#)),
+            ("eyJhIjoxfQ", Some(r#"{"a":1}"#)),
+            ("W10=", None),
+            ("%", None),
+            ("", None),
+        ] {
+            let challenge = format!(
+                r#"Bearer authorization_uri="https://login.windows.net/x", error="insufficient_claims", claims="{claims}""#
+            );
+            let refusal = refusal(401, &[("www-authenticate", &challenge)], "{}");
+            assert_eq!(refusal.claims().as_deref(), json, "{claims}");
+            assert_eq!(refusal.is_of_token(), json.is_none(), "{claims}");
+            assert!(explained(&refusal).contains("a stronger sign-in"));
+        }
     }
 
     #[test]

@@ -132,7 +132,7 @@ impl Arm<'_> {
     }
 
     /// By Azure Resource Graph ("Work with large data sets": the order makes pages of it).
-    fn graph(&self, filter: Filter) -> Result<Vec<Cluster>, Failure> {
+    pub fn graph(&self, filter: Filter) -> Result<Vec<Cluster>, Failure> {
         let mut found = Vec::new();
         let mut skip_token: Option<String> = None;
         for _ in 0..MOST_PAGES {

@@ -246,6 +246,7 @@ impl Exchange<'_> {
         if let Some(confirmation) = scope.confirmation() {
             form.extend_pairs([("token_type", "pop"), ("req_cnf", confirmation)]);
         }
+        form.extend_pairs(claims(scope));
         form_post(&self.endpoints.token, form.finish())
     }
 
@@ -288,12 +289,15 @@ impl Exchange<'_> {
             Some(user) => ("login_hint", user),
             None => ("prompt", "select_account"),
         };
-        let url = client
+        let mut url = client
             .authorize_url(|| request.state.clone())
             .add_scope(oauth2::Scope::new(with_openid(scope)))
             .set_pkce_challenge(request.code_challenge.clone())
             .add_extra_param("response_mode", response_mode.word())
             .add_extra_param(account.0, account.1);
+        if let Some((name, value)) = claims(scope) {
+            url = url.add_extra_param(name, value);
+        }
         Ok(url.url().0)
     }
 
@@ -319,18 +323,20 @@ impl Exchange<'_> {
             }
             Ok(answer)
         };
-        client
-            .exchange_device_code()
-            .add_extra_param(name, value)
-            .request(&send)
-            .map_err(|error| match error {
-                RequestTokenError::Request(error) => error,
-                _ => Error::refused(
-                    "",
-                    format!("the response to the device code request from {host} is not the expected JSON"),
-                )
-                .remedy(answer::FROM_ELSEWHERE),
-            })
+        let mut request = client.exchange_device_code().add_extra_param(name, value);
+        if let Some((name, value)) = claims(scope) {
+            request = request.add_extra_param(name, value);
+        }
+        request.request(&send).map_err(|error| match error {
+            RequestTokenError::Request(error) => error,
+            _ => Error::refused(
+                "",
+                format!(
+                    "the response to the device code request from {host} is not the expected JSON"
+                ),
+            )
+            .remedy(answer::FROM_ELSEWHERE),
+        })
     }
 }
 
@@ -351,6 +357,11 @@ fn fault_of(secret: &Secret) -> Option<&'static str> {
 /// The server's scope plus those that bring a refresh token; the original requests them with every grant.
 fn with_openid(scope: &Scope) -> String {
     format!("{} openid offline_access profile", scope.as_str())
+}
+
+/// The parameter for claims that a resource asked for, if it did.
+fn claims(scope: &Scope) -> Option<(&'static str, &str)> {
+    scope.claims().map(|claims| ("claims", claims))
 }
 
 fn form_post(url: &Url, form: String) -> Result<HttpRequest, Error> {

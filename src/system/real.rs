@@ -234,7 +234,23 @@ impl System for RealSystem {
         std::io::IsTerminal::is_terminal(&std::io::stdin())
     }
 
+    fn ask(&self, question: &str) -> Option<String> {
+        if !io::stderr().is_terminal() || !terminal::can_type() {
+            return None;
+        }
+        let mut stderr = io::stderr();
+        let _ = write!(stderr, "{question}").and_then(|()| stderr.flush());
+        match self.typing.get() {
+            Some(typing) => typing.next_line(),
+            None => terminal::read_line(),
+        }
+    }
+
     fn receive_typed_lines(&self, receive: LineReceiver) -> bool {
+        if let Some(typing) = self.typing.get() {
+            typing.hand_to(receive);
+            return true;
+        }
         match Typing::begin(receive) {
             // Kept until the program ends; only then is the terminal restored.
             Some(typing) => self.typing.set(typing).is_ok(),

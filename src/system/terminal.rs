@@ -1,6 +1,7 @@
 //! The user's terminal: what is typed there, and a way to it that does not need the standard streams.
 
 use std::io::{self, IsTerminal};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
 use super::interrupt::{self, Begun};
@@ -8,25 +9,56 @@ use super::{LineReceiver, platform};
 
 /// While this exists, lines are received; they can be of any length if the terminal allows it.
 pub struct Typing {
+    receiver: Arc<Mutex<LineReceiver>>,
     _long_lines: Option<Begun>,
 }
 
 impl Typing {
     /// Hands each line that is typed to `receive`, on a thread of its own; `None` if nobody can type here.
-    pub fn begin(mut receive: LineReceiver) -> Option<Self> {
-        if !io::stdin().is_terminal() || !platform::is_in_foreground() {
+    pub fn begin(receive: LineReceiver) -> Option<Self> {
+        if !can_type() {
             return None;
         }
         let long_lines = interrupt::begin(|| Ok(((), platform::turn_line_editor_off()?)));
+        let receiver = Arc::new(Mutex::new(receive));
+        let current = Arc::clone(&receiver);
         let lines = move || {
-            let lines = io::stdin().lines().map_while(Result::ok);
-            lines.map(|line| edited(&line)).for_each(&mut receive);
+            for line in io::stdin().lines().map_while(Result::ok) {
+                locked(&current)(edited(&line));
+            }
         };
         thread::Builder::new().spawn(lines).ok()?;
         Some(Self {
+            receiver,
             _long_lines: long_lines.ok().map(|((), begun)| begun),
         })
     }
+
+    /// From now on, hands each line to `receive` instead.
+    pub fn hand_to(&self, receive: LineReceiver) {
+        *locked(&self.receiver) = receive;
+    }
+
+    /// Waits for the next line. `None` once nothing more can be typed.
+    pub fn next_line(&self) -> Option<String> {
+        let (deliver, typed) = mpsc::channel();
+        self.hand_to(Box::new(move |line| drop(deliver.send(line))));
+        typed.recv().ok()
+    }
+}
+
+fn locked(receiver: &Mutex<LineReceiver>) -> MutexGuard<'_, LineReceiver> {
+    receiver.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// True if a person can type here, to us.
+pub fn can_type() -> bool {
+    io::stdin().is_terminal() && platform::is_in_foreground()
+}
+
+/// Waits for a line that is typed, with the terminal's own line editor. `None` at its end.
+pub fn read_line() -> Option<String> {
+    io::stdin().lines().next()?.ok()
 }
 
 /// True if stdin is a terminal, where a person can answer.

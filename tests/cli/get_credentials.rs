@@ -1,7 +1,11 @@
 //! `get-credentials`: which cluster, who asks, what is written, and what goes wrong.
 
+mod challenge; // Azure wants a stronger sign-in
 mod file; // the kubeconfig that is written, and what may be wrong with it
+mod outage; // Azure that is down, slow or another
 mod sign_in; // who signs in, to which tenant, how often
+#[cfg(unix)]
+mod terminal; // what a person at a terminal sees and types
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -150,7 +150,7 @@ fn modes_of(terminal: &OwnedFd) -> LocalModes {
 }
 
 /// Starts a program with this as its controlling terminal.
-fn start_at(terminal: OwnedFd, mut command: Command) -> Child {
+pub fn start_at(terminal: OwnedFd, mut command: Command) -> Child {
     command.stdin(terminal).stdout(Stdio::piped());
     // SAFETY: both calls are async-signal-safe; they make the terminal at stdin the child's own.
     unsafe {
@@ -166,7 +166,7 @@ fn start_at(terminal: OwnedFd, mut command: Command) -> Child {
 }
 
 /// The two ends of a pseudo terminal: the user's and the program's.
-fn open_terminal() -> (File, OwnedFd) {
+pub fn open_terminal() -> (File, OwnedFd) {
     let (mut ours, mut theirs) = (-1, -1);
     let null = std::ptr::null_mut();
     // SAFETY: openpty fills two descriptors that nobody else owns; the null pointers ask for defaults.

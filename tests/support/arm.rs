@@ -65,6 +65,8 @@ pub struct ArmRules {
     pub throttled: (usize, u64),
     /// The one version of the clusters' API that a cloud knows which lags behind.
     pub only_version: Option<String>,
+    /// The authentication context that a token must have (`acrs`), as Conditional Access asks for it.
+    pub context: Option<String>,
 }
 
 /// How Azure Resource Graph is.
@@ -92,6 +94,7 @@ impl Default for ArmRules {
             page_size: 1000,
             throttled: (0, 0),
             only_version: None,
+            context: None,
         }
     }
 }
@@ -154,6 +157,11 @@ impl FakeArm {
         self.state().scripted.push_back(reply);
     }
 
+    /// Does this once, while the next request for a kubeconfig waits for its answer.
+    pub fn meanwhile(&self, action: impl FnOnce(&mut ArmRules) + Send + 'static) {
+        self.state().meanwhile = Some(Box::new(action));
+    }
+
     /// Every request, in order.
     pub fn requests(&self) -> Vec<Request> {
         self.state().requests.clone()
@@ -184,9 +192,13 @@ impl Drop for FakeArm {
 struct State {
     rules: ArmRules,
     scripted: VecDeque<Reply>,
+    meanwhile: Option<Meanwhile>,
     requests: Vec<Request>,
     violations: Vec<String>,
 }
+
+/// What happens while a request waits for its answer.
+type Meanwhile = Box<dyn FnOnce(&mut ArmRules) + Send>;
 
 /// What a request asks for, by its path, in lower case as ARM compares it.
 type Path<'a> = &'a [&'a str];
@@ -222,6 +234,9 @@ impl State {
             return Ok(reply);
         }
         self.check_token(request, &path)?;
+        if let Some(context) = &self.rules.context {
+            refusal::check_context(request, context)?;
+        }
         let (left, seconds) = &mut self.rules.throttled;
         if *left > 0 {
             *left -= 1;
@@ -268,7 +283,12 @@ impl State {
                     "microsoft.containerservice",
                     rest @ ..,
                 ],
-            ) => self.kubeconfig(request, id, group, rest),
+            ) => {
+                if let Some(action) = self.meanwhile.take() {
+                    action(&mut self.rules);
+                }
+                self.kubeconfig(request, id, group, rest)
+            }
             _ => Err(violation(format!("no such operation: {name}"))),
         }
     }

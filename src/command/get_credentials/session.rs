@@ -1,9 +1,12 @@
 //! A sign-in for Azure Resource Manager, and for the clusters afterwards.
 
+use std::time::Duration;
+
 use super::entries::Entries;
 use super::target::Target;
+use crate::arm::refusal::{Asked, Refusal};
 use crate::arm::resource_id::is_guid;
-use crate::arm::{Arm, Cluster, Failure, Filter, Wanted};
+use crate::arm::{Arm, Cluster, Failure, Filter, Kind, ResourceId, Wanted};
 use crate::cli::GetCredentialsArgs;
 use crate::entra::authority::ResourceManager;
 use crate::env::{self, Env};
@@ -12,7 +15,7 @@ use crate::flag::{Flag, FlagValues};
 use crate::kubeconfig::fetched::Login;
 use crate::kubeconfig::merge::Addition;
 use crate::login::auto;
-use crate::login_mode::LoginMode;
+use crate::login_mode::{LoginMode, Source};
 use crate::options::Options;
 use crate::secret::Secret;
 use crate::sign_in::SignIn;
@@ -26,6 +29,9 @@ const AZ_CLIENT_ID: &str = "04b07795-8ddb-461a-bbee-02f9e1bf7b46";
 /// The authority of people whose tenant is not known yet: they sign in to their own.
 const ANY_TENANT: &str = "organizations";
 
+/// How long an error may be held up for a better one.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Flags that say how a cluster's own tokens are, not those for Azure Resource Manager, or which cluster is meant.
 const OF_CLUSTERS: &[Flag] = &[
     Flag::ServerId,
@@ -35,6 +41,15 @@ const OF_CLUSTERS: &[Flag] = &[
     Flag::PopClaims,
 ];
 
+/// What another token may cure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Renewal {
+    /// The present one is refused as such: it expired, or it is of another tenant.
+    Token,
+    /// The sign-in was not strong enough: the next one is told what is missing.
+    Claims,
+}
+
 pub struct Session<'a> {
     typed: FlagValues,
     options: Options,
@@ -43,7 +58,8 @@ pub struct Session<'a> {
     token: Token,
     /// As typed, or as the environment names it: an ID or a name.
     subscription: Option<String>,
-    was_renewed: bool,
+    /// The kinds of renewal that have been tried: each is tried once.
+    tried: Vec<Renewal>,
     env: &'a Env,
     system: &'a dyn System,
 }
@@ -91,7 +107,7 @@ impl<'a> Session<'a> {
             sign_in,
             token,
             subscription,
-            was_renewed: false,
+            tried: Vec::new(),
             env,
             system,
         })
@@ -148,7 +164,7 @@ impl<'a> Session<'a> {
         let asked = Arm::asked_for_clusters(None);
         let all = self
             .ask(|arm| arm.subscriptions())
-            .map_err(|failure| failure.explain(&asked))?;
+            .map_err(|failure| self.explain(failure, &asked))?;
         let named: Vec<_> = all
             .iter()
             .filter(|subscription| subscription.display_name.eq_ignore_ascii_case(&text))
@@ -180,43 +196,83 @@ impl<'a> Session<'a> {
     }
 
     fn arm(&self) -> Arm<'a> {
+        self.arm_within(self.options.timeout.duration)
+    }
+
+    fn arm_within(&self, timeout: Duration) -> Arm<'a> {
         let bearer = self.token.access_token.clone();
-        let timeout = self.options.timeout.duration;
         Arm::new(self.manager.endpoint.clone(), bearer, timeout, self.system)
     }
 
     /// Asks Azure Resource Manager, and once more if it does not accept the token and a new one may help.
     pub fn ask<T>(&mut self, ask: impl Fn(&Arm) -> Result<T, Failure>) -> Result<T, Failure> {
-        match ask(&self.arm()) {
-            Err(failure) if self.renew(&failure)? => ask(&self.arm()),
-            answer => answer,
+        loop {
+            match ask(&self.arm()) {
+                Err(failure) if self.renew(&failure)? => {}
+                answer => return answer,
+            }
         }
     }
 
-    /// Gets another token, of the tenant that was named or a fresher one. False if that would be of no use.
+    /// Gets another token: of the tenant that was named, with the claims that were asked for, or a fresher one. False if
+    /// that would be of no use, or was of none before.
     fn renew(&mut self, failure: &Failure) -> Result<bool, Error> {
-        let Some(refusal) = failure.refusal().filter(|refusal| refusal.is_of_token()) else {
+        let Some(refusal) = failure.refusal() else {
             return Ok(false);
         };
-        if std::mem::replace(&mut self.was_renewed, true) {
+        let scope = Scope::of_resource(&self.manager.audience);
+        let (renewal, scope) = match refusal.claims() {
+            Some(claims) if self.options.login.source() == Source::Entra => {
+                (Renewal::Claims, scope.with_claims(claims))
+            }
+            None if refusal.is_of_token() => (Renewal::Token, scope),
+            _ => return Ok(false),
+        };
+        if self.tried.contains(&renewal) {
             return Ok(false);
         }
-        let scope = Scope::of_resource(&self.manager.audience);
-        match refusal
+        self.tried.push(renewal);
+        let other_tenant = refusal
             .tenant
             .clone()
-            .filter(|tenant| Some(tenant) != self.tenant_id().as_ref())
-        {
-            Some(tenant) => {
+            .filter(|tenant| Some(tenant) != self.tenant_id().as_ref());
+        match other_tenant {
+            Some(tenant) if renewal == Renewal::Token => {
                 self.typed.set(Flag::TenantId, tenant);
                 let options = auto::resolve(&self.typed, self.env)?.options;
                 self.sign_in = SignIn::new(&options, self.env, self.system)?;
                 self.options = options;
                 self.token = self.sign_in.token(&scope)?;
             }
-            None => self.token = self.sign_in.renewed_token(&scope)?,
+            _ => self.token = self.sign_in.renewed_token(&scope)?,
         }
         Ok(true)
+    }
+
+    /// The error for a person; a challenge that the login mode cannot answer comes with the command that can.
+    pub fn explain(&self, failure: Failure, asked: &Asked) -> Error {
+        let fix = failure.refusal().and_then(|refusal| {
+            let (login, challenge) = (self.options.login, refusal.challenge()?);
+            let tenant = refusal.tenant.clone().or_else(|| self.tenant_id())?;
+            Some(match login {
+                LoginMode::AzureCli => format!(
+                    "Sign in to az with it, then try again: az login --tenant {tenant} --scope {}/.default --claims-challenge {challenge}",
+                    self.manager.audience
+                ),
+                LoginMode::AzurePowerShell => format!(
+                    "Sign in to Azure PowerShell with it, then try again: Connect-AzAccount -Tenant {tenant} -ClaimsChallenge {challenge}"
+                ),
+                login if login.source() != Source::Entra => format!(
+                    "--login {login} cannot do that: use --login interactive, or ask whoever manages Conditional Access."
+                ),
+                _ => return None,
+            })
+        });
+        let error = failure.explain(asked);
+        match fix {
+            Some(fix) => error.remedy(fix),
+            None => error,
+        }
     }
 
     /// The kubeconfig of each cluster; `done` hears of each that is there.
@@ -228,34 +284,108 @@ impl<'a> Session<'a> {
     ) -> Vec<Result<Secret, Error>> {
         let ids: Vec<_> = clusters.iter().map(|cluster| &cluster.id).collect();
         let mut results: Vec<Option<Result<Secret, Failure>>> = ids.iter().map(|_| None).collect();
-        let arm = self.arm();
-        arm.kubeconfigs(&ids, wanted, &mut |number, result| {
-            done(number);
-            results[number] = Some(result);
-        });
-        let is_of_token = |result: &Option<Result<Secret, Failure>>| match result {
-            Some(Err(failure)) => failure
-                .refusal()
-                .is_some_and(crate::arm::refusal::Refusal::is_of_token),
-            _ => false,
-        };
-        if let Some(Some(Err(failure))) = results.first()
-            && results.iter().all(is_of_token)
-        {
-            match self.renew(failure) {
-                Ok(false) => {}
-                Ok(true) => self.arm().kubeconfigs(&ids, wanted, &mut |number, result| {
-                    results[number] = Some(result);
-                }),
-                Err(error) => results[0] = Some(Err(error.into())),
-            }
+        let mut wanting: Vec<usize> = (0..ids.len()).collect();
+        while !wanting.is_empty() {
+            let asked: Vec<_> = wanting.iter().map(|number| ids[*number]).collect();
+            self.arm().kubeconfigs(&asked, wanted, &mut |at, result| {
+                let number = wanting[at];
+                if results[number].replace(result).is_none() {
+                    done(number);
+                }
+            });
+            wanting = match self.renew_for(&results) {
+                Ok(refused) => refused,
+                Err(error) => {
+                    results[wanting[0]] = Some(Err(error.into()));
+                    break;
+                }
+            };
         }
         let ids = ids.iter().zip(results);
         let explained = ids.map(|(id, result)| {
             let result = result.unwrap_or_else(|| Err(Error::outside("no answer came").into()));
-            result.map_err(|failure| failure.explain(&wanted.asked(id)))
+            result.map_err(|failure| {
+                let is_missing = failure.refusal().is_some_and(Refusal::is_not_found);
+                let elsewhere = match is_missing && clusters.len() == 1 {
+                    true => self.elsewhere(id),
+                    false => None,
+                };
+                let error = self.explain(failure, &wanted.asked(id));
+                match elsewhere {
+                    Some(elsewhere) => error.remedy(elsewhere),
+                    None => error,
+                }
+            })
         });
         explained.collect()
+    }
+
+    /// Gets another token if that may help, and returns which clusters to ask for again.
+    fn renew_for(
+        &mut self,
+        results: &[Option<Result<Secret, Failure>>],
+    ) -> Result<Vec<usize>, Error> {
+        let refusals = results.iter().enumerate().filter_map(|(number, result)| {
+            let failure = result.as_ref()?.as_ref().err()?;
+            Some((number, failure, failure.refusal()?))
+        });
+        let challenged = refusals
+            .clone()
+            .filter(|(.., refusal)| refusal.claims().is_some());
+        let mut refused: Vec<_> = challenged.collect();
+        if refused.is_empty() {
+            refused = refusals
+                .filter(|(.., refusal)| refusal.is_of_token())
+                .collect();
+            // A token that is good for other clusters is not to blame.
+            if refused.len() < results.len() {
+                return Ok(Vec::new());
+            }
+        }
+        let Some((_, failure, _)) = refused.first() else {
+            return Ok(Vec::new());
+        };
+        Ok(match self.renew(failure)? {
+            true => refused.iter().map(|(number, ..)| *number).collect(),
+            false => Vec::new(),
+        })
+    }
+
+    /// Where clusters of the same name are, if Resource Graph knows: for the error of one that is not where it was
+    /// looked for.
+    fn elsewhere(&self, id: &ResourceId) -> Option<String> {
+        const SHOWN: usize = 3;
+        let name = id.name.as_str();
+        if id.kind != Kind::Cluster {
+            return None;
+        }
+        let filter = Filter {
+            name: Some(name),
+            ..Filter::default()
+        };
+        let timeout = self.options.timeout.duration.min(PATIENCE);
+        let found = self.arm_within(timeout).graph(filter).ok()?;
+        let others: Vec<_> = found
+            .iter()
+            .map(|cluster| &cluster.id)
+            .filter(|other| other.key() != id.key())
+            .collect();
+        let commands = others.iter().take(SHOWN).map(|other| {
+            let (group, subscription) = (&other.group, &other.subscription);
+            format!("kubelogin get-credentials -g {group} -n {name} --subscription {subscription}")
+        });
+        let commands: Vec<_> = commands.collect();
+        match others.len() {
+            0 => None,
+            1 => Some(format!(
+                "A cluster with this name exists elsewhere: {}",
+                commands[0]
+            )),
+            count => Some(format!(
+                "{count} clusters with this name exist elsewhere: {}",
+                commands.join(", or ")
+            )),
+        }
     }
 
     /// Gets the clusters' own tokens from the sign-in that there was, so that kubectl asks nobody. What does not work is
@@ -305,10 +435,7 @@ fn complete(
     subscription: Option<&str>,
     system: &dyn System,
 ) -> Result<(), Error> {
-    let is_of_people = matches!(
-        options.login,
-        LoginMode::DeviceCode | LoginMode::Interactive | LoginMode::Ropc
-    );
+    let is_of_people = options.login.is_of_people();
     if options.client_id.is_none() && is_of_people {
         typed.set(Flag::ClientId, AZ_CLIENT_ID);
     }

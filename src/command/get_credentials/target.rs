@@ -4,7 +4,7 @@ use super::session::Session;
 use crate::arm::resource_id::{check_group, check_name};
 use crate::arm::{Arm, Cluster, Filter, Kind, ResourceId};
 use crate::cli::GetCredentialsArgs;
-use crate::error::{Error, nearest};
+use crate::error::{Error, nearest, one_line};
 
 /// What was asked for.
 pub enum Target {
@@ -114,7 +114,7 @@ impl Target {
                     0 => Err(not_found(session, filter)),
                     _ => {
                         found.sort_by_cached_key(|cluster| cluster.id.key());
-                        Err(several(session, name, &found))
+                        choose(session, name, found).map(|cluster| vec![cluster])
                     }
                 }
             }
@@ -163,7 +163,7 @@ fn search(session: &mut Session, filter: Filter) -> Result<Vec<Cluster>, Error> 
     let asked = Arm::asked_for_clusters(filter.subscription);
     session
         .ask(|arm| arm.clusters(filter))
-        .map_err(|failure| failure.explain(&asked))
+        .map_err(|failure| session.explain(failure, &asked))
 }
 
 /// Says what was searched, and which names are near.
@@ -193,10 +193,11 @@ fn not_found(session: &mut Session, filter: Filter) -> Error {
     })
 }
 
-/// Lists clusters of one name: which of them is meant is never guessed.
-fn several(session: &mut Session, name: &str, found: &[Cluster]) -> Error {
+/// Lists clusters of one name, and lets the person at the terminal choose: which of them is meant is never guessed.
+fn choose(session: &mut Session, name: &str, mut found: Vec<Cluster>) -> Result<Cluster, Error> {
     let names = session.ask(|arm| arm.subscriptions()).unwrap_or_default();
-    for cluster in found.iter().take(SHOWN) {
+    let system = session.system();
+    for (number, cluster) in found.iter().take(SHOWN).enumerate() {
         let id = &cluster.id;
         let subscription = names
             .iter()
@@ -204,14 +205,28 @@ fn several(session: &mut Session, name: &str, found: &[Cluster]) -> Error {
         let display_name = subscription.map_or(String::new(), |subscription| {
             format!(" ({})", subscription.display_name)
         });
-        session.system().tell(&crate::error::one_line(&format!(
-            "{}: group {}, subscription {}{display_name}, {}",
-            id.name, id.group, id.subscription, cluster.location
+        system.tell(&one_line(&format!(
+            "{}. {}: group {}, subscription {}{display_name}, {}",
+            number + 1,
+            id.name,
+            id.group,
+            id.subscription,
+            cluster.location
         )));
     }
-    Error::input(format!("{} clusters are named {name:?}", found.len())).remedy(format!(
-        "Choose one: kubelogin get-credentials -n {name} -g GROUP --subscription SUBSCRIPTION"
-    ))
+    let last = found.len().min(SHOWN);
+    while let Some(answer) = system.ask(&format!("Which one (1 to {last}, Enter for none)? ")) {
+        match answer.trim().parse() {
+            Ok(number @ 1..) if number <= last => return Ok(found.swap_remove(number - 1)),
+            _ if answer.trim().is_empty() => break,
+            _ => {}
+        }
+    }
+    Err(
+        Error::input(format!("{} clusters are named {name:?}", found.len())).remedy(format!(
+            "Choose one: kubelogin get-credentials -n {name} -g GROUP --subscription SUBSCRIPTION"
+        )),
+    )
 }
 
 /// True if a name is one that a pattern stands for: `*` is anything, `?` any character.

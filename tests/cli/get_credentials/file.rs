@@ -298,3 +298,62 @@ fn a_closed_stdout_is_an_error() {
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("cannot write to stdout"), "{stderr}");
 }
+
+#[test]
+fn what_another_program_wrote_while_azure_was_asked_stays() {
+    let entra = FakeEntra::start();
+    let arm = FakeArm::start(&entra);
+    let kubelogin = get_credentials(&entra).args(PROD);
+    let path = at_home(&kubelogin, "kind: Config\n");
+    let written_to = path.clone();
+    arm.meanwhile(move |_| {
+        let text = "# theirs\ncontexts:\n- context: {cluster: c, user: u}\n  name: theirs\ncurrent-context: theirs\n";
+        fs::write(written_to, text).expect("another program writes");
+    });
+    let (text, _) = written(&kubelogin.clone().arg("--no-current-context"));
+    assert!(
+        text.starts_with("# theirs\n")
+            && text.contains("\ncontexts:\n- context: {cluster: c, user: u}\n  name: theirs\n")
+            && text.contains("current-context: theirs\n")
+            && text.contains("name: prod\n"),
+        "{text}"
+    );
+    // What it left damaged is not touched.
+    let damaged = path.clone();
+    arm.meanwhile(move |_| fs::write(damaged, "users: [").expect("another program writes"));
+    let error = kubelogin.run().error();
+    assert!(error.contains("not valid YAML"), "{error}");
+    assert_eq!(read(&path), "users: [");
+}
+
+#[test]
+fn a_kubeconfig_of_ten_thousand_users_gets_one_more() {
+    let entra = FakeEntra::start();
+    let _arm = FakeArm::start(&entra);
+    let kubelogin = get_credentials(&entra).args(PROD);
+    let users: String = (0..10_000)
+        .map(|number| format!("- name: u{number} # of {number}\n  user: {{token: t}}\n"))
+        .collect();
+    let old = format!("users:\n{users}");
+    at_home(&kubelogin, &old);
+    let (text, _) = written(&kubelogin);
+    assert!(text.contains(&users), "a user was changed");
+    assert!(text.contains("- name: clusterUser_shop_prod\n"));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_stdout_is_an_error() {
+    let entra = FakeEntra::start();
+    let _arm = FakeArm::start(&entra);
+    let full = fs::File::options().write(true).open("/dev/full");
+    let kubelogin = get_credentials(&entra).args(PROD).args(["-f", "-"]);
+    let output = kubelogin
+        .command()
+        .stdout(full.expect("a device"))
+        .output()
+        .expect("it starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("No space left on device"), "{stderr}");
+}

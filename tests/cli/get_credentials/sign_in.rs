@@ -264,3 +264,24 @@ fn all_clusters_are_fetched_with_one_sign_in_and_one_that_fails_stops_no_other()
     let (text, _) = written(&get_credentials(&entra).arg("C3*"));
     assert_eq!(text.matches("- context:\n").count(), 11);
 }
+
+#[test]
+fn with_auto_the_login_that_is_set_up_here_signs_in_and_auto_is_written() {
+    let entra = FakeEntra::start();
+    let _arm = FakeArm::start(&entra);
+    let kubelogin = bare(&entra)
+        .args(PROD)
+        .args(["-l", "auto"])
+        .env("AZURE_CLIENT_ID", CONFIDENTIAL_CLIENT_ID)
+        .env("AZURE_TENANT_ID", TENANT_ID)
+        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET);
+    let (text, _) = written(&kubelogin);
+    assert!(
+        text.contains("- get-token\n      - --login\n      - auto\n"),
+        "{text}"
+    );
+    assert!(!text.contains(CLIENT_SECRET), "{text}");
+    let requests = entra.requests();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].field("client_id"), Some(CONFIDENTIAL_CLIENT_ID));
+}

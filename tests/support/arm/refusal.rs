@@ -1,9 +1,12 @@
 //! Its errors, as the real one words them.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::super::entra::{USER_NAME, User};
-use super::super::http1::Reply;
+use super::super::http1::{Reply, Request};
+use super::super::jwt::claims_of;
 use super::FakeCluster;
 
 /// Why there is no answer.
@@ -57,6 +60,23 @@ pub fn challenge(tenant: &str) -> String {
     format!(
         "Bearer authorization_uri=\"https://login.windows.net/{tenant}\", error=\"invalid_token\", error_description=\"The authentication failed because of missing 'Authorization' header.\""
     )
+}
+
+/// Refuses a token that lacks an authentication context, with the challenge to get one (Microsoft, "Conditional Access
+/// authentication context").
+pub fn check_context(request: &Request, context: &str) -> Result<(), Refusal> {
+    let authorization = request.header("authorization").unwrap_or_default();
+    let token = authorization.strip_prefix("Bearer ").unwrap_or_default();
+    if claims_of(token)["acrs"][0] == context {
+        return Ok(());
+    }
+    let claims = json!({"access_token": {"acrs": {"essential": true, "value": context}}});
+    let claims = STANDARD.encode(claims.to_string());
+    let challenge = format!(
+        "Bearer realm=\"\", authorization_uri=\"https://login.microsoftonline.com/common/oauth2/authorize\", error=\"insufficient_claims\", claims=\"{claims}\""
+    );
+    let message = "The presented access tokens don't satisfy the required authentication context.";
+    Err(refused(401, "RequestDisallowedByPolicy", message).header("WWW-Authenticate", &challenge))
 }
 
 /// Who asks lacks a role.

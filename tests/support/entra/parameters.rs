@@ -19,8 +19,8 @@ struct Shape {
 
 const CLIENT_AUTHENTICATION: [&str; 3] =
     ["client_secret", "client_assertion", "client_assertion_type"];
-/// MSAL's: what a user's answer should tell about the user, and proof of possession.
-const OF_MSAL: [&str; 3] = ["client_info", "token_type", "req_cnf"];
+/// MSAL's: what a user's answer should tell about the user, proof of possession, and what a resource wants to see.
+const OF_MSAL: [&str; 4] = ["client_info", "token_type", "req_cnf", "claims"];
 const NOTHING: Shape = Shape {
     must: &[],
     may: &[],
@@ -74,7 +74,7 @@ fn device_code(version: Version) -> Shape {
     match version {
         Version::V2 => Shape {
             must: &["client_id", "scope"],
-            may: &["client_info"],
+            may: &["client_info", "claims"],
         },
         Version::V1 => Shape {
             must: &["client_id", "resource"],
@@ -101,6 +101,7 @@ const AUTHORIZE: Shape = Shape {
         "login_hint",
         "domain_hint",
         "client_info",
+        "claims",
     ],
 };
 

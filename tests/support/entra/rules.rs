@@ -44,6 +44,8 @@ pub struct Rules {
     /// Seconds after which Entra would like the token refreshed (`refresh_in`).
     pub refresh_in: Option<u64>,
     pub refresh_tokens: RefreshTokens,
+    /// Whoever signs in for an authentication context reaches it.
+    pub steps_up: bool,
     /// Names that the proxy connects to.
     pub host_names: Vec<String>,
     /// The status with which the proxy refuses every `CONNECT`.
@@ -151,6 +153,7 @@ impl Default for Rules {
             token_lifetime: 3600,
             refresh_in: None,
             refresh_tokens: RefreshTokens::Rotate,
+            steps_up: true,
             host_names: AUTHORIZATION_SERVER_NAMES.map(str::to_owned).to_vec(),
             proxy_refuses_with: None,
         }

@@ -25,6 +25,8 @@ pub struct Session {
     pub wants_id_token: bool,
     pub wants_refresh_token: bool,
     pub nonce: Option<String>,
+    /// The authentication context that the sign-in reached, because a resource asked for it.
+    pub context: Option<String>,
 }
 
 impl State {
@@ -193,6 +195,7 @@ impl State {
             wants_id_token,
             wants_refresh_token,
             nonce: None,
+            context: asked_context(request)?.filter(|_| self.rules.steps_up),
         })
     }
 
@@ -245,6 +248,10 @@ impl State {
         if let Some(user) = &session.user {
             self.user(&user.name)?;
         }
+        let context = asked_context(request)?;
+        if context.is_some() && context != session.context {
+            return Err(refused(50076, "Only a new sign-in can reach that context."));
+        }
         if self.rules.refresh_tokens == RefreshTokens::RotateAndRevoke {
             self.refresh_tokens.remove(token);
         }
@@ -252,6 +259,7 @@ impl State {
             // Entra's refresh tokens are good for any server.
             Some(_) => Ok(Session {
                 user: session.user,
+                context: session.context,
                 ..self.asked(to, request, client)?
             }),
             None => Ok(session),
@@ -326,6 +334,19 @@ fn home_of(tenant: &str) -> String {
     }
 }
 
+/// The authentication context (`acrs`) that `claims` asks for (OpenID Connect Core 1.0, section 5.5).
+fn asked_context(request: &Request) -> Result<Option<String>, Refusal> {
+    let Some(claims) = request.field("claims").or(request.parameter("claims")) else {
+        return Ok(None);
+    };
+    let claims: Value = serde_json::from_str(claims)
+        .map_err(|error| violation(format!("claims is not JSON: {error}")))?;
+    match claims["access_token"]["acrs"]["value"].as_str() {
+        Some(context) => Ok(Some(context.to_owned())),
+        None => Err(violation("claims asks for nothing that is known")),
+    }
+}
+
 fn has_credential(request: &Request) -> bool {
     request
         .field("client_secret")
@@ -369,6 +390,9 @@ fn access_claims(session: &Session, request: &Request, lifetime: u64, serial: u6
             claims["oid"] = json!(session.client_id);
             claims["idtyp"] = json!("app");
         }
+    }
+    if let Some(context) = &session.context {
+        claims["acrs"] = json!([context]);
     }
     // RFC 7800: the token is bound to the key that `req_cnf` names.
     if let Some(confirmation) = request

@@ -1,0 +1,155 @@
+//! Azure Resource Manager that is down, slow or another, and what is refused before anybody is asked.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use super::*;
+
+/// At an Azure Stack whose Resource Manager is at this port.
+fn at_port(entra: &FakeEntra, room: &TempDir, port: u16) -> Kubelogin {
+    let stack = json!({
+        "activeDirectoryEndpoint": entra.authority_host(),
+        "resourceManagerEndpoint": format!("https://127.0.0.1:{port}/"),
+        "tokenAudience": STACK_AUDIENCE,
+    });
+    Kubelogin::new()
+        .args(["get-credentials", "--environment", "AzureStackCloud"])
+        .args(["--login", "spn", "--client-id", CONFIDENTIAL_CLIENT_ID])
+        .args(["--tenant-id", TENANT_ID, "--timeout", "1s"])
+        .args(PROD)
+        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
+        .env("SSL_CERT_FILE", entra.ca_file())
+        .env(
+            "AZURE_ENVIRONMENT_FILEPATH",
+            room.file("stack.json", stack.to_string()),
+        )
+}
+
+/// A listener that is dropped leaves a port where nobody listens; one that accepts nothing is a host that never answers.
+#[test]
+fn azure_that_is_down_or_slow_is_an_error_that_names_it_and_ends_with_the_timeout() {
+    let entra = FakeEntra::start();
+    let _arm = FakeArm::start(&entra);
+    let room = TempDir::new();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let slow = refused(&at_port(&entra, &room, port));
+    let host = format!("127.0.0.1:{port}");
+    assert!(
+        slow.contains(&format!("{host} did not answer in time")) && slow.contains("--timeout"),
+        "{slow}"
+    );
+    drop(listener);
+    let down = refused(&at_port(&entra, &room, port));
+    assert!(down.contains(&format!("no connection to {host}")), "{down}");
+}
+
+#[test]
+fn what_is_typed_wrongly_is_refused_before_any_sign_in() {
+    let entra = FakeEntra::start();
+    let arm = FakeArm::start(&entra);
+    for (args, part) in [
+        (
+            &["prod", "--write-login", "x"][..],
+            "unknown --write-login \"x\"",
+        ),
+        (
+            &["prod", "--login", "x"],
+            "\"x\" is not a supported login mode",
+        ),
+        (&["prod", "--format", "x"], "unknown --format"),
+        (&["prod", "--timeout", "soon"], "soon"),
+        (&["-g", "a b/c", "-n", "prod"], "not a valid resource group"),
+        (&["prod", "-n", "test"], "two names"),
+        (&["/subscriptions/x"], "is incomplete"),
+    ] {
+        let error = refused(&get_credentials(&entra).args(args));
+        assert!(error.contains(part), "{args:?}: {error}");
+    }
+    assert_eq!((entra.requests().len(), arm.requests().len()), (0, 0));
+}
+
+#[test]
+fn an_unknown_tenant_and_a_list_that_may_not_be_read_are_reported() {
+    let entra = FakeEntra::start();
+    let arm = FakeArm::start(&entra);
+    let unknown = "99999999-0000-4000-8000-000000000009";
+    let error = refused(&get_credentials(&entra).args(["prod", "--tenant-id", unknown]));
+    assert!(error.contains("AADSTS90002"), "{error}");
+    assert_eq!(
+        (arm.requests().len(), entra.take_violations().len()),
+        (0, 1)
+    );
+    let message = "The client 'alice@contoso.example' with object id '55555555-eeee-4eee-8eee-000000000001' does not have authorization to perform action 'Microsoft.Resources/subscriptions/read'.";
+    let denied = || {
+        let body = json!({"error": {"code": "AuthorizationFailed", "message": message}});
+        Reply::json(403, &body)
+    };
+    // Resource Graph, and then the list of subscriptions.
+    arm.next(denied());
+    arm.next(denied());
+    let error = refused(&get_credentials(&entra).arg("prod"));
+    for part in [
+        "alice@contoso.example (object ID 55555555-",
+        "the list of clusters",
+        "\"Reader\"",
+        "az role assignment create",
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+}
+
+#[test]
+fn a_cluster_that_is_not_where_it_was_looked_for_is_found_for_the_error() {
+    let entra = FakeEntra::start();
+    let arm = FakeArm::start_with(&entra, |rules| {
+        let mut lab = FakeCluster::new("lab", "test");
+        lab.subscription = OTHER_SUBSCRIPTION_ID.into();
+        rules.clusters.push(lab);
+    });
+    let wrong = get_credentials(&entra).args(["-g", "shop", "-n", "test"]);
+    let wrong = wrong.args(["--subscription", SUBSCRIPTION_ID]);
+    let error = refused(&wrong);
+    let command = format!(
+        "A cluster with this name exists elsewhere: kubelogin get-credentials -g lab -n test --subscription {OTHER_SUBSCRIPTION_ID}"
+    );
+    assert!(
+        error.contains("cluster \"test\" in group \"shop\" does not exist")
+            && error.contains(&command),
+        "{error}"
+    );
+    assert_eq!(
+        paths(&arm.take_requests()),
+        ["listClusterUserCredential", "resources"]
+    );
+    arm.change(|rules| {
+        let mut other = FakeCluster::new("lab2", "test");
+        other.subscription = OTHER_SUBSCRIPTION_ID.into();
+        rules.clusters.push(other);
+    });
+    assert!(refused(&wrong).contains("2 clusters with this name exist elsewhere: "));
+    // Whatever Resource Graph says: the error is that of the cluster.
+    for graph in [Graph::Behind, Graph::Forbidden, Graph::Missing] {
+        arm.change(|rules| rules.graph = graph);
+        arm.take_requests();
+        let error = refused(&wrong);
+        assert!(error.contains("does not exist") && error.contains("--resource-group"));
+        assert_eq!(arm.requests().len(), 2, "one more request, no more");
+    }
+    // A refusal that is none of place asks for nothing more.
+    arm.change(|rules| rules.clusters[0].is_denied = true);
+    arm.take_requests();
+    refused(&get_credentials(&entra).args(PROD));
+    assert_eq!(paths(&arm.requests()), ["listClusterUserCredential"]);
+}
+
+/// As a fleet that a wrong group is named for is not searched among the clusters.
+#[test]
+fn only_clusters_are_looked_for_elsewhere() {
+    let entra = FakeEntra::start();
+    let arm = FakeArm::start(&entra);
+    let id = arm
+        .cluster_id("prod")
+        .replace("managedClusters/prod", "fleets/x");
+    refused(&get_credentials(&entra).arg(id));
+    assert_eq!(paths(&arm.requests()), ["listCredentials"]);
+}
