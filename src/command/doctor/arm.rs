@@ -20,19 +20,23 @@ use crate::token_cache::Storage;
 /// What Azure says of the cluster; `Ok(None)` if it shows this identity no such cluster.
 pub type Answer = Result<Option<Details>, Error>;
 
+/// How long Azure may take for one answer.
+const STEP: Duration = Duration::from_secs(2);
+
 /// Asks within `time`: for a token, for the cluster at the API server's address, for its properties.
 pub fn ask(case: &Case, time: Duration) -> Option<Answer> {
     let host = case.server()?.uri().host()?;
-    Some(look(case, case.subject()?, host, time / 3))
+    let for_token = Duration::from_secs(time.saturating_sub(2 * STEP).as_secs().max(1));
+    Some(look(case, case.subject()?, host, for_token))
 }
 
-fn look(case: &Case, subject: &Subject, host: &str, timeout: Duration) -> Answer {
+fn look(case: &Case, subject: &Subject, host: &str, for_token: Duration) -> Answer {
     let mut flags = subject.flags.clone();
     for flag in [Flag::Legacy, Flag::PopEnabled, Flag::PopClaims] {
         flags.set(flag, ""); // they are about the cluster's own tokens
     }
     let mut options = auto::resolve(&flags, &subject.env)?.options;
-    options.timeout.duration = timeout;
+    options.timeout.duration = for_token;
     options.timeout.is_given = true;
     options.cache.storage = Storage::None;
     let manager = options
@@ -40,7 +44,7 @@ fn look(case: &Case, subject: &Subject, host: &str, timeout: Duration) -> Answer
         .resource_manager(options.stack_file.as_deref())?;
     let sign_in = SignIn::new(&options, &subject.env, case.system)?;
     let bearer = bearer(case, &sign_in, &Scope::of_resource(&manager.audience))?;
-    let arm = Arm::new(manager.endpoint, bearer, timeout, case.system).without_waiting();
+    let arm = Arm::new(manager.endpoint, bearer, STEP, case.system).without_waiting();
     let asked = |id: Option<&ResourceId>| Arm::asked_for_details(id);
     let found = arm.cluster_at(host);
     let Some(id) = found.map_err(|failure| failure.explain(&asked(None)))? else {

@@ -137,16 +137,21 @@ impl Report<'_> {
             }
             return;
         }
-        let is_ok = |finding: &&Finding| finding.outcome.word() == "ok";
-        let good: Vec<&str> = findings
+        let is_ok = |finding: &&&Finding| finding.outcome.word() == "ok";
+        let texts = findings
             .iter()
             .filter_map(|finding| match &finding.outcome {
                 Outcome::Good(text) => Some(text.as_str()),
                 _ => None,
-            })
-            .collect();
-        if findings.iter().any(is_ok) {
-            writer.line(&Outcome::Good(String::new()), area, &good.join(", "));
+            });
+        let good: Vec<&str> = texts.collect();
+        let first_ok = findings.iter().find(is_ok);
+        if let Some(first) = first_ok {
+            let text = match good.is_empty() {
+                true => first.outcome.text().to_owned(),
+                false => good.join(", "),
+            };
+            writer.line(&Outcome::Good(String::new()), area, &text);
         } else if let Some(first) = findings.first() {
             writer.line(
                 &first.outcome,

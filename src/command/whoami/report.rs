@@ -13,6 +13,7 @@ use crate::entra::access_token::claims::{Claims, Groups, application_name};
 use crate::entra::access_token::fit::{self, Expected, Mismatch};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
+use crate::login_mode::Source;
 use crate::options::Options;
 use crate::secret::Secret;
 use crate::sign_in::SignIn;
@@ -26,7 +27,7 @@ pub struct Look {
     pub asks_cluster: bool,
     /// False if no person may be asked.
     pub may_sign_in: bool,
-    /// For each question to the cluster.
+    /// For the cluster, and for a silent renewal of the token.
     pub timeout: Duration,
 }
 
@@ -82,16 +83,10 @@ impl Report {
             mismatches: Vec::new(),
             now,
         };
-        let mut sign_in = SignIn::new(&options, &subject.env, system)?;
-        if !look.may_sign_in && sign_in.lacks_pop_key(&options) {
-            if sign_in.asks_a_person() {
-                report.token = Err(Error::not_signed_in(None));
-                return Ok(report);
-            }
-            // With a key for this run only: looking leaves nothing behind.
-            options.cache.storage = Storage::None;
-            sign_in = SignIn::new(&options, &subject.env, system)?;
-        }
+        let Some(sign_in) = ready(&mut options, &subject.env, look, system)? else {
+            report.token = Err(Error::not_signed_in(None));
+            return Ok(report);
+        };
         let binding = sign_in.binding(&options)?;
         let scope = Scope::of_server(&options.server_id);
         let scope = match &binding {
@@ -257,6 +252,29 @@ impl ClusterSees {
     }
 }
 
+/// The login, ready to be looked at without a trace; `None` if a person would have to sign in, who may not be asked.
+fn ready<'s>(
+    options: &mut Options,
+    env: &Env,
+    look: Look,
+    system: &'s dyn System,
+) -> Result<Option<SignIn<'s>>, Error> {
+    let is_of_program = matches!(options.login.source(), Source::Program(_));
+    if !look.may_sign_in && !is_of_program && !options.timeout.is_given {
+        options.timeout.duration = options.timeout.duration.min(look.timeout);
+    }
+    let sign_in = SignIn::new(options, env, system)?;
+    if look.may_sign_in || !sign_in.lacks_pop_key(options) {
+        return Ok(Some(sign_in));
+    }
+    if sign_in.asks_a_person() {
+        return Ok(None);
+    }
+    // With a key for this run only.
+    options.cache.storage = Storage::None;
+    SignIn::new(options, env, system).map(Some)
+}
+
 /// What the token of these options should be.
 pub fn expected<'o>(options: &'o Options, env: &Env, now: DateTime<Utc>) -> Expected<'o> {
     Expected {
@@ -321,20 +339,22 @@ fn ask(
     }
 }
 
-/// Asks whom the cluster takes a caller for; why not, if it could not be asked.
+/// Asks within `timeout` whom the cluster takes a caller for; why not, if it could not be asked.
 pub fn review(
     server: &ApiServer,
     caller: &Caller,
     timeout: Duration,
     system: &dyn System,
 ) -> Result<Verdict<Identity>, String> {
+    let end = system.elapsed() + timeout;
     // Without the token first: it goes only to a server that has proved to be the cluster's.
     let greeting = server.greet(system, timeout);
     let greeting = greeting.map_err(|error| error.to_string())?;
     if let Some(oddity) = greeting.oddity {
         return Err(format!("{} answers with {oddity}", server.uri()));
     }
-    let verdict = server.review(caller, system, timeout);
+    let left = end.saturating_sub(system.elapsed());
+    let verdict = server.review(caller, system, left);
     verdict.map_err(|error| error.to_string())
 }
 
