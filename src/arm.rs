@@ -204,7 +204,7 @@ impl<'a> Arm<'a> {
     fn send(&self, request: HttpRequest) -> Answer {
         let mut answer = None;
         self.send_all(&[request], &mut |_, one| answer = Some(one));
-        answer.unwrap_or_else(|| Err(Error::outside("no answer came").into()))
+        answer.unwrap_or_else(|| Err(Error::outside("no response came").into()))
     }
 
     /// All entries of a list, page by page.
@@ -240,7 +240,7 @@ impl<'a> Arm<'a> {
 
     /// The error for an answer that says yes and makes no sense.
     fn odd(&self, what: &str) -> Error {
-        Error::refused("", format!("the answer of {} {what}", self.host())).remedy(
+        Error::refused("", format!("the response from {} {what}", self.host())).remedy(
             "Check --environment, HTTPS_PROXY and NO_PROXY: something else may have answered.",
         )
     }

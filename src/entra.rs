@@ -21,5 +21,5 @@ pub mod token_proxy;
 
 pub use answer::DeviceAuthorization;
 pub use assertion::{AssertionClaims, TOKEN_PROXY_AUDIENCE};
-pub use client::{Client, ClientAuth, check_client_id};
+pub use client::{Client, ClientAuth, Exchange, check_client_id, is_application_id};
 pub use grant::{AuthorizationRequest, Grant, ResponseMode};

@@ -1,6 +1,7 @@
 //! The program's one error type: what failed, how to fix it, and what the caller may do next.
 
 use std::fmt;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,9 @@ pub enum ErrorKind {
     Outside,
     /// A person has to sign in, and the caller asked not to ask anybody.
     NotSignedIn,
+    /// A person was asked and did not answer in time, or nobody is left to get the token. Says nothing about the next
+    /// attempt: whoever waited for this one asks again.
+    Unanswered,
 }
 
 /// A failure as it is printed, in at most three lines: what failed, how to fix it, a reference.
@@ -53,6 +57,20 @@ impl Error {
     /// A failure of the network, a service or another program. `what` names the host or the program.
     pub fn outside(what: impl Into<String>) -> Self {
         Self::new(ErrorKind::Outside, what)
+    }
+
+    /// The same error as one that nobody decided.
+    #[must_use]
+    pub fn into_unanswered(self) -> Self {
+        Self {
+            kind: ErrorKind::Unanswered,
+            ..self
+        }
+    }
+
+    /// A sign-in that ended without a decision: nobody came in time, or whoever wanted the token is gone.
+    pub fn unanswered(what: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unanswered, what)
     }
 
     /// Nobody is signed in, or the sign-in has ended: then `refusal` is the service's answer to its refresh token.
@@ -249,7 +267,15 @@ fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     })
 }
 
-/// A span of time as a person says it.
+/// A duration as `--timeout` takes it: `20ms`, `1.5s`, `60s`, `15m`.
+pub fn duration(duration: Duration) -> String {
+    match (duration.as_secs(), duration.subsec_nanos()) {
+        (seconds @ 61.., 0) if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
+        _ => format!("{duration:?}"),
+    }
+}
+
+/// A span of time as a person says it, rounded.
 pub fn span(span: TimeDelta) -> String {
     let minutes = span.num_minutes().abs();
     match (minutes / 1440, minutes / 60, minutes) {
@@ -323,6 +349,19 @@ mod tests {
             ("Zoë, 東京, עברית", "Zoë, 東京, עברית"),
         ] {
             assert_eq!(one_line(text), shown);
+        }
+    }
+
+    #[test]
+    fn durations_are_written_as_the_timeout_flag_takes_them() {
+        for (milliseconds, words) in [
+            (20, "20ms"),
+            (1500, "1.5s"),
+            (60_000, "60s"),
+            (90_000, "90s"),
+            (900_000, "15m"),
+        ] {
+            assert_eq!(duration(Duration::from_millis(milliseconds)), words);
         }
     }
 

@@ -23,6 +23,7 @@ mod workloadidentity;
 pub use interactive::read_redirect;
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::entra::authority::{Authority, AuthorityHost, Version};
 use crate::entra::{Client, ClientAuth, check_client_id};
@@ -64,7 +65,21 @@ pub trait Login: fmt::Debug {
     /// Signs in. `timeout` limits the network and programs, and the wait for a person only if the user set it.
     fn acquire(&self, scope: &Scope, timeout: Timeout, system: &dyn System)
     -> Result<Token, Error>;
+
+    /// The same for all who wait for this sign-in: they are handed on what a person is asked.
+    fn acquire_for_all(
+        &self,
+        scope: &Scope,
+        timeout: Timeout,
+        system: &dyn System,
+        _hand_on: HandOn,
+    ) -> Result<Token, Error> {
+        self.acquire(scope, timeout, system)
+    }
 }
+
+/// Takes the prompt of a sign-in and for how long it is of use.
+pub type HandOn<'a> = &'a dyn Fn(&str, Duration);
 
 /// The login that the options ask for. Checks everything that needs no network: options and files.
 pub fn new(options: &Options, env: &Env) -> Result<Box<dyn Login>, Error> {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::entra::authority::{AuthorityHost, Cloud, Version};
+use crate::entra::is_application_id;
 use crate::env::{self, Env};
 use crate::error::Error;
 use crate::flag::{Flag, FlagValues, Takes, is_unexpanded};
@@ -211,8 +212,13 @@ fn check_expanded(given: &Merged) -> Result<(), Error> {
 fn server_id(values: &FlagValues, login: LoginMode) -> Result<String, Error> {
     let id = values.text(Flag::ServerId);
     let id = id.filter(|id| !id.trim_matches(['/', ' ']).is_empty());
-    id.map(str::to_owned)
-        .ok_or_else(|| variables::missing(Flag::ServerId, login).hint(AKS_SERVER))
+    let id = id.ok_or_else(|| variables::missing(Flag::ServerId, login).hint(AKS_SERVER))?;
+    if !is_application_id(id) {
+        return Err(Error::input(format!("server ID {id:?} is not valid"))
+            .remedy("Set --server-id to the server application's GUID or URI.")
+            .hint(AKS_SERVER));
+    }
+    Ok(id.to_owned())
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut system = RealSystem::new(&env);
     let result = Cli::parse(args).and_then(|cli| {
         system.set_verbosity(cli.verbosity);
+        system.set_prints_token(matches!(cli.command, Command::GetToken(_)));
         run(cli, &env, &system, &mut io::stdout().lock())
     });
     if !matches!(result, Ok(0)) {

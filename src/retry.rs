@@ -6,8 +6,10 @@ use chrono::{DateTime, Utc};
 use http::StatusCode;
 use http::header::RETRY_AFTER;
 
-use crate::error::Error;
-use crate::system::{HttpRequest, HttpResponse, NetworkError, NetworkErrorKind, System, Via};
+use crate::error::{Error, duration};
+use crate::system::{
+    CertificateFault, HttpRequest, HttpResponse, NetworkError, NetworkErrorKind, System, Via,
+};
 
 /// The moment by which a login must be done, by [`System::elapsed`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,7 +151,8 @@ pub fn network_error(
 ) -> Error {
     let mut what = error.to_string();
     if error.kind == NetworkErrorKind::TimedOut && remaining.is_zero() {
-        what = format!("{} did not answer within {:?}", error.host, deadline.bound);
+        let bound = duration(deadline.bound);
+        what = format!("{} did not answer within {bound}", error.host);
     }
     if let Some(earlier) = earlier.filter(|earlier| *earlier != what) {
         what = format!("{what}; before that, {earlier}");
@@ -160,9 +163,18 @@ pub fn network_error(
         _ => Error::outside(what),
     };
     error.remedy(match kind {
-        NetworkErrorKind::Certificate(_) => {
-            "If your company's proxy inspects TLS, add its CA to this machine's trust store, or set SSL_CERT_FILE to a file with it."
-        }
+        NetworkErrorKind::Certificate(bad) => match bad.fault {
+            CertificateFault::Issuer => {
+                "If your company's proxy inspects TLS, add its CA to this machine's trust store, or set SSL_CERT_FILE to a file with it."
+            }
+            CertificateFault::Date => {
+                "Check this machine's clock. If it is right, whoever runs that host, or the proxy in between, must renew the certificate."
+            }
+            CertificateFault::Name => {
+                "Another server answers in its place: check DNS, HTTPS_PROXY and --authority-host."
+            }
+            CertificateFault::Other => "Check HTTPS_PROXY and NO_PROXY, and who runs that host.",
+        },
         NetworkErrorKind::TrustStore(why) if why.starts_with("SSL_CERT") => {
             "Set it to CA certificates in PEM format, or unset it to use those of this machine."
         }
@@ -233,18 +245,27 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_problem_is_reported_at_once() {
-        let kind = NetworkErrorKind::Certificate("it has expired".into());
-        let system = FakeSystem::new([Err(NetworkError {
-            host: "login.example".into(),
-            kind,
-        })]);
-        let error = run(&system, 60).expect_err("refused").to_string();
-        assert!(
-            error.contains("login.example") && error.contains("SSL_CERT_FILE"),
-            "{error}"
-        );
-        assert_eq!(system.naps(), [Duration::ZERO; 0]);
+    fn a_certificate_problem_is_reported_at_once_with_advice_for_what_is_wrong_with_it() {
+        use CertificateFault::{Date, Issuer, Name, Other};
+        for (fault, advice) in [
+            (Issuer, "SSL_CERT_FILE"),
+            (Date, "this machine's clock"),
+            (Name, "Another server"),
+            (Other, "who runs that host"),
+        ] {
+            let system = FakeSystem::new([Err(NetworkError {
+                host: "login.example".into(),
+                kind: fault.because("it is odd"),
+            })]);
+            let error = run(&system, 60).expect_err("refused").to_string();
+            assert!(
+                error.contains("login.example is not accepted: it is odd")
+                    && error.contains(advice),
+                "{error}"
+            );
+            assert_eq!(error.contains("SSL_CERT_FILE"), fault == Issuer, "{error}");
+            assert_eq!(system.naps(), [Duration::ZERO; 0]);
+        }
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! A token for a scope: from the cache, by refresh, or by a new sign-in; one at a time for all who ask.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use crate::entra::access_token::claims::Claims;
+use crate::entra::error::DEVICE_CODE_BLOCKED;
 use crate::entra::{Client, Grant};
 use crate::env::{self, Env};
 use crate::error::{Error, ErrorKind, one_line};
@@ -17,7 +19,9 @@ use crate::secret::Secret;
 use crate::system::System;
 use crate::timeout::Timeout;
 use crate::token::{Scope, Token};
-use crate::token_cache::{Entry, Fingerprint, Moment, Removed, Renewal, Slot, TokenCache, Turn};
+use crate::token_cache::{
+    Entry, Fingerprint, Moment, Removed, Renewal, Slot, TokenCache, Turn, Waiter,
+};
 
 /// How long to wait for another kubelogin in which a person is signing in: a device code is valid for 15 minutes.
 const PATIENCE_WITH_PEOPLE: Duration = Duration::from_secs(16 * 60);
@@ -245,7 +249,7 @@ impl Request<'_> {
             (Ask::Redeem(refresh_token), Some(client)) => self
                 .redeem(client, refresh_token)
                 .map(|token| (token, How::Refreshed(why))),
-            _ => self.new_token(None, why),
+            _ => self.new_token(None, why, None),
         }
     }
 
@@ -259,9 +263,9 @@ impl Request<'_> {
         }
         let why = self.why(found.as_ref());
         if self.refresh_token(found.as_ref()).is_none() && !self.may_sign_in() {
-            return self.new_token(None, why); // fails at once, whoever else is signing in
+            return self.new_token(None, why, None); // fails at once, whoever else is signing in
         }
-        let turn = slot.wait_for_turn(self.patience());
+        let turn = slot.wait_for_turn(self.patience(), self.waiter())?;
         let mut entry = slot.load();
         if let Some(entry) = entry.as_ref().filter(|entry| self.is_fresh(entry))
             && (!self.ask.is_for_new_one() || found.as_ref() != Some(entry))
@@ -298,9 +302,16 @@ impl Request<'_> {
         matches!(self.ask, Ask::Any | Ask::Renewed) || !self.sign_in.login.asks_a_person()
     }
 
+    fn waiter(&self) -> Waiter {
+        match self.sign_in.login.asks_a_person() && self.may_sign_in() {
+            true => Waiter::Asking,
+            false => Waiter::Silent,
+        }
+    }
+
     fn patience(&self) -> Duration {
-        let SignIn { login, timeout, .. } = self.sign_in;
-        match login.asks_a_person() && self.may_sign_in() && !timeout.is_given {
+        let timeout = self.sign_in.timeout;
+        match self.waiter() == Waiter::Asking && !timeout.is_given {
             true => PATIENCE_WITH_PEOPLE,
             false => timeout.duration + GRACE,
         }
@@ -337,20 +348,24 @@ impl Request<'_> {
         let refresh_token = self.refresh_token(entry.as_deref());
         let (Some(old), Some(client)) = (refresh_token, self.sign_in.login.refreshing_client())
         else {
-            return self.new_token(None, why);
+            return self.new_token(None, why, Some((slot, turn)));
         };
         let now = Moment::now(self.sign_in.system);
         match self.redeem(client, old) {
-            Err(error) if needs_a_new_login(&error) => {
+            Err(error) if ends_the_sign_in(&error) => {
                 if let Some(entry) = entry.filter(|_| !matches!(self.ask, Ask::Redeem(_))) {
                     slot.drop_refresh_token(entry, turn);
                 }
-                self.new_token(Some(error), Why::SignInEnded)
+                // Another device code would be blocked as well, after the user has entered it.
+                if error.is_refused_with(DEVICE_CODE_BLOCKED) && self.may_sign_in() {
+                    return Err(error);
+                }
+                self.new_token(Some(error), Why::SignInEnded, Some((slot, turn)))
             }
             Err(error)
                 if error.is_refused() && !entry.is_some_and(|entry| entry.is_alive(&now)) =>
             {
-                self.new_token(Some(error), why)
+                self.new_token(Some(error), why, Some((slot, turn)))
             }
             other => other.map(|token| (token, How::Refreshed(why))),
         }
@@ -377,26 +392,45 @@ impl Request<'_> {
         })
     }
 
-    /// Signs in, if that is allowed. `refusal` is what the server said to a refresh token.
-    fn new_token(&self, refusal: Option<Error>, why: Why) -> Result<(Token, How), Error> {
+    /// Signs in, if that is allowed. `refusal` is what the server said to a refresh token. Where others wait at `place`,
+    /// they are shown what a person is asked.
+    fn new_token(
+        &self,
+        refusal: Option<Error>,
+        why: Why,
+        place: Option<(&Slot, &Turn)>,
+    ) -> Result<(Token, How), Error> {
         let SignIn {
             login,
             timeout,
             system,
             ..
         } = self.sign_in;
-        if self.may_sign_in() {
-            let token = login.acquire(self.scope, *timeout, *system)?;
-            return Ok((token, How::SignedIn(why)));
+        if !self.may_sign_in() {
+            return Err(Error::not_signed_in(refusal));
         }
-        Err(Error::not_signed_in(refusal))
+        if let Some(refusal) = refusal.filter(|_| login.asks_a_person()) {
+            let (why, _) = refusal.parts();
+            system.prompt(&one_line(&format!("You have to sign in again: {why}")));
+        }
+        if login.asks_a_person() {
+            system.watch_client();
+        }
+        let shown = RefCell::new(None);
+        let hand_on = |prompt: &str, life| {
+            drop(shown.take());
+            shown.replace(place.and_then(|(slot, turn)| slot.show_prompt(prompt, life, turn)));
+        };
+        let token = login.acquire_for_all(self.scope, *timeout, *system, &hand_on)?;
+        Ok((token, How::SignedIn(why)))
     }
 
     /// The old token while it is valid, unless the server's refusal of a new one is its last word.
     fn old_token(&self, entry: Option<Entry>, error: Error) -> Result<(Token, How), Error> {
         let system = self.sign_in.system;
         let now = Moment::now(system);
-        let is_final = error.is_refused() || *error.kind() == ErrorKind::NotSignedIn;
+        let is_final = error.is_refused()
+            || matches!(error.kind(), ErrorKind::NotSignedIn | ErrorKind::Unanswered);
         match entry.filter(|entry| !self.ask.is_for_new_one() && entry.is_alive(&now)) {
             Some(entry) if !is_final || entry.token.refresh_token.is_some() => {
                 system.notice(&format!(
@@ -413,8 +447,9 @@ impl Request<'_> {
 
 /// True if the server wants the person to sign in again (RFC 6749 section 5.2, OpenID Connect Core 1.0 section 3.1.2.6):
 /// the refresh token is no longer valid.
-fn needs_a_new_login(error: &Error) -> bool {
+fn ends_the_sign_in(error: &Error) -> bool {
     [
+        DEVICE_CODE_BLOCKED,
         "invalid_grant",
         "interaction_required",
         "login_required",

@@ -12,7 +12,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::error::one_line;
+use crate::error::{Error, one_line};
 
 pub mod bounded;
 mod browser;
@@ -54,6 +54,12 @@ pub type HttpResponse = http::Response<Vec<u8>>;
 /// The largest body that is read, in bytes: token answers have a few KiB.
 pub const LARGEST_BODY: u64 = 1024 * 1024;
 
+/// How often to look whether the client is still there, while a person or another process is waited for.
+pub const LOOK_AT_CLIENT: Duration = Duration::from_secs(1);
+
+const CLIENT_IS_GONE: &str =
+    "the sign-in was cancelled, because the program that asked for the token has ended";
+
 /// An extension of a request whose answer may be larger than [`LARGEST_BODY`]: how large, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct LargestBody(pub u64);
@@ -75,6 +81,27 @@ pub trait System {
     /// Time since the program started; unlike [`System::now`] it never jumps.
     fn elapsed(&self) -> Duration;
     fn sleep(&self, duration: Duration);
+    /// From now on, [`System::is_client_gone`] notices it. Takes a moment on Windows, and so is left until somebody is asked.
+    fn watch_client(&self) {}
+    /// True if nobody is left to get a token: whoever read our stdout is gone, or the Kubernetes client that ran us has ended.
+    fn is_client_gone(&self) -> bool;
+    /// Sleeps, for a person or another process to act; ends early if the client goes.
+    ///
+    /// # Errors
+    /// The client is gone.
+    fn wait(&self, duration: Duration) -> Result<(), Error> {
+        let end = self.elapsed().saturating_add(duration);
+        loop {
+            if self.is_client_gone() {
+                return Err(Error::unanswered(CLIENT_IS_GONE));
+            }
+            let remaining = end.saturating_sub(self.elapsed());
+            if remaining.is_zero() {
+                return Ok(());
+            }
+            self.sleep(remaining.min(LOOK_AT_CLIENT));
+        }
+    }
     /// Sends one request and reads the whole response within `timeout`. Does not follow redirects or retry.
     fn send(
         &self,
@@ -244,8 +271,8 @@ pub struct NetworkError {
 /// What went wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NetworkErrorKind {
-    /// TLS failed because of the host's certificate, and why. Retrying never helps.
-    Certificate(String),
+    /// TLS failed because of the host's certificate. Retrying never helps.
+    Certificate(BadCertificate),
     /// No connection (refused, unknown name, no route): the system's error.
     Unreachable(String),
     /// The CA certificates of this machine cannot be used, and why. Trying again never helps.
@@ -260,6 +287,35 @@ pub enum NetworkErrorKind {
     Broken(String),
     /// The body is longer than this many bytes.
     BodyTooLarge(u64),
+}
+
+/// Why a host's certificate is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadCertificate {
+    pub fault: CertificateFault,
+    /// The same as a clause.
+    pub why: String,
+}
+
+/// What is wrong with a certificate, as far as that decides what to do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateFault {
+    /// Nobody here trusts whoever signed it.
+    Issuer,
+    /// It has expired, or is not valid yet.
+    Date,
+    /// It is for another host.
+    Name,
+    Other,
+}
+
+impl CertificateFault {
+    pub fn because(self, why: impl Into<String>) -> NetworkErrorKind {
+        NetworkErrorKind::Certificate(BadCertificate {
+            fault: self,
+            why: why.into(),
+        })
+    }
 }
 
 impl NetworkError {
@@ -279,7 +335,7 @@ impl fmt::Display for NetworkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = &self.host;
         match &self.kind {
-            NetworkErrorKind::Certificate(why) => {
+            NetworkErrorKind::Certificate(BadCertificate { why, .. }) => {
                 write!(f, "the TLS certificate of {host} is not accepted: {why}")
             }
             NetworkErrorKind::TrustStore(why)

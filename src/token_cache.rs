@@ -12,33 +12,29 @@ mod health;
 mod key;
 mod keyring;
 mod pop_key;
+mod prompt;
 mod seal;
+mod slot;
 mod storage;
 mod vault;
 
 use std::cell::Cell;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use chrono::{DateTime, Utc};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, one_line};
-use crate::secret::Secret;
 use crate::system::System;
-use crate::token::Token;
-use entry::SealedEntry;
 pub use entry::{Entry, Moment, Renewal};
-use failure::SealedFailure;
-use flight::Lock;
+pub use flight::Turn;
 pub use folder::Cleared;
 use folder::Folder;
 pub use health::{Busy, Health};
 pub use key::{CacheKey, Fingerprint};
+pub use prompt::Waiter;
 use seal::SealingKey;
+pub use slot::{Removed, Slot};
 pub use storage::{CacheSettings, Storage};
 use vault::{Place, Vault};
 
@@ -73,14 +69,7 @@ impl<'a> TokenCache<'a> {
 
     /// The place of a login in the cache.
     pub fn slot(&self, key: &CacheKey, fingerprint: Fingerprint) -> Slot<'_> {
-        let digest = key.digest();
-        let name = stem(key);
-        Slot {
-            cache: self,
-            digest,
-            name,
-            fingerprint,
-        }
+        Slot::new(self, key, fingerprint)
     }
 
     /// What was noted for this key. It is no secret, and not sealed.
@@ -96,18 +85,26 @@ impl<'a> TokenCache<'a> {
             .replace(&format!("{}.{NOTE}", stem(key)), note.as_bytes());
     }
 
-    /// Waits for the lock on this file, for at most `patience`; calls `tell` once if that takes long.
-    fn wait_for_turn(&self, file: &str, patience: Duration, tell: impl FnOnce()) -> Turn {
+    /// Waits for the lock on this file, for at most `patience`, and calls `meanwhile` as [`flight::wait`] does.
+    ///
+    /// # Errors
+    /// `meanwhile` fails.
+    fn wait_for_turn(
+        &self,
+        file: &str,
+        patience: Duration,
+        meanwhile: impl FnMut(Duration) -> Result<(), Error>,
+    ) -> Result<Turn, Error> {
         let prepared = self.folder.prepare();
         match prepared.and_then(|()| self.folder.lock_file(file)) {
             Ok(lock_file) => {
-                let lock = flight::wait(lock_file, patience, self.system, tell);
+                let lock = flight::wait(lock_file, patience, self.system, meanwhile)?;
                 self.trace(file, || lock.told().to_owned());
-                Turn { lock: Some(lock) }
+                Ok(Turn { lock: Some(lock) })
             }
             Err(error) => {
                 self.complain(&error.to_string());
-                Turn { lock: None }
+                Ok(Turn { lock: None })
             }
         }
     }
@@ -140,7 +137,8 @@ impl<'a> TokenCache<'a> {
             .trace(|| format!("{}: {}", self.folder.path().join(file).display(), step()));
     }
 
-    /// Seals a file. The first of its name makes room for itself: what nobody needs any more is removed.
+    /// Seals a file and returns its name. The first of its name makes room for itself: what nobody needs any more is
+    /// removed.
     ///
     /// # Errors
     /// Why it cannot be kept, for a message.
@@ -149,7 +147,7 @@ impl<'a> TokenCache<'a> {
         file: File,
         label: impl Fn(Place) -> Vec<u8>,
         plain: &[u8],
-    ) -> Result<(), String> {
+    ) -> Result<String, String> {
         let (place, key) = self.vault.key(&self.folder)?;
         let sealed = key.seal(&label(place), plain);
         let sealed = sealed.ok_or(seal::NO_RANDOM_NUMBERS)?;
@@ -164,7 +162,7 @@ impl<'a> TokenCache<'a> {
             let is_entry = |name: &str| login_of(name).is_some_and(|(_, kind)| kind != LOCK);
             self.folder.remove_older(too_old, is_entry);
         }
-        Ok(())
+        Ok(name)
     }
 
     /// The folder that it is in.
@@ -281,7 +279,8 @@ fn is_ours(name: &str) -> bool {
     let of_the_folder = [vault::KEY_FILE, vault::LOCK_FILE, pop_key::LOCK_FILE];
     of_the_folder.contains(&name)
         || pop_key::FILE.is_name(name)
-        || login_of(name).is_some_and(|(_, kind)| [TOKEN, FAILURE, LOCK, NOTE].contains(&kind))
+        || login_of(name)
+            .is_some_and(|(_, kind)| [TOKEN, FAILURE, LOCK, NOTE, PROMPT].contains(&kind))
 }
 
 /// The digest of the login that a file belongs to, and the kind of the file.
@@ -300,373 +299,7 @@ const TOKEN: &str = "token";
 const FAILURE: &str = "failure";
 const LOCK: &str = "lock";
 const NOTE: &str = "note";
-
-/// The place of one login in the cache.
-pub struct Slot<'a> {
-    cache: &'a TokenCache<'a>,
-    digest: [u8; 32],
-    name: String,
-    fingerprint: Fingerprint,
-}
-
-impl Slot<'_> {
-    pub fn fingerprint(&self) -> &Fingerprint {
-        &self.fingerprint
-    }
-
-    /// The entry, if there is one and this login may use it.
-    pub fn load(&self) -> Option<Entry> {
-        self.read::<SealedEntry>(TOKEN)?.open(&self.fingerprint)
-    }
-
-    /// Saves a token that was just obtained.
-    pub fn save(&self, token: &Token, turn: &Turn) {
-        self.save_entry(token, &Moment::now(self.cache.system), turn);
-        if turn.may_write() {
-            let _ = self.remove_all(FAILURE);
-        }
-    }
-
-    /// Saves the entry without its refresh token, which is no longer valid.
-    pub fn drop_refresh_token(&self, entry: &mut Entry, turn: &Turn) {
-        entry.token.refresh_token = None;
-        self.save_entry(&entry.token, &entry.obtained, turn);
-    }
-
-    fn save_entry(&self, token: &Token, obtained: &Moment, turn: &Turn) {
-        let sealed = SealedEntry::new(token, obtained, &self.fingerprint);
-        if turn.may_write()
-            && let Err(why) = self.write(TOKEN, &sealed)
-        {
-            self.cache.complain(&why);
-        }
-    }
-
-    /// Saves the error of a sign-in for those who wait for it. Like any error, it contains no secret.
-    pub fn save_failure(&self, error: &Error, turn: &Turn) {
-        let system = self.cache.system;
-        let sealed = SealedFailure::new(error, system.now(), system.caller(), &self.fingerprint);
-        if turn.may_write() {
-            let _ = self.write(FAILURE, &sealed); // the error itself is about to be reported, which matters more
-        }
-    }
-
-    /// The error of a sign-in that counts as ours: it failed after we `began` to wait for it, or a moment ago for the
-    /// same caller, if that is a program that tries again.
-    pub fn failure(&self, began: DateTime<Utc>, tries_again: bool) -> Option<Error> {
-        let sealed: SealedFailure = self.read(FAILURE)?;
-        let (now, caller) = (self.cache.system.now(), self.cache.system.caller());
-        let counts = sealed.is_of(&self.fingerprint)
-            && (sealed.was_waited_for(began, now)
-                || tries_again && sealed.repeats(now, caller.as_deref()));
-        counts.then_some(sealed.error)
-    }
-
-    /// Removes the entry and a failure beside it, whatever secrets they were saved with; `None` if there is no entry.
-    ///
-    /// # Errors
-    /// They cannot be removed, or another process holds the lock for longer than `patience`.
-    pub fn remove(&self, patience: Duration) -> Result<Option<Removed>, Error> {
-        let folder = &self.cache.folder;
-        if !folder.names().any(|name| self.file(TOKEN).is_name(&name)) {
-            return Ok(None);
-        }
-        let turn = self.wait_for_turn(patience);
-        if matches!(turn.lock, Some(Lock::Busy)) {
-            return Err(
-                Error::outside("another kubelogin is signing in with the same options")
-                    .remedy("Stop it or wait for it, then run the command again."),
-            );
-        }
-        let access_token = self.read(TOKEN).map(SealedEntry::into_access_token);
-        let removed = self
-            .remove_all(TOKEN)
-            .and_then(|()| self.remove_all(FAILURE));
-        removed.map_err(|error| {
-            let folder = folder.path().display();
-            Error::input(format!(
-                "the token in {folder} could not be removed: {error}"
-            ))
-            .remedy("Check the folder's permissions, and run the command as its owner.")
-        })?;
-        Ok(Some(Removed { access_token }))
-    }
-
-    /// Waits until nobody else signs in for this login, for at most `patience`. Then load the entry again.
-    pub fn wait_for_turn(&self, patience: Duration) -> Turn {
-        let system = self.cache.system;
-        let tell = || {
-            system.notice(
-                "Waiting for another kubelogin that is signing in with the same options ...",
-            );
-        };
-        // One for all sealing keys: a person is asked once, whoever can read the result.
-        let file = format!("{}.{LOCK}", self.name);
-        self.cache.wait_for_turn(&file, patience, tell)
-    }
-
-    /// Removes the files of this kind, whatever key they were sealed with.
-    fn remove_all(&self, kind: &str) -> io::Result<()> {
-        let folder = &self.cache.folder;
-        let mut names = folder.names().filter(|name| self.file(kind).is_name(name));
-        names.try_for_each(|name| folder.remove(&name))
-    }
-
-    fn file<'k>(&'k self, kind: &'k str) -> File<'k> {
-        let stem = &self.name;
-        File { stem, kind }
-    }
-
-    fn read<T: DeserializeOwned>(&self, kind: &str) -> Option<T> {
-        let label = |place| self.label(place, kind);
-        let plain = self.cache.open(self.file(kind), label)?;
-        serde_json::from_slice(&plain).ok()
-    }
-
-    fn write(&self, kind: &str, value: &impl Serialize) -> Result<(), String> {
-        let plain = serde_json::to_vec(value).map_err(|error| error.to_string())?;
-        let plain = Zeroizing::new(plain);
-        let label = |place| self.label(place, kind);
-        self.cache.seal(self.file(kind), label, &plain)
-    }
-
-    /// What a sealed file is bound to, so that it opens only in its own place.
-    fn label(&self, place: Place, kind: &str) -> Vec<u8> {
-        [&[VERSION, place as u8], kind.as_bytes(), &self.digest].concat()
-    }
-}
-
-/// A token that was removed.
-pub struct Removed {
-    /// `None` if it could not be opened.
-    pub access_token: Option<Secret>,
-}
-
-/// The right to sign in: nobody else does at the same time, as far as the file system can tell.
-pub struct Turn {
-    lock: Option<Lock>,
-}
-
-impl Turn {
-    /// False if another process may be writing the same files, or if nothing can be written.
-    fn may_write(&self) -> bool {
-        matches!(self.lock, Some(Lock::Held(_) | Lock::Unsupported))
-    }
-}
+const PROMPT: &str = "prompt";
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use chrono::TimeDelta;
-    use tempfile::TempDir;
-
-    use super::*;
-
-    use crate::system::Uptime;
-    use crate::system::fake::FakeSystem;
-    use crate::token::Scope;
-
-    /// With the key on disk: a unit test leaves the developer's keyring alone.
-    fn cache<'a>(scratch: &TempDir, system: &'a FakeSystem) -> TokenCache<'a> {
-        let settings = CacheSettings {
-            folder: Some(scratch.path().join("cache")),
-            storage: Storage::Disk,
-        };
-        TokenCache::new(&settings, system).expect("a cache")
-    }
-
-    fn key(client: &str) -> CacheKey {
-        CacheKey::new("spn", &Scope::of_server("srv")).with("client", client)
-    }
-
-    fn token() -> Token {
-        Token {
-            access_token: Secret::new("at"),
-            expires_on: FakeSystem::EPOCH + TimeDelta::hours(1),
-            refresh_token: Some(Secret::new("rt")),
-        }
-    }
-
-    fn save(slot: &Slot) {
-        let turn = slot.wait_for_turn(Duration::ZERO);
-        slot.save(&token(), &turn);
-    }
-
-    /// A file of this login, for the one key in the folder.
-    fn path_of(slot: &Slot, kind: &str) -> PathBuf {
-        let folder = &slot.cache.folder;
-        let (_, key) = slot.cache.vault.key(folder).expect("a key");
-        folder.path().join(slot.file(kind).name(&key.id()))
-    }
-
-    fn no_secret() -> Fingerprint {
-        Fingerprint::of(&[])
-    }
-
-    #[test]
-    fn a_saved_token_is_loaded_and_cannot_be_read_on_disk() {
-        let (scratch, system) = (TempDir::new().expect("a folder"), FakeSystem::new([]));
-        let cache = cache(&scratch, &system);
-        let slot = cache.slot(&key("app"), no_secret());
-        assert_eq!(slot.load(), None);
-        save(&slot);
-        assert_eq!(slot.load().map(|entry| entry.token), Some(token()));
-        let content = fs::read(path_of(&slot, TOKEN)).expect("a file");
-        assert!(!content.windows(6).any(|bytes| bytes == b"access"));
-        assert_eq!(system.told(), [""; 0]);
-    }
-
-    #[test]
-    fn another_secret_is_a_miss_until_its_own_token_is_saved() {
-        let (scratch, system) = (TempDir::new().expect("a folder"), FakeSystem::new([]));
-        let cache = cache(&scratch, &system);
-        let slot = |secret: &[u8]| cache.slot(&key("app"), Fingerprint::of(&[secret]));
-        save(&slot(b"one"));
-        assert!(slot(b"one").load().is_some());
-        assert_eq!(slot(b"two").load(), None);
-        save(&slot(b"two"));
-        assert_eq!(slot(b"one").load(), None);
-    }
-
-    #[test]
-    fn an_entry_with_a_flipped_byte_or_a_cut_is_a_miss() {
-        let (scratch, system) = (TempDir::new().expect("a folder"), FakeSystem::new([]));
-        let cache = cache(&scratch, &system);
-        let slot = cache.slot(&key("app"), no_secret());
-        save(&slot);
-        let path = path_of(&slot, TOKEN);
-        let content = fs::read(&path).expect("an entry");
-        for position in 0..content.len() {
-            let mut damaged = content.clone();
-            damaged[position] ^= 0xff;
-            fs::write(&path, damaged).expect("written");
-            assert_eq!(slot.load(), None, "byte {position}");
-            fs::write(&path, &content[..position]).expect("written");
-            assert_eq!(slot.load(), None, "cut at {position}");
-        }
-        fs::write(&path, [content.as_slice(), b"x"].concat()).expect("written");
-        assert_eq!(slot.load(), None, "a byte too many");
-        fs::write(&path, content).expect("written");
-        assert!(slot.load().is_some());
-    }
-
-    #[test]
-    fn an_entry_under_another_name_is_a_miss() {
-        let (scratch, system) = (TempDir::new().expect("a folder"), FakeSystem::new([]));
-        let cache = cache(&scratch, &system);
-        let (mine, other) = (
-            cache.slot(&key("app"), no_secret()),
-            cache.slot(&key("other"), no_secret()),
-        );
-        save(&mine);
-        let at = path_of;
-        fs::copy(at(&mine, TOKEN), at(&other, TOKEN)).expect("copied");
-        assert_eq!(other.load(), None);
-        fs::copy(at(&mine, TOKEN), at(&mine, FAILURE)).expect("copied");
-        assert_eq!(mine.failure(FakeSystem::EPOCH, true), None);
-    }
-
-    #[test]
-    fn an_entry_that_lost_its_refresh_token_keeps_its_age() {
-        let (scratch, system) = (TempDir::new().expect("a folder"), FakeSystem::new([]));
-        let cache = cache(&scratch, &system);
-        let slot = cache.slot(&key("app"), no_secret());
-        save(&slot);
-        let mut entry = slot.load().expect("an entry");
-        let obtained = entry.obtained.clone();
-        system.sleep(Duration::from_secs(60));
-        slot.drop_refresh_token(&mut entry, &slot.wait_for_turn(Duration::ZERO));
-        let left = slot.load().expect("an entry");
-        assert_eq!(left.obtained, obtained);
-        assert_eq!(left.token.refresh_token, None);
-    }
-
-    #[test]
-    fn an_entry_notices_that_the_clock_was_set_back() {
-        let (scratch, system) = (TempDir::new().expect("a folder"), FakeSystem::new([]));
-        let cache = cache(&scratch, &system);
-        let slot = cache.slot(&key("app"), no_secret());
-        let up = |seconds| {
-            let machine = "here".to_owned();
-            system.set_uptime(Some(Uptime { machine, seconds }));
-        };
-        up(1000);
-        save(&slot);
-        let entry = slot.load().expect("an entry");
-        let is_fresh = || entry.is_fresh(&Moment::now(&system), Renewal::Silent);
-        system.sleep(Duration::from_secs(600));
-        up(1600);
-        assert!(is_fresh());
-        up(3000);
-        assert!(!is_fresh(), "40 minutes have passed, the clock says 10");
-    }
-
-    #[test]
-    fn a_failure_counts_for_those_who_waited_and_for_a_client_that_tries_again() {
-        let (scratch, system) = (TempDir::new().expect("a folder"), FakeSystem::new([]));
-        let cache = cache(&scratch, &system);
-        let slot = cache.slot(&key("app"), Fingerprint::of(&[b"secret"]));
-        let error = Error::refused("authorization_declined", "no").remedy("ask");
-        let began = system.now();
-        system.sleep(Duration::from_secs(60));
-        let turn = slot.wait_for_turn(Duration::ZERO);
-        slot.save_failure(&error, &turn);
-        assert_eq!(slot.failure(began, false), Some(error.clone()), "waited");
-        system.sleep(Duration::from_secs(9));
-        let now = system.now();
-        assert_eq!(slot.failure(now, false), None, "a person, later");
-        assert_eq!(slot.failure(now, true), Some(error), "the same client");
-        let other = cache.slot(&key("app"), Fingerprint::of(&[b"other"]));
-        assert_eq!(other.failure(now, true), None, "another secret");
-        system.sleep(Duration::from_secs(1));
-        assert_eq!(slot.failure(system.now(), true), None, "too late");
-        slot.save(&token(), &turn);
-        assert_eq!(slot.failure(began, false), None, "it went well since");
-    }
-
-    #[test]
-    fn a_waiter_says_why_it_waits_and_gives_up_in_the_end() {
-        let (scratch, system) = (TempDir::new().expect("a folder"), FakeSystem::new([]));
-        let cache = cache(&scratch, &system);
-        let slot = cache.slot(&key("app"), no_secret());
-        let holder = slot.wait_for_turn(Duration::ZERO);
-        assert!(holder.may_write());
-        let waiter = slot.wait_for_turn(Duration::from_secs(30));
-        assert!(!waiter.may_write());
-        assert_eq!(system.told().len(), 1);
-        assert_eq!(system.elapsed().as_secs(), 30);
-        drop(holder);
-        assert!(slot.wait_for_turn(Duration::ZERO).may_write());
-    }
-
-    #[test]
-    fn only_our_own_file_names_are_ours() {
-        let digest = "0123456789abcdef".repeat(4);
-        for name in [
-            format!("kubelogin-{digest}.0123456789abcdef.token"),
-            format!("kubelogin-{digest}.0123456789abcdef.token.tmp"),
-            format!("kubelogin-{digest}.token"),
-            format!("kubelogin-{digest}.lock"),
-            format!("kubelogin-{digest}.0123456789abcdef.failure"),
-            "kubelogin-pop.0123456789abcdef.key".into(),
-            "kubelogin.key".into(),
-            "kubelogin.key.tmp".into(),
-            "kubelogin.key.lock".into(),
-        ] {
-            assert!(is_ours(&name), "{name}");
-        }
-        for name in [
-            "auth.json",
-            "kubelogin",
-            "kubelogin-notes.token",
-            "pop_rsa_key.cache",
-            &format!("kubelogin-{digest}.json"),
-            &format!("kubelogin-{digest}.0123.token"),
-            &format!("kubelogin-{digest}"),
-            &format!("{digest}.token"),
-        ] {
-            assert!(!is_ours(name), "{name}");
-        }
-    }
-}
+mod tests;

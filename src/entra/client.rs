@@ -33,7 +33,13 @@ pub struct Client {
     pub token_proxy: Option<TokenProxy>,
 }
 
-/// Checks the ID of an application.
+/// True for what can be the ID of an application: a GUID or a URI, neither of which has blanks or quotes.
+pub fn is_application_id(id: &str) -> bool {
+    let is_usual = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '\\' | '<' | '>');
+    id.chars().all(is_usual)
+}
+
+/// Checks the ID of a client.
 ///
 /// # Errors
 /// It is another kind of ID, or has characters that no ID has.
@@ -45,8 +51,7 @@ pub fn check_client_id(id: &str) -> Result<(), Error> {
             ),
         );
     }
-    let is_usual = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '\\' | '<' | '>');
-    match id.chars().all(is_usual) {
+    match is_application_id(id) {
         true => Ok(()),
         false => Err(Error::input(format!("client ID {id:?} is not valid"))
             .remedy("Set --client-id (or AZURE_CLIENT_ID) to the application's GUID.")),

@@ -66,8 +66,8 @@ fn explain(answer: &ErrorAnswer) -> Error {
     let error = match answer.error.as_str() {
         "temporarily_unavailable" | "server_error" => Error::outside(what),
         // The one code that decides something: a policy has ended sign-ins by device code, and with them this refresh
-        // token, for good. Whatever OAuth error comes with it, the token must not be tried again.
-        _ if code == Some(DEVICE_CODE_ENDED) => Error::refused("invalid_grant", what),
+        // token, for good. Whatever OAuth error comes with it, neither must be tried again.
+        _ if code == Some(DEVICE_CODE_ENDED) => Error::refused(DEVICE_CODE_BLOCKED, what),
         refusal => Error::refused(refusal, what),
     };
     let error = error.remedy(advice(&answer.error, code));
@@ -123,6 +123,8 @@ impl ErrorAnswer {
 /// AADSTS530036: a session that began with a device code, which Conditional Access does not allow any more (Microsoft,
 /// "Conditional Access: Authentication flows", protocol tracking).
 const DEVICE_CODE_ENDED: u32 = 530_036;
+/// What stands for it in place of the OAuth error.
+pub const DEVICE_CODE_BLOCKED: &str = "device_code_blocked";
 
 /// The number in the first `AADSTS<number>` of a text; az prints these too.
 pub fn code_in(text: &str) -> Option<u32> {
@@ -327,7 +329,11 @@ mod tests {
         for (codes, advice) in CODE_ADVICE {
             for code in *codes {
                 let error = read(answer("invalid_grant", *code).as_bytes()).expect("an error");
-                assert!(error.is_refused_with("invalid_grant"));
+                let decides = match *code {
+                    DEVICE_CODE_ENDED => DEVICE_CODE_BLOCKED,
+                    _ => "invalid_grant",
+                };
+                assert!(error.is_refused_with(decides));
                 let lines: Vec<_> = error.to_string().lines().map(str::to_owned).collect();
                 assert_eq!(
                     lines,
@@ -424,11 +430,32 @@ mod tests {
         assert!(error.contains("AZURE_CLIENT_SECRET"), "{error}");
     }
 
+    /// Reported by many, and each with another fix: a row that is lost is noticed.
     #[test]
-    fn a_session_by_device_code_that_a_policy_ended_is_dropped_whatever_the_oauth_error() {
+    fn the_codes_that_people_report_most_have_their_own_advice() {
+        for (code, fix) in [
+            (50_027, "exactly as its issuer wrote it"),
+            (70_023, "exactly as its issuer wrote it"),
+            (65_002, "no consent changes that"),
+            (700_025, "your own application"),
+            (700_038, "not expanded"),
+            (7_000_215, "the secret's ID instead of its value"),
+            (530_036, "convert-kubeconfig -l interactive"),
+            (53_003, "--login interactive"),
+            (700_211, "issuer"),
+            (700_212, "audience"),
+            (700_213, "subject"),
+        ] {
+            let advice = advice("invalid_request", Some(code));
+            assert!(advice.contains(fix), "{code}: {advice}");
+        }
+    }
+
+    #[test]
+    fn a_session_by_device_code_that_a_policy_ended_is_known_whatever_the_oauth_error() {
         for oauth_error in ["access_denied", "interaction_required", "invalid_grant"] {
             let error = read(answer(oauth_error, 530_036).as_bytes()).expect("an error");
-            assert!(error.is_refused_with("invalid_grant"), "{oauth_error}");
+            assert!(error.is_refused_with(DEVICE_CODE_BLOCKED), "{oauth_error}");
             assert!(error.to_string().contains("-l interactive"), "{error}");
         }
     }

@@ -195,6 +195,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::system::CertificateFault;
     use crate::system::fake::FakeSystem;
 
     const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
@@ -287,7 +288,7 @@ mod tests {
     fn a_busy_proxy_is_asked_again_and_a_wrong_certificate_only_once() {
         let busy = FakeSystem::new([FakeSystem::json(503, ""), FakeSystem::json(200, "{}")]);
         send(&proxy("https://p", Authorities::Given(PEM.to_vec())), &busy).expect("sent");
-        let kind = NetworkErrorKind::Certificate("its issuer is not trusted here".into());
+        let kind = CertificateFault::Issuer.because("its issuer is not trusted here");
         let wrong = FakeSystem::new([Err(NetworkError {
             host: "p".into(),
             kind,

@@ -209,8 +209,8 @@ impl Choice {
     pub fn tell_change(&self, before: Option<&str>, system: &dyn System) {
         if let Some(before) = before.filter(|before| *before != self.name()) {
             let (name, reason) = (self.name(), &self.reason);
-            let line = format!("--login auto: now {name}, because {reason}; before: {before}");
-            system.tell(&one_line(&line));
+            let line = format!("auto: now {name}, because {reason}; before: {before}");
+            system.notice(&one_line(&line));
         }
     }
 

@@ -545,7 +545,7 @@ mod tests {
             (Flag::TenantId, "--debug"),
             (Flag::Subscription, "a\"b"),
             (Flag::Subscription, "-x"),
-            (Flag::ServerId, "api://x y"),
+            (Flag::ServerId, "api://x;y"),
         ] {
             let system = FakeSystem::with_outputs([]);
             let error = login_with(&[(flag, value)], &system)

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use crate::entra::{Client, DeviceAuthorization};
+use crate::entra::{Client, DeviceAuthorization, Exchange};
 use crate::env::Env;
-use crate::error::{Error, ErrorKind, one_line};
+use crate::error::{Error, ErrorKind, duration, one_line};
 use crate::flag::Flag;
-use crate::login::{Login, account};
+use crate::login::{HandOn, Login, account};
 use crate::options::Options;
 use crate::retry::{self, Deadline};
 use crate::secret::Secret;
-use crate::system::{NetworkErrorKind, System};
+use crate::system::{NetworkError, NetworkErrorKind, System};
 use crate::timeout::Timeout;
 use crate::token::{Scope, Token};
 use crate::token_cache::CacheKey;
@@ -108,57 +108,126 @@ impl Login for DeviceCode {
         true
     }
 
-    /// Shows the code and polls until the user has decided. The code's lifetime limits the wait; `timeout` does so only if
-    /// it was given (Azure/kubelogin#641: MFA takes longer than a minute).
     fn acquire(
         &self,
         scope: &Scope,
         timeout: Timeout,
         system: &dyn System,
     ) -> Result<Token, Error> {
+        self.acquire_for_all(scope, timeout, system, &|_, _| {})
+    }
+
+    /// Shows the code and polls until the user has decided. The code's lifetime limits the wait; `timeout` does so only if
+    /// it was given (Azure/kubelogin#641: MFA takes longer than a minute).
+    fn acquire_for_all(
+        &self,
+        scope: &Scope,
+        timeout: Timeout,
+        system: &dyn System,
+        hand_on: HandOn,
+    ) -> Result<Token, Error> {
         let network = Deadline::after(system, timeout.duration);
         let exchange = self.client.exchange(system, network)?;
         let code = exchange.device_authorization(scope, network)?;
         let patience = self.patience(&code, network, timeout, system);
+        let told_patience = match timeout.is_given {
+            // What was typed, not what the first request has left of it.
+            true => code.expires_in().min(timeout.duration),
+            false => patience,
+        };
+        let instructions = self.instructions(&code);
         let ci = self.unattended(system);
         system.prompt(&match ci {
             Some(variable) => format!(
-                "{}\n{variable} is set: kubelogin waits {} seconds for someone to enter the code. {WITHOUT_A_PERSON}",
-                self.instructions(&code),
-                patience.as_secs()
+                "{instructions}\n{variable} is set: kubelogin waits {} for someone to enter the code. {WITHOUT_A_PERSON}",
+                duration(told_patience)
             ),
-            None => self.instructions(&code),
+            None => instructions.clone(),
         });
+        hand_on(&instructions, patience);
+        let polling = Polling {
+            login: self,
+            exchange: &exchange,
+            code: &code,
+            scope,
+            timeout,
+            system,
+        };
+        match polling.poll_for(patience)? {
+            Ok(token) => Ok(token),
+            Err(Some(last)) => Err(unknown(&last)),
+            Err(None) => Err(unanswered(told_patience, timeout, ci)),
+        }
+    }
+}
 
+/// The wait for the user to enter a code.
+struct Polling<'a> {
+    login: &'a DeviceCode,
+    exchange: &'a Exchange<'a>,
+    code: &'a DeviceAuthorization,
+    scope: &'a Scope,
+    timeout: Timeout,
+    system: &'a dyn System,
+}
+
+impl Polling<'_> {
+    /// Polls until the user has decided.
+    ///
+    /// # Errors
+    /// The login is over; or, inside, the time is, with the error of the last poll if nobody knows what the user did.
+    fn poll_for(&self, patience: Duration) -> Result<Result<Token, Option<Error>>, Error> {
+        let system = self.system;
         let end = Deadline::after(system, patience);
-        let device_code = Secret::new(code.device_code().secret().as_str());
-        let mut interval = code.interval().max(SHORTEST_INTERVAL);
+        let device_code = Secret::new(self.code.device_code().secret().as_str());
+        let mut interval = self.code.interval().max(SHORTEST_INTERVAL);
         let mut lost = None;
         while interval < end.remaining(system) {
-            system.sleep(interval);
-            let poll = Deadline::after(system, timeout.duration.min(end.remaining(system)));
-            let (error, timed_out) =
-                match exchange.poll(&device_code, scope, poll.remaining(system)) {
-                    Ok(Ok(token)) => {
-                        account::check(&token, self.login_hint.as_deref())?;
-                        return Ok(token);
-                    }
-                    Ok(Err(error)) => (error, false),
-                    Err(error) => {
-                        let timed_out = error.kind == NetworkErrorKind::TimedOut;
-                        let error =
-                            retry::network_error(&error, None, poll.remaining(system), poll);
-                        (error, timed_out)
-                    }
-                };
-            lost = (*error.kind() == ErrorKind::Outside).then(|| error.clone());
-            interval = next_wait(&error, timed_out, interval).ok_or(error)?;
+            system.wait(interval)?;
+            let poll = Deadline::after(system, self.timeout.duration.min(end.remaining(system)));
+            let (error, timed_out) = match self.poll(&device_code, poll) {
+                Ok(Ok(token)) => {
+                    account::check(&token, self.login.login_hint.as_deref())?;
+                    return Ok(Ok(token));
+                }
+                Ok(Err(error)) => (error, false),
+                Err(error) => {
+                    let timed_out = error.kind == NetworkErrorKind::TimedOut;
+                    let error = retry::network_error(&error, None, poll.remaining(system), poll);
+                    (error, timed_out)
+                }
+            };
+            lost = is_no_answer(&error).then(|| error.clone());
+            interval = match next_wait(&error, timed_out, interval) {
+                Some(interval) => interval,
+                None => return Err(ended(error)),
+            };
         }
-        system.sleep(end.remaining(system));
-        Err(match lost {
-            Some(error) => unknown(&error),
-            None => unanswered(patience, timeout, ci),
-        })
+        system.wait(end.remaining(system))?;
+        Ok(Err(lost))
+    }
+
+    fn poll(
+        &self,
+        device_code: &Secret,
+        within: Deadline,
+    ) -> Result<Result<Token, Error>, NetworkError> {
+        let timeout = within.remaining(self.system);
+        self.exchange.poll(device_code, self.scope, timeout)
+    }
+}
+
+/// True if the error says nothing about the code: the network or the host failed, or what came is not an OAuth answer, as
+/// from a proxy or the sign-in page of a hotel.
+fn is_no_answer(error: &Error) -> bool {
+    *error.kind() == ErrorKind::Outside || error.is_refused_with("")
+}
+
+/// The error of a poll that ends the login. A code that has expired is nobody's decision.
+fn ended(error: Error) -> Error {
+    match error.is_refused_with("expired_token") || error.is_refused_with("code_expired") {
+        true => error.into_unanswered(),
+        false => error,
     }
 }
 
@@ -171,25 +240,25 @@ fn next_wait(error: &Error, timed_out: bool, interval: Duration) -> Option<Durat
     if timed_out {
         return Some((interval * 2).min(LONGEST_INTERVAL.max(interval)));
     }
-    let goes_on =
-        error.is_refused_with("authorization_pending") || *error.kind() == ErrorKind::Outside;
+    let goes_on = error.is_refused_with("authorization_pending") || is_no_answer(error);
     goes_on.then_some(interval)
 }
 
 /// The error if the last poll failed: nobody knows whether the code was entered, and the user may have done so.
 fn unknown(last: &Error) -> Error {
     let (what, remedy) = last.parts();
-    let what =
-        format!("no answer about the device code before it expired; at the last attempt: {what}");
+    let what = format!(
+        "no usable response about the device code before it expired; the last attempt: {what}"
+    );
     Error::outside(what).remedy(remedy)
 }
 
 fn unanswered(patience: Duration, timeout: Timeout, ci: Option<&str>) -> Error {
     let what = format!(
-        "the device code was not entered within {} seconds",
-        patience.as_secs_f64().round()
+        "the device code was not entered within {}",
+        duration(patience)
     );
-    Error::refused("expired_token", what).remedy(match (ci, timeout.is_given) {
+    Error::unanswered(what).remedy(match (ci, timeout.is_given) {
         (Some(_), _) => WITHOUT_A_PERSON,
         (None, true) => {
             "Run the command again with a longer --timeout, or without one to wait until the code expires."
@@ -327,14 +396,18 @@ mod tests {
 
     #[test]
     fn the_code_s_lifetime_limits_the_wait_unless_a_timeout_was_given() {
-        for (timeout, end) in [(None, 900), (Some(60), 60), (Some(3600), 900)] {
+        for (timeout, end, says) in [
+            (None, 900, "within 15m"),
+            (Some(70), 70, "within 70s"),
+            (Some(3600), 900, "within 15m"),
+        ] {
             let answers = std::iter::once(FakeSystem::json(200, CODE));
             let system =
                 FakeSystem::new(answers.chain((0..200).map(|_| FakeSystem::json(400, PENDING))));
-            let error = login(&system, timeout)
-                .expect_err("nobody came")
-                .to_string();
-            assert!(error.contains(&format!("{end} seconds")), "{error}");
+            let error = login(&system, timeout).expect_err("nobody came");
+            assert_eq!(*error.kind(), ErrorKind::Unanswered);
+            let error = error.to_string();
+            assert!(error.contains(says), "{error}");
             assert_eq!(system.elapsed().as_secs(), end);
         }
     }
@@ -404,6 +477,19 @@ mod tests {
                 lost(NetworkErrorKind::Unreachable("refused".into())),
                 "no connection to login.microsoftonline.com: refused",
             ),
+            // A proxy, or the sign-in page of a hotel.
+            (
+                FakeSystem::json(200, "<html>"),
+                "the token response from login.microsoftonline.com is not the expected JSON",
+            ),
+            (
+                FakeSystem::json(200, "{}"),
+                "the token response from login.microsoftonline.com contains no access token",
+            ),
+            (
+                FakeSystem::json(403, "<html>"),
+                "login.microsoftonline.com answered 403",
+            ),
         ] {
             let polls = (0..200).map(|_| answer.clone());
             let pending = std::iter::once(FakeSystem::json(400, PENDING));
@@ -411,6 +497,7 @@ mod tests {
             let system = FakeSystem::new(code.chain(pending).chain(polls));
             let error = login(&system, Some(60)).expect_err("no answer");
             assert_eq!(*error.kind(), ErrorKind::Outside);
+            assert_eq!(system.elapsed().as_secs(), 60);
             let error = error.to_string();
             assert!(
                 error.contains(says) && !error.contains("not entered"),
@@ -478,14 +565,60 @@ mod tests {
     #[test]
     fn a_refusal_ends_the_login() {
         let declined = r#"{"error":"authorization_declined","error_description":"AADSTS70016: The user said no."}"#;
-        for answer in [
-            FakeSystem::json(400, declined),
-            FakeSystem::json(200, "<html>"),
-        ] {
-            let system = FakeSystem::new([FakeSystem::json(200, CODE), answer]);
-            login(&system, None).expect_err("refused");
-            assert_eq!(system.requests().len(), 2);
+        let system =
+            FakeSystem::new([FakeSystem::json(200, CODE), FakeSystem::json(400, declined)]);
+        let error = login(&system, None).expect_err("refused");
+        assert!(error.is_refused_with("authorization_declined"));
+        assert_eq!(system.requests().len(), 2);
+    }
+
+    #[test]
+    fn garbage_between_two_polls_does_not_end_the_login() {
+        let mut answers = vec![FakeSystem::json(200, CODE)];
+        answers.extend([200, 302, 403, 404].map(|status| FakeSystem::json(status, "<html>")));
+        answers.push(FakeSystem::json(200, TOKEN));
+        let system = FakeSystem::new(answers);
+        login(&system, None).expect("token");
+        assert_eq!(seconds(&system.naps()), [5; 5]);
+    }
+
+    #[test]
+    fn a_code_that_expires_at_the_server_is_nobody_s_decision() {
+        for expired in ["expired_token", "code_expired"] {
+            let body = format!(r#"{{"error":"{expired}"}}"#);
+            let system =
+                FakeSystem::new([FakeSystem::json(200, CODE), FakeSystem::json(400, body)]);
+            let error = login(&system, None).expect_err("expired");
+            assert_eq!(*error.kind(), ErrorKind::Unanswered, "{expired}");
         }
+    }
+
+    #[test]
+    fn nobody_is_polled_for_once_the_client_is_gone() {
+        let pending = (0..200).map(|_| FakeSystem::json(400, PENDING));
+        let system = FakeSystem::new(std::iter::once(FakeSystem::json(200, CODE)).chain(pending));
+        system.lose_client_at(Duration::from_secs(12));
+        let error = login(&system, None).expect_err("nobody is left");
+        assert_eq!(*error.kind(), ErrorKind::Unanswered);
+        assert_eq!(system.requests().len(), 1 + 2);
+    }
+
+    #[test]
+    fn those_who_wait_are_handed_the_prompt_and_how_long_it_is_of_use() {
+        let system = FakeSystem::new([FakeSystem::json(200, CODE), FakeSystem::json(200, TOKEN)]);
+        let options = options("devicecode", &CLIENT, &[]);
+        let login = DeviceCode::new(&options, &Env::default()).expect("login");
+        let handed = std::cell::RefCell::default();
+        let hand_on = |prompt: &str, life| {
+            handed.replace((prompt.to_owned(), life));
+        };
+        let scope = Scope::of_server("srv");
+        login
+            .acquire_for_all(&scope, options.timeout, &system, &hand_on)
+            .expect("token");
+        let (prompt, life) = handed.into_inner();
+        assert_eq!([prompt], *system.prompts());
+        assert_eq!(life, Duration::from_secs(900));
     }
 
     #[test]

@@ -14,15 +14,15 @@ use std::time::Duration;
 use oauth2::url::Url;
 use oauth2::{CsrfToken, PkceCodeChallenge};
 
-use crate::entra::{self, AuthorizationRequest, Client, Grant, ResponseMode};
+use crate::entra::{self, AuthorizationRequest, Client, Exchange, Grant, ResponseMode};
 use crate::env::Env;
-use crate::error::{Error, one_line};
+use crate::error::{Error, duration, one_line};
 use crate::flag::Flag;
-use crate::login::{Login, account};
+use crate::login::{HandOn, Login, account};
 use crate::options::Options;
 use crate::retry::Deadline;
 use crate::secret::Secret;
-use crate::system::System;
+use crate::system::{LOOK_AT_CLIENT, System};
 use crate::timeout::Timeout;
 use crate::token::{Scope, Token};
 use crate::token_cache::CacheKey;
@@ -70,13 +70,23 @@ impl Login for Interactive {
         true
     }
 
-    /// Listens, opens the browser, waits for the user, then exchanges the code for a token. `timeout` limits the network
-    /// requests; the wait for the user only if it was given.
     fn acquire(
         &self,
         scope: &Scope,
         timeout: Timeout,
         system: &dyn System,
+    ) -> Result<Token, Error> {
+        self.acquire_for_all(scope, timeout, system, &|_, _| {})
+    }
+
+    /// Listens, opens the browser, waits for the user, then exchanges the code for a token. `timeout` limits the network
+    /// requests; the wait for the user only if it was given.
+    fn acquire_for_all(
+        &self,
+        scope: &Scope,
+        timeout: Timeout,
+        system: &dyn System,
+        hand_on: HandOn,
     ) -> Result<Token, Error> {
         let network = Deadline::after(system, timeout.duration);
         let exchange = self.client.exchange(system, network)?;
@@ -93,76 +103,89 @@ impl Login for Interactive {
         };
         let url = |mode| exchange.authorization_url(&request, mode, scope);
         let (to_open, to_paste_from) = (url(ResponseMode::FormPost)?, url(ResponseMode::Query)?);
-        let answers = ask(
-            listener,
-            &to_open,
-            &to_paste_from,
-            &self.destination,
-            system,
-        )?;
-
-        let end = match timeout.is_given {
-            true => network,
-            false => Deadline::after(system, PATIENCE),
+        let answers = self.ask(listener, &to_open, &to_paste_from, system)?;
+        let patience = match timeout.is_given {
+            true => network.remaining(system),
+            false => PATIENCE,
         };
-        let answer = first_of_ours(&answers, &state, end, system);
+        hand_on(&self.prompt(&to_open), patience);
+
+        let end = Deadline::after(system, patience);
+        let answer = first_of_ours(&answers, &state, end, system)?;
         let answer = answer.ok_or_else(|| unanswered(timeout))?;
-        let mut signed_in = None;
-        let result = code(&answer).and_then(|code| {
+        let network = match timeout.is_given {
+            true => end,
+            false => Deadline::after(system, timeout.duration),
+        };
+        let redeemed = code(&answer).and_then(|code| {
             let grant = Grant::AuthorizationCode {
                 code: &code,
                 code_verifier: &code_verifier,
                 redirect_uri: &redirect_uri,
             };
-            let network = match timeout.is_given {
-                true => end,
-                false => Deadline::after(system, timeout.duration),
-            };
-            let token = exchange.token(&grant, scope, network)?;
-            // A page that someone else prepared signs in their account, which would otherwise go unnoticed.
-            signed_in = account::check(&token, self.login_hint.as_deref())?;
-            if let Some(name) = &signed_in {
-                system.notice(&format!("signed in as {name}"));
-            }
-            Ok(token)
+            self.redeem(&exchange, &grant, scope, network)
         });
-        let page = match &result {
-            Ok(_) => Page::SignedIn(signed_in.as_deref()),
+        let page = match &redeemed {
+            Ok((_, name)) => Page::SignedIn(name.as_deref()),
             Err(error) => Page::Failed(error),
         };
         show_result(&page, answer, &answers, &state);
-        result
+        let (token, name) = redeemed?;
+        if let Some(name) = name {
+            system.notice(&format!("signed in as {name}"));
+        }
+        Ok(token)
     }
 }
 
-/// Asks the user to sign in: shows the address and opens it in a browser. Answers come from the listener and, where there
-/// is a terminal to type at, from the user.
-fn ask(
-    listener: Listener,
-    to_open: &Url,
-    to_paste_from: &Url,
-    destination: &str,
-    system: &dyn System,
-) -> Result<Receiver<Answer>, Error> {
-    let (deliver, answers) = mpsc::sync_channel(MOST_ANSWERS);
-    listener.serve(&deliver)?;
-    let receive_typed = move |line: String| {
-        if !line.trim().is_empty() {
-            // Once nobody receives, the login is over.
-            let _ = deliver.try_send(Answer::typed(&line));
-        }
-    };
-    let sign_in = one_line(&format!(
-        "To sign in ({destination}), use the browser that is opening, or open this address yourself:"
-    ));
-    let prompt = match system.receive_typed_lines(Box::new(receive_typed)) {
-        // Only an address that contains the answer can be pasted.
-        true => format!("{sign_in}\n{to_paste_from}\n{PASTE}"),
-        false => format!("{sign_in}\n{to_open}"),
-    };
-    system.prompt(&prompt);
-    system.open_browser(to_open.as_str());
-    Ok(answers)
+impl Interactive {
+    /// Asks the user to sign in: shows the address and opens it in a browser. Answers come from the listener and, where
+    /// there is a terminal to type at, from the user.
+    fn ask(
+        &self,
+        listener: Listener,
+        to_open: &Url,
+        to_paste_from: &Url,
+        system: &dyn System,
+    ) -> Result<Receiver<Answer>, Error> {
+        let (deliver, answers) = mpsc::sync_channel(MOST_ANSWERS);
+        listener.serve(&deliver)?;
+        let receive_typed = move |line: String| {
+            if !line.trim().is_empty() {
+                // Once nobody receives, the login is over.
+                let _ = deliver.try_send(Answer::typed(&line));
+            }
+        };
+        system.prompt(&match system.receive_typed_lines(Box::new(receive_typed)) {
+            // Only an address that contains the answer can be pasted.
+            true => format!("{}\n{PASTE}", self.prompt(to_paste_from)),
+            false => self.prompt(to_open),
+        });
+        system.open_browser(to_open.as_str());
+        Ok(answers)
+    }
+
+    fn prompt(&self, address: &Url) -> String {
+        let sign_in = one_line(&format!(
+            "To sign in ({}), use the browser that is opening, or open this address yourself:",
+            self.destination
+        ));
+        format!("{sign_in}\n{address}")
+    }
+
+    /// The token, and the name of the account that it is for. A page that someone else prepared signs in their account,
+    /// which would otherwise go unnoticed.
+    fn redeem(
+        &self,
+        exchange: &Exchange,
+        grant: &Grant,
+        scope: &Scope,
+        within: Deadline,
+    ) -> Result<(Token, Option<String>), Error> {
+        let token = exchange.token(grant, scope, within)?;
+        let name = account::check(&token, self.login_hint.as_deref())?;
+        Ok((token, name))
+    }
 }
 
 /// Shows the waiting browser how the sign-in ended. Any browser that has sent an answer since sees the same result: only
@@ -179,21 +202,42 @@ fn show_result(result: &Page, answer: Answer, later: &Receiver<Answer>, state: &
 const PASTE: &str = "If that browser is on another machine, it will end on a page that cannot be reached; \
                      paste the address of that page here and press Enter.";
 
-/// Waits for an answer with our state. Any other is rejected without ending the login, because anyone can send one.
+/// Waits for an answer with our state. Any other is rejected without ending the login, because anyone can send one. `None`
+/// if there was none in time.
+///
+/// # Errors
+/// The client is gone.
 fn first_of_ours(
     answers: &Receiver<Answer>,
     state: &CsrfToken,
     end: Deadline,
     system: &dyn System,
-) -> Option<Answer> {
-    loop {
-        let answer = answers.recv_timeout(end.remaining(system)).ok()?;
+) -> Result<Option<Answer>, Error> {
+    while let Some(answer) = next(answers, end.remaining(system), system)? {
         if is_ours(&answer, state) {
-            return Some(answer);
+            return Ok(Some(answer));
         }
         answer.show(&Page::NotThisSignIn);
         if answer.is_typed() {
             system.tell("That is not this sign-in's redirect address; paste the whole address, starting with http://");
+        }
+    }
+    Ok(None)
+}
+
+/// The next answer, if it comes in time and the client lives to see it.
+fn next(
+    answers: &Receiver<Answer>,
+    mut remaining: Duration,
+    system: &dyn System,
+) -> Result<Option<Answer>, Error> {
+    loop {
+        system.wait(Duration::ZERO)?;
+        let patience = remaining.min(LOOK_AT_CLIENT);
+        match answers.recv_timeout(patience) {
+            Ok(answer) => return Ok(Some(answer)),
+            Err(_) if patience == remaining => return Ok(None),
+            Err(_) => remaining -= patience,
         }
     }
 }
@@ -228,8 +272,11 @@ fn unanswered(timeout: Timeout) -> Error {
             "Run the command again with --timeout 15m for more time, or use --login devicecode.",
         ),
     };
-    let what = format!("nobody signed in with the browser within {patience:?}");
-    Error::refused("", what).remedy(remedy)
+    let what = format!(
+        "nobody signed in with the browser within {}",
+        duration(patience)
+    );
+    Error::unanswered(what).remedy(remedy)
 }
 
 #[cfg(test)]

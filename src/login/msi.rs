@@ -25,7 +25,6 @@ use crate::timeout::Timeout;
 use crate::token::{Scope, Token};
 use crate::token_cache::{CacheKey, Fingerprint};
 use host::Host;
-use uuid::Uuid;
 
 /// Finds a host by its variables and files.
 type Detect = fn(&Env) -> Result<Option<Host>, Error>;
@@ -99,7 +98,7 @@ fn check_kinds(client_id: Option<&str>, resource_id: Option<&str>) -> Result<(),
             ),
         );
     }
-    if let Some(id) = resource_id.filter(|id| Uuid::parse_str(id).is_ok()) {
+    if let Some(id) = resource_id.filter(|id| !id.starts_with('/')) {
         return Err(Error::input(format!(
             "--identity-resource-id {id:?} is not a resource ID"
         ))

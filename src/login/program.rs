@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::outside_state::SignedIn;
 use crate::entra;
 use crate::entra::access_token::claims::Claims;
-use crate::error::Error;
+use crate::error::{Error, duration};
 use crate::flag::Flag;
 use crate::options::Options;
 use crate::secret::Secret;
@@ -119,8 +119,8 @@ fn failure(product: &Product, timeout: Timeout, error: ProgramError) -> Error {
                 "Check that {name} runs in a terminal, or reinstall it ({install})."
             )),
         ProgramError::TimedOut => Error::outside(format!(
-            "{name} did not finish within {:?} and was killed, with its child processes",
-            timeout.duration
+            "{name} did not finish within {} and was killed, with its child processes",
+            duration(timeout.duration)
         ))
         .remedy(format!(
             "Allow more time with --timeout or AZURE_CLI_TIMEOUT; to see what it waits for, run: {sign_in}"

@@ -140,11 +140,43 @@ fn a_revoked_refresh_token_costs_one_sign_in_and_is_not_tried_again() {
         r#"{"error":"interaction_required"}"#,
     ] {
         let scratch = signed_in();
-        let (declined, _) = run_again(&scratch, 57, &[(400, ended), (200, CODE), (400, DECLINED)]);
+        let answers = [(400, ended), (200, CODE), (400, DECLINED)];
+        let (declined, system) = run_again(&scratch, 57, &answers);
         assert!(declined.is_err());
+        let [why, code] = &system.prompts()[..] else {
+            panic!("{:?}", system.prompts())
+        };
+        assert!(why.starts_with("You have to sign in again: Entra ID refused: "));
+        assert!(code.starts_with("Open the page and enter ABC."));
         let again = [(200, CODE), (200, &*granted("2"))];
         assert_eq!(token_at(&scratch, 58, &again), "2");
     }
+}
+
+/// AADSTS530036: a new device code would be refused as well.
+#[test]
+fn a_blocked_device_code_session_is_dropped_and_asks_for_no_new_code_at_once() {
+    let blocked = r#"{"error":"invalid_grant","error_description":"AADSTS530036: blocked."}"#;
+    let scratch = signed_in();
+    let (error, system) = run_again(&scratch, 61, &[(400, blocked)]);
+    let error = error.expect_err("blocked").to_string();
+    assert!(error.contains("-l interactive"), "{error}");
+    assert_eq!(system.prompts(), [""; 0]);
+    // Whoever tries again later may; the refresh token is not redeemed any more.
+    assert_eq!(
+        token_at(&scratch, 62, &[(200, CODE), (200, &granted("2"))]),
+        "2"
+    );
+}
+
+#[test]
+fn a_silent_request_is_told_that_a_blocked_session_has_ended() {
+    let blocked = r#"{"error":"invalid_grant","error_description":"AADSTS530036: blocked."}"#;
+    let scratch = signed_in();
+    let (error, _) = get(SILENT, &scratch, 61, &[(400, blocked)]);
+    let error = error.expect_err("blocked");
+    assert_eq!(*error.kind(), ErrorKind::NotSignedIn);
+    assert!(error.to_string().contains("AADSTS530036"), "{error}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::platform;
+use crate::error::duration;
 
 /// The regular file at `path`. Never waits for something that is no file.
 ///
@@ -74,7 +75,10 @@ pub fn within<T: Send + 'static>(
         // In tenths of a second: what remains of a timeout is 1.999912345s.
         let tenths = u64::try_from(patience.as_micros().div_ceil(100_000)).unwrap_or(u64::MAX);
         let shown = Duration::from_millis(tenths.saturating_mul(100));
-        Err(io::Error::other(format!("it did not end within {shown:?}")))
+        Err(io::Error::other(format!(
+            "it did not end within {}",
+            duration(shown)
+        )))
     })
 }
 

@@ -6,7 +6,7 @@ use reqwest::blocking::ClientBuilder;
 use reqwest::{Certificate, Identity, Proxy};
 use zeroize::Zeroizing;
 
-use super::{NetworkErrorKind, proxy};
+use super::{CertificateFault, NetworkErrorKind, proxy};
 
 /// How to reach a cluster's API server.
 #[derive(Clone)]
@@ -48,7 +48,7 @@ impl ClusterWay {
         mut builder: ClientBuilder,
         addresses: &[SocketAddr],
     ) -> Result<ClientBuilder, NetworkErrorKind> {
-        let wrong = |why: String| NetworkErrorKind::Certificate(why);
+        let wrong = |why: String| CertificateFault::Other.because(why);
         builder = match &self.trust {
             Trust::ThisMachine => builder,
             Trust::Anyone => builder.tls_danger_accept_invalid_certs(true),

@@ -10,9 +10,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{
-    ClusterWay, HttpRequest, HttpResponse, LineReceiver, NetworkError, Output, Page, Program,
-    ProgramError, System, Uptime, Via,
+    CLIENT_IS_GONE, ClusterWay, HttpRequest, HttpResponse, LineReceiver, NetworkError, Output,
+    Page, Program, ProgramError, System, Uptime, Via,
 };
+use crate::error::Error;
 
 /// The response to one request.
 type Answer = Result<HttpResponse, NetworkError>;
@@ -38,6 +39,7 @@ pub struct FakeSystem {
     browser: Option<Browser>,
     typist: Option<Typist>,
     sleeper: Option<Box<dyn Fn()>>,
+    client_goes_at: Cell<Option<Duration>>,
     keyboard: RefCell<Option<LineReceiver>>,
 }
 
@@ -62,6 +64,7 @@ impl FakeSystem {
             browser: None,
             typist: None,
             sleeper: None,
+            client_goes_at: Cell::default(),
             keyboard: RefCell::default(),
         }
     }
@@ -120,6 +123,11 @@ impl FakeSystem {
     pub fn with_sleeper(mut self, sleeper: impl Fn() + 'static) -> Self {
         self.sleeper = Some(Box::new(sleeper));
         self
+    }
+
+    /// Lets the client end when the fake clock has reached this.
+    pub fn lose_client_at(&self, elapsed: Duration) {
+        self.client_goes_at.set(Some(elapsed));
     }
 
     /// The addresses that were opened in a browser.
@@ -195,6 +203,22 @@ impl System for FakeSystem {
         if let Some(sleeper) = &self.sleeper {
             sleeper();
         }
+    }
+
+    /// In one nap.
+    fn wait(&self, duration: Duration) -> Result<(), Error> {
+        if !duration.is_zero() {
+            self.sleep(duration);
+        }
+        match self.is_client_gone() {
+            true => Err(Error::unanswered(CLIENT_IS_GONE)),
+            false => Ok(()),
+        }
+    }
+
+    fn is_client_gone(&self) -> bool {
+        let goes_at = self.client_goes_at.get();
+        goes_at.is_some_and(|goes_at| goes_at <= self.elapsed.get())
     }
 
     fn send(&self, request: &HttpRequest, via: Via, _timeout: Duration) -> Answer {

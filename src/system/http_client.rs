@@ -15,8 +15,8 @@ use rustls::pki_types::UnixTime;
 use super::proxy::{Proxies, Route};
 use super::trust::Roots;
 use super::{
-    ClusterWay, HttpProxy, HttpRequest, HttpResponse, LARGEST_BODY, LargestBody, NetworkError,
-    NetworkErrorKind, Trust, Via, pinned, reach,
+    CertificateFault, ClusterWay, HttpProxy, HttpRequest, HttpResponse, LARGEST_BODY, LargestBody,
+    NetworkError, NetworkErrorKind, Trust, Via, pinned, reach,
 };
 use crate::env::Env;
 use crate::error::span;
@@ -94,10 +94,8 @@ impl HttpClient {
             // There is only one pinned certificate in a run.
             Via::Pinned(thumbprint) => self.pinned.get_or_init(|| {
                 let config = pinned::client_config(thumbprint);
-                let config =
-                    config.map_err(|error| NetworkErrorKind::Certificate(error.to_string()))?;
-                build(near().tls_backend_preconfigured(config))
-                    .map_err(NetworkErrorKind::Certificate)
+                let config = config.map_err(|error| bad_tls(error.to_string()))?;
+                build(near().tls_backend_preconfigured(config)).map_err(bad_tls)
             }),
         };
         let client = client.as_ref().map_err(|why| fail(why.clone()))?;
@@ -182,7 +180,7 @@ impl HttpClient {
         let builder = way.add_to(builder, addresses)?;
         match way.trust {
             Trust::ThisMachine => self.build(builder),
-            Trust::Only(_) | Trust::Anyone => build(builder).map_err(NetworkErrorKind::Certificate),
+            Trust::Only(_) | Trust::Anyone => build(builder).map_err(bad_tls),
         }
     }
 
@@ -194,7 +192,7 @@ impl HttpClient {
             if why.contains(NO_ROOTS) {
                 wrong(self.roots.none_found())
             } else {
-                NetworkErrorKind::Certificate(why)
+                bad_tls(why)
             }
         })
     }
@@ -208,7 +206,7 @@ impl HttpClient {
     ) -> NetworkErrorKind {
         let kind = why(error, proxy);
         match &kind {
-            NetworkErrorKind::Certificate(why) if why == NOT_TRUSTED => {
+            NetworkErrorKind::Certificate(bad) if bad.fault == CertificateFault::Issuer => {
                 match self.roots.problem() {
                     Some(problem) => NetworkErrorKind::TrustStore(problem),
                     None => kind,
@@ -222,7 +220,7 @@ impl HttpClient {
                         "the proxy {proxy} refused to connect, with status {status}"
                     )),
                     Some(status @ 300..) => NetworkErrorKind::ProxyFailed(format!(
-                        "the proxy {proxy} answered with status {status}"
+                        "the proxy {proxy} responded with status {status}"
                     )),
                     _ => kind,
                 }
@@ -329,7 +327,7 @@ fn body_error(error: &io::Error) -> NetworkErrorKind {
 /// Why no answer came, as far as the error says it.
 fn why(error: &reqwest::Error, proxy: Option<&str>) -> NetworkErrorKind {
     if let Some(tls) = find(error, |e| e.downcast_ref::<rustls::Error>()) {
-        return NetworkErrorKind::Certificate(certificate_reason(tls));
+        return bad_certificate(tls);
     }
     if !error.is_connect() {
         return match error.is_timeout() {
@@ -354,29 +352,48 @@ fn why(error: &reqwest::Error, proxy: Option<&str>) -> NetworkErrorKind {
     }
 }
 
-fn certificate_reason(error: &rustls::Error) -> String {
+/// TLS cannot work here, whatever the host's certificate is.
+fn bad_tls(why: String) -> NetworkErrorKind {
+    CertificateFault::Other.because(why)
+}
+
+fn bad_certificate(error: &rustls::Error) -> NetworkErrorKind {
+    use CertificateFault::{Date, Issuer, Name, Other};
     let rustls::Error::InvalidCertificate(why) = error else {
-        return error.to_string();
+        return bad_tls(error.to_string());
     };
     match why {
-        CertificateError::UnknownIssuer => NOT_TRUSTED.into(),
-        CertificateError::Expired => "it has expired".into(),
-        CertificateError::ExpiredContext { time, not_after } => format!(
+        CertificateError::UnknownIssuer => Issuer.because(NOT_TRUSTED),
+        CertificateError::Expired => Date.because("it has expired"),
+        CertificateError::ExpiredContext { time, not_after } => Date.because(format!(
             "it expired {} ago by this machine's clock",
             span(seconds_between(*not_after, *time))
-        ),
-        CertificateError::NotValidYet => "it is not valid yet (is the clock right?)".into(),
-        CertificateError::NotValidYetContext { time, not_before } => format!(
-            "it is not valid for another {} by this machine's clock (is the clock right?)",
+        )),
+        CertificateError::NotValidYet => Date.because("it is not valid yet"),
+        CertificateError::NotValidYetContext { time, not_before } => Date.because(format!(
+            "it is not valid for another {} by this machine's clock",
             span(seconds_between(*time, *not_before))
-        ),
+        )),
         CertificateError::ApplicationVerificationFailure => {
-            "it does not have the expected thumbprint".into()
+            Other.because("it does not have the expected thumbprint")
         }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "it is for another host".into()
+        CertificateError::NotValidForName => Name.because("it is for another host"),
+        CertificateError::NotValidForNameContext { presented, .. } => {
+            Name.because(format!("it is for another host, {}", names(presented)))
         }
-        other => format!("{other:?}"),
+        other => Other.because(format!("{other:?}")),
+    }
+}
+
+/// The names in a certificate. webpki writes each as `DnsName("login.example")`.
+fn names(presented: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let name = |name: &String| name.split('"').nth(1).unwrap_or(name).to_owned();
+    let names: Vec<_> = presented.iter().take(SHOWN).map(name).collect();
+    let more = if presented.len() > SHOWN { ", .." } else { "" };
+    match names.is_empty() {
+        true => "which it does not name".to_owned(),
+        false => format!("{}{more}", names.join(", ")),
     }
 }
 

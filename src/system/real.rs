@@ -28,6 +28,11 @@ pub struct RealSystem {
     browser: Browser,
     typing: OnceLock<Typing>,
     wants_color: bool,
+    /// True if a Kubernetes client runs us as its plugin.
+    is_plugin: bool,
+    /// Set once somebody is waited for, if the command prints a token.
+    client: OnceLock<platform::Client>,
+    prints_token: bool,
     /// Notices that are shown only if the call fails.
     held_back: Mutex<Vec<String>>,
 }
@@ -44,6 +49,9 @@ impl RealSystem {
             programs: Programs::new(env),
             browser: Browser::new(env),
             typing: OnceLock::new(),
+            is_plugin: env.get(env::KUBERNETES_EXEC_INFO).is_some(),
+            client: OnceLock::new(),
+            prints_token: false,
             wants_color: env.get(env::NO_COLOR).is_none() && env.get(env::TERM) != Some("dumb"),
             held_back: Mutex::default(),
         }
@@ -51,6 +59,11 @@ impl RealSystem {
 
     pub fn set_verbosity(&mut self, level: u8) {
         self.verbosity = level;
+    }
+
+    /// The command's result is a token on stdout: without a reader it need not go on.
+    pub fn set_prints_token(&mut self, prints_token: bool) {
+        self.prints_token = prints_token;
     }
 
     /// Shows the notices that were held back: the call has failed.
@@ -96,6 +109,18 @@ impl System for RealSystem {
     #[expect(clippy::disallowed_methods, reason = "the one place that sleeps")]
     fn sleep(&self, duration: Duration) {
         std::thread::sleep(duration);
+    }
+
+    fn watch_client(&self) {
+        if self.prints_token {
+            self.client
+                .get_or_init(|| platform::Client::new(self.is_plugin));
+        }
+    }
+
+    fn is_client_gone(&self) -> bool {
+        self.watch_client();
+        self.client.get().is_some_and(platform::Client::is_gone)
     }
 
     fn send(

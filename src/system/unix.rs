@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::thread;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Access, OFlags, access};
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, getegid, geteuid, getpgrp, getrlimit, kill_process_group,
@@ -328,6 +329,36 @@ fn lock_holder_in(locks: &str, inode: u64) -> Option<u32> {
     };
     // 0 is a process of another container.
     locks.lines().find_map(holder).filter(|id| *id != 0)
+}
+
+/// Whoever gets our token: the reader of our stdout, and the Kubernetes client that ran us.
+pub struct Client {
+    /// Our parent before somebody was asked or waited for. Only of a client's plugin: any other program may be meant to outlive
+    /// its parent, as after `kubelogin get-token > file & exit`.
+    parent: Option<u32>,
+}
+
+impl Client {
+    pub fn new(is_plugin: bool) -> Self {
+        Self {
+            parent: is_plugin.then(parent_id),
+        }
+    }
+
+    /// True if nobody reads stdout any more: a pipe or socket without its other end, a terminal that is closed. A file
+    /// always has a reader. True too if the parent has ended: the kernel gives us another one then.
+    pub fn is_gone(&self) -> bool {
+        let no_time = Timespec::default();
+        let stdout = io::stdout();
+        // macOS looks at the other end only when it is asked whether we can write.
+        let mut stdout = [PollFd::new(&stdout, PollFlags::OUT)];
+        let is_known = poll(&mut stdout, Some(&no_time)).is_ok();
+        let is_unread = is_known
+            && stdout[0]
+                .revents()
+                .intersects(PollFlags::ERR | PollFlags::HUP);
+        is_unread || self.parent.is_some_and(|parent| parent != parent_id())
+    }
 }
 
 /// False if reading the terminal would stop this process and all of its job (SIGTTIN), as after `kubectl ... &`.

@@ -1,6 +1,7 @@
 //! The platform code of Windows. `unix.rs` has the same names.
 
 mod access;
+mod client;
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
@@ -17,6 +18,7 @@ use super::Uptime;
 use super::interrupt::Undo;
 use crate::env::{self, Env};
 use access::Access;
+pub use client::Client;
 
 /// The console that this process belongs to, whatever its standard streams are.
 pub const CONTROLLING_TERMINAL: &str = "CONOUT$";

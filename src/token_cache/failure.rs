@@ -1,10 +1,11 @@
-//! A sign-in that failed: its error goes to all who waited for it, and to the caller if it runs us again at once.
+//! A sign-in that failed: its error goes to all who waited for it, unless nobody decided anything, and to the caller if it
+//! runs us again at once.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::key::Fingerprint;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// kubectl runs a failing plugin up to five times in one command, one right after the other. For this long the same
 /// caller gets the same error instead of another prompt or another attempt with a wrong password, five of which lock an
@@ -44,9 +45,11 @@ impl SealedFailure {
         self.fingerprint == *fingerprint
     }
 
-    /// True if it failed while someone who `began` then has been waiting.
-    pub fn was_waited_for(&self, began: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-        (began.timestamp_millis()..=now.timestamp_millis()).contains(&self.failed_on)
+    /// True if it failed while someone who `began` then has been waiting, and is their failure as well. If nobody came, the
+    /// next one asks: the person may be there now, and may not have seen the first prompt.
+    pub fn answers_those_who_waited_since(&self, began: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        *self.error.kind() != ErrorKind::Unanswered
+            && (began.timestamp_millis()..=now.timestamp_millis()).contains(&self.failed_on)
     }
 
     /// True if it failed for the same caller a moment ago.

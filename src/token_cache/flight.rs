@@ -5,6 +5,7 @@
 use std::fs::{File, TryLockError};
 use std::time::Duration;
 
+use crate::error::Error;
 use crate::system::System;
 
 /// How soon a waiter looks again, and the longest that this grows to: the token that it waits for is used within 5 ms, and
@@ -12,8 +13,8 @@ use crate::system::System;
 const FIRST_NAP: Duration = Duration::from_millis(1);
 const LONGEST_NAP: Duration = Duration::from_millis(4);
 
-/// After how long a waiter tells the user why nothing happens.
-const SILENCE: Duration = Duration::from_secs(1);
+/// How often a waiter does something else meanwhile.
+const PERIOD: Duration = Duration::from_secs(1);
 
 /// How the wait for a lock ended.
 pub enum Lock {
@@ -36,26 +37,88 @@ impl Lock {
     }
 }
 
-/// Waits for the lock on `file` for at most `patience`; calls `tell` once if that takes long.
-pub fn wait(file: File, patience: Duration, system: &dyn System, tell: impl FnOnce()) -> Lock {
+/// The right to sign in: nobody else does at the same time, as far as the file system can tell.
+pub struct Turn {
+    /// `None` if there is no lock file.
+    pub lock: Option<Lock>,
+}
+
+impl Turn {
+    /// False if another process may be writing the same files, or if nothing can be written.
+    pub fn may_write(&self) -> bool {
+        matches!(self.lock, Some(Lock::Held(_) | Lock::Unsupported))
+    }
+}
+
+/// Waits for the lock on `file` for at most `patience`. While another process holds it, calls `meanwhile` at once and then
+/// every second, with the time that it has waited.
+///
+/// # Errors
+/// `meanwhile` fails.
+pub fn wait(
+    file: File,
+    patience: Duration,
+    system: &dyn System,
+    mut meanwhile: impl FnMut(Duration) -> Result<(), Error>,
+) -> Result<Lock, Error> {
     let began = system.elapsed();
-    let (mut tell, mut nap) = (Some(tell), FIRST_NAP);
+    let (mut next, mut nap) = (Duration::ZERO, FIRST_NAP);
     loop {
         match file.try_lock() {
-            Ok(()) => return Lock::Held(file),
-            Err(TryLockError::Error(_)) => return Lock::Unsupported,
+            Ok(()) => return Ok(Lock::Held(file)),
+            Err(TryLockError::Error(_)) => return Ok(Lock::Unsupported),
             Err(TryLockError::WouldBlock) => {}
         }
         let waited = system.elapsed().saturating_sub(began);
         if waited >= patience {
-            return Lock::Busy;
+            return Ok(Lock::Busy);
         }
-        if waited >= SILENCE
-            && let Some(tell) = tell.take()
-        {
-            tell();
+        if waited >= next {
+            meanwhile(waited)?;
+            next = waited + PERIOD;
         }
         system.sleep(nap);
         nap = (nap * 2).min(LONGEST_NAP);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::system::fake::FakeSystem;
+
+    /// int128/kubelogin's ten callers of one login are done after 40 ms.
+    #[test]
+    fn a_waiter_looks_again_within_5_ms_and_does_not_burn_a_core() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let holder = file.reopen().expect("the same file");
+        holder.lock().expect("locked");
+        let system = FakeSystem::new([]);
+        let patience = Duration::from_secs(10);
+        let lock = wait(file.into_file(), patience, &system, |_| Ok(()));
+        assert!(matches!(lock, Ok(Lock::Busy)));
+        let naps = system.naps();
+        assert!(naps.iter().all(|nap| *nap < Duration::from_millis(5)));
+        assert!(naps.len() < 3000, "{}", naps.len());
+    }
+
+    #[test]
+    fn a_waiter_does_something_else_at_once_and_every_second() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let holder = file.reopen().expect("the same file");
+        holder.lock().expect("locked");
+        let system = FakeSystem::new([]);
+        let mut moments = Vec::new();
+        let lock = wait(
+            file.into_file(),
+            Duration::from_secs(3),
+            &system,
+            |waited| {
+                moments.push(waited.as_secs());
+                Ok(())
+            },
+        );
+        assert!(matches!(lock, Ok(Lock::Busy)));
+        assert_eq!(moments, [0, 1, 2]);
     }
 }

@@ -79,8 +79,8 @@ impl TokenCache<'_> {
         let Ok(file) = platform::open_careful(fs::OpenOptions::new().read(true), path) else {
             return false;
         };
-        let lock = flight::wait(file, Duration::ZERO, self.system, || {});
-        matches!(lock, Lock::Busy)
+        let lock = flight::wait(file, Duration::ZERO, self.system, |_| Ok(()));
+        matches!(lock, Ok(Lock::Busy))
     }
 }
 

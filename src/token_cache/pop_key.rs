@@ -23,7 +23,7 @@ impl TokenCache<'_> {
         if let Some(key) = self.find_pop_key() {
             return Ok(key);
         }
-        let turn = self.wait_for_turn(LOCK_FILE, PATIENCE, || {});
+        let turn = self.wait_for_turn(LOCK_FILE, PATIENCE, |_| Ok(()))?;
         if let Some(key) = self.find_pop_key() {
             return Ok(key);
         }

@@ -142,7 +142,7 @@ impl<'a> Vault<'a> {
         }
         let file = folder.lock_file(LOCK_FILE);
         let file = file.map_err(|error| format!("{LOCK_FILE}: {error}"))?;
-        let _lock = flight::wait(file, PATIENCE, self.system, || {});
+        let _lock = flight::wait(file, PATIENCE, self.system, |_| Ok(()));
         match find()? {
             Some(key) => Ok(key),
             None => make(),

@@ -36,8 +36,11 @@ mod golden; // help, version and messages as people read them, compared with tes
 mod interactive; // browser sign-ins: addresses, responses, pages, openers
 mod layers; // the map in src/main.rs: a module uses only modules below it
 mod legacy; // --legacy: the v1 endpoints
+// A shell plays kubectl.
 mod msi; // managed identity endpoints on loopback; not IMDS, whose fixed address is not loopback
 mod network; // network faults, invalid certificates, unusual responses
+#[cfg(unix)]
+mod orphan; // whose client is gone, and whose is not
 mod pop; // --pop-enabled: proof-of-possession tokens
 mod ropc; // a user name and a password
 mod silence; // stderr when the call succeeds

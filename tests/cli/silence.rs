@@ -1,6 +1,7 @@
 //! What is on stderr when a call succeeds: nothing, unless it is a terminal, `-v` asks for more, or a person must act.
 //! fabric8 7.3 merges stderr into the ExecCredential, and some pipelines fail on a single line.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -69,6 +70,7 @@ impl World {
             ),
             ("which is not a Microsoft host", bare_spn().entra(entra)),
             ("Could not renew the token", self.with_an_old_token()),
+            ("auto: now spn", self.with_another_identity(az)),
         ];
         if cfg!(unix) {
             // On Windows an account has a home whatever the variables say, and az's script would be another.
@@ -86,6 +88,18 @@ impl World {
         kubelogin.run().token();
         self.entra.change(|rules| rules.token_lifetime = 3600);
         kubelogin
+    }
+
+    /// `auto` chose az, and now finds a service principal.
+    fn with_another_identity(&self, az: &str) -> Kubelogin {
+        let kubelogin = auto(az)
+            .args(["--tenant-id", TENANT_ID])
+            .env("KUBERNETES_SERVICE_HOST", "10.0.0.1");
+        kubelogin.run().token();
+        kubelogin
+            .env("AZURE_CLIENT_ID", CONFIDENTIAL_CLIENT_ID)
+            .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
+            .through_proxy(&self.entra)
     }
 
     /// Fails the next request for a token, if this notice is about that.
@@ -137,46 +151,169 @@ fn every_notice_is_shown_with_the_error_when_the_call_fails() {
     }
 }
 
+/// az takes its time, and nobody can do anything about it.
+#[cfg(unix)]
 #[test]
-fn a_wait_for_another_sign_in_is_silent_unless_more_is_asked_for() {
-    let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Pending]);
-    let kubelogin = devicecode(&entra);
-    let mut first = kubelogin.spawn();
-    first.shows("sign in");
+fn a_wait_for_another_call_that_asks_nobody_is_silent_unless_more_is_asked_for() {
+    let room = TempDir::new();
+    let go = room.path().join("pipe");
+    make_pipe(&go);
+    let script = format!(
+        r#"echo started >> "$LOG"; read line < '{}'; echo '{{"accessToken": "token-of-az", "expires_on": 4102444800}}'"#,
+        go.display()
+    );
+    let kubelogin = azurecli(&script);
+    az_login(&kubelogin, "alice@example.com");
+    let first = kubelogin.spawn();
+    while kubelogin.log().is_empty() {
+        std::thread::yield_now();
+    }
     let quiet = kubelogin.spawn();
     let mut verbose = kubelogin.verbose().spawn();
     verbose.shows("Waiting for another kubelogin");
-    entra.change(|rules| rules.device_code.polls = vec![Poll::Approve]);
+    fs::write(&go, "go\n").unwrap();
     let output = quiet.wait();
-    output.token();
+    assert_eq!(output.token(), "token-of-az");
     assert_eq!(output.stderr, "");
-    assert_eq!(first.wait().token(), verbose.wait().token());
+    first.wait().token();
+    verbose.wait().token();
 }
+
+/// Its user may see no other terminal.
+#[test]
+fn a_wait_for_another_call_that_asks_a_person_shows_the_same_prompt() {
+    let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Pending]);
+    let kubelogin = devicecode(&entra);
+    let mut first = kubelogin.spawn();
+    let prompt = first.shows("devicelogin");
+    let mut waiting = kubelogin.spawn();
+    assert_eq!(waiting.shows("devicelogin"), prompt);
+    let told = waiting.shows("Another kubelogin");
+    assert!(
+        told.contains(&format!("(process {})", first.id())),
+        "{told}"
+    );
+    entra.change(|rules| rules.device_code.polls = vec![Poll::Approve]);
+    assert_eq!(first.wait().token(), waiting.wait().token());
+    assert_eq!(entra.prompts(), 1);
+    let names = names_in(&kubelogin.cache());
+    assert!(
+        names.iter().all(|name| !name.ends_with(".prompt")),
+        "{names:?}"
+    );
+}
+
+#[test]
+fn the_other_commands_are_silent_too_when_they_succeed() {
+    let entra = FakeEntra::start();
+    let _arm = FakeArm::start(&entra);
+    let room = TempDir::new();
+    let convert = || {
+        let path = room.file("config", legacy_kubeconfig(1));
+        Kubelogin::convert_kubeconfig("spn")
+            .arg("--kubeconfig")
+            .arg(path)
+    };
+    let signed_in = || {
+        let kubelogin = spn(&entra);
+        kubelogin.run().token();
+        kubelogin
+    };
+    let log_out = || signed_in().with_command("logout");
+    let homes = RefCell::new(Vec::new());
+    let remove = || {
+        let kubelogin = signed_in();
+        let remove = Kubelogin::log_out(&kubelogin.cache());
+        homes.borrow_mut().push(kubelogin);
+        remove
+    };
+    let fetch = || get_credentials(&entra).args(PROD);
+    let commands: [(&str, &dyn Fn() -> Kubelogin); 4] = [
+        ("convert-kubeconfig", &convert),
+        ("logout", &log_out),
+        ("remove-cache-dir", &remove),
+        ("get-credentials", &fetch),
+    ];
+    for (name, command) in commands {
+        let quiet = command().run();
+        assert!(quiet.status.success(), "{name}: {quiet:?}");
+        assert_eq!(quiet.stderr, "", "{name}");
+        let told = command().verbose().run();
+        assert!(!told.notices().is_empty(), "{name}: {told:?}");
+    }
+}
+
+/// Only the prompt is for a person who has to act.
+#[test]
+fn who_signed_in_with_the_browser_is_a_notice() {
+    let entra = FakeEntra::start();
+    let sign_in = |kubelogin: Kubelogin| {
+        let mut running = kubelogin.spawn();
+        Browser::at_prompt(&entra, &mut running).sign_in();
+        let output = running.wait();
+        output.token();
+        output
+    };
+    let quiet = sign_in(interactive(&entra));
+    assert_eq!(quiet.stderr.lines().count(), 2, "the prompt: {quiet:?}");
+    let verbose = sign_in(interactive(&entra).verbose());
+    let notices = verbose.notices();
+    assert_eq!(notices.last(), Some(&&*format!("signed in as {USER_NAME}")));
+}
+
+/// Whoever adds a notice to another file adds it to the tests here, or names the test that shows it silent.
+#[test]
+fn every_file_that_has_a_notice_is_known_here() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let notices = [
+        "ystem.notice(",
+        "system()\n            .notice(",
+        "\n                .notice(",
+        "notices.push(",
+    ];
+    let mut unknown = files_with(&source, &notices);
+    unknown.retain(|name| !WITH_NOTICES.contains(&&**name));
+    assert_eq!(unknown, [""; 0], "shown silent by which test?");
+}
+
+const WITH_NOTICES: &[&str] = &[
+    // Of get-token, each with its reason above.
+    "cli.rs",
+    "command/get_token.rs",
+    "entra/client.rs",
+    "login/auto.rs",
+    "login/interactive.rs",
+    "login/msi.rs",
+    "login/spn.rs",
+    "options.rs",
+    "program.rs",
+    "sign_in.rs",
+    "token_cache.rs",
+    "token_cache/prompt.rs",
+    "variables.rs",
+    // token_cache::keyring, and the real Secret Service: a keyring that does not work, or forgets at the next reboot.
+    "token_cache/vault.rs",
+    // Of other commands, whose own tests hold that they are silent in a pipe.
+    "arm.rs",
+    "command/convert_kubeconfig.rs",
+    "command/convert_kubeconfig/report.rs",
+    "command/get_credentials.rs",
+    "command/get_credentials/session.rs",
+    "command/logout.rs",
+    "command/remove_cache_dir.rs",
+];
 
 /// What is told at once is an error, a line that `-v` asked for, or something that a person has to act on. Whoever adds a
 /// line that is none of these finds `System::notice` here.
 #[test]
 fn only_these_files_write_to_stderr_at_once() {
-    let mut files = Vec::new();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    collect(&source, &mut files);
-    let tells = |path: &&PathBuf| {
-        let text = fs::read_to_string(path).expect("text");
-        let program = text.split("#[cfg(test)]").next().unwrap_or_default();
-        program.contains("ystem.tell(")
-            || program.contains("system()\n            .tell(")
-            || program.contains("\n                .tell(")
-    };
-    let mut names: Vec<String> = files
-        .iter()
-        .filter(tells)
-        .map(|path| {
-            let name = path.strip_prefix(&source).expect("below src");
-            name.to_string_lossy().replace('\\', "/")
-        })
-        .collect();
-    names.sort();
-    for name in names {
+    let tells = [
+        "ystem.tell(",
+        "system()\n            .tell(",
+        "\n                .tell(",
+    ];
+    for name in files_with(&source, &tells) {
         assert!(AT_ONCE.contains(&&*name), "{name}: is it a notice?");
     }
 }
@@ -188,12 +325,29 @@ const AT_ONCE: &[&str] = &[
     "command/get_credentials/target.rs",    // among which clusters to choose
     "command/get_token.rs",                 // at -v 1
     "command/remove_cache_dir.rs",          // a wrong --cache-dir
-    "login/auto.rs",                        // another identity than that of the last call
     "sign_in.rs",                           // at -v 1
     "system.rs",                            // at -v 5
     "login/interactive.rs",                 // an address that was pasted and is not the right one
     "program.rs",                           // the error
 ];
+
+/// The files whose program text has one of these words.
+fn files_with(source: &Path, words: &[&str]) -> Vec<String> {
+    let mut files = Vec::new();
+    collect(source, &mut files);
+    files.retain(|path| {
+        let text = fs::read_to_string(path).expect("text");
+        let program = text.split("#[cfg(test)]").next().unwrap_or_default();
+        words.iter().any(|word| program.contains(word))
+    });
+    let name = |path: &PathBuf| {
+        let name = path.strip_prefix(source).expect("below src");
+        name.to_string_lossy().replace('\\', "/")
+    };
+    let mut names: Vec<String> = files.iter().map(name).collect();
+    names.sort();
+    names
+}
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder") {

@@ -157,6 +157,64 @@ fn calls_that_waited_for_a_failed_sign_in_get_its_error() {
     assert_eq!(entra.prompts(), 1);
 }
 
+/// They did not show the code that nobody entered; and whoever was killed answers nobody.
+#[test]
+fn calls_that_waited_for_a_code_that_expired_or_a_process_that_died_ask_anew() {
+    for dies in [false, true] {
+        let entra = FakeEntra::start_with(|rules| {
+            rules.device_code.polls = vec![Poll::Pending];
+            rules.device_code.interval = Some(1);
+            rules.device_code.expires_in = if dies { 60 } else { 8 };
+        });
+        let kubelogin = devicecode(&entra);
+        let mut first = kubelogin.spawn();
+        let first_prompt = first.shows("devicelogin");
+        let mut waiting = kubelogin.spawn();
+        assert_eq!(waiting.shows("devicelogin"), first_prompt);
+        if dies {
+            first.kill();
+        }
+        let second_prompt = waiting.shows("devicelogin");
+        assert_ne!(second_prompt, first_prompt);
+        entra.change(|rules| rules.device_code.polls = vec![Poll::Approve]);
+        waiting.wait().token();
+        assert_eq!(entra.prompts(), 2);
+        assert!(!first.wait().status.success());
+        let names = names_in(&kubelogin.cache());
+        assert!(
+            names.iter().all(|name| !name.ends_with(".prompt")),
+            "{names:?}"
+        );
+    }
+}
+
+/// AADSTS530036: for good, whatever the OAuth error. A new device code would be blocked once it has been entered.
+#[cfg(unix)]
+#[test]
+fn after_device_codes_were_blocked_the_refresh_token_is_dropped_and_kubectl_s_retries_ask_for_no_code()
+ {
+    let entra = FakeEntra::start_with(|rules| rules.token_lifetime = 0);
+    let kubelogin = devicecode(&entra).called_by_kubectl();
+    kubelogin.run().token();
+    let blocked = json!({
+        "error": "access_denied", "error_codes": [530_036],
+        "error_description": "AADSTS530036: Conditional Access policy blocks device code flow. Trace ID: t",
+    });
+    entra.next(Endpoint::Token, Reply::json(400, &blocked));
+    for _ in 0..5 {
+        let error = kubelogin.run().error();
+        assert!(
+            error.contains("AADSTS530036") && error.contains("convert-kubeconfig -l interactive"),
+            "{error}"
+        );
+    }
+    assert_eq!((entra.prompts(), entra.token_requests()), (1, 2));
+    // Another command, later: a person may try again, and the old refresh token is gone.
+    let mut shell = kubelogin.command_under("/bin/sh", &["-c", "\"$0\" \"$@\"; exit $?"]);
+    kubelogin.start(&mut shell).wait().token();
+    assert_eq!((entra.prompts(), entra.refreshes()), (2, 0));
+}
+
 /// kubectl runs a failing plugin up to five times, which would mean five prompts or five wrong passwords for one command.
 #[test]
 fn a_client_that_retries_gets_the_same_error() {

@@ -32,9 +32,16 @@ impl Cluster {
 
     /// Runs a client with one kubeconfig or a list of them, and kubelogin on PATH.
     pub fn run(&self, client: &str, args: &[&str], kubeconfig: impl AsRef<OsStr>) -> Output {
+        let mut command = self.command(client, args, kubeconfig);
+        command.output().expect("the client starts")
+    }
+
+    /// What [`Cluster::run`] runs.
+    pub fn command(&self, client: &str, args: &[&str], kubeconfig: impl AsRef<OsStr>) -> Command {
         let kubelogin = Path::new(env!("CARGO_BIN_EXE_kubelogin"));
         let programs = kubelogin.parent().expect("a folder");
-        Command::new(installed(client))
+        let mut command = Command::new(installed(client));
+        command
             .args(args)
             .env_clear()
             .env("KUBECONFIG", kubeconfig)
@@ -44,9 +51,8 @@ impl Cluster {
             .env("SSL_CERT_FILE", self.entra.ca_file())
             .env("HTTPS_PROXY", self.entra.proxy_url())
             .env("NO_PROXY", "127.0.0.1")
-            .env("KUBELOGIN_TOKEN_CACHE_STORAGE", "disk")
-            .output()
-            .expect("the client starts")
+            .env("KUBELOGIN_TOKEN_CACHE_STORAGE", "disk");
+        command
     }
 
     /// Runs a client as a user does, and checks that the cluster answered.

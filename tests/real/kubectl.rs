@@ -74,6 +74,49 @@ fn lists_nodes_with_a_device_code_and_shows_the_prompt() {
     }
 }
 
+/// Its plugin would poll for the 15 minutes of the code, and hold the login for all others.
+#[cfg(unix)]
+#[test]
+fn a_killed_kubectl_takes_its_sign_in_along() {
+    use std::io::{BufRead as _, BufReader, Read as _};
+    use std::process::Stdio;
+
+    use rustix::process::{Pid, Signal, kill_process};
+
+    use crate::support::Poll;
+
+    for (kubectl, api_versions) in CLIENTS {
+        for signal in [Signal::TERM, Signal::KILL] {
+            let cluster = Cluster::start();
+            cluster.entra.change(|rules| {
+                rules.device_code.polls = vec![Poll::Pending];
+                rules.device_code.expires_in = 60;
+            });
+            let exec = exec(api_versions[0], "devicecode", PUBLIC_CLIENT_ID, false);
+            let kubeconfig = cluster.api_server.kubeconfig(&json!({ "exec": exec }));
+            let kubeconfig = cluster.room.file("config", kubeconfig);
+            let mut command = cluster.command(kubectl, NODES.0, kubeconfig);
+            command.stdout(Stdio::null()).stderr(Stdio::piped());
+            let mut child = command.spawn().expect("kubectl starts");
+            let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+            let mut line = String::new();
+            while !line.contains("devicelogin") {
+                line.clear();
+                assert_ne!(stderr.read_line(&mut line).expect("UTF-8"), 0);
+            }
+            kill_process(Pid::from_child(&child), signal).expect("it runs");
+            child.wait().expect("it ends");
+            // The plugin has kubectl's own stderr: the end comes when it has ended, too.
+            let mut rest = String::new();
+            stderr.read_to_string(&mut rest).expect("UTF-8");
+            assert!(
+                rest.contains("the sign-in was cancelled"),
+                "{kubectl}: {rest}"
+            );
+        }
+    }
+}
+
 #[test]
 fn kubectl_shows_our_error() {
     let cluster = Cluster::start();

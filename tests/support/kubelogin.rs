@@ -209,9 +209,8 @@ impl Kubelogin {
         self.start(&mut self.command())
     }
 
-    /// Runs the program with nobody to read its stdout, and checks that it ends with an error, and not with a panic.
-    /// Returns what it says on stderr.
-    /// Runs the program with a closed stdout, and checks that it ends with an error, not with a panic.
+    /// Runs the program with a closed stdout, and checks that it ends with an error, not with a panic. Returns what it says
+    /// on stderr.
     #[track_caller]
     pub fn run_into_nothing(&self) -> String {
         let mut child = self
@@ -449,15 +448,17 @@ impl Output {
         lines[start..].join("\n")
     }
 
-    /// What a run with `-v 1` says on stderr, besides where its options came from and what became of the token.
+    /// What a run with `-v 1` says on stderr, besides where its options came from, what `auto` found and what became of the
+    /// token.
     pub fn notices(&self) -> Vec<&str> {
-        let lines = self.stderr.lines();
-        lines
-            .filter(|line| !line.starts_with("--") && !line.starts_with("Token: "))
+        const HISTORY: [&str; 5] = ["--", "> ", "+ ", "- ", "Token: "];
+        let is_history = |line: &&str| HISTORY.iter().any(|start| line.starts_with(start));
+        self.stderr
+            .lines()
+            .filter(|line| !is_history(line))
             .collect()
     }
 
-    /// Neither stream shows any of these.
     /// Checks that neither stream contains any of these.
     #[track_caller]
     pub fn hides(&self, secrets: &[&str]) -> &Self {

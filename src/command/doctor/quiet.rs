@@ -57,6 +57,10 @@ impl System for Quiet<'_> {
         self.world.sleep(duration);
     }
 
+    fn is_client_gone(&self) -> bool {
+        self.world.is_client_gone()
+    }
+
     fn send(
         &self,
         request: &HttpRequest,

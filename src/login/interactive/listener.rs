@@ -102,7 +102,7 @@ fn cannot_listen(redirect_url: &RedirectUrl, error: &io::Error) -> Error {
         io::ErrorKind::AddrInUse => "another program is using it".to_owned(),
         _ => error.to_string(),
     };
-    let what = format!("cannot listen on {place} for the browser's answer: {why}");
+    let what = format!("cannot listen on {place} for the browser's response: {why}");
     Error::outside(what).remedy(
         "Set --redirect-url to another port, or to none to use any free one; --login devicecode needs no port.",
     )

@@ -313,6 +313,17 @@ fn an_invalid_redirect_url_is_refused_at_once() {
 }
 
 #[test]
+fn a_browser_is_not_waited_for_once_the_client_is_gone() {
+    let system = FakeSystem::new([]);
+    system.lose_client_at(Duration::ZERO);
+    let login = interactive(&[]).expect("a login");
+    let error = login.acquire(&Scope::of_server("srv"), UNBOUNDED, &system);
+    let error = error.expect_err("nobody is left");
+    assert_eq!(*error.kind(), crate::error::ErrorKind::Unanswered);
+    assert!(error.to_string().contains("has ended"), "{error}");
+}
+
+#[test]
 fn a_sign_in_that_nobody_finishes_is_an_error_after_the_given_time() {
     let timeout = Timeout {
         duration: Duration::from_millis(20),
@@ -325,7 +336,7 @@ fn a_sign_in_that_nobody_finishes_is_an_error_after_the_given_time() {
     let says = "nobody signed in with the browser within 20ms";
     assert!(error.to_string().contains(says), "{error}");
     assert!(error.to_string().contains("--timeout"), "{error}");
-    assert!(unanswered(UNBOUNDED).to_string().contains("300s"));
+    assert!(unanswered(UNBOUNDED).to_string().contains("5m"));
 }
 
 #[test]

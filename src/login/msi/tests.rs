@@ -336,6 +336,7 @@ fn an_id_of_the_other_kind_is_refused_with_the_flag_that_it_belongs_to() {
     for (flag, id, other) in [
         (Flag::ClientId, resource, "--identity-resource-id"),
         (Flag::IdentityResourceId, guid, "--client-id"),
+        (Flag::IdentityResourceId, "foo", "--client-id"),
     ] {
         let error = login(&[(flag, id)], &[]).expect_err("refused").to_string();
         assert!(

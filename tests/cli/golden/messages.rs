@@ -105,6 +105,7 @@ fn flags_and_variables() {
         ("an empty value", &["--server-id", ""]),
         ("an invalid tenant", &["--tenant-id", "a/b"]),
         ("an invalid client ID", &["--client-id", "a b"]),
+        ("an invalid server ID", &["--server-id", "a b"]),
         ("an authority host over plain http", &["--authority-host", "http://login.microsoftonline.com/"]),
         ("an authority host that is not a URL", &["--authority-host", "login"]),
         ("an authority host of a stranger", &["--authority-host", "https://evil.example/"]),

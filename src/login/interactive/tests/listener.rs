@@ -152,7 +152,8 @@ fn of_two_answers_the_first_counts_and_both_browsers_see_the_result() {
     let state = CsrfToken::new("ours".into());
     let system = FakeSystem::new([]);
     let end = Deadline::after(&system, PATIENCE);
-    let first = first_of_ours(&answers, &state, end, &system).expect("an answer");
+    let first = first_of_ours(&answers, &state, end, &system).expect("the client is there");
+    let first = first.expect("an answer");
     assert_eq!(code(&first), Ok(Secret::new("1st")));
     show_result(&Page::SignedIn(None), first, &answers, &state);
     let pages = browsers.into_iter().map(|mut browser| {

@@ -1,0 +1,69 @@
+//! The Kubernetes client that ran us, watched until it ends.
+
+use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
+
+use windows_sys::Win32::Foundation::{INVALID_HANDLE_VALUE, WAIT_OBJECT_0};
+use windows_sys::Win32::System::Diagnostics::ToolHelp::{
+    CreateToolhelp32Snapshot, PROCESSENTRY32, Process32First, Process32Next, TH32CS_SNAPPROCESS,
+};
+use windows_sys::Win32::System::Threading::{
+    OpenProcess, PROCESS_SYNCHRONIZE, WaitForSingleObject,
+};
+
+/// The Kubernetes client that ran us.
+pub struct Client {
+    /// `None` too if it cannot be watched. Only of a client's plugin: any other program may be meant to outlive its parent.
+    parent: Option<OwnedHandle>,
+}
+
+impl Client {
+    pub fn new(is_plugin: bool) -> Self {
+        Self {
+            parent: is_plugin.then(open_parent).flatten(),
+        }
+    }
+
+    /// True if the client has ended. Whether a pipe still has a reader cannot be asked on Windows.
+    #[expect(
+        unsafe_code,
+        reason = "neither std nor a safe crate waits for a process that is not a child"
+    )]
+    pub fn is_gone(&self) -> bool {
+        self.parent.as_ref().is_some_and(|parent| {
+            // SAFETY: the handle is open as long as `parent`.
+            unsafe { WaitForSingleObject(parent.as_raw_handle(), 0) == WAIT_OBJECT_0 }
+        })
+    }
+}
+
+/// Our parent. If it has ended already, this is nobody or the next process with its ID, whose end then ends us: nobody
+/// waits for our token by then.
+#[expect(
+    unsafe_code,
+    reason = "neither std nor a safe crate knows a process's parent"
+)]
+fn open_parent() -> Option<OwnedHandle> {
+    let us = std::process::id();
+    // SAFETY: the snapshot's handle is checked before it is owned. `entry` has the size that it says, and the functions
+    // fill it. A null handle is none.
+    unsafe {
+        let snapshot = CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0);
+        if snapshot == INVALID_HANDLE_VALUE {
+            return None;
+        }
+        let snapshot = OwnedHandle::from_raw_handle(snapshot);
+        let mut entry = PROCESSENTRY32 {
+            dwSize: u32::try_from(size_of::<PROCESSENTRY32>()).ok()?,
+            ..PROCESSENTRY32::default()
+        };
+        let mut has_entry = Process32First(snapshot.as_raw_handle(), &raw mut entry);
+        while has_entry != 0 && entry.th32ProcessID != us {
+            has_entry = Process32Next(snapshot.as_raw_handle(), &raw mut entry);
+        }
+        if has_entry == 0 {
+            return None;
+        }
+        let parent = OpenProcess(PROCESS_SYNCHRONIZE, 0, entry.th32ParentProcessID);
+        (!parent.is_null()).then(|| OwnedHandle::from_raw_handle(parent))
+    }
+}

@@ -1,0 +1,164 @@
+//! A sign-in whose client is gone: it ends within seconds and frees the login for the next one. One whose client is there
+//! goes on.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::net::TcpStream;
+use std::process::Stdio;
+
+use rustix::process::Signal;
+
+use crate::support::*;
+
+const CANCELLED: &str = "the program that asked for the token has ended";
+
+/// A person who enters the code after so many polls.
+fn entra_with(polls: Vec<Poll>) -> FakeEntra {
+    FakeEntra::start_with(|rules| {
+        // Shorter than Entra's: a sign-in that lives on ends with the wrong error, and this test with it.
+        rules.device_code.expires_in = 60;
+        rules.device_code.interval = Some(1);
+        rules.device_code.polls = polls;
+    })
+}
+
+/// Starts the program as the child of a shell that plays kubectl. The shell hands it its own stdout, which the test reads:
+/// only the death of the shell can tell the program that it is alone.
+fn under_kubectl(kubelogin: &Kubelogin) -> Running {
+    let kubelogin = kubelogin.clone().called_by_kubectl();
+    let mut kubectl = kubelogin.command_under("/bin/sh", &["-c", "\"$0\" \"$@\"; exit $?"]);
+    kubelogin.start(&mut kubectl)
+}
+
+/// Kills the shell alone, and waits until the program has ended, too: then nobody holds its streams any more.
+#[track_caller]
+fn end_of(mut running: Running, signal: Signal) -> String {
+    running.signal(signal);
+    running.shows(CANCELLED);
+    let output = running.wait();
+    assert_eq!(output.stdout, "", "{output:?}");
+    output.stderr
+}
+
+#[test]
+fn a_device_code_s_polls_end_when_kubectl_is_killed_and_the_next_one_asks_at_once() {
+    for signal in [Signal::TERM, Signal::KILL] {
+        let entra = entra_with(vec![Poll::Pending]);
+        let kubelogin = devicecode(&entra);
+        let mut running = under_kubectl(&kubelogin);
+        running.shows("devicelogin");
+        let stderr = end_of(running, signal);
+        let errors = stderr.lines().filter(|line| line.contains(CANCELLED));
+        assert_eq!(errors.count(), 1, "one line: {stderr}");
+        entra.change(|rules| rules.device_code.polls = vec![Poll::Approve]);
+        kubelogin.called_by_kubectl().run().token();
+        assert_eq!(entra.prompts(), 2);
+    }
+}
+
+#[test]
+fn a_browser_is_not_waited_for_when_kubectl_is_killed_and_its_port_is_free() {
+    let entra = FakeEntra::start();
+    let mut running = under_kubectl(&interactive(&entra).args(["--timeout", "60s"]));
+    let browser = Browser::at_prompt(&entra, &mut running);
+    let address = browser.parameter("redirect_uri");
+    let port = address.trim_end_matches('/').rsplit(':').next();
+    let port: u16 = port.unwrap().parse().unwrap();
+    drop(TcpStream::connect(("127.0.0.1", port)).expect("it listens"));
+    end_of(running, Signal::KILL);
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+}
+
+#[test]
+fn a_call_that_waits_for_another_s_sign_in_ends_when_kubectl_is_killed() {
+    let entra = entra_with(vec![Poll::Pending]);
+    let kubelogin = devicecode(&entra);
+    let mut first = kubelogin.spawn();
+    first.shows("devicelogin");
+    let mut waiting = under_kubectl(&kubelogin);
+    waiting.shows("Another kubelogin");
+    end_of(waiting, Signal::KILL);
+    entra.change(|rules| rules.device_code.polls = vec![Poll::Approve]);
+    first.wait().token();
+}
+
+/// `kubelogin get-token | jq`, and every client: what kubectl's other end of the pipe tells even where a wrapper script is
+/// our parent.
+#[test]
+fn a_sign_in_ends_when_nobody_reads_its_stdout_any_more() {
+    let entra = entra_with(vec![Poll::Pending]);
+    let kubelogin = devicecode(&entra);
+    let mut command = kubelogin.command();
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains(CANCELLED), "{stderr}");
+}
+
+/// Some seconds of a person's time.
+fn a_while() -> Vec<Poll> {
+    vec![Poll::Pending, Poll::Pending, Poll::Pending, Poll::Approve]
+}
+
+#[test]
+fn a_client_that_waits_gets_its_token_however_long_the_person_takes() {
+    let entra = entra_with(a_while());
+    under_kubectl(&devicecode(&entra)).wait().token();
+}
+
+/// `kubelogin get-token > file & exit`, nohup, setsid, a script that starts it and ends: somebody reads the file later.
+#[test]
+fn a_sign_in_into_a_file_outlives_whoever_started_it() {
+    let entra = entra_with(a_while());
+    let room = TempDir::new();
+    let path = room.path().join("token");
+    let kubelogin = devicecode(&entra);
+    let mut shell = kubelogin.command_under("/bin/sh", &["-c", "\"$0\" \"$@\" &"]);
+    let file = File::create(&path).expect("a file");
+    shell
+        .stdin(Stdio::null())
+        .stdout(file)
+        .stderr(Stdio::piped());
+    let mut shell = shell.spawn().expect("it starts");
+    let mut stderr = String::new();
+    let pipe = shell.stderr.take();
+    assert!(shell.wait().expect("it ends").success());
+    // The end comes when the sign-in has ended, too.
+    pipe.unwrap().read_to_string(&mut stderr).expect("UTF-8");
+    let text = std::fs::read_to_string(&path).expect("text");
+    assert!(text.contains("ExecCredential"), "{stderr}");
+    assert_eq!(entra.device_polls(), 4);
+}
+
+/// The result of get-credentials is a file: whether anybody reads its stdout does not matter.
+#[test]
+fn get_credentials_does_not_need_a_reader() {
+    let entra = entra_with(a_while());
+    let _arm = FakeArm::start(&entra);
+    let room = TempDir::new();
+    let path = room.path().join("config");
+    let kubelogin = Kubelogin::new()
+        .args(["get-credentials", "--login", "devicecode"])
+        .args(["--tenant-id", TENANT_ID])
+        .args(PROD)
+        .arg("--file")
+        .arg(&path)
+        .through_proxy(&entra);
+    let mut command = kubelogin.command();
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(path.exists(), "{stderr}");
+    assert!(!stderr.contains(CANCELLED), "{stderr}");
+}
