@@ -179,6 +179,15 @@ pub fn nearest<'n>(name: &str, mut names: Vec<&'n str>) -> Vec<&'n str> {
     names
 }
 
+/// The question about a name that was mistyped; empty without a name to propose.
+pub fn did_you_mean(near: &[&str]) -> String {
+    match near {
+        [] => String::new(),
+        [one] => format!("Did you mean {one}?"),
+        several => format!("Did you mean one of these: {}?", several.join(", ")),
+    }
+}
+
 /// The longest line of a message, in characters. Longer text from outside is cut.
 const LONGEST_LINE: usize = 600;
 

@@ -3,7 +3,7 @@
 use clap::Command as ClapCommand;
 
 use super::quick::flags_alone;
-use super::usage::{UnknownFlag, check_words, unknown_flag_of, usage_error};
+use super::usage::{UnknownFlag, check_words, unknown_flag_of, usage_error_of_user};
 use super::{CONVERT_KUBECONFIG, GET_TOKEN, VERBOSITY, flag_values};
 use crate::error::Error;
 use crate::flag::FlagValues;
@@ -28,7 +28,8 @@ impl OldArgs {
     /// The flags and `-v`, if it is there. An unknown flag or word is an error: it must not get lost.
     pub fn parse(&mut self, args: &[&str]) -> Result<(FlagValues, Option<i64>), Error> {
         let words = without_command(args);
-        self.read(&words).map_err(|error| usage_error(&error))
+        self.read(&words)
+            .map_err(|error| usage_error_of_user(&error))
     }
 
     /// The same, but for flags that no kubelogin knows and `get-token` would refuse: they are left out, each with its
@@ -60,7 +61,7 @@ impl OldArgs {
             let flag = unknown_flag_of(&error).filter(|_| unknown.len() < MOST);
             let place = flag.and_then(|flag| Some((self.place(&words, &flag)?, flag)));
             let Some((at, flag)) = place else {
-                return Err(usage_error(&error));
+                return Err(usage_error_of_user(&error));
             };
             let has_value = words.remove(at).contains('=');
             if !has_value && words.get(at).is_some_and(|word| !word.starts_with('-')) {

@@ -5,15 +5,13 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::SHELL;
+use super::{GET_TOKEN, SHELL};
 use crate::error::Error;
 use crate::flag::{Flag, FlagValues};
 use crate::login_mode::LoginMode;
 
 /// How the flags of int128/kubelogin begin.
 const INT128: &str = "--oidc-";
-const SEE_HELP: &str =
-    "Run kubelogin --help, or kubelogin get-token --help, for the commands and flags.";
 const LOOSE_WORD: &str =
     "Quote values that contain spaces; turn a switch off with --flag=false, without a space.";
 
@@ -22,7 +20,7 @@ pub fn usage_error_in(args: &[OsString], error: &clap::Error) -> Error {
     let (ErrorKind::UnknownArgument, Some(ContextValue::String(word))) =
         (error.kind(), error.get(ContextKind::InvalidArg))
     else {
-        return usage_error(error);
+        return usage_error(error, command_in(args).as_deref());
     };
     let mut places = (0..args.len()).filter(|at| args[*at] == word.as_str());
     match (places.next(), places.next()) {
@@ -30,8 +28,26 @@ pub fn usage_error_in(args: &[OsString], error: &clap::Error) -> Error {
             format!("unexpected argument {at} (not shown: it may be a secret)"),
         )
         .remedy(LOOSE_WORD),
-        _ => usage_error(error),
+        _ => usage_error(error, command_in(args).as_deref()),
     }
+}
+
+/// The subcommand that was typed.
+fn command_in(args: &[OsString]) -> Option<String> {
+    let program = super::program();
+    let known = |word: &OsString| {
+        let named = program.get_subcommands().find(|command| {
+            let mut names = command.get_name_and_visible_aliases().into_iter();
+            names.any(|name| word == name)
+        });
+        named.map(|command| command.get_name().to_owned())
+    };
+    args.iter().skip(1).find_map(known)
+}
+
+/// The error for the arguments of a user in a kubeconfig.
+pub fn usage_error_of_user(error: &clap::Error) -> Error {
+    usage_error(error, Some(GET_TOKEN))
 }
 
 /// A flag that kubelogin does not know, and the one that may have been meant.
@@ -75,8 +91,8 @@ fn one_word(name: &str) -> Error {
     ))
 }
 
-/// clap's error in our form.
-pub fn usage_error(error: &clap::Error) -> Error {
+/// clap's error in our form, for the arguments of this command.
+fn usage_error(error: &clap::Error, command: Option<&str>) -> Error {
     let all = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => vec![text.as_str()],
         Some(ContextValue::Strings(texts)) => texts.iter().map(String::as_str).collect(),
@@ -93,16 +109,20 @@ pub fn usage_error(error: &clap::Error) -> Error {
         [.., best] => Some(best),
     };
     match error.kind() {
-        ErrorKind::UnknownArgument if name.starts_with('-') => unknown_flag(name, suggestion),
+        ErrorKind::UnknownArgument if name.starts_with('-') => {
+            unknown_flag(name, suggestion, command)
+        }
         ErrorKind::UnknownArgument => unexpected_argument(arg),
         ErrorKind::InvalidSubcommand => {
             let word = first(ContextKind::InvalidSubcommand).unwrap_or_default();
-            Error::input(format!("unknown command {word:?}")).remedy(did_you_mean(suggestion))
+            Error::input(format!("unknown command {word:?}"))
+                .remedy(did_you_mean(suggestion, command))
         }
-        ErrorKind::MissingRequiredArgument => Error::input(format!("missing argument {arg}"))
-            .remedy("Run the command with --help to see its arguments."),
+        ErrorKind::MissingRequiredArgument => {
+            Error::input(format!("missing argument {arg}")).remedy(see_help(command))
+        }
         ErrorKind::InvalidValue | ErrorKind::NoEquals if value.is_empty() => {
-            Error::input(format!("{name} needs a value")).remedy(SEE_HELP)
+            Error::input(format!("{name} needs a value")).remedy(see_help(command))
         }
         ErrorKind::InvalidValue if name.trim_matches(['<', '>']) == SHELL => {
             Error::input(format!("unsupported shell {value:?}"))
@@ -114,12 +134,14 @@ pub fn usage_error(error: &clap::Error) -> Error {
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
             invalid_value(name, kind_of_value(name))
         }
-        ErrorKind::TooManyValues => Error::input(format!("{name} takes no value")).remedy(SEE_HELP),
-        other => Error::input(other.to_string()).remedy(SEE_HELP),
+        ErrorKind::TooManyValues => {
+            Error::input(format!("{name} takes no value")).remedy(see_help(command))
+        }
+        other => Error::input(other.to_string()).remedy(see_help(command)),
     }
 }
 
-fn unknown_flag(name: &str, suggestion: Option<&str>) -> Error {
+fn unknown_flag(name: &str, suggestion: Option<&str>, command: Option<&str>) -> Error {
     if suggestion == Some(name) {
         // clap knows the flag, but not with a blank and its value in the same argument.
         return one_word(name);
@@ -131,7 +153,7 @@ fn unknown_flag(name: &str, suggestion: Option<&str>) -> Error {
              (as kubectl-oidc_login), or convert the user for this one.",
         );
     }
-    error.remedy(did_you_mean(suggestion))
+    error.remedy(did_you_mean(suggestion, command))
 }
 
 fn unexpected_argument(word: &str) -> Error {
@@ -148,10 +170,18 @@ fn is_harmless(word: &str) -> bool {
     LoginMode::from_word(word).is_some() || ["true", "false"].contains(&word)
 }
 
-fn did_you_mean(suggestion: Option<&str>) -> String {
+fn did_you_mean(suggestion: Option<&str>, command: Option<&str>) -> String {
+    let see_help = see_help(command);
     match suggestion {
-        Some(near) => format!("Did you mean {near}? {SEE_HELP}"),
-        None => SEE_HELP.to_owned(),
+        Some(near) => format!("Did you mean {near}? {see_help}"),
+        None => see_help,
+    }
+}
+
+fn see_help(command: Option<&str>) -> String {
+    match command {
+        Some(command) => format!("Run kubelogin {command} --help to see its arguments."),
+        None => "Run kubelogin --help to see the commands.".to_owned(),
     }
 }
 

@@ -107,8 +107,8 @@ pub fn paths(flag: Option<&str>, env: &Env) -> Result<Vec<PathBuf>, Error> {
             .remedy("Set it to a file, pass --kubeconfig FILE, or unset it."));
     }
     let home = env.home().ok_or_else(|| {
-        Error::input("there is no home folder to look for .kube/config in")
-            .remedy("Pass --kubeconfig FILE, or set KUBECONFIG or HOME.")
+        Error::input("HOME is not set, so there is no default kubeconfig (~/.kube/config)")
+            .remedy("Set HOME or KUBECONFIG, or pass --kubeconfig FILE.")
     })?;
     Ok(vec![home.join(".kube").join("config")])
 }

@@ -169,7 +169,7 @@ fn an_unknown_cluster_is_reported_with_what_was_searched_and_similar_names() {
             &["prd"][..],
             &[
                 "no cluster is named \"prd\" in tenant",
-                "Did you mean one of these: prod?",
+                "Did you mean prod?",
             ][..],
         ),
         (

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::report::{Report, Why};
-use crate::error::Error;
+use crate::error::{self, Error, did_you_mean};
 use crate::flag::{Flag, FlagValues};
 use crate::kubeconfig::{AuthProvider, Credentials, Exec, Kubeconfig, User};
 
@@ -128,12 +128,9 @@ fn user_of_context<'n>(kubeconfigs: &'n [Kubeconfig], name: &str) -> Result<&'n 
 pub fn no_context(name: &str, names: Vec<&str>) -> Error {
     let near = match names.is_empty() {
         true => "The kubeconfig has no contexts; kubelogin get-credentials adds one.".to_owned(),
-        false => {
-            let near = crate::error::nearest(name, names);
-            format!("Did you mean one of these: {}?", near.join(", "))
-        }
+        false => did_you_mean(&error::nearest(name, names)),
     };
-    Error::input(format!("no context exists with the name: {name:?}")).remedy(near)
+    Error::input(format!("there is no context {name:?} in the kubeconfig")).remedy(near)
 }
 
 /// A user that is to be converted, or why the user is none that we convert.

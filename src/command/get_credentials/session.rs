@@ -10,7 +10,7 @@ use crate::arm::{Arm, Cluster, Failure, Filter, Kind, ResourceId, Wanted};
 use crate::cli::GetCredentialsArgs;
 use crate::entra::authority::ResourceManager;
 use crate::env::{self, Env};
-use crate::error::Error;
+use crate::error::{Error, did_you_mean};
 use crate::flag::{Flag, FlagValues};
 use crate::kubeconfig::fetched::Login;
 use crate::kubeconfig::merge::Addition;
@@ -178,10 +178,7 @@ impl<'a> Session<'a> {
                 let near = crate::error::nearest(&text, known.collect());
                 Err(
                     Error::input(format!("you can see no subscription named {text:?}")).remedy(
-                        format!(
-                            "Give its ID, check --tenant-id, or did you mean one of these: {}?",
-                            near.join(", ")
-                        ),
+                        format!("Give its ID, or check --tenant-id. {}", did_you_mean(&near)),
                     ),
                 )
             }
@@ -303,7 +300,7 @@ impl<'a> Session<'a> {
         }
         let ids = ids.iter().zip(results);
         let explained = ids.map(|(id, result)| {
-            let result = result.unwrap_or_else(|| Err(Error::outside("no answer came").into()));
+            let result = result.unwrap_or_else(|| Err(Error::outside("no response came").into()));
             result.map_err(|failure| {
                 let is_missing = failure.refusal().is_some_and(Refusal::is_not_found);
                 let elsewhere = match is_missing && clusters.len() == 1 {

@@ -4,7 +4,7 @@ use super::session::Session;
 use crate::arm::resource_id::{check_group, check_name};
 use crate::arm::{Arm, Cluster, Filter, Kind, ResourceId};
 use crate::cli::GetCredentialsArgs;
-use crate::error::{Error, nearest, one_line};
+use crate::error::{Error, did_you_mean, nearest, one_line};
 
 /// What was asked for.
 pub enum Target {
@@ -189,7 +189,7 @@ fn not_found(session: &mut Session, filter: Filter) -> Error {
         (None, near) if near.is_empty() => {
             "You can see no cluster there. Check --subscription, --tenant-id and your roles (Reader at least).".to_owned()
         }
-        (None, near) => format!("Did you mean one of these: {}?", near.join(", ")),
+        (None, near) => did_you_mean(&near),
     })
 }
 

@@ -76,7 +76,7 @@ fn stdout_gets_the_kubeconfig_and_nothing_else() {
     // No HOME is needed for it.
     assert!(kubelogin.env_remove("HOME").run().status.success());
     let homeless = get_credentials(&entra).args(PROD).env_remove("HOME");
-    assert!(homeless.run().error().contains("no home folder"));
+    assert!(homeless.run().error().contains("HOME is not set"));
 }
 
 #[test]

@@ -65,6 +65,7 @@ fn the_command_line() {
         ("an unknown command", &["get-tokens"]),
         ("an unknown flag", &["get-token", "--no-such-flag"]),
         ("a mistyped flag", &["get-token", "--servr-id", "x"]),
+        ("an unknown flag of another command", &["convert-kubeconfig", "--no-such-flag"]),
         ("a flag of another program", &["get-token", "--oidc-issuer-url", "x"]),
         ("a flag without its value", &["get-token", "--server-id"]),
         ("a switch with an invalid value", &["get-token", "--legacy=maybe"]),

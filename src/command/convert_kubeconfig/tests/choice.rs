@@ -31,7 +31,7 @@ fn a_context_selects_its_user_alone() {
     assert!(failure("ghost").contains("\"casper\""));
     let unknown = failure("wrok");
     assert!(
-        unknown.starts_with("no context exists with the name: \"wrok\""),
+        unknown.starts_with("there is no context \"wrok\" in the kubeconfig"),
         "{unknown}"
     );
     assert!(unknown.contains("these: work, "), "{unknown}");
