@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(too_large(3 << 20).to_string(), "it is larger than 3 MiB");
     }
 
-    /// A sparse file: nothing of its ten gigabytes may be read, or this test would not end.
+    /// A sparse file.
     #[test]
     fn a_huge_file_is_refused_by_its_size() {
         let file = tempfile::NamedTempFile::new().expect("a file");

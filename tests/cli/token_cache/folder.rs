@@ -196,7 +196,7 @@ fn run_bounded(kubelogin: &Kubelogin) -> Output {
 mod unix {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-    use super::process::{checked, run_after, run_without_rights};
+    use super::process::{checked, run_after, run_without_rights, spawn_after};
     use super::*;
 
     #[test]
@@ -283,7 +283,18 @@ mod unix {
     #[test]
     fn a_crash_leaves_no_core_dump_with_secrets() {
         let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Pending]);
-        let mut running = devicecode(&entra).spawn();
+        let mut running = spawn_after(&devicecode(&entra), || {
+            let mut limit = libc::rlimit {
+                rlim_cur: 0,
+                rlim_max: 0,
+            };
+            // SAFETY: `limit` outlives the calls.
+            unsafe {
+                checked(libc::getrlimit(libc::RLIMIT_CORE, &raw mut limit))?;
+                limit.rlim_cur = limit.rlim_max;
+                checked(libc::setrlimit(libc::RLIMIT_CORE, &raw const limit))
+            }
+        });
         running.shows("sign in");
         let limits = fs::read_to_string(format!("/proc/{}/limits", running.id())).unwrap();
         let core = limits

@@ -10,10 +10,18 @@ pub fn run_after(
     kubelogin: &Kubelogin,
     prepare: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
 ) -> Output {
+    spawn_after(kubelogin, prepare).wait()
+}
+
+/// Starts it like that.
+pub fn spawn_after(
+    kubelogin: &Kubelogin,
+    prepare: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
+) -> Running {
     let mut command = kubelogin.command();
-    // SAFETY: each `prepare` below makes system calls only.
+    // SAFETY: each `prepare` makes system calls only.
     unsafe { command.pre_exec(prepare) };
-    kubelogin.start(&mut command).wait()
+    kubelogin.start(&mut command)
 }
 
 pub fn checked(result: libc::c_int) -> io::Result<()> {
