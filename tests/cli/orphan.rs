@@ -2,7 +2,7 @@
 //! goes on.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpStream;
 use std::process::Stdio;
 
@@ -112,27 +112,31 @@ fn a_client_that_waits_gets_its_token_however_long_the_person_takes() {
     under_kubectl(&devicecode(&entra)).wait().token();
 }
 
-/// `kubelogin get-token > file & exit`, nohup, setsid, a script that starts it and ends: somebody reads the file later.
+/// As after `kubelogin get-token > file & exit`, with nohup or from a script that does not wait: somebody reads the file later.
 #[test]
 fn a_sign_in_into_a_file_outlives_whoever_started_it() {
     let entra = entra_with(a_while());
     let room = TempDir::new();
     let path = room.path().join("token");
     let kubelogin = devicecode(&entra);
-    let mut shell = kubelogin.command_under("/bin/sh", &["-c", "\"$0\" \"$@\" &"]);
+    let mut shell = kubelogin.command_under("/bin/sh", &["-c", "\"$0\" \"$@\"; exit $?"]);
     let file = File::create(&path).expect("a file");
     shell
         .stdin(Stdio::null())
         .stdout(file)
         .stderr(Stdio::piped());
     let mut shell = shell.spawn().expect("it starts");
-    let mut stderr = String::new();
-    let pipe = shell.stderr.take();
-    assert!(shell.wait().expect("it ends").success());
+    let mut stderr = BufReader::new(shell.stderr.take().expect("a pipe"));
+    let mut shown = String::new();
+    while !shown.contains("devicelogin") {
+        assert_ne!(stderr.read_line(&mut shown).expect("UTF-8"), 0, "{shown}");
+    }
+    shell.kill().expect("it runs");
+    shell.wait().expect("it ends");
     // The end comes when the sign-in has ended, too.
-    pipe.unwrap().read_to_string(&mut stderr).expect("UTF-8");
+    stderr.read_to_string(&mut shown).expect("UTF-8");
     let text = std::fs::read_to_string(&path).expect("text");
-    assert!(text.contains("ExecCredential"), "{stderr}");
+    assert!(text.contains("ExecCredential"), "{shown}");
     assert_eq!(entra.device_polls(), 4);
 }
 

@@ -209,8 +209,7 @@ impl Kubelogin {
         self.start(&mut self.command())
     }
 
-    /// Runs the program with a closed stdout, and checks that it ends with an error, not with a panic. Returns what it says
-    /// on stderr.
+    /// Runs the program with a closed stdout. It must end with an error, not with a panic; returns stderr.
     #[track_caller]
     pub fn run_into_nothing(&self) -> String {
         let mut child = self
