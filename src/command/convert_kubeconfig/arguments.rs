@@ -236,24 +236,28 @@ impl Wanted<'_> {
         if keep == Keep::Never {
             return None;
         }
-        let usable = before
-            .sources()
-            .filter(|(_, values)| values.is_given(flag) && !self.is_public_client(flag, values));
-        let mut own = usable.clone().filter(|(mode, _)| *mode == Some(self.mode));
-        let of_any = usable
-            .clone()
-            .filter(|_| matches!(keep, Keep::Require | Keep::Carry));
+        let takes_any = matches!(keep, Keep::Require | Keep::Carry);
         // People sign in with a public client, whose ID is none that an application signs in with by itself.
         let is_own_kind = |mode: Option<LoginMode>| {
             flag != Flag::ClientId
                 || !self.mode.is_of_people()
                 || mode.is_none_or(LoginMode::is_of_people)
         };
-        let found = own
-            .next()
-            .or_else(|| of_any.clone().find(|(mode, _)| is_own_kind(*mode)))
-            .or_else(|| of_any.clone().next());
-        found.map(|(_, values)| values)
+        let (mut of_own_kind, mut of_any) = (None, None);
+        for (mode, values) in before.sources() {
+            if !values.is_given(flag) || self.is_public_client(flag, values) {
+                continue;
+            }
+            if mode == Some(self.mode) {
+                return Some(values);
+            }
+            if takes_any && is_own_kind(mode) {
+                of_own_kind = of_own_kind.or(Some(values));
+            } else if takes_any {
+                of_any = of_any.or(Some(values));
+            }
+        }
+        of_own_kind.or(of_any)
     }
 
     /// True if another flag that was typed replaces the user's value of this one.

@@ -103,7 +103,7 @@ impl Before {
     }
 
     /// All flags that the user has or had, the present ones first, each with the login mode that they were for.
-    pub fn sources(&self) -> impl Iterator<Item = (Option<LoginMode>, &FlagValues)> + Clone {
+    pub fn sources(&self) -> impl Iterator<Item = (Option<LoginMode>, &FlagValues)> {
         let Remembered { general, former } = &self.remembered;
         let former = former.iter().map(|former| (former.mode, &former.values));
         std::iter::once((self.mode, &self.values))
