@@ -85,3 +85,24 @@ fn a_killed_write_in_place_leaves_the_old_text_and_the_next_run_says_where() {
         fs::remove_file(kept).expect("the old text");
     }
 }
+
+/// The file may be incomplete although it can be read.
+#[test]
+fn what_a_killed_write_in_place_left_is_named_even_if_there_is_nothing_to_do() {
+    use std::os::unix::fs::PermissionsExt;
+    let room = TempDir::new();
+    let path = room.file("config", legacy_kubeconfig(1));
+    let convert = Kubelogin::convert_kubeconfig("spn")
+        .arg("--kubeconfig")
+        .arg(&path);
+    assert!(convert.run().status.success());
+    let old = room.file(".config.kubelogin-old", "the old text");
+    fs::set_permissions(&old, fs::Permissions::from_mode(0o600)).expect("a mode");
+    let entra = FakeEntra::start();
+    let get_credentials = get_credentials(&entra).args(PROD).arg("-f").arg(&path);
+    for kubelogin in [convert, get_credentials] {
+        let error = kubelogin.run().error();
+        assert!(error.contains(&format!("cp {} ", old.display())), "{error}");
+    }
+    assert_eq!(entra.requests().len(), 0, "before any sign-in");
+}

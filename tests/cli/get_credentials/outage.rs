@@ -34,6 +34,7 @@ fn azure_that_is_down_or_slow_is_an_error_that_names_it_and_ends_with_the_timeou
     let port = listener.local_addr().expect("an address").port();
     let kubelogin = at_port(&entra, &room, port);
     let mut patient = kubelogin.clone().args(["--timeout", "10m"]).spawn();
+    let _asked = listener.accept().expect("a connection");
     let slow = refused(&kubelogin.clone().args(["--timeout", "1s"]));
     patient.kill();
     // One that is killed has no exit code of its own.
