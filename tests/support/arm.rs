@@ -5,6 +5,7 @@
 mod cluster; // clusters, and the kubeconfigs that AKS makes of them
 mod graph; // Azure Resource Graph
 mod refusal; // its errors
+mod shape; // what any request has to look like
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -12,11 +13,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use serde_json::{Value, json};
 
 use super::entra::{FakeEntra, Registration, TENANT_ID};
-use super::http1::{Pairs, Reply, Request};
+use super::http1::{Reply, Request};
 use super::jwt::Jwt;
 use super::server::{Answerer, Door, Server, lock, report};
 pub use cluster::{ClusterLogin, FakeCluster};
 use refusal::{Refusal, challenged, refused, violation};
+use shape::check_shape;
 
 pub const SUBSCRIPTION_ID: &str = "50000000-0000-0000-0000-000000000001";
 pub const OTHER_SUBSCRIPTION_ID: &str = "50000000-0000-0000-0000-000000000002";
@@ -475,42 +477,6 @@ impl State {
 enum Action {
     User,
     Admin,
-}
-
-/// What any request has to look like.
-fn check_shape(request: &Request) -> Result<(), Refusal> {
-    let known: [(&str, &[&str]); 4] = [
-        ("api-version", &[]),
-        ("server-fqdn", &["public"]),
-        ("format", &["exec", "azure"]),
-        ("$skiptoken", &[]),
-    ];
-    for (number, (name, value)) in request.query.iter().enumerate() {
-        let Some((_, values)) = known.iter().find(|(known, _)| known == name) else {
-            return Err(violation(format!("unknown parameter {name}")));
-        };
-        if !values.is_empty() && !values.contains(&value.as_str()) {
-            return Err(violation(format!("{name} is {value}")));
-        }
-        let earlier: &Pairs = &request.query;
-        if earlier[..number].iter().any(|(other, _)| other == name) {
-            return Err(violation(format!("repeated parameter {name}")));
-        }
-    }
-    let is_graph = request.path.ends_with("/resources");
-    let is_json = request
-        .header("content-type")
-        .is_some_and(|kind| kind.starts_with("application/json"));
-    if request.method == "POST" && is_graph && !is_json {
-        return Err(violation("a body that does not say that it is JSON"));
-    }
-    if !is_graph && !request.body.is_empty() {
-        return Err(violation("a body where there is none"));
-    }
-    if request.method == "POST" && request.header("content-length").is_none() {
-        return Err(violation("a POST without Content-Length"));
-    }
-    Ok(())
 }
 
 fn no_subscription(id: &str) -> Refusal {
