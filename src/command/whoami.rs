@@ -41,11 +41,7 @@ pub fn run(
     if args.all_contexts {
         return all::run(args, env, system, out);
     }
-    let look = Look {
-        asks_cluster: !args.offline,
-        may_sign_in: args.sign_in,
-        timeout: CLUSTER_TIMEOUT,
-    };
+    let look = Look::of(args, CLUSTER_TIMEOUT);
     let report = look_at(&args.subject, look, env, system)?;
     let text = match args.json {
         true => format!("{:#}\n", report.json(args.claims)),

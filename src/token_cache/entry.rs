@@ -109,24 +109,24 @@ impl SealedEntry {
         }
     }
 
-    /// The access token, whatever secrets it was saved with.
-    pub fn into_access_token(self) -> Secret {
-        self.access_token
+    /// The token, whatever secrets it was saved with.
+    pub fn into_token(self) -> Option<Token> {
+        Some(Token {
+            access_token: self.access_token,
+            expires_on: DateTime::from_timestamp(self.expires_on, 0)?,
+            refresh_token: Some(self.refresh_token).filter(|token| !token.is_empty()),
+        })
     }
 
     /// The entry, if it was saved with the same secrets.
-    pub fn open(self, fingerprint: &Fingerprint) -> Option<Entry> {
+    pub fn open(mut self, fingerprint: &Fingerprint) -> Option<Entry> {
         (self.fingerprint == *fingerprint).then_some(())?;
         Some(Entry {
-            token: Token {
-                access_token: self.access_token,
-                expires_on: DateTime::from_timestamp(self.expires_on, 0)?,
-                refresh_token: Some(self.refresh_token).filter(|token| !token.is_empty()),
-            },
             obtained: Moment {
                 time: DateTime::from_timestamp(self.obtained_on, 0)?,
-                uptime: self.obtained_at,
+                uptime: self.obtained_at.take(),
             },
+            token: self.into_token()?,
         })
     }
 }

@@ -4,9 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::entry::SealedEntry;
 use super::flight::{self, Lock};
 use super::{LOCK, TOKEN, TokenCache, VERSION, login_of, unseal};
 use crate::system::platform;
+use crate::token::Token;
 
 /// What `doctor` reports about the cache.
 #[derive(Debug, Default)]
@@ -16,9 +18,9 @@ pub struct Health {
     pub problem: Option<String>,
     /// Why the operating system's keyring cannot keep the key.
     pub keyring_problem: Option<String>,
-    /// Sign-ins that are remembered.
-    pub entries: usize,
-    /// Those among them that cannot be opened with a key of this machine.
+    /// The sign-ins that are remembered, of whatever login.
+    pub remembered: Vec<Token>,
+    /// How many more there are that cannot be opened with a key of this machine.
     pub unreadable: usize,
     /// Locks that another process holds.
     pub busy: Vec<Busy>,
@@ -50,17 +52,17 @@ impl TokenCache<'_> {
             };
             match kind {
                 TOKEN => {
-                    health.entries += 1;
                     let label =
                         |place| [&[VERSION, place as u8], TOKEN.as_bytes(), &digest].concat();
-                    let content = self
-                        .folder
-                        .read(&name.to_string_lossy())
-                        .unwrap_or_default();
+                    let content = self.folder.read(name.to_str().unwrap_or_default());
+                    let content = content.unwrap_or_default();
                     let mut keys = self.vault.keys(&self.folder, || true);
-                    let is_open =
-                        keys.any(|(place, key)| unseal(&content, place, &key, label).is_some());
-                    health.unreadable += usize::from(!is_open);
+                    let opened = keys.find_map(|(place, key)| unseal(&content, place, &key, label));
+                    let entry = opened.and_then(|plain| serde_json::from_slice(&plain).ok());
+                    match entry.and_then(SealedEntry::into_token) {
+                        Some(token) => health.remembered.push(token),
+                        None => health.unreadable += 1,
+                    }
                 }
                 LOCK if self.is_held(&file.path()) => health.busy.push(Busy {
                     process: file

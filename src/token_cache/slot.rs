@@ -106,7 +106,7 @@ impl<'a> Slot<'a> {
                     .remedy("Stop it or wait for it, then run the command again."),
             );
         }
-        let access_token = self.read(TOKEN).map(SealedEntry::into_access_token);
+        let token = self.read(TOKEN).and_then(SealedEntry::into_token);
         let removed = self
             .remove_all(TOKEN)
             .and_then(|()| self.remove_all(FAILURE));
@@ -117,7 +117,9 @@ impl<'a> Slot<'a> {
             ))
             .remedy("Check the folder's permissions, and run the command as its owner.")
         })?;
-        Ok(Some(Removed { access_token }))
+        Ok(Some(Removed {
+            access_token: token.map(|token| token.access_token),
+        }))
     }
 
     /// Waits until nobody else signs in for this login, for at most `patience`. Then load the entry again.

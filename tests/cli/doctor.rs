@@ -240,6 +240,46 @@ fn what_it_prints_can_be_shown_to_everyone() {
 }
 
 #[test]
+fn of_several_kubeconfigs_the_one_that_chooses_the_context_is_named() {
+    let patient = Patient::healthy();
+    let home = patient.world.kubelogin.home();
+    let first = home.join("first");
+    std::fs::write(&first, "clusters: []\n").expect("written");
+    let second = home.join(".kube/config");
+    let list = std::env::join_paths([&first, &second]).expect("a list");
+    let output = patient
+        .world
+        .kubelogin
+        .clone()
+        .env("KUBECONFIG", list)
+        .args(["doctor", "kubeconfig.context"])
+        .run();
+    let words = format!("context \"fake\" (current by {}:", second.display());
+    assert!(output.stdout.contains(&words), "{words}: {output:?}");
+}
+
+#[test]
+fn the_logins_that_are_remembered_are_named_and_masked() {
+    let patient = Patient::healthy();
+    let host = patient.world.entra.authority_host();
+    let application = patient.world.kubelogin.clone().arg("get-token");
+    let application = application
+        .args(["--login", "spn", "--client-id", CONFIDENTIAL_CLIENT_ID])
+        .args(&LOGIN[2..6])
+        .args(["--authority-host", &host, "--disable-instance-discovery"]);
+    application
+        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
+        .run()
+        .token();
+    let plain = patient.run(&["cache.entries"]).stdout;
+    for words in ["2 remembered: ", USER_NAME, CONFIDENTIAL_CLIENT_ID, " min"] {
+        assert!(plain.contains(words), "{words}: {plain}");
+    }
+    let masked = patient.run(&["cache.entries", "--redact"]);
+    masked.hides(&[USER_NAME, CONFIDENTIAL_CLIENT_ID]);
+}
+
+#[test]
 fn checks_are_chosen_by_name_and_the_others_are_not_made() {
     let patient = Patient::healthy();
     let output = patient.run(&["kubeconfig", "cache.folder"]);

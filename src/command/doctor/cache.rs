@@ -1,7 +1,12 @@
 //! Checks of the token cache: why one is asked on every call (Azure/kubelogin#642, #698, #740, #762).
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 use super::case::Case;
 use super::{Outcome, failure, fine, good, skipped, warning};
+use crate::entra::access_token::claims::Claims;
+use crate::error::span;
+use crate::token::Token;
 use crate::token_cache::{Busy, Health, Storage};
 
 fn health<'c>(case: &'c Case) -> Result<&'c Health, Outcome> {
@@ -49,14 +54,37 @@ pub fn entries(case: &Case) -> Outcome {
     let Ok(health) = health(case) else {
         return skipped("see cache.folder");
     };
-    match (health.entries, health.unreadable) {
+    let all = health.remembered.len() + health.unreadable;
+    match (all, health.unreadable) {
         (0, _) => good("no sign-in is remembered"),
-        (all, 0) => good(format!("{all} remembered")),
-        (all, lost) => warning(format!(
+        (_, 0) => good(format!(
+            "{all} remembered: {}",
+            told(&health.remembered, case.now)
+        )),
+        (_, lost) => warning(format!(
             "{lost} of {all} remembered sign-ins in {} cannot be opened: they were sealed on another machine, or the key is lost",
             health.folder.display()
         )),
     }
+}
+
+/// Whose tokens these are, and for how long.
+fn told(tokens: &[Token], now: DateTime<Utc>) -> String {
+    const SHOWN: usize = 3;
+    let told = |token: &Token| {
+        let claims = Claims::read(&token.access_token);
+        let name = claims.as_ref().map_or("unknown", Claims::name);
+        match (token.expires_on - now, &token.refresh_token) {
+            (left, _) if left > TimeDelta::zero() => format!("{name} for {}", span(left)),
+            (_, Some(_)) => format!("{name} (expired, can be renewed)"),
+            (_, None) => format!("{name} (expired)"),
+        }
+    };
+    let mut list: Vec<_> = tokens.iter().take(SHOWN).map(told).collect();
+    if tokens.len() > SHOWN {
+        list.push(format!("{} more", tokens.len() - SHOWN));
+    }
+    list.join(", ")
 }
 
 pub fn lock(case: &Case) -> Outcome {

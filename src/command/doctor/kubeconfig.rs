@@ -90,7 +90,19 @@ pub fn context(case: &Case) -> Outcome {
         ));
     };
     let server = cluster.server.as_deref().unwrap_or("no server");
-    good(format!("context {name:?}, {server}"))
+    good(format!("context {name:?}{}, {server}", origin(case, name)))
+}
+
+/// Which of several files makes this the current context.
+fn origin(case: &Case, name: &str) -> String {
+    let contexts = case
+        .kubeconfig()
+        .filter(|contexts| contexts.files.len() > 1);
+    let current = contexts.and_then(|contexts| contexts.current.as_ref());
+    match current.filter(|(current, _)| current == name) {
+        Some((_, place)) => format!(" (current by {place})"),
+        None => String::new(),
+    }
 }
 
 pub fn user(case: &Case) -> Outcome {

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use super::case::Case;
 use crate::command::subject::Subject;
+use crate::entra::access_token::claims::Claims;
 use crate::flag::Flag;
 
 /// Hosts that everybody has.
@@ -65,6 +66,12 @@ impl Redactor {
             .iter()
             .any(|flag| flag.typed() == value.flag);
             add("id", Some(value.value.as_str()).filter(|_| is_name));
+        }
+        for token in case.health.iter().flat_map(|health| &health.remembered) {
+            add(
+                "id",
+                Claims::read(&token.access_token).as_ref().map(Claims::name),
+            );
         }
         let claims = case.fetched().and_then(|fetched| fetched.claims.as_ref());
         for name in [

@@ -33,11 +33,7 @@ pub fn run(
     if contexts.contexts.is_empty() {
         return Err(subject::no_context(&contexts));
     }
-    let look = Look {
-        asks_cluster: !args.offline,
-        may_sign_in: args.sign_in,
-        timeout: TIMEOUT,
-    };
+    let look = Look::of(args, TIMEOUT);
     let lines = look_at_all(&contexts, args, look, env, system);
     let text = match args.json {
         true => {

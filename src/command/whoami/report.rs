@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::Outcome;
 use crate::api_server::{ApiServer, Caller, Identity, Refusal, Verdict};
+use crate::cli::inspect::WhoamiArgs;
 use crate::command::explain::{self, Cause};
 use crate::command::subject::{Subject, Value};
 use crate::entra::access_token::claims::{Claims, Groups, application_name};
@@ -29,6 +30,16 @@ pub struct Look {
     pub may_sign_in: bool,
     /// For the cluster, and for a silent renewal of the token.
     pub timeout: Duration,
+}
+
+impl Look {
+    pub fn of(args: &WhoamiArgs, timeout: Duration) -> Self {
+        Self {
+            asks_cluster: !args.offline,
+            may_sign_in: args.sign_in,
+            timeout,
+        }
+    }
 }
 
 pub struct Report {

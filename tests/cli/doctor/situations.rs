@@ -159,6 +159,7 @@ const BROKEN: &[Situation] = &[
     ("api.tls", |p| p.world.cluster.behave(Manner::WebPage), "fail", &["web page", "proxy-url"]),
     ("api.tls", |p| p.world.cluster.behave(Manner::Redirects("https://elsewhere.example/".into())), "fail", &["redirect"]),
     ("api.dns", |p| p.cluster()["proxy-url"] = "http://proxy.invalid:3128".into(), "fail", &["the proxy proxy.invalid"]),
+    ("api.tls", |p| p.cluster()["proxy-url"] = p.world.entra.proxy_url().into(), "fail", &["the proxy 127.0.0.1:", "did not connect", "proxy-url"]),
     ("api.auth", |p| p.world.cluster.behave(Manner::Unauthorized), "fail", &["Unauthorized", "another tenant", "aadProfile"]),
     ("api.authz", |p| p.world.cluster.behave(Manner::Powerless(Rbac::Azure)), "warn", &["Azure RBAC", "az role assignment create"]),
     ("api.authz", |p| p.world.cluster.behave(Manner::Powerless(Rbac::Kubernetes)), "warn", &["Kubernetes RBAC", "clusterrolebinding"]),
