@@ -1,7 +1,7 @@
 //! `kubelogin whoami`: who is signed in, and whom the cluster takes them for.
 
 mod all;
-mod own;
+pub mod own;
 mod page;
 pub mod report;
 

@@ -352,6 +352,33 @@ fn users_of_other_programs_are_named_and_left_alone() {
     assert_eq!(tokens(&patient), before);
 }
 
+/// As with the certificate of `get-credentials --admin`, of which nobody notices that it was replaced.
+#[test]
+fn a_user_with_a_token_of_its_own_is_shown_to_the_cluster() {
+    let mut patient = Patient::healthy();
+    let mut claims = claims_of(&patient.world.entra.federated_token());
+    for (name, value) in [("aud", SERVER_ID), ("tid", TENANT_ID), ("upn", "robot")] {
+        claims[name] = value.into();
+    }
+    claims["iss"] = format!("https://sts.windows.net/{TENANT_ID}/").into();
+    let token = patient.world.entra.sign(&claims);
+    patient.config["users"][0]["user"] = json!({ "token": token });
+    patient.world.cluster.behave(Manner::Unauthorized);
+    let (json, code) = patient.json();
+    let told = findings(&json);
+    assert_eq!((told.len(), code), (1, Some(1)), "{told:?}");
+    assert_eq!(told[0].0, "api.auth");
+    assert!(told[0].2.contains("a static token"), "{told:?}");
+    assert!(told[0].2.contains("--overwrite-existing"), "{told:?}");
+    patient.world.cluster.behave(Manner::Normal);
+    let output = patient.run(&["api", "-v", "1"]);
+    assert!(
+        output.stdout.contains("the cluster sees robot"),
+        "{output:?}"
+    );
+    output.hides(&[&token]);
+}
+
 /// kubectl runs a plugin with KUBERNETES_EXEC_INFO: its errors name the context of the kubeconfig, within three lines.
 #[test]
 fn an_error_of_get_token_that_can_be_looked_into_ends_with_the_command_for_its_context() {

@@ -5,6 +5,7 @@ use super::entra::{step_dns, step_tcp};
 use super::{Outcome, Problem, failed, failure, fine, good, skipped, warning};
 use crate::api_server::{Rbac, Refusal, Verdict, rbac};
 use crate::command::explain::{self, Cause};
+use crate::command::whoami::report::ClusterSees;
 use crate::system::NetworkErrorKind;
 
 pub fn server(case: &Case) -> Outcome {
@@ -79,6 +80,14 @@ pub fn tls(case: &Case) -> Outcome {
 }
 
 pub fn auth(case: &Case) -> Outcome {
+    match &case.own {
+        None => {}
+        Some(ClusterSees::Identity(identity)) => return seen(&identity.username),
+        Some(ClusterSees::SomeUser) => return good("the cluster accepts the user"),
+        Some(ClusterSees::Refused(Cause { what, remedy })) => return failure(what).with(remedy),
+        Some(ClusterSees::Unreachable(why)) => return failure(why).with("See api.tls."),
+        Some(ClusterSees::Nothing) => return skipped("not asked"),
+    }
     let verdict = match &case.api.review {
         None => return skipped("see api.tls"),
         Some(Err(error)) => return failure(error.to_string()).with("Try again."),
@@ -86,7 +95,7 @@ pub fn auth(case: &Case) -> Outcome {
     };
     let claims = case.fetched().and_then(|fetched| fetched.claims.as_ref());
     match verdict {
-        Verdict::Yes(identity) => good(format!("the cluster sees {}", identity.username)),
+        Verdict::Yes(identity) => seen(&identity.username),
         // Kubernetes before 1.26, or a cluster that does not let everyone ask.
         Verdict::NotOffered | Verdict::No(Refusal::Forbidden { .. }) => {
             good("the cluster accepts the token")
@@ -101,7 +110,14 @@ pub fn auth(case: &Case) -> Outcome {
     }
 }
 
+fn seen(user: &str) -> Outcome {
+    good(format!("the cluster sees {user}"))
+}
+
 pub fn authz(case: &Case) -> Outcome {
+    if case.own.is_some() {
+        return skipped("not asked for a user who signs in without kubelogin");
+    }
     let verdict = match &case.api.may_list {
         None => return skipped("see api.tls"),
         Some(Err(error)) => return failure(error.to_string()).with("Try again."),

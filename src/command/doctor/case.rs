@@ -14,7 +14,8 @@ use super::quiet::Quiet;
 use crate::api_server::{ApiServer, Caller, Greeting, Identity, Verdict};
 use crate::cli::inspect::SubjectArgs;
 use crate::command::subject::{self, NotOurs, Subject};
-use crate::command::whoami::report::expected;
+use crate::command::whoami::own;
+use crate::command::whoami::report::{ClusterSees, Look, expected};
 use crate::entra::access_token::claims::Claims;
 use crate::entra::access_token::fit::Expected;
 use crate::env::Env;
@@ -53,6 +54,8 @@ pub struct Case<'a> {
     pub api_server: Option<Result<ApiServer, Error>>,
     pub api: ApiProbe,
     pub arm: Option<arm::Answer>,
+    /// What the cluster makes of a user who signs in without kubelogin.
+    pub own: Option<ClusterSees>,
 }
 
 /// A token, and the one to give the cluster: the same, or its envelope.
@@ -105,16 +108,18 @@ impl<'a> Case<'a> {
         let wants_token = wants_auth || wants_arm || wants(&["login.token", "login.fit"]);
         let began = system.elapsed();
         let local = &case;
-        let (plugin, entra, token, api) = thread::scope(|scope| {
+        let (plugin, entra, token, own, api) = thread::scope(|scope| {
             let plugin = scope.spawn(|| PluginProbe::of(local, wants(&["plugin"])));
             let entra = scope.spawn(|| wants(&["entra"]).then(|| EntraProbe::of(local)).flatten());
             let token = scope.spawn(|| wants_token.then(|| local.fetch_token()).flatten());
+            let own = scope.spawn(|| wants_auth.then(|| local.ask_as_itself()).flatten());
             let api = wants_api.then(|| ApiProbe::of(local));
-            (plugin.join(), entra.join(), token.join(), api)
+            (plugin.join(), entra.join(), token.join(), own.join(), api)
         });
         case.plugin = plugin.unwrap_or_default();
         case.entra = entra.unwrap_or_default();
         case.token = token.unwrap_or_default();
+        case.own = own.unwrap_or_default();
         case.api = api.unwrap_or_default();
         let left = (began + ALL).saturating_sub(system.elapsed());
         let asked = &case;
@@ -148,6 +153,7 @@ impl<'a> Case<'a> {
             api_server: None,
             api: ApiProbe::default(),
             arm: None,
+            own: None,
         };
         if subject::is_typed(args) {
             case.subject = Some(Ok(Subject::of_flags(&args.typed, env)));
@@ -242,10 +248,25 @@ impl<'a> Case<'a> {
             },
             Need::ClusterAndToken => match (self.server(), self.fetched()) {
                 (None, _) => Some(no_server),
-                (_, None) => Some(no_token),
+                (_, None) if self.own.is_none() => Some(no_token),
                 _ => None,
             },
         }
+    }
+
+    /// Asks the cluster about a user who signs in without kubelogin.
+    fn ask_as_itself(&self) -> Option<ClusterSees> {
+        let Some(Err(NotOurs::Other(_))) = &self.subject else {
+            return None;
+        };
+        let look = Look {
+            asks_cluster: true,
+            may_sign_in: false,
+            timeout: STEP,
+        };
+        let name = &self.entry()?.name;
+        let report = own::report(self.kubeconfig()?, name, look, self.system)?;
+        Some(report.cluster)
     }
 
     /// A token that costs nobody anything: from the cache or by refresh where a person would have to sign in; where no
