@@ -44,6 +44,16 @@ fn a_service_principal_asks_once_more_with_the_claims() {
 }
 
 #[test]
+fn a_search_is_repeated_with_the_claims_too() {
+    let entra = FakeEntra::start();
+    let arm = demanding(&entra);
+    written(&get_credentials(&entra).arg("prod"));
+    assert_eq!(entra.token_requests(), 2);
+    let expected = ["resources", "resources", "listClusterUserCredential"];
+    assert_eq!(paths(&arm.requests()), expected);
+}
+
+#[test]
 fn of_many_clusters_only_those_that_were_refused_are_asked_for_again() {
     let entra = FakeEntra::start();
     let arm = FakeArm::start_with(&entra, |rules| {

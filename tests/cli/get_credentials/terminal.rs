@@ -49,6 +49,19 @@ impl Session {
         writeln!(self.terminal, "{line}").expect("typed");
     }
 
+    /// Signs in with a browser elsewhere, and pastes the address that it ends on. Returns the one that it was opened at.
+    #[track_caller]
+    fn signs_in(&mut self, entra: &FakeEntra) -> String {
+        self.shows("paste the address of that page here and press Enter.");
+        let mut words = self.shown.split_whitespace();
+        let address = words.rfind(|word| word.contains("/oauth2/v2.0/authorize"));
+        let address = address.expect("an address").to_owned();
+        let landed = Browser::open(entra, &address).ask_entra().address;
+        self.shown.clear();
+        self.types(landed.as_str());
+        address
+    }
+
     /// What was shown until it ended, and whether it succeeded.
     fn end(mut self) -> (String, bool) {
         let mut rest = Vec::new();
@@ -108,17 +121,24 @@ fn a_choice_after_a_sign_in_with_a_browser_is_read_too() {
     let _arm = FakeArm::start_with(&entra, twins);
     let kubelogin = bare(&entra).args(["prod", "--login", "interactive"]);
     let mut session = Session::start(&kubelogin);
-    session.shows("paste the address of that page here and press Enter.");
-    let mut words = session.shown.split_whitespace();
-    let address = words.rfind(|word| word.contains("/oauth2/v2.0/authorize"));
-    let address = address.expect("an address").to_owned();
-    let landed = Browser::open(&entra, &address).ask_entra().address;
-    session.types(landed.as_str());
+    session.signs_in(&entra);
     session.shows("Which one");
     session.types("1");
     let (shown, is_done) = session.end();
     assert!(is_done, "{shown}");
     assert!(read(&config(&kubelogin)).contains("resourceGroups/shop/"));
+}
+
+#[test]
+fn a_person_signs_in_with_the_browser_once_more_for_the_claims_of_a_challenge() {
+    let entra = FakeEntra::start();
+    let _arm = FakeArm::start_with(&entra, |rules| rules.context = Some("c1".into()));
+    let kubelogin = bare(&entra).args(PROD).args(["--login", "interactive"]);
+    let mut session = Session::start(&kubelogin);
+    assert!(!session.signs_in(&entra).contains("claims="));
+    assert!(session.signs_in(&entra).contains("&claims="));
+    let (shown, is_done) = session.end();
+    assert!(is_done, "{shown}");
 }
 
 #[test]
