@@ -265,6 +265,10 @@ impl Request<'_> {
         if self.refresh_token(found.as_ref()).is_none() && !self.may_sign_in() {
             return self.new_token(None, why, None); // fails at once, whoever else is signing in
         }
+        let failure = || slot.failure(began, self.sign_in.is_retried);
+        if let Some(error) = failure() {
+            return self.old_token(found, error); // at once, too, whoever else is signing in
+        }
         let turn = slot.wait_for_turn(self.patience(), self.waiter())?;
         let mut entry = slot.load();
         if let Some(entry) = entry.as_ref().filter(|entry| self.is_fresh(entry))
@@ -272,7 +276,7 @@ impl Request<'_> {
         {
             return Ok((entry.token.clone(), How::Shared)); // renewed by another process meanwhile
         }
-        let renewed = match slot.failure(began, self.sign_in.is_retried) {
+        let renewed = match failure() {
             Some(error) => Err(error),
             None => self.renew(entry.as_mut(), slot, &turn, why),
         };

@@ -153,6 +153,35 @@ fn a_revoked_refresh_token_costs_one_sign_in_and_is_not_tried_again() {
     }
 }
 
+/// Two kubectl commands, and nobody who enters the codes: they would wait for each other's until each has tried five times.
+#[test]
+fn a_client_that_tries_again_gets_its_error_though_another_process_is_signing_in() {
+    let scratch = TempDir::new().expect("a folder");
+    let info = r#"{"apiVersion":"client.authentication.k8s.io/v1","spec":{}}"#;
+    let env = Env::of(&[(env::KUBERNETES_EXEC_INFO, info)]);
+    let fails = |second, answers: &[(u16, &str)]| {
+        let answers = answers
+            .iter()
+            .map(|(status, body)| FakeSystem::json(*status, *body));
+        let system = FakeSystem::new(answers);
+        system.sleep(Duration::from_secs(second));
+        let sign_in = SignIn::new(&options(&scratch), &env, &system).expect("a sign-in");
+        let error = sign_in.token(&Scope::of_server("srv"));
+        (error.expect_err("nobody came"), system.elapsed())
+    };
+    let expired = [(200, CODE), (400, r#"{"error":"expired_token"}"#)];
+    let (first, _) = fails(0, &expired);
+    let names = std::fs::read_dir(scratch.path()).expect("a folder");
+    let mut paths = names.map(|file| file.expect("a file").path());
+    let is_lock = |path: &std::path::PathBuf| {
+        let name = path.to_string_lossy();
+        name.ends_with(".lock") && !name.contains("key")
+    };
+    let lock = std::fs::File::open(paths.find(is_lock).expect("a lock")).expect("opened");
+    lock.lock().expect("locked");
+    assert_eq!(fails(5, &[]), (first, Duration::from_secs(5)));
+}
+
 /// AADSTS530036: a new device code would be refused as well.
 #[test]
 fn a_blocked_device_code_session_is_dropped_and_asks_for_no_new_code_at_once() {

@@ -164,7 +164,7 @@ fn calls_that_waited_for_a_code_that_expired_or_a_process_that_died_ask_anew() {
         let entra = FakeEntra::start_with(|rules| {
             rules.device_code.polls = vec![Poll::Pending];
             rules.device_code.interval = Some(1);
-            rules.device_code.expires_in = if dies { 60 } else { 8 };
+            rules.device_code.expires_in = if dies { 60 } else { 12 };
         });
         let kubelogin = devicecode(&entra);
         let mut first = kubelogin.spawn();

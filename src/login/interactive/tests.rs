@@ -317,7 +317,11 @@ fn a_browser_is_not_waited_for_once_the_client_is_gone() {
     let system = FakeSystem::new([]);
     system.lose_client_at(Duration::ZERO);
     let login = interactive(&[]).expect("a login");
-    let error = login.acquire(&Scope::of_server("srv"), UNBOUNDED, &system);
+    let timeout = Timeout {
+        duration: Duration::from_millis(20),
+        is_given: true,
+    };
+    let error = login.acquire(&Scope::of_server("srv"), timeout, &system);
     let error = error.expect_err("nobody is left");
     assert_eq!(*error.kind(), crate::error::ErrorKind::Unanswered);
     assert!(error.to_string().contains("has ended"), "{error}");
