@@ -371,6 +371,8 @@ fn fuzz() {
         "-timeout=20".into(),
         "-rss_limit_mb=1024".into(),
         "-max_len=65536".into(),
+        "-verbosity=0".into(),
+        "-print_final_stats=1".into(),
         format!("{folder}/corpus"),
     ];
     arguments.extend(
