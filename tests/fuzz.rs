@@ -39,23 +39,23 @@ struct Target {
     /// The name of its folder of seeds.
     name: &'static str,
     read: fn(&[u8]),
-    /// Another folder of fixtures with files of the kind.
-    more_seeds: Option<&'static str>,
+    /// More folders of fixtures with files of the kind.
+    more_seeds: &'static [&'static str],
 }
 
 const fn target(name: &'static str, read: fn(&[u8])) -> Target {
     Target {
         name,
         read,
-        more_seeds: None,
+        more_seeds: &[],
     }
 }
 
 #[rustfmt::skip]
 const TARGETS: &[Target] = &[
-    Target { more_seeds: Some("kubeconfig"), ..target("kubeconfig", kubeconfig) },
-    Target { more_seeds: Some("kubeconfig"), ..target("kubeconfig-edit", kubeconfig_edit) },
-    Target { more_seeds: Some("certificates"), ..target("certificate", certificate) },
+    Target { more_seeds: &["kubeconfig"], ..target("kubeconfig", kubeconfig) },
+    Target { more_seeds: &["kubeconfig", "fuzz/kubeconfig"], ..target("kubeconfig-edit", kubeconfig_edit) },
+    Target { more_seeds: &["certificates"], ..target("certificate", certificate) },
     target("token-answer", token_answer),
     target("device-answer", device_answer),
     target("discovery", discovery),
@@ -312,9 +312,8 @@ fn check_message(error: &Error) {
 
 /// The folders with a target's seeds.
 fn folders(target: &Target) -> Vec<PathBuf> {
-    let more = target
-        .more_seeds
-        .map(|name| Path::new(SEEDS).with_file_name(name));
+    let fixtures = Path::new(SEEDS).parent().expect("the fixtures");
+    let more = target.more_seeds.iter().map(|name| fixtures.join(name));
     std::iter::once(Path::new(SEEDS).join(target.name))
         .chain(more)
         .collect()

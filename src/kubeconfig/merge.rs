@@ -149,6 +149,7 @@ impl<'n, 't> Merge<'n, 't> {
             if other.is_some() {
                 return Ok(Outcome::Unchanged);
             }
+            self.check_complete(list, name)?;
         }
         let steps = [
             self.step_for_cluster(addition)?,
@@ -176,6 +177,19 @@ impl<'n, 't> Merge<'n, 't> {
         } else {
             Outcome::Updated
         })
+    }
+
+    /// An object that is only a name would be there twice.
+    fn check_complete(&self, list: List, name: &str) -> Result<(), Error> {
+        match self.present.place(list, name) {
+            Some(place) if place.is_bare => {
+                let (tree, item) = (&self.present.files[place.file].tree, list.item());
+                let what = format!("{item} {name:?} has no {item:?} key");
+                let error = tree.error(place.entry.entry.start(), what);
+                Err(error.remedy("Complete or remove that entry, then try again."))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn edit_lengths(&self) -> Vec<usize> {

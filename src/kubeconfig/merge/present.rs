@@ -42,6 +42,8 @@ impl List {
 pub struct Place<'n, 't> {
     pub file: usize,
     pub entry: User<'n, 't>,
+    /// It has a name and no value, as when its key is mistyped: nothing can be said about it, nor changed in it.
+    pub is_bare: bool,
 }
 
 type Index<'n, 't> = HashMap<&'n str, Place<'n, 't>>;
@@ -153,16 +155,18 @@ fn index<'n, 't>(files: &'n [Kubeconfig<'t>], list: List) -> Result<Index<'n, 't
         for entry in kubeconfig.items(items, list.key())? {
             let pairs = kubeconfig.map(entry, list.item())?;
             let name = kubeconfig.text_of(pairs, "name")?.unwrap_or_default();
-            let Some(value) = kubeconfig.tree.pair(pairs, list.item())? else {
-                continue;
+            let value = kubeconfig.tree.pair(pairs, list.item())?;
+            let place = Place {
+                file,
+                entry: User {
+                    name,
+                    entry,
+                    value: value.map_or(entry, |value| &value.value),
+                    list: items,
+                },
+                is_bare: value.is_none(),
             };
-            let entry = User {
-                name,
-                entry,
-                value: &value.value,
-                list: items,
-            };
-            index.entry(name).or_insert(Place { file, entry });
+            index.entry(name).or_insert(place);
         }
     }
     Ok(index)

@@ -346,6 +346,27 @@ fn of_several_files_the_first_that_has_an_object_is_changed_and_what_is_new_goes
     );
 }
 
+/// Found by fuzzing: it was added a second time, and then kubectl could not read the file.
+#[test]
+fn an_object_that_is_only_a_name_is_named_with_its_place() {
+    for (list, name, item) in [
+        ("users", "u_prod", "user"),
+        ("contexts", "prod", "context"),
+        ("clusters", "prod", "cluster"),
+    ] {
+        for rest in ["", ", extension: {}"] {
+            let text = format!("{list}:\n- {{name: {name}{rest}}}\n");
+            for others in [Others::Keep, Others::Overwrite] {
+                let (new, outcomes) = merged_with(&text, &[addition("prod")], others);
+                let error = outcomes[0].as_ref().expect_err("refused");
+                let expected = format!("config:2:3: {item} {name:?} has no {item:?} key\n");
+                assert!(error.starts_with(&expected), "{error}");
+                assert_eq!(new, text);
+            }
+        }
+    }
+}
+
 #[test]
 fn two_clusters_of_one_name_in_one_run_are_told_apart() {
     let other = addition_of("prod", "/subscriptions/other", "https://other.example");
