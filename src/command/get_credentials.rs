@@ -16,7 +16,7 @@ use crate::arm::{Access, Cluster, Format, Wanted};
 use crate::cli::GetCredentialsArgs;
 use crate::env::{self, Env};
 use crate::error::{Error, one_line};
-use crate::kubeconfig::fetched::Login;
+use crate::kubeconfig::fetched::{Fetched, Login};
 use crate::kubeconfig::merge::{Addition, Outcome};
 use crate::system::System;
 
@@ -135,34 +135,40 @@ fn fetch(
 
 /// What a person should know about a cluster that was added.
 fn tell_oddities(clusters: &[Cluster], additions: &[Addition], system: &dyn System) {
-    let is_own = |addition: &&Addition| matches!(addition.fetched.login, Login::Own(_));
-    let own: Vec<&str> = additions
-        .iter()
-        .filter(is_own)
-        .map(|addition| addition.fetched.context.as_str())
-        .collect();
-    let is_private =
-        |addition: &&Addition| addition.fetched.cluster.server.contains(".privatelink.");
-    let private = additions.iter().filter(is_private);
-    let private: Vec<&str> = private
-        .map(|addition| addition.fetched.context.as_str())
-        .collect();
+    let contexts_of = |is_odd: fn(&Fetched) -> bool| {
+        let odd = additions
+            .iter()
+            .filter(|addition| is_odd(&addition.fetched));
+        odd.map(|addition| addition.fetched.context.as_str())
+            .collect::<Vec<_>>()
+    };
+    let own = contexts_of(|fetched| matches!(fetched.login, Login::Own(_)));
+    let private = contexts_of(|fetched| fetched.cluster.server.contains(".privatelink."));
     let stopped = clusters.iter().filter(|cluster| cluster.is_stopped);
-    let stopped: Vec<&str> = stopped.map(|cluster| cluster.id.name.as_str()).collect();
-    for (names, what) in [
+    let stopped: Vec<_> = stopped.map(|cluster| cluster.id.name.as_str()).collect();
+    for (names, one, several) in [
         (
             own,
-            "sign in with their own certificate or token, not with Microsoft Entra ID; whoever reads the kubeconfig can use it",
+            "signs in with its own certificate or token, not with Microsoft Entra ID: whoever can read the kubeconfig can use it",
+            "sign in with their own certificates or tokens, not with Microsoft Entra ID: whoever can read the kubeconfig can use them",
         ),
         (
             private,
-            "are private: reachable only from their own network (--public-fqdn gives their public name)",
+            "is private: it can be reached only from its own network (--public-fqdn gives its public name)",
+            "are private: they can be reached only from their own networks (--public-fqdn gives their public names)",
         ),
-        (stopped, "are stopped: az aks start starts them"),
+        (
+            stopped,
+            "is stopped: az aks start starts it",
+            "are stopped: az aks start starts them",
+        ),
     ] {
-        if !names.is_empty() {
-            system.notice(&one_line(&format!("Note: {} {what}", names.join(", "))));
-        }
+        let what = match names.len() {
+            0 => continue,
+            1 => one,
+            _ => several,
+        };
+        system.notice(&one_line(&format!("Note: {} {what}", names.join(", "))));
     }
 }
 

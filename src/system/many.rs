@@ -63,3 +63,59 @@ pub fn send(
         drop(give);
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::Barrier;
+
+    use super::*;
+    use crate::system::fake::FakeSystem;
+
+    fn requests(count: usize) -> Vec<HttpRequest> {
+        (0..count).map(|_| HttpRequest::new(Vec::new())).collect()
+    }
+
+    #[test]
+    fn eight_requests_are_under_way_and_no_more() {
+        let all_at_once = Barrier::new(8);
+        let threads = Mutex::new(HashSet::new());
+        let send_one = |_: &HttpRequest| {
+            threads
+                .lock()
+                .expect("a set")
+                .insert(thread::current().id());
+            all_at_once.wait();
+            Ok(HttpResponse::new(Vec::new()))
+        };
+        let mut numbers = Vec::new();
+        let system = FakeSystem::new([]);
+        send(&system, &requests(64), &send_one, &mut |number, _| {
+            numbers.push(number);
+            Next::Done
+        });
+        numbers.sort_unstable();
+        assert!(numbers.into_iter().eq(0..64), "each is received once");
+        assert_eq!(threads.into_inner().expect("a set").len(), 8);
+    }
+
+    /// What a busy service asks for, it asks of all.
+    #[test]
+    fn nothing_is_sent_while_one_has_to_wait() {
+        let system = FakeSystem::new([]);
+        let send_one = |_: &HttpRequest| Ok(HttpResponse::new(Vec::new()));
+        let pause = Duration::from_secs(5);
+        let mut received = Vec::new();
+        send(&system, &requests(20), &send_one, &mut |number, _| {
+            received.push((number, system.elapsed()));
+            match received.len() {
+                1 => Next::Again(pause),
+                _ => Next::Done,
+            }
+        });
+        assert_eq!(system.elapsed(), pause);
+        // Those that were under way by then come in before the pause, all others after it.
+        let before = received.iter().filter(|(_, at)| *at < pause).count();
+        assert_eq!((received.len(), before), (21, 8));
+    }
+}

@@ -185,7 +185,7 @@ fn the_admin_s_certificate_is_written_beside_the_user_s_login() {
         "{text}"
     );
     assert!(
-        told.contains("Note: prod-admin sign in with their own certificate"),
+        told.contains("Note: prod-admin signs in with its own certificate"),
         "{told}"
     );
     assert_eq!(
@@ -239,8 +239,8 @@ fn all_clusters_are_fetched_with_one_sign_in_and_one_that_fails_stops_no_other()
         "{output:?}"
     );
     assert!(
-        output.stderr.contains("Note: c9 are private")
-            && output.stderr.contains("Note: c8 are stopped"),
+        output.stderr.contains("Note: c9 is private")
+            && output.stderr.contains("Note: c8 is stopped"),
         "{output:?}"
     );
     assert!(
@@ -284,4 +284,33 @@ fn with_auto_the_login_that_is_set_up_here_signs_in_and_auto_is_written() {
     let requests = entra.requests();
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].field("client_id"), Some(CONFIDENTIAL_CLIENT_ID));
+}
+
+#[test]
+fn clusters_without_entra_id_keep_their_certificates_and_that_is_said_once() {
+    let entra = FakeEntra::start();
+    let _arm = FakeArm::start_with(&entra, |rules| {
+        rules
+            .clusters
+            .extend(["old", "older"].map(|name| FakeCluster {
+                login: ClusterLogin::Certificate,
+                ..FakeCluster::new("shop", name)
+            }));
+    });
+    let (text, told) = written(&get_credentials(&entra).arg("--all"));
+    for name in ["old", "older"] {
+        let user =
+            format!("- name: clusterUser_shop_{name}\n  user:\n    client-certificate-data: ");
+        assert!(
+            text.contains(&user) && text.contains(&format!("token: static-token-of-{name}\n")),
+            "{text}"
+        );
+    }
+    assert_eq!(text.matches("- get-token\n").count(), 1, "prod's");
+    assert_eq!(
+        told.matches("Note: old, older sign in with their own certificates or tokens")
+            .count(),
+        1,
+        "{told}"
+    );
 }
