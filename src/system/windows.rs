@@ -335,12 +335,9 @@ mod tests {
         std::io::Write::write_all(&mut created, b"text").expect("written");
         drop(created);
         for file in [file, folder.join("in it")] {
-            let open = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false);
-            let open = open.clone().open(&file).expect("opened");
+            let mut options = OpenOptions::new();
+            let options = options.read(true).write(true).create(true).truncate(false);
+            let open = options.open(&file).expect("opened");
             let metadata = open.metadata().expect("there");
             assert!(is_private_file(&open, &metadata), "{}", file.display());
         }

@@ -258,7 +258,10 @@ impl User {
         succeeded(unsafe { ConvertSidToStringSidW(self.sid(), &raw mut text) })?;
         // SAFETY: Windows wrote a text that ends with NUL, and nobody else frees it.
         unsafe {
-            let length = (0..).take_while(|at| *text.add(*at) != 0).count();
+            let mut length = 0;
+            while *text.add(length) != 0 {
+                length += 1;
+            }
             let written = String::from_utf16_lossy(std::slice::from_raw_parts(text, length));
             LocalFree(text.cast());
             Ok(written)

@@ -19,7 +19,9 @@ pub struct Client {
 impl Client {
     pub fn new(is_plugin: bool) -> Self {
         Self {
-            parent: is_plugin.then(open_parent).flatten(),
+            parent: is_plugin
+                .then(|| open(parent_of(std::process::id())?))
+                .flatten(),
         }
     }
 
@@ -36,16 +38,14 @@ impl Client {
     }
 }
 
-/// Our parent. If it has ended already, this is nobody or the next process with its ID, whose end then ends us: nobody
-/// waits for our token by then.
+/// The ID of the process that started this one.
 #[expect(
     unsafe_code,
     reason = "neither std nor a safe crate knows a process's parent"
 )]
-fn open_parent() -> Option<OwnedHandle> {
-    let us = std::process::id();
+fn parent_of(process: u32) -> Option<u32> {
     // SAFETY: the snapshot's handle is checked before it is owned. `entry` has the size that it says, and the functions
-    // fill it. A null handle is none.
+    // fill it.
     unsafe {
         let snapshot = CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0);
         if snapshot == INVALID_HANDLE_VALUE {
@@ -57,13 +57,49 @@ fn open_parent() -> Option<OwnedHandle> {
             ..PROCESSENTRY32::default()
         };
         let mut has_entry = Process32First(snapshot.as_raw_handle(), &raw mut entry);
-        while has_entry != 0 && entry.th32ProcessID != us {
+        while has_entry != 0 && entry.th32ProcessID != process {
             has_entry = Process32Next(snapshot.as_raw_handle(), &raw mut entry);
         }
-        if has_entry == 0 {
-            return None;
-        }
-        let parent = OpenProcess(PROCESS_SYNCHRONIZE, 0, entry.th32ParentProcessID);
-        (!parent.is_null()).then(|| OwnedHandle::from_raw_handle(parent))
+        (has_entry != 0).then_some(entry.th32ParentProcessID)
+    }
+}
+
+/// A process, to wait for its end. If our parent has ended already, this is nobody or the next process with its ID, whose
+/// end then ends us: nobody waits for our token by then.
+#[expect(
+    unsafe_code,
+    reason = "neither std nor a safe crate opens a process that is not a child"
+)]
+fn open(process: u32) -> Option<OwnedHandle> {
+    // SAFETY: a handle that is not null is open, and nobody else's.
+    unsafe {
+        let handle = OpenProcess(PROCESS_SYNCHRONIZE, 0, process);
+        (!handle.is_null()).then(|| OwnedHandle::from_raw_handle(handle))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the program to kill")]
+    fn a_client_is_gone_once_it_has_ended() {
+        let mut child = Command::new("ping.exe")
+            .args(["-n", "60", "127.0.0.1"])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("started");
+        assert_eq!(parent_of(child.id()), Some(std::process::id()));
+        let client = Client {
+            parent: open(child.id()),
+        };
+        assert!(client.parent.is_some() && !client.is_gone());
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+        assert!(client.is_gone());
+        assert!(!Client::new(true).is_gone(), "our own parent waits for us");
     }
 }
