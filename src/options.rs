@@ -213,12 +213,21 @@ fn server_id(values: &FlagValues, login: LoginMode) -> Result<String, Error> {
     let id = values.text(Flag::ServerId);
     let id = id.filter(|id| !id.trim_matches(['/', ' ']).is_empty());
     let id = id.ok_or_else(|| variables::missing(Flag::ServerId, login).hint(AKS_SERVER))?;
-    if !is_application_id(id) {
-        return Err(Error::input(format!("server ID {id:?} is not valid"))
-            .remedy("Set --server-id to the server application's GUID or URI.")
-            .hint(AKS_SERVER));
-    }
+    check_server_id(id)?;
     Ok(id.to_owned())
+}
+
+/// Checks the ID of the server application.
+///
+/// # Errors
+/// It has characters that no ID has.
+pub fn check_server_id(id: &str) -> Result<(), Error> {
+    if is_application_id(id) {
+        return Ok(());
+    }
+    Err(Error::input(format!("server ID {id:?} is not valid"))
+        .remedy("Set --server-id to the server application's GUID or URI.")
+        .hint(AKS_SERVER))
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::kubeconfig::fetched::{Exec, Login};
 use crate::kubeconfig::file::{self, Found, KubeconfigFile, Outcome, Replacement};
 use crate::kubeconfig::{Kubeconfig, V1BETA1, exec_api_version};
 use crate::login_mode::LoginMode;
-use crate::options::check_pop_mode;
+use crate::options::{check_pop_mode, check_server_id};
 use crate::system::System;
 use crate::timeout::Timeout;
 use crate::variables::Merged;
@@ -312,6 +312,7 @@ fn checked_mode(typed: &FlagValues, env: &Env) -> Result<LoginMode, Error> {
         .map(AuthorityHost::parse)
         .transpose()?;
     text(Flag::Environment).map(Cloud::from_name).transpose()?;
+    text(Flag::ServerId).map(check_server_id).transpose()?;
     text(Flag::ClientId).map(check_client_id).transpose()?;
     text(Flag::TenantId).map(check_tenant_id).transpose()?;
     if typed.is_on(Flag::PopEnabled) || typed.is_given(Flag::PopClaims) {

@@ -12,6 +12,7 @@ use crate::error::{Error, one_line};
 use crate::flag::{Flag, FlagValues, Takes};
 use crate::kubeconfig::edit::{Edit, NewExec};
 use crate::kubeconfig::{Kubeconfig, V1BETA1, exec_api_version, splice};
+use crate::options::check_server_id;
 
 impl Conversion<'_> {
     /// What each user of each file has.
@@ -204,8 +205,10 @@ impl Conversion<'_> {
             }
         }
         let environment = values.text(Flag::Environment).map(Cloud::from_name);
+        let server_id = values.text(Flag::ServerId).map(check_server_id);
         let client_id = values.text(Flag::ClientId).map(check_client_id);
         let refused = [
+            server_id.and_then(Result::err),
             environment.and_then(Result::err),
             client_id.and_then(Result::err),
         ];

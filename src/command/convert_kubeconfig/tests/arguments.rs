@@ -329,6 +329,28 @@ fn a_flag_that_is_empty_is_refused_by_name_and_an_empty_cache_dir_clears_it() {
     assert!(convert(&text, &["-l", "azurecli"]).contains("/old"));
 }
 
+#[test]
+fn an_id_that_get_token_refuses_is_refused_when_it_is_typed_and_kept_with_a_warning_when_it_is_old()
+{
+    let text = exec_user(AZ_EXEC);
+    for (flag, says) in [
+        ("--server-id", "server ID \"x y\" is not valid"),
+        ("--client-id", "client ID \"x y\" is not valid"),
+    ] {
+        let error = failure(&text, &["-l", "devicecode", flag, "x y"]);
+        assert!(error.starts_with(says), "{error}");
+    }
+    let old = exec_user(&AZ_EXEC.replace("--server-id, s,", "--server-id, 'x y',"));
+    assert_ne!(old, text);
+    let (texts, plan) = convert_files(&[&old], &["-l", "azurecli"]).expect("converted");
+    assert!(texts[0].contains("x y"), "{}", texts[0]);
+    let warnings = &plan.report.warnings;
+    assert!(
+        warnings[0].contains("get-token will fail: server ID"),
+        "{warnings:?}"
+    );
+}
+
 /// It is the public client of people: get-token would send it as a service principal (AADSTS700025).
 #[test]
 fn a_service_principal_does_not_get_the_client_id_of_aks_s_public_client() {
