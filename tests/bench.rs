@@ -13,15 +13,17 @@
     reason = "the rules are for the program; this one prints tables and asks the kernel about processes"
 )]
 
+#[path = "bench/race.rs"]
+mod race;
 #[path = "support/support.rs"]
 mod support;
 
-use std::io::{Read, Write};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
 
+use race::{Row, Table, race};
 use serde_json::json;
 use support::az::RealAz;
 use support::*;
@@ -93,14 +95,14 @@ fn look(world: &World) {
         kubelogin.arg("--kubeconfig").arg(&kubeconfig)
     };
     let rows = [
-        Row::new("get-token", login.clone()),
-        Row::new(
+        row("get-token", login.clone()),
+        row(
             "whoami --offline",
             login.clone().with_command("whoami").arg("--offline"),
         ),
-        Row::new("whoami", in_context("whoami")),
+        row("whoami", in_context("whoami")),
         // On PATH there is nothing, which is a problem, and so the exit code is 1.
-        Row::new(
+        row(
             "doctor",
             in_context("doctor").args(["kubeconfig", "login", "cache", "entra", "api"]),
         ),
@@ -119,7 +121,7 @@ fn convert(_: &World) {
         let convert = Kubelogin::convert_kubeconfig("azurecli")
             .arg("--kubeconfig")
             .arg(&path);
-        let row = Row::new(&name, convert);
+        let row = row(&name, convert);
         row.after(move || std::fs::write(&path, &legacy).expect("a kubeconfig"))
     });
     let medians = race(20, with_floor(rows));
@@ -161,7 +163,7 @@ fn fetch_kubeconfigs(_: &World) {
     count("by group and name, warm", &warm);
     let by_name = get_credentials(entra).args(["prod", "--file", "-"]);
     count("by name alone, cold", &by_name);
-    let mut rows = vec![Row::new("cold", cold), Row::new("warm", warm)];
+    let mut rows = vec![row("cold", cold), row("warm", warm)];
     if let Some(az) = &real_az {
         let path = room.path().join("of-az").display().to_string();
         let args = [
@@ -189,20 +191,25 @@ fn fetch_kubeconfigs(_: &World) {
         &format!("--all, {MANY} clusters into a file of {MANY}"),
         &all,
     );
-    let row = Row::new(&format!("--all, {MANY} into {MANY}"), all);
+    let row = row(&format!("--all, {MANY} into {MANY}"), all);
     let row = row.after(move || std::fs::write(&file, &old).expect("a kubeconfig"));
     race(3, with_floor([row]));
 }
 
+/// A row of the installed program.
+fn row(name: &str, kubelogin: Kubelogin) -> Row {
+    Row::new(name, kubelogin.installed_as(installed()))
+}
+
 /// A row of this program and, where it can run it, one of the older program. `prepare` runs once for each.
 fn now_and_before(name: &str, kubelogin: &Kubelogin, prepare: impl Fn(&Kubelogin)) -> Vec<Row> {
-    let mut rows = vec![Row::new(name, kubelogin.clone())];
+    let mut rows = vec![row(name, kubelogin.clone())];
     rows.extend(before().map(|program| {
         let older = kubelogin.clone().installed_as(program);
         // Tokens of its own: an entry that one program writes may be a miss for the other.
         let cache = folder().join("cache-before");
         let older = older.env("KUBECACHEDIR", cache);
-        Row::of_kubelogin(&format!("{name}, before"), older)
+        Row::new(&format!("{name}, before"), older)
     }));
     rows.retain(|row| {
         let kubelogin = row.room.as_ref().expect("a row of kubelogin");
@@ -349,161 +356,4 @@ impl World {
             assert!(Kubelogin::log_out(&folder).run().status.success());
         }
     }
-}
-
-/// Programs to compare; all are compared with the first `bases` of them.
-struct Table {
-    bases: usize,
-    rows: Vec<Row>,
-}
-
-/// One program of a table.
-struct Row {
-    name: String,
-    command: Command,
-    /// Its home folder.
-    room: Option<Kubelogin>,
-    before: Option<Box<dyn Fn()>>,
-}
-
-impl Row {
-    fn new(name: &str, kubelogin: Kubelogin) -> Self {
-        Self::of_kubelogin(name, kubelogin.installed_as(installed()))
-    }
-
-    fn of_kubelogin(name: &str, kubelogin: Kubelogin) -> Self {
-        let row = Self::of(name, kubelogin.command_here());
-        Self {
-            room: Some(kubelogin),
-            ..row
-        }
-    }
-
-    fn of(name: &str, mut command: Command) -> Self {
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
-        Self {
-            name: name.into(),
-            command,
-            room: None,
-            before: None,
-        }
-    }
-
-    /// Does this before each start, unmeasured.
-    fn after(self, before: impl Fn() + 'static) -> Self {
-        Self {
-            before: Some(Box::new(before)),
-            ..self
-        }
-    }
-
-    /// Starts the program and waits for its end.
-    fn run(&mut self) -> Run {
-        if let Some(before) = &self.before {
-            before();
-        }
-        let began = Instant::now();
-        let mut child = self.command.spawn().expect("the program starts");
-        let mut output = Vec::new();
-        let stdout = child.stdout.take();
-        stdout
-            .expect("a pipe")
-            .read_to_end(&mut output)
-            .expect("its output");
-        let (succeeded, usage) = wait(child);
-        let took = began.elapsed();
-        assert!(succeeded, "{} failed", self.name);
-        Run { took, usage }
-    }
-}
-
-struct Run {
-    took: Duration,
-    usage: Usage,
-}
-
-/// What the kernel counted; 0 where it does not say.
-#[derive(Default)]
-struct Usage {
-    /// Resident memory.
-    peak_mib: f64,
-    /// Minor page faults, which are most of what a short program costs.
-    page_faults: u32,
-}
-
-/// Runs the rows in turn, prints their medians, also as multiples of the bases, and returns them in seconds. A child's
-/// peak memory includes the moment before exec, when it still was this program: that is the floor.
-fn race(rounds: usize, Table { bases, mut rows }: Table) -> Vec<f64> {
-    let mut runs: Vec<Vec<Run>> = rows.iter().map(|_| Vec::new()).collect();
-    for _ in 0..rounds {
-        for (row, runs) in rows.iter_mut().zip(&mut runs) {
-            runs.push(row.run());
-        }
-    }
-    let mut header = format!(
-        "{:<24}     median        10 % .. 90 %        peak    faults",
-        format!("{rounds} interleaved starts")
-    );
-    for base in &rows[..bases] {
-        header += &format!(" {:>12}", format!("x {}", base.name));
-    }
-    println!("{header}");
-    let (mut medians, mut floor) = (Vec::new(), None);
-    for (row, runs) in rows.iter().zip(&mut runs) {
-        runs.sort_by_key(|run| run.usage.page_faults);
-        let page_faults = runs[runs.len() / 2].usage.page_faults;
-        runs.sort_by_key(|run| run.took);
-        let at = |part: usize| runs[(runs.len() - 1) * part / 100].took.as_secs_f64();
-        let peak = runs
-            .iter()
-            .map(|run| run.usage.peak_mib)
-            .fold(0.0, f64::max);
-        let floor = *floor.get_or_insert(peak);
-        let bound = if peak > floor { ' ' } else { '<' };
-        medians.push(at(50));
-        let [low, median, high] = [10, 50, 90].map(|part| at(part) * 1e3);
-        print!(
-            "{:<24} {median:8.3} ms {low:8.3} .. {high:8.3} ms {bound}{peak:6.1} MiB {page_faults:6}",
-            row.name
-        );
-        for base in medians.iter().take(bases) {
-            print!(" {:12.2}", at(50) / base);
-        }
-        println!();
-    }
-    println!();
-    medians
-}
-
-/// Waits for a child; true if it succeeded.
-#[cfg(unix)]
-fn wait(child: Child) -> (bool, Usage) {
-    let mut status = 0;
-    // SAFETY: an all-zero rusage is a valid one, and both pointers are to live values.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        let id = child.id() as libc::pid_t;
-        libc::wait4(id, &raw mut status, 0, &raw mut usage);
-        usage
-    };
-    let unit = if cfg!(target_os = "macos") {
-        1024.0 * 1024.0
-    } else {
-        1024.0
-    };
-    let succeeded = libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0;
-    let usage = Usage {
-        peak_mib: usage.ru_maxrss as f64 / unit,
-        page_faults: usage.ru_minflt as u32,
-    };
-    (succeeded, usage)
-}
-
-#[cfg(not(unix))]
-fn wait(mut child: Child) -> (bool, Usage) {
-    let status = child.wait().expect("it can be waited for");
-    (status.success(), Usage::default())
 }

@@ -1,5 +1,6 @@
 //! `doctor`: something broken for each check, with what must be said; and that it changes nothing.
 
+mod azure; // what is asked of Azure Resource Manager
 mod bad_input; // what is broken outside of a kubeconfig, and input that is none
 mod situations; // what can be broken, and what must be said
 
@@ -484,52 +485,4 @@ fn without_chance(text: &str, patient: &Patient) -> String {
         stable = stable.replace(&format!("as of {seconds} s ago"), "as of [n] s ago");
     }
     stable.replace(env!("CARGO_PKG_VERSION"), "[version]")
-}
-
-/// The person's own refresh token serves; nothing of Azure's is kept.
-#[test]
-fn azure_is_asked_about_the_cluster_only_if_that_is_wanted() {
-    let mut patient = Patient::healthy();
-    patient.known_to_azure(|cluster| cluster.has_local_accounts_disabled = true);
-    let cache = patient.world.kubelogin.cache();
-    let before = names_in(&cache);
-    let (json, code) = patient.json();
-    assert_eq!((findings(&json), code), (vec![], Some(0)));
-    let checks = json["checks"].as_array().expect("checks");
-    let reach = checks.last().expect("a check");
-    assert_eq!(reach["id"], "arm.reach");
-    assert_eq!(
-        reach["summary"],
-        "prod is running, Azure RBAC and Kubernetes RBAC decide, local accounts are disabled"
-    );
-    assert_eq!(patient.world.entra.prompts(), 1);
-    assert_eq!(names_in(&cache), before);
-    let arm = patient.arm.as_ref().expect("Azure");
-    assert_eq!(arm.take_requests().len(), 2);
-    patient.args.clear();
-    let (json, _) = patient.json();
-    let mut checks = json["checks"].as_array().expect("checks").iter();
-    assert!(checks.all(|check| check["area"] != "arm"), "{json:#}");
-    assert_eq!(arm.take_requests().len(), 0);
-}
-
-#[test]
-fn an_azure_that_does_not_answer_is_a_warning_and_waits_for_nothing() {
-    let mut patient = Patient::healthy();
-    patient.known_to_azure(|_| ());
-    let arm = patient.arm.as_ref().expect("Azure");
-    arm.next(
-        Reply::json(
-            429,
-            &json!({"error": {"code": "TooManyRequests", "message": "busy"}}),
-        )
-        .header("Retry-After", "50"),
-    );
-    let (json, code) = patient.json();
-    let told = findings(&json);
-    assert_eq!((told.len(), code), (1, Some(0)), "{told:?}");
-    assert!(
-        told[0].0 == "arm.reach" && told[0].2.contains("busy"),
-        "{told:?}"
-    );
 }

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use proptest::prelude::*;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -12,6 +11,9 @@ use crate::login;
 use crate::sign_in::SignIn;
 use crate::system::fake::FakeSystem;
 use crate::variables::AKS_CLIENT;
+
+mod property;
+mod ruled_out;
 
 const TENANT: &str = "11111111-1111-1111-1111-111111111111";
 const OTHER_TENANT: &str = "22222222-2222-2222-2222-222222222222";
@@ -384,148 +386,6 @@ fn an_identity_with_one_tenant_gets_none_named() {
 }
 
 #[test]
-fn a_person_s_login_is_never_taken_in_a_ci_job() {
-    let personal = [
-        "an earlier browser sign-in",
-        "an earlier device code sign-in",
-        "az",
-        "Azure PowerShell",
-        "azd",
-        "a browser",
-        "a terminal",
-    ];
-    let rows: Vec<_> = personal.iter().map(|name| number_of(name)).collect();
-    for name in [
-        env::CI,
-        env::TF_BUILD,
-        env::GITHUB_ACTIONS,
-        env::GITLAB_CI,
-        env::JENKINS_URL,
-    ] {
-        let mut world = world_of(&rows);
-        assert_eq!(world.taken(), Some(rows[0]));
-        world.set(name, "true");
-        assert_eq!(world.taken(), None, "{name}");
-        world.set(name, "false");
-        assert_eq!(world.taken(), Some(rows[0]), "{name}=false");
-    }
-}
-
-#[test]
-fn the_node_s_identity_is_never_taken_in_a_pod() {
-    let mut world = world_of(&[number_of("an Azure VM or Arc machine")]);
-    world.set(env::KUBERNETES_SERVICE_HOST, "10.0.0.1");
-    assert_eq!(world.taken(), None);
-}
-
-#[test]
-fn an_earlier_sign_in_is_used_without_a_prompt_where_nobody_can_answer() {
-    let mut world = world_of(&[number_of("an earlier browser sign-in")]);
-    assert!(world.choice().is_silent);
-    world.is_at_terminal = true;
-    assert!(!world.choice().is_silent);
-    world.is_at_terminal = false;
-    world.set(
-        env::KUBERNETES_EXEC_INFO,
-        r#"{"spec":{"interactive":true}}"#,
-    );
-    assert!(!world.choice().is_silent);
-}
-
-#[test]
-fn the_sdks_variable_narrows_the_choice_but_not_what_was_typed() {
-    let spn = number_of("a service principal in the environment");
-    let az = number_of("az");
-    for (value, mode) in [
-        ("dev", Some(LoginMode::AzureCli)),
-        (" Prod ", Some(LoginMode::Spn)),
-        ("", Some(LoginMode::Spn)),
-        ("azureclicredential", Some(LoginMode::AzureCli)),
-        ("EnvironmentCredential", Some(LoginMode::Spn)),
-        ("AzurePowerShellCredential", None),
-        ("ManagedIdentityCredential", None),
-    ] {
-        let mut world = world_of(&[spn, az]);
-        world.set(env::AZURE_TOKEN_CREDENTIALS, value);
-        let mode_taken = world.taken().map(|number| ROWS[number].mode);
-        assert_eq!(mode_taken, mode, "{value:?}");
-        world.flag(Flag::ClientSecret, "typed");
-        assert_eq!(world.taken(), Some(0), "{value:?}");
-    }
-    let mut world = world_of(&[az]);
-    world.set(env::AZURE_TOKEN_CREDENTIALS, "everything");
-    let error = world.resolved().expect_err("refused").to_string();
-    assert!(
-        error.contains("AZURE_TOKEN_CREDENTIALS \"everything\""),
-        "{error}"
-    );
-    assert!(error.contains("dev, prod"), "{error}");
-}
-
-/// Each word of the Azure SDKs lets through the rows of its modes, and no other.
-#[test]
-fn every_word_of_the_sdks_variable_rules_out_all_but_its_modes() {
-    use LoginMode::{
-        Azd, AzureCli, AzurePipelines, AzurePowerShell, DeviceCode, Interactive, Msi, Ropc, Spn,
-        WorkloadIdentity,
-    };
-    for (word, modes) in [
-        (
-            "dev",
-            &[AzureCli, AzurePowerShell, Azd, Interactive, DeviceCode][..],
-        ),
-        ("prod", &[Spn, Ropc, WorkloadIdentity, AzurePipelines, Msi]),
-        ("EnvironmentCredential", &[Spn, Ropc]),
-        ("WorkloadIdentityCredential", &[WorkloadIdentity]),
-        ("ManagedIdentityCredential", &[Msi]),
-        ("AzurePipelinesCredential", &[AzurePipelines]),
-        ("AzureCliCredential", &[AzureCli]),
-        ("AzurePowerShellCredential", &[AzurePowerShell]),
-        ("AzureDeveloperCliCredential", &[Azd]),
-        ("InteractiveBrowserCredential", &[Interactive]),
-        ("DeviceCodeCredential", &[DeviceCode]),
-    ] {
-        for (number, row) in ROWS
-            .iter()
-            .enumerate()
-            .filter(|(_, row)| row.group != "flags")
-        {
-            for word in [
-                word.to_owned(),
-                word.to_lowercase(),
-                format!(" {} ", word.to_uppercase()),
-            ] {
-                let mut world = world_of(&[number]);
-                world.set(env::AZURE_TOKEN_CREDENTIALS, &word);
-                let finding = world.lines().swap_remove(number).finding;
-                match finding {
-                    Ok(_) => assert!(modes.contains(&row.mode), "{word}: {}", row.name),
-                    Err(why) => {
-                        assert!(!modes.contains(&row.mode), "{word}: {}: {why}", row.name);
-                        assert!(why.contains("AZURE_TOKEN_CREDENTIALS"), "{why}");
-                    }
-                }
-            }
-        }
-    }
-    // Credentials of the SDKs that no login mode of ours is.
-    for word in [
-        "VisualStudioCodeCredential",
-        "VisualStudioCredential",
-        "BrokerCredential",
-        "SharedTokenCacheCredential",
-    ] {
-        let mut world = world_of(&[number_of("az")]);
-        world.set(env::AZURE_TOKEN_CREDENTIALS, word);
-        let error = world.resolved().expect_err(word).to_string();
-        assert!(
-            error.contains(word) && error.contains("AzureCLICredential"),
-            "{error}"
-        );
-    }
-}
-
-#[test]
 fn a_proof_of_possession_token_is_asked_of_those_who_issue_them() {
     let (az, browser) = (number_of("az"), number_of("a browser"));
     let mut world = world_of(&[az, browser]);
@@ -613,107 +473,4 @@ fn files_that_are_broken_are_no_signal() {
         assert_eq!(world.taken(), None, "{content:?}");
     }
     assert!(Path::new(world.home.path()).is_dir());
-}
-
-/// The variables that a choice depends on.
-#[rustfmt::skip]
-const VARIABLES: &[&str] = &[
-    env::AAD_LOGIN_METHOD, env::AZURE_CLIENT_ID, env::AZURE_TENANT_ID, env::AZURE_CLIENT_SECRET,
-    env::AZURE_CLIENT_CERTIFICATE_PATH, env::AZURE_USERNAME, env::AZURE_PASSWORD, env::AZURE_FEDERATED_TOKEN_FILE,
-    env::AZURE_AUTHORITY_HOST, env::AZURE_KUBERNETES_TOKEN_PROXY, env::AZURE_KUBERNETES_CA_FILE, env::AZURE_TOKEN_CREDENTIALS,
-    env::AZURE_CONFIG_DIR, env::AZD_CONFIG_DIR, env::AZD_AUTH_ENDPOINT, env::ARM_CLIENT_ID, env::ARM_TENANT_ID,
-    env::ARM_CLIENT_SECRET, env::ARM_USE_OIDC, env::ARM_OIDC_TOKEN, env::ARM_OIDC_TOKEN_FILE_PATH, env::ARM_OIDC_REQUEST_URL,
-    env::ARM_OIDC_REQUEST_TOKEN, env::ACTIONS_ID_TOKEN_REQUEST_URL, env::ACTIONS_ID_TOKEN_REQUEST_TOKEN,
-    env::SYSTEM_OIDCREQUESTURI, env::SYSTEM_ACCESSTOKEN, env::AZURESUBSCRIPTION_CLIENT_ID, env::AZURESUBSCRIPTION_TENANT_ID,
-    env::AZURESUBSCRIPTION_SERVICE_CONNECTION_ID, env::IDENTITY_ENDPOINT, env::IDENTITY_HEADER, env::IMDS_ENDPOINT,
-    env::MSI_ENDPOINT, env::MSI_SECRET, env::ACC_CLOUD, env::CI, env::TF_BUILD, env::GITHUB_ACTIONS, env::GITLAB_CI,
-    env::JENKINS_URL, env::KUBERNETES_SERVICE_HOST, env::KUBERNETES_EXEC_INFO, env::BROWSER, env::DISPLAY, env::SSH_CONNECTION,
-];
-
-/// Files of other programs.
-const FILES: &[&str] = &[
-    ".azure/azureProfile.json",
-    ".Azure/AzureRmContext.json",
-    ".Azure/AzureRmContextSettings.json",
-    ".azd/auth.json",
-    ".azd/config.json",
-    "asset-tag",
-];
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
-    /// The choice itself has no `System`; what is made ready for it has one that would fail at the first request.
-    #[test]
-    fn no_environment_makes_the_choice_start_a_program_ask_a_host_or_prompt(
-        rows in prop::collection::vec(0..SET_UPS.len(), 0..4),
-        variables in prop::collection::vec((
-            prop::sample::select(VARIABLES),
-            prop::sample::select(&["", "true", "false", "dev", "auto", TENANT, "https://127.0.0.1:1/", "/dev/zero", "{\"spec\":{\"interactive\":true}}"][..]),
-        ), 0..12),
-        files in prop::collection::vec((
-            prop::sample::select(FILES),
-            prop::sample::select(&["", "{", "null", "{\"Mode\":\"Process\"}", "{\"subscriptions\":[{}]}", "{\"auth\":{\"useAzCliAuth\":\"true\"}}"][..]),
-        ), 0..3),
-        is_at_terminal: bool,
-    ) {
-        let mut world = world_of(&rows);
-        world.is_at_terminal |= is_at_terminal;
-        for (name, value) in variables {
-            world.set(name, value);
-        }
-        for (file, content) in files {
-            world.write(file, content);
-        }
-        let (system, env) = (FakeSystem::new([]), world.env());
-        if let Ok(Resolved { options, choice, .. }) = world.resolved()
-            && let Ok(sign_in) = SignIn::new(&options, &env, &system)
-        {
-            let choice = choice.expect("auto");
-            choice.tell_change(choice.before(sign_in.cache()).as_deref(), &system);
-        }
-        prop_assert_eq!(system.requests().len(), 0);
-        prop_assert_eq!(system.programs().len(), 0);
-        prop_assert_eq!(system.prompts(), [""; 0]);
-        prop_assert_eq!(system.opened(), [""; 0]);
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-    /// Whatever is set, the first row with all its signals is taken, and no row that the place rules out.
-    #[test]
-    fn the_first_row_that_is_complete_is_taken(
-        rows in prop::collection::vec(0..SET_UPS.len(), 0..6),
-        in_pod: bool,
-        in_ci: bool,
-        unset in prop::collection::vec(any::<prop::sample::Index>(), 0..3),
-    ) {
-        let mut world = world_of(&rows);
-        if in_pod {
-            world.set(env::KUBERNETES_SERVICE_HOST, "10.0.0.1");
-        }
-        if in_ci {
-            world.set(env::CI, "true");
-        }
-        for index in unset {
-            let name = world.env[index.index(world.env.len())].0;
-            if name != "HOME" {
-                world.env.retain(|(other, _)| *other != name);
-            }
-        }
-        let lines = world.lines();
-        let first = lines.iter().position(|line| line.finding.is_ok());
-        prop_assert_eq!(first, world.taken());
-        if let Some(number) = first {
-            let choice = world.resolved().map(|resolved| resolved.choice).ok().flatten();
-            prop_assert_eq!(choice.map(|choice| choice.mode), Some(ROWS[number].mode));
-            let is_node_s = ROWS[number].name == "an Azure VM or Arc machine";
-            prop_assert!(!is_node_s || world.env().get(env::KUBERNETES_SERVICE_HOST).is_none());
-            let mode = ROWS[number].mode;
-            let is_personal = matches!(mode, LoginMode::Interactive | LoginMode::DeviceCode | LoginMode::Azd);
-            prop_assert!(!is_personal || world.env().get(env::CI).is_none());
-        } else {
-            prop_assert!(world.resolved().is_err());
-        }
-    }
 }

@@ -1,0 +1,145 @@
+//! What the place and the variable of the Azure SDKs rule out.
+
+use super::*;
+
+#[test]
+fn a_person_s_login_is_never_taken_in_a_ci_job() {
+    let personal = [
+        "an earlier browser sign-in",
+        "an earlier device code sign-in",
+        "az",
+        "Azure PowerShell",
+        "azd",
+        "a browser",
+        "a terminal",
+    ];
+    let rows: Vec<_> = personal.iter().map(|name| number_of(name)).collect();
+    for name in [
+        env::CI,
+        env::TF_BUILD,
+        env::GITHUB_ACTIONS,
+        env::GITLAB_CI,
+        env::JENKINS_URL,
+    ] {
+        let mut world = world_of(&rows);
+        assert_eq!(world.taken(), Some(rows[0]));
+        world.set(name, "true");
+        assert_eq!(world.taken(), None, "{name}");
+        world.set(name, "false");
+        assert_eq!(world.taken(), Some(rows[0]), "{name}=false");
+    }
+}
+
+#[test]
+fn the_node_s_identity_is_never_taken_in_a_pod() {
+    let mut world = world_of(&[number_of("an Azure VM or Arc machine")]);
+    world.set(env::KUBERNETES_SERVICE_HOST, "10.0.0.1");
+    assert_eq!(world.taken(), None);
+}
+
+#[test]
+fn an_earlier_sign_in_is_used_without_a_prompt_where_nobody_can_answer() {
+    let mut world = world_of(&[number_of("an earlier browser sign-in")]);
+    assert!(world.choice().is_silent);
+    world.is_at_terminal = true;
+    assert!(!world.choice().is_silent);
+    world.is_at_terminal = false;
+    world.set(
+        env::KUBERNETES_EXEC_INFO,
+        r#"{"spec":{"interactive":true}}"#,
+    );
+    assert!(!world.choice().is_silent);
+}
+
+#[test]
+fn the_sdks_variable_narrows_the_choice_but_not_what_was_typed() {
+    let spn = number_of("a service principal in the environment");
+    let az = number_of("az");
+    for (value, mode) in [
+        ("dev", Some(LoginMode::AzureCli)),
+        (" Prod ", Some(LoginMode::Spn)),
+        ("", Some(LoginMode::Spn)),
+        ("azureclicredential", Some(LoginMode::AzureCli)),
+        ("EnvironmentCredential", Some(LoginMode::Spn)),
+        ("AzurePowerShellCredential", None),
+        ("ManagedIdentityCredential", None),
+    ] {
+        let mut world = world_of(&[spn, az]);
+        world.set(env::AZURE_TOKEN_CREDENTIALS, value);
+        let mode_taken = world.taken().map(|number| ROWS[number].mode);
+        assert_eq!(mode_taken, mode, "{value:?}");
+        world.flag(Flag::ClientSecret, "typed");
+        assert_eq!(world.taken(), Some(0), "{value:?}");
+    }
+    let mut world = world_of(&[az]);
+    world.set(env::AZURE_TOKEN_CREDENTIALS, "everything");
+    let error = world.resolved().expect_err("refused").to_string();
+    assert!(
+        error.contains("AZURE_TOKEN_CREDENTIALS \"everything\""),
+        "{error}"
+    );
+    assert!(error.contains("dev, prod"), "{error}");
+}
+
+/// Each word of the Azure SDKs lets through the rows of its modes, and no other.
+#[test]
+fn every_word_of_the_sdks_variable_rules_out_all_but_its_modes() {
+    use LoginMode::{
+        Azd, AzureCli, AzurePipelines, AzurePowerShell, DeviceCode, Interactive, Msi, Ropc, Spn,
+        WorkloadIdentity,
+    };
+    for (word, modes) in [
+        (
+            "dev",
+            &[AzureCli, AzurePowerShell, Azd, Interactive, DeviceCode][..],
+        ),
+        ("prod", &[Spn, Ropc, WorkloadIdentity, AzurePipelines, Msi]),
+        ("EnvironmentCredential", &[Spn, Ropc]),
+        ("WorkloadIdentityCredential", &[WorkloadIdentity]),
+        ("ManagedIdentityCredential", &[Msi]),
+        ("AzurePipelinesCredential", &[AzurePipelines]),
+        ("AzureCliCredential", &[AzureCli]),
+        ("AzurePowerShellCredential", &[AzurePowerShell]),
+        ("AzureDeveloperCliCredential", &[Azd]),
+        ("InteractiveBrowserCredential", &[Interactive]),
+        ("DeviceCodeCredential", &[DeviceCode]),
+    ] {
+        for (number, row) in ROWS
+            .iter()
+            .enumerate()
+            .filter(|(_, row)| row.group != "flags")
+        {
+            for word in [
+                word.to_owned(),
+                word.to_lowercase(),
+                format!(" {} ", word.to_uppercase()),
+            ] {
+                let mut world = world_of(&[number]);
+                world.set(env::AZURE_TOKEN_CREDENTIALS, &word);
+                let finding = world.lines().swap_remove(number).finding;
+                match finding {
+                    Ok(_) => assert!(modes.contains(&row.mode), "{word}: {}", row.name),
+                    Err(why) => {
+                        assert!(!modes.contains(&row.mode), "{word}: {}: {why}", row.name);
+                        assert!(why.contains("AZURE_TOKEN_CREDENTIALS"), "{why}");
+                    }
+                }
+            }
+        }
+    }
+    // Credentials of the SDKs that no login mode of ours is.
+    for word in [
+        "VisualStudioCodeCredential",
+        "VisualStudioCredential",
+        "BrokerCredential",
+        "SharedTokenCacheCredential",
+    ] {
+        let mut world = world_of(&[number_of("az")]);
+        world.set(env::AZURE_TOKEN_CREDENTIALS, word);
+        let error = world.resolved().expect_err(word).to_string();
+        assert!(
+            error.contains(word) && error.contains("AzureCLICredential"),
+            "{error}"
+        );
+    }
+}
