@@ -214,20 +214,19 @@ mod tests {
         assert_eq!(outcome(&[]), Err("BROWSER names no program".into()));
     }
 
-    /// As cargo runs tests, the working directory is the project's.
+    /// The way from the working directory to a path below the root.
+    #[cfg(unix)]
+    fn relative(path: &str) -> String {
+        let folder = std::env::current_dir().expect("a folder");
+        "../".repeat(folder.components().count() - 1) + path
+    }
+
+    #[cfg(unix)]
     #[test]
     fn a_relative_path_is_no_browser_even_where_it_leads_to_a_program() {
-        let this = std::env::current_exe().expect("this program");
-        let folder = std::env::current_dir().expect("a folder");
-        let relative = this.strip_prefix(&folder).expect("below the project");
-        let file_name = this.file_name().expect("a name").to_str().expect("UTF-8");
-        for path in [
-            relative,
-            &Path::new(".").join(relative),
-            Path::new("./sh"),
-            Path::new("../sh"),
-        ] {
-            let program = path.to_str().expect("UTF-8");
+        let sh = relative("bin/sh");
+        assert!(Path::new(&sh).is_file());
+        for program in [&*sh, "./sh", "sub/sh", ".."] {
             let error = find(program, &["/bin".into()]).expect_err(program);
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{program}");
             let tried = first_that_works(&[vec![program.into()]], &[]).expect_err(program);
@@ -236,27 +235,38 @@ mod tests {
                 "{tried}"
             );
         }
-        let found = find(this.to_str().expect("UTF-8"), &[]).expect("absolute");
-        assert_eq!(found, this);
-        let folders = [this.parent().expect("a folder").to_owned()];
-        assert_eq!(find(file_name, &folders).expect("on PATH"), this);
+        assert_eq!(
+            find("/bin/sh", &[]).expect("absolute"),
+            Path::new("/bin/sh")
+        );
+        let on_path = find("sh", &["/bin".into()]).expect("on PATH");
+        assert_eq!(on_path, Path::new("/bin/sh"));
     }
 
+    #[cfg(windows)]
+    #[test]
+    fn a_path_that_depends_on_the_working_directory_is_no_browser() {
+        for program in [
+            r".\cmd.exe",
+            "C:cmd.exe",
+            r"\Windows\cmd.exe",
+            "sub/cmd.exe",
+        ] {
+            let error = find(program, &[]).expect_err(program);
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{program}");
+        }
+    }
+
+    #[cfg(unix)]
     #[test]
     fn a_relative_folder_on_path_holds_no_browser() {
-        let this = std::env::current_exe().expect("this program");
-        let home = this.parent().expect("a folder");
-        let relative = home
-            .strip_prefix(std::env::current_dir().expect("a folder"))
-            .expect("below the project");
-        let name = this.file_name().expect("a name").to_str().expect("UTF-8");
         for (path, is_found) in [
             (list(&[".", "./", ""]), false),
-            (list(&[relative.to_str().expect("UTF-8")]), false),
-            (list(&[".", home.to_str().expect("UTF-8")]), true),
+            (relative("bin"), false),
+            (list(&[".", "/bin"]), true),
         ] {
-            let browser = Browser::new(&Env::of(&[(env::PATH, &path), (env::BROWSER, name)]));
-            let found = find(name, &browser.folders);
+            let browser = Browser::new(&Env::of(&[(env::PATH, &path), (env::BROWSER, "sh")]));
+            let found = find("sh", &browser.folders);
             assert_eq!(found.is_ok(), is_found, "{path}");
         }
     }
