@@ -221,6 +221,17 @@ pub mod tests {
             .collect()
     }
 
+    /// As `openssl x509 -fingerprint -sha1 -enddate` says them.
+    #[test]
+    fn people_are_told_the_thumbprint_and_the_end_of_the_leaf() {
+        let (thumbprint, end) = open("chain.pem", "")
+            .expect("opened")
+            .for_people()
+            .expect("both");
+        assert_eq!(thumbprint, "4AC2E8D38C4DAF6945812F403CB9765771ADDAA2");
+        assert_eq!(end.to_rfc3339(), "2126-11-01T00:20:04+00:00");
+    }
+
     const LEAF: &[&str] = &["leaf"];
     const CHAIN: &[&str] = &["leaf", "intermediate", "root"];
 

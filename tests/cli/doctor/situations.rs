@@ -75,6 +75,12 @@ const BROKEN: &[Situation] = &[
         TENANT_ID, "--client-certificate", concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/certificates/expired.pem")]), "fail",
         &["expired on 2021-02-03", "AZURE_CLIENT_CERTIFICATE_PATH"]),
     ("login.files", |p| {
+        let path = p.world.kubelogin.home().join("cert.pem");
+        std::fs::write(&path, certificate_that_ends_in(10)).expect("a certificate");
+        p.exec()["args"] = json!(["get-token", "--login", "spn", "--server-id", SERVER_ID, "--client-id", "c", "--tenant-id", TENANT_ID,
+            "--client-certificate", path]);
+    }, "warn", &["cert.pem with the thumbprint", "expires in", "register the new one"]),
+    ("login.files", |p| {
         let path = p.world.kubelogin.home().join("token");
         let now = 1_000_000_000;
         let claims = json!({"iss": "https://issuer.example", "sub": "repo:x", "aud": "y", "exp": now});
@@ -225,4 +231,18 @@ fn there_is_a_broken_situation_for_each_check() {
             && ["kubeconfig.mode", "cache.folder", "environment.browser"].contains(&id);
         assert!(is_tested || is_unix_only, "{id} has no broken situation");
     }
+}
+
+/// A client certificate with its key.
+fn certificate_that_ends_in(days: i64) -> String {
+    use chrono::Datelike as _;
+    let end = chrono::Utc::now() + chrono::TimeDelta::days(days);
+    let (month, day) = (end.month() as u8, end.day() as u8);
+    let mut certificate = rcgen::CertificateParams::new([]).expect("parameters");
+    certificate.not_after = rcgen::date_time_ymd(end.year(), month, day);
+    let rsa = include_str!("../../../fixtures/certificates/pkcs8-key-first.pem");
+    let key = rsa.split_inclusive("-----END PRIVATE KEY-----").next();
+    let key = rcgen::KeyPair::from_pem(key.expect("a block")).expect("a key");
+    let signed = certificate.self_signed(&key).expect("a certificate");
+    signed.pem() + &key.serialize_pem()
 }
