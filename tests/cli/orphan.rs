@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::TcpStream;
 use std::process::Stdio;
 
 use rustix::process::Signal;
@@ -57,16 +56,11 @@ fn a_device_code_s_polls_end_when_kubectl_is_killed_and_the_next_one_asks_at_onc
 }
 
 #[test]
-fn a_browser_is_not_waited_for_when_kubectl_is_killed_and_its_port_is_free() {
+fn a_browser_is_not_waited_for_when_kubectl_is_killed() {
     let entra = FakeEntra::start();
     let mut running = under_kubectl(&interactive(&entra).args(["--timeout", "60s"]));
-    let browser = Browser::at_prompt(&entra, &mut running);
-    let address = browser.parameter("redirect_uri");
-    let port = address.trim_end_matches('/').rsplit(':').next();
-    let port: u16 = port.unwrap().parse().unwrap();
-    drop(TcpStream::connect(("127.0.0.1", port)).expect("it listens"));
+    Browser::at_prompt(&entra, &mut running);
     end_of(running, Signal::KILL);
-    assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
 }
 
 #[test]
