@@ -196,7 +196,7 @@ fn run_bounded(kubelogin: &Kubelogin) -> Output {
 mod unix {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-    use super::process::{checked, run_after, run_without_rights, spawn_after};
+    use super::process::{checked, run_after, run_without_rights};
     use super::*;
 
     #[test]
@@ -283,7 +283,7 @@ mod unix {
     #[test]
     fn a_crash_leaves_no_core_dump_with_secrets() {
         let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Pending]);
-        let mut running = spawn_after(&devicecode(&entra), || {
+        let mut running = super::process::spawn_after(&devicecode(&entra), || {
             let mut limit = libc::rlimit {
                 rlim_cur: 0,
                 rlim_max: 0,
