@@ -263,10 +263,12 @@ impl System for RealSystem {
         if !io::stderr().is_terminal() || !terminal::can_type() {
             return None;
         }
+        // Before the question is shown: the answer may come at once.
+        let typed = self.typing.get().map(Typing::lines);
         let mut stderr = io::stderr();
         let _ = write!(stderr, "{question}").and_then(|()| stderr.flush());
-        match self.typing.get() {
-            Some(typing) => typing.next_line(),
+        match typed {
+            Some(lines) => lines.recv().ok(),
             None => terminal::read_line(),
         }
     }

@@ -9,7 +9,8 @@ use super::{LineReceiver, platform};
 
 /// While this exists, lines are received; they can be of any length if the terminal allows it.
 pub struct Typing {
-    receiver: Arc<Mutex<LineReceiver>>,
+    /// `None` once nothing more can be typed.
+    receiver: Arc<Mutex<Option<LineReceiver>>>,
     _long_lines: Option<Begun>,
 }
 
@@ -20,12 +21,15 @@ impl Typing {
             return None;
         }
         let long_lines = interrupt::begin(|| Ok(((), platform::turn_line_editor_off()?)));
-        let receiver = Arc::new(Mutex::new(receive));
+        let receiver = Arc::new(Mutex::new(Some(receive)));
         let current = Arc::clone(&receiver);
         let lines = move || {
             for line in io::stdin().lines().map_while(Result::ok) {
-                locked(&current)(edited(&line));
+                if let Some(receive) = &mut *locked(&current) {
+                    receive(edited(&line));
+                }
             }
+            *locked(&current) = None;
         };
         thread::Builder::new().spawn(lines).ok()?;
         Some(Self {
@@ -36,18 +40,20 @@ impl Typing {
 
     /// From now on, hands each line to `receive` instead.
     pub fn hand_to(&self, receive: LineReceiver) {
-        *locked(&self.receiver) = receive;
+        if let Some(current) = &mut *locked(&self.receiver) {
+            *current = receive;
+        }
     }
 
-    /// Waits for the next line. `None` once nothing more can be typed.
-    pub fn next_line(&self) -> Option<String> {
+    /// The lines that are typed from now on; it ends once nothing more can be typed.
+    pub fn lines(&self) -> mpsc::Receiver<String> {
         let (deliver, typed) = mpsc::channel();
         self.hand_to(Box::new(move |line| drop(deliver.send(line))));
-        typed.recv().ok()
+        typed
     }
 }
 
-fn locked(receiver: &Mutex<LineReceiver>) -> MutexGuard<'_, LineReceiver> {
+fn locked(receiver: &Mutex<Option<LineReceiver>>) -> MutexGuard<'_, Option<LineReceiver>> {
     receiver.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
