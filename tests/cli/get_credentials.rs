@@ -71,6 +71,17 @@ fn paths(requests: &[Request]) -> Vec<&str> {
         .collect()
 }
 
+/// A token for Azure Resource Manager as another program hands it over, and when it expires, in Unix seconds.
+fn token_for_azure(entra: &FakeEntra) -> (String, u64) {
+    let now = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .expect("after 1970")
+        .as_secs();
+    let resource = "https://management.core.windows.net/";
+    let claims = json!({"aud": resource, "tid": TENANT_ID, "nbf": now, "exp": now + 3600});
+    (entra.sign(&claims), now + 3600)
+}
+
 #[test]
 fn a_cluster_by_group_and_name_costs_one_request_to_each_and_makes_a_private_file() {
     let entra = FakeEntra::start();

@@ -21,6 +21,20 @@ fn entra_with(polls: Vec<Poll>) -> FakeEntra {
     })
 }
 
+/// Runs the program with a stdout whose other end is closed. Returns its exit code and stderr.
+fn run_without_reader(kubelogin: &Kubelogin) -> (Option<i32>, String) {
+    let mut command = kubelogin.command();
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), stderr)
+}
+
 /// Starts the program as the child of a shell that plays kubectl. The shell hands it its own stdout, which the test reads:
 /// only the death of the shell can tell the program that it is alone.
 fn under_kubectl(kubelogin: &Kubelogin) -> Running {
@@ -81,17 +95,8 @@ fn a_call_that_waits_for_another_s_sign_in_ends_when_kubectl_is_killed() {
 #[test]
 fn a_sign_in_ends_when_nobody_reads_its_stdout_any_more() {
     let entra = entra_with(vec![Poll::Pending]);
-    let kubelogin = devicecode(&entra);
-    let mut command = kubelogin.command();
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().expect("it starts");
-    drop(child.stdout.take());
-    let output = child.wait_with_output().expect("it ends");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let (code, stderr) = run_without_reader(&devicecode(&entra));
+    assert_eq!(code, Some(1), "{stderr}");
     assert!(stderr.contains(CANCELLED), "{stderr}");
 }
 
@@ -148,15 +153,7 @@ fn get_credentials_does_not_need_a_reader() {
         .arg("--file")
         .arg(&path)
         .through_proxy(&entra);
-    let mut command = kubelogin.command();
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().expect("it starts");
-    drop(child.stdout.take());
-    let output = child.wait_with_output().expect("it ends");
-    let stderr = String::from_utf8_lossy(&output.stderr);
+    let (_, stderr) = run_without_reader(&kubelogin);
     assert!(path.exists(), "{stderr}");
     assert!(!stderr.contains(CANCELLED), "{stderr}");
 }

@@ -98,15 +98,9 @@ fn a_program_that_cannot_pass_the_challenge_on_is_named_with_the_command_that_ca
     ] {
         let entra = FakeEntra::start();
         let arm = demanding(&entra);
-        let now = std::time::SystemTime::UNIX_EPOCH
-            .elapsed()
-            .expect("after 1970")
-            .as_secs();
-        let resource = "https://management.core.windows.net/";
-        let claims = json!({"aud": resource, "tid": TENANT_ID, "nbf": now, "exp": now + 3600});
-        let token = entra.sign(&claims);
+        let (token, expires_on) = token_for_azure(&entra);
         let answer = match program {
-            "az" => json!({"accessToken": token, "expires_on": now + 3600}),
+            "az" => json!({"accessToken": token, "expires_on": expires_on}),
             _ => json!({"token": token, "expiresOn": "2099-01-01T00:00:00Z"}),
         };
         let script = format!("echo \"$@\" >> \"$LOG\"\necho '{answer}'");

@@ -47,13 +47,8 @@ fn one_sign_in_serves_azure_and_the_cluster() {
 fn az_is_asked_for_a_token_for_azure_itself() {
     let entra = FakeEntra::start();
     let _arm = FakeArm::start(&entra);
-    let now = std::time::SystemTime::UNIX_EPOCH
-        .elapsed()
-        .expect("after 1970")
-        .as_secs();
-    let resource = "https://management.core.windows.net/";
-    let claims = json!({"aud": resource, "tid": TENANT_ID, "nbf": now, "exp": now + 3600});
-    let answer = json!({"accessToken": entra.sign(&claims), "expires_on": now + 3600});
+    let (token, expires_on) = token_for_azure(&entra);
+    let answer = json!({"accessToken": token, "expires_on": expires_on});
     let script = format!("echo \"$@\" >> \"$LOG\"\necho '{answer}'");
     let kubelogin = bare(&entra)
         .args(PROD)
