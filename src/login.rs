@@ -62,20 +62,15 @@ pub trait Login: fmt::Debug {
         false
     }
 
-    /// Signs in. `timeout` limits the network and programs, and the wait for a person only if the user set it.
-    fn acquire(&self, scope: &Scope, timeout: Timeout, system: &dyn System)
-    -> Result<Token, Error>;
-
-    /// The same for all who wait for this sign-in: they are handed on what a person is asked.
-    fn acquire_for_all(
+    /// Signs in. `timeout` limits the network and programs, and the wait for a person only if the user set it. `hand_on`
+    /// is called with what a person is asked, for those who wait for this sign-in.
+    fn acquire(
         &self,
         scope: &Scope,
         timeout: Timeout,
         system: &dyn System,
-        _hand_on: HandOn,
-    ) -> Result<Token, Error> {
-        self.acquire(scope, timeout, system)
-    }
+        hand_on: HandOn,
+    ) -> Result<Token, Error>;
 }
 
 /// Takes the prompt of a sign-in and for how long it is of use.
@@ -212,6 +207,9 @@ mod tests {
 
     /// The flags that say which application signs in.
     pub const CLIENT: [(Flag, &str); 2] = [(Flag::ClientId, "app"), (Flag::TenantId, "ten")];
+
+    /// A prompt is handed on to nobody.
+    pub const NOBODY_WAITS: HandOn = &|_, _| {};
 
     /// Allows an authority host that is not Microsoft's.
     pub const TRUSTED: (Flag, &str) = (Flag::DisableInstanceDiscovery, "true");

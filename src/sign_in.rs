@@ -425,7 +425,7 @@ impl Request<'_> {
             drop(shown.take());
             shown.replace(place.and_then(|(slot, turn)| slot.show_prompt(prompt, life, turn)));
         };
-        let token = login.acquire_for_all(self.scope, *timeout, *system, &hand_on)?;
+        let token = login.acquire(self.scope, *timeout, *system, &hand_on)?;
         Ok((token, How::SignedIn(why)))
     }
 

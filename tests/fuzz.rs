@@ -282,7 +282,7 @@ fn sign_in(mode: &str, flags: &[(Flag, &str)], variables: &[(&str, &str)], syste
     let attempt = || -> Result<Token, Error> {
         let (options, _) = Options::resolve(&typed, &env)?;
         let scope = Scope::of_server(&options.server_id);
-        login::new(&options, &env)?.acquire(&scope, options.timeout, system)
+        login::new(&options, &env)?.acquire(&scope, options.timeout, system, &|_, _| {})
     };
     match attempt() {
         Ok(token) => check_line(&token),

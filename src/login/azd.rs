@@ -15,7 +15,7 @@ use super::program::{self, Product, Standing, argument};
 use crate::env::{self, Env};
 use crate::error::Error;
 use crate::flag::Flag;
-use crate::login::Login;
+use crate::login::{HandOn, Login};
 use crate::options::Options;
 use crate::secret::Secret;
 use crate::system::{Program, System};
@@ -74,6 +74,7 @@ impl Login for Azd {
         scope: &Scope,
         timeout: Timeout,
         system: &dyn System,
+        _: HandOn,
     ) -> Result<Token, Error> {
         let product = &AZURE_DEVELOPER_CLI;
         let output = program::ask(&self.program(scope), product, scope, timeout, system)?;
@@ -168,7 +169,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::login::tests::options;
+    use crate::login::tests::{NOBODY_WAITS, options};
     use crate::system::fake::FakeSystem;
 
     fn login(flags: &[(Flag, &str)], env: &[(&str, &str)]) -> (Azd, Timeout) {
@@ -181,7 +182,7 @@ mod tests {
 
     fn acquire_with(flags: &[(Flag, &str)], system: &FakeSystem) -> Result<Token, Error> {
         let (azd, timeout) = login(flags, &[("HOME", "/home/alice")]);
-        azd.acquire(&Scope::of_server("srv"), timeout, system)
+        azd.acquire(&Scope::of_server("srv"), timeout, system, NOBODY_WAITS)
     }
 
     #[test]

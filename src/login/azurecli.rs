@@ -14,7 +14,7 @@ use super::program::{self, Product, Standing, argument};
 use crate::env::{self, Env};
 use crate::error::Error;
 use crate::flag::Flag;
-use crate::login::Login;
+use crate::login::{HandOn, Login};
 use crate::options::Options;
 use crate::secret::Secret;
 use crate::system::{Program, System};
@@ -117,6 +117,7 @@ impl Login for AzureCli {
         scope: &Scope,
         timeout: Timeout,
         system: &dyn System,
+        _: HandOn,
     ) -> Result<Token, Error> {
         let output = program::ask(&self.program(scope), &AZURE_CLI, scope, timeout, system)?;
         let answer: Answer =
@@ -292,7 +293,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::login::tests;
+    use crate::login::tests::{self, NOBODY_WAITS};
     use crate::system::ProgramError;
     use crate::system::fake::FakeSystem;
 
@@ -310,6 +311,7 @@ mod tests {
             &Scope::of_server(SCOPE),
             options.timeout,
             system,
+            NOBODY_WAITS,
         )
     }
 

@@ -16,7 +16,7 @@ use super::program::{self, Product, Standing, argument};
 use crate::env::Env;
 use crate::error::Error;
 use crate::flag::Flag;
-use crate::login::Login;
+use crate::login::{HandOn, Login};
 use crate::login_mode::POWERSHELLS;
 use crate::options::Options;
 use crate::secret::Secret;
@@ -101,6 +101,7 @@ impl Login for AzurePowerShell {
         scope: &Scope,
         timeout: Timeout,
         system: &dyn System,
+        _: HandOn,
     ) -> Result<Token, Error> {
         if let Some(settings) = self.state.settings_of_process() {
             let what = format!(
@@ -351,7 +352,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::login::tests::options;
+    use crate::login::tests::{NOBODY_WAITS, options};
     use crate::system::ProgramError;
     use crate::system::fake::FakeSystem;
 
@@ -367,7 +368,12 @@ mod tests {
 
     fn acquire(flags: &[(Flag, &str)], system: &FakeSystem) -> Result<Token, Error> {
         let timeout = options("azurepowershell", flags, &[]).timeout;
-        login(flags, "/home/nobody").acquire(&Scope::of_server(SERVER), timeout, system)
+        login(flags, "/home/nobody").acquire(
+            &Scope::of_server(SERVER),
+            timeout,
+            system,
+            NOBODY_WAITS,
+        )
     }
 
     fn script_of(system: &FakeSystem) -> String {
@@ -595,7 +601,7 @@ mod tests {
         let system = FakeSystem::with_outputs([]);
         let timeout = options("azurepowershell", &[], &[]).timeout;
         let login = login(&[(Flag::TenantId, "ten")], &home.path().to_string_lossy());
-        let error = login.acquire(&Scope::of_server("srv"), timeout, &system);
+        let error = login.acquire(&Scope::of_server("srv"), timeout, &system, NOBODY_WAITS);
         let error = error.expect_err("refused").to_string();
         assert!(error.contains(SETTINGS), "{error}");
         assert!(error.ends_with("Enable-AzContextAutosave, then: Connect-AzAccount -Tenant ten"));

@@ -108,18 +108,9 @@ impl Login for DeviceCode {
         true
     }
 
-    fn acquire(
-        &self,
-        scope: &Scope,
-        timeout: Timeout,
-        system: &dyn System,
-    ) -> Result<Token, Error> {
-        self.acquire_for_all(scope, timeout, system, &|_, _| {})
-    }
-
     /// Shows the code and polls until the user has decided. The code's lifetime limits the wait; `timeout` does so only if
     /// it was given (Azure/kubelogin#641: MFA takes longer than a minute).
-    fn acquire_for_all(
+    fn acquire(
         &self,
         scope: &Scope,
         timeout: Timeout,

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::Login;
+use super::{HandOn, Login};
 use crate::entra::{AssertionClaims, Client, ClientAuth, Grant, TOKEN_PROXY_AUDIENCE};
 use crate::error::Error;
 use crate::retry::Deadline;
@@ -54,6 +54,7 @@ impl Login for Federated {
         scope: &Scope,
         timeout: Timeout,
         system: &dyn System,
+        _: HandOn,
     ) -> Result<Token, Error> {
         let deadline = Deadline::after(system, timeout.duration);
         let assertion = self.source.token(deadline, system)?;
@@ -176,7 +177,7 @@ mod tests {
     use super::*;
     use crate::entra::token_proxy::{Authorities, TokenProxy};
     use crate::flag::Flag;
-    use crate::login::tests::{CLIENT, TRUSTED, options};
+    use crate::login::tests::{CLIENT, NOBODY_WAITS, TRUSTED, options};
     use crate::system::fake::FakeSystem;
 
     pub const PUBLIC: &str = "https://login.microsoftonline.com/";
@@ -199,7 +200,7 @@ mod tests {
         let options = options("workloadidentity", &flags, &[]);
         let client = crate::login::client(&options)?;
         let scope = Scope::of_server("srv");
-        Federated { client, source }.acquire(&scope, options.timeout, system)
+        Federated { client, source }.acquire(&scope, options.timeout, system, NOBODY_WAITS)
     }
 
     /// A kubeconfig's exec entry can name a token proxy, too.
@@ -223,7 +224,12 @@ mod tests {
             let source = variable::of("TOKEN", &jwt);
             let system = FakeSystem::new([FakeSystem::json(200, ACCESS_TOKEN)]);
             let login = Federated { client, source };
-            let outcome = login.acquire(&Scope::of_server("srv"), options.timeout, &system);
+            let outcome = login.acquire(
+                &Scope::of_server("srv"),
+                options.timeout,
+                &system,
+                NOBODY_WAITS,
+            );
             assert_eq!(system.requests().len(), usize::from(is_sent), "{audience}");
             if let Err(error) = outcome {
                 let error = error.to_string();

@@ -70,18 +70,9 @@ impl Login for Interactive {
         true
     }
 
-    fn acquire(
-        &self,
-        scope: &Scope,
-        timeout: Timeout,
-        system: &dyn System,
-    ) -> Result<Token, Error> {
-        self.acquire_for_all(scope, timeout, system, &|_, _| {})
-    }
-
     /// Listens, opens the browser, waits for the user, then exchanges the code for a token. `timeout` limits the network
     /// requests; the wait for the user only if it was given.
-    fn acquire_for_all(
+    fn acquire(
         &self,
         scope: &Scope,
         timeout: Timeout,

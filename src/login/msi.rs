@@ -17,7 +17,7 @@ use super::outside_state::OutsideState;
 use crate::env::Env;
 use crate::error::Error;
 use crate::flag::Flag;
-use crate::login::Login;
+use crate::login::{HandOn, Login};
 use crate::options::Options;
 use crate::retry::Deadline;
 use crate::system::System;
@@ -147,6 +147,7 @@ impl Login for ManagedIdentity {
         scope: &Scope,
         timeout: Timeout,
         system: &dyn System,
+        _: HandOn,
     ) -> Result<Token, Error> {
         let Self { host, identity, .. } = self;
         let deadline = Deadline::after(system, timeout.duration);

@@ -4,7 +4,7 @@ use crate::entra::{Client, Grant};
 use crate::env::Env;
 use crate::error::Error;
 use crate::flag::Flag;
-use crate::login::Login;
+use crate::login::{HandOn, Login};
 use crate::options::Options;
 use crate::secret::Secret;
 use crate::system::System;
@@ -54,6 +54,7 @@ impl Login for Ropc {
         scope: &Scope,
         timeout: Timeout,
         system: &dyn System,
+        _: HandOn,
     ) -> Result<Token, Error> {
         let grant = Grant::Password {
             username: &self.username,
@@ -66,7 +67,7 @@ impl Login for Ropc {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::login::tests::{self, CLIENT};
+    use crate::login::tests::{self, CLIENT, NOBODY_WAITS};
     use crate::system::fake::FakeSystem;
 
     const TOKEN: &str = r#"{"access_token":"at","expires_in":3600,"refresh_token":"rt"}"#;
@@ -82,7 +83,7 @@ mod tests {
         ];
         let options = options(&[&alice, given].concat());
         let scope = Scope::of_server("srv");
-        Ropc::new(&options, &Env::default())?.acquire(&scope, options.timeout, system)
+        Ropc::new(&options, &Env::default())?.acquire(&scope, options.timeout, system, NOBODY_WAITS)
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::entra::{Client, ClientAuth, Grant};
 use crate::env::Env;
 use crate::error::Error;
 use crate::flag::Flag;
-use crate::login::Login;
+use crate::login::{HandOn, Login};
 use crate::options::Options;
 use crate::system::System;
 use crate::timeout::Timeout;
@@ -48,6 +48,7 @@ impl Login for ServicePrincipal {
         scope: &Scope,
         timeout: Timeout,
         system: &dyn System,
+        _: HandOn,
     ) -> Result<Token, Error> {
         if self.ignores_secret {
             system.notice(
@@ -79,7 +80,7 @@ fn auth(options: &Options) -> Result<ClientAuth, Error> {
 mod tests {
     use super::*;
     use crate::entra::certificate::tests::PASSWORD;
-    use crate::login::tests::{CLIENT, TRUSTED, options};
+    use crate::login::tests::{CLIENT, NOBODY_WAITS, TRUSTED, options};
     use crate::system::fake::FakeSystem;
 
     const TOKEN: &str = r#"{"token_type":"Bearer","access_token":"at","expires_in":3600}"#;
@@ -92,6 +93,7 @@ mod tests {
             &Scope::of_server("srv"),
             options.timeout,
             system,
+            NOBODY_WAITS,
         )
     }
 

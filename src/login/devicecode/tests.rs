@@ -3,7 +3,7 @@
 use super::*;
 use crate::env;
 use crate::flag::Flag;
-use crate::login::tests::{CLIENT, options};
+use crate::login::tests::{CLIENT, NOBODY_WAITS, options};
 use crate::system::fake::FakeSystem;
 
 const CODE: &str = r#"{"device_code":"dev","user_code":"ABC","verification_uri":"https://microsoft.com/devicelogin",
@@ -34,7 +34,12 @@ fn login_with(
         };
     }
     let login = DeviceCode::new(&options, &Env::default()).expect("login");
-    login.acquire(&Scope::of_server("srv"), options.timeout, system)
+    login.acquire(
+        &Scope::of_server("srv"),
+        options.timeout,
+        system,
+        NOBODY_WAITS,
+    )
 }
 
 fn seconds(naps: &[Duration]) -> Vec<u64> {
@@ -256,7 +261,12 @@ fn in_a_ci_job_the_code_is_waited_for_shortly_and_the_modes_without_a_person_are
             let options = options("devicecode", &CLIENT, &[]);
             let env = Env::of(&[(variable, "true")]);
             let login = DeviceCode::new(&options, &env).expect("login");
-            let error = login.acquire(&Scope::of_server("srv"), options.timeout, &system);
+            let error = login.acquire(
+                &Scope::of_server("srv"),
+                options.timeout,
+                &system,
+                NOBODY_WAITS,
+            );
             let error = error.expect_err("nobody came").to_string();
             let (prompt, hint) = (&system.prompts()[0], "--login workloadidentity");
             assert_eq!(system.elapsed().as_secs(), if person { 900 } else { 120 });
@@ -276,7 +286,12 @@ fn the_prompt_names_the_tenant_the_cluster_and_the_account_that_is_wanted() {
     let login = DeviceCode::new(&options, &Env::of(&env)).expect("login");
     let system = FakeSystem::new([FakeSystem::json(200, CODE), FakeSystem::json(200, TOKEN)]);
     login
-        .acquire(&Scope::of_server("srv"), options.timeout, &system)
+        .acquire(
+            &Scope::of_server("srv"),
+            options.timeout,
+            &system,
+            NOBODY_WAITS,
+        )
         .expect("token");
     let prompt =
         "Open the page and enter ABC. (tenant ten, cluster aks-1.hcp.eastus.azmk8s.io, as alice@x)";
@@ -343,7 +358,7 @@ fn those_who_wait_are_handed_the_prompt_and_how_long_it_is_of_use() {
     };
     let scope = Scope::of_server("srv");
     login
-        .acquire_for_all(&scope, options.timeout, &system, &hand_on)
+        .acquire(&scope, options.timeout, &system, &hand_on)
         .expect("token");
     let (prompt, life) = handed.into_inner();
     assert_eq!([prompt], *system.prompts());

@@ -72,7 +72,7 @@ mod tests {
     use super::super::tests::{ACCESS_TOKEN, PUBLIC, assert_assertion_form, jwt};
     use super::*;
     use crate::flag::Flag;
-    use crate::login::tests::{CLIENT, options};
+    use crate::login::tests::{CLIENT, NOBODY_WAITS, options};
     use crate::login::{Login as _, workloadidentity};
     use crate::system::fake::FakeSystem;
     use crate::token::Scope;
@@ -106,7 +106,12 @@ mod tests {
             let options = options("workloadidentity", &flags, &env);
             workloadidentity::new(&options, &Env::of(&env))
                 .expect("login")
-                .acquire(&Scope::of_server("srv"), options.timeout, &system)
+                .acquire(
+                    &Scope::of_server("srv"),
+                    options.timeout,
+                    &system,
+                    NOBODY_WAITS,
+                )
                 .expect("token");
 
             let requests = system.requests();

@@ -14,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oauth2::url::form_urlencoded;
 
 use super::*;
-use crate::login::tests::{CLIENT, TRUSTED, options};
+use crate::login::tests::{CLIENT, NOBODY_WAITS, TRUSTED, options};
 use crate::system::fake::FakeSystem;
 
 const TOKEN: &str =
@@ -149,7 +149,7 @@ fn sign_in(
         is_given: true,
         ..UNBOUNDED
     };
-    let result = login.acquire(&Scope::of_server("srv"), timeout, &system);
+    let result = login.acquire(&Scope::of_server("srv"), timeout, &system, NOBODY_WAITS);
     let script = started.take().expect("a browser was opened");
     Outcome {
         result,
@@ -321,7 +321,7 @@ fn a_browser_is_not_waited_for_once_the_client_is_gone() {
         duration: Duration::from_millis(20),
         is_given: true,
     };
-    let error = login.acquire(&Scope::of_server("srv"), timeout, &system);
+    let error = login.acquire(&Scope::of_server("srv"), timeout, &system, NOBODY_WAITS);
     let error = error.expect_err("nobody is left");
     assert_eq!(*error.kind(), crate::error::ErrorKind::Unanswered);
     assert!(error.to_string().contains("has ended"), "{error}");
@@ -335,7 +335,12 @@ fn a_sign_in_that_nobody_finishes_is_an_error_after_the_given_time() {
     };
     let login = interactive(&[]).expect("a login");
     let error = login
-        .acquire(&Scope::of_server("srv"), timeout, &FakeSystem::new([]))
+        .acquire(
+            &Scope::of_server("srv"),
+            timeout,
+            &FakeSystem::new([]),
+            NOBODY_WAITS,
+        )
         .expect_err("nobody came");
     let says = "nobody signed in with the browser within 20ms";
     assert!(error.to_string().contains(says), "{error}");
@@ -367,10 +372,12 @@ fn the_address_that_a_browser_elsewhere_ended_on_can_be_pasted() {
         ]
     };
     let system = FakeSystem::new([FakeSystem::json(200, TOKEN)]).with_typist(typist);
-    let token =
-        interactive(&[])
-            .expect("a login")
-            .acquire(&Scope::of_server("srv"), UNBOUNDED, &system);
+    let token = interactive(&[]).expect("a login").acquire(
+        &Scope::of_server("srv"),
+        UNBOUNDED,
+        &system,
+        NOBODY_WAITS,
+    );
     assert_eq!(token.expect("a token").access_token, Secret::new("at"));
     assert!(system.forms()[0].contains("code=c0de"));
     assert_eq!(system.told().len(), 2, "{:?}", system.told());

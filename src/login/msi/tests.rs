@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::login::tests::options;
+use crate::login::tests::{NOBODY_WAITS, options};
 use crate::system::fake::FakeSystem;
 use crate::system::{NetworkError, NetworkErrorKind, Uptime, Via};
 
@@ -49,7 +49,7 @@ fn acquire_on(
     flags: &[(Flag, &str)],
     env: &[(&str, &str)],
 ) -> Result<Token, Error> {
-    login(flags, env)?.acquire(&Scope::of_server("srv"), TIMEOUT, system)
+    login(flags, env)?.acquire(&Scope::of_server("srv"), TIMEOUT, system, NOBODY_WAITS)
 }
 
 /// `METHOD URL name=value...` of the only request, its headers in their order, and its body.
@@ -411,7 +411,7 @@ fn a_busy_imds_is_retried_as_microsoft_asks() {
     };
     let identity = login(&[], &[]).expect("login");
     let error = identity
-        .acquire(&Scope::of_server("srv"), timeout, &system)
+        .acquire(&Scope::of_server("srv"), timeout, &system, NOBODY_WAITS)
         .expect_err("gone");
     assert!(error.to_string().contains("answered 410"), "{error}");
     assert_eq!(system.elapsed().as_secs(), 71);

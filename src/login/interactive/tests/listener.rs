@@ -175,7 +175,7 @@ fn a_busy_port_is_named_with_the_flag() {
             .expect("a login");
         let system = FakeSystem::new([]);
         let error = login
-            .acquire(&Scope::of_server("srv"), UNBOUNDED, &system)
+            .acquire(&Scope::of_server("srv"), UNBOUNDED, &system, NOBODY_WAITS)
             .expect_err("busy")
             .to_string();
         assert!(
