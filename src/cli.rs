@@ -124,7 +124,7 @@ impl Cli {
                 Command::ConvertKubeconfig(convert_args(matches)?)
             }
             Some((get_credentials::NAME, matches)) => {
-                Command::GetCredentials(Box::new(get_credentials::read(matches)))
+                Command::GetCredentials(Box::new(get_credentials::read(matches)?))
             }
             Some((COMPLETION, matches)) => Command::Completion(shell(matches)),
             Some((COMPLETE, matches)) => {

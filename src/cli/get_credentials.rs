@@ -3,6 +3,7 @@
 use clap::{Arg, ArgMatches, Command as ClapCommand};
 
 use super::{CONTEXT, DRY_RUN, KUBECONFIG, flag_values, login_args, switch, with_modes};
+use crate::error::Error;
 use crate::flag::{Flag, FlagValues};
 
 /// What was typed after `get-credentials`.
@@ -126,28 +127,29 @@ fn own_args() -> impl Iterator<Item = Arg> {
 }
 
 /// What was typed.
-pub fn read(matches: &ArgMatches) -> GetCredentialsArgs {
-    let text = |name| {
-        matches
-            .get_one::<String>(name)
-            .filter(|text| !text.is_empty())
-            .cloned()
-    };
-    let is_on = |name| text(name).as_deref() == Some("true");
-    GetCredentialsArgs {
+///
+/// # Errors
+/// A flag that is empty, as from a variable that is not set: it would choose another file or other clusters.
+pub fn read(matches: &ArgMatches) -> Result<GetCredentialsArgs, Error> {
+    let text = |name| super::text(matches, name);
+    let is_on = |name| Ok::<_, Error>(text(name)?.as_deref() == Some("true"));
+    Ok(GetCredentialsArgs {
         typed: flag_values(matches),
-        word: text(WORD),
-        group: text(RESOURCE_GROUP),
-        name: text(CLUSTER_NAME),
-        all: is_on(ALL_CLUSTERS),
-        admin: is_on(ADMIN),
-        public_fqdn: is_on(PUBLIC_FQDN),
-        format: text(FORMAT),
-        write_login: text(WRITE_LOGIN),
-        context: text(CONTEXT),
-        file: text(FILE),
-        overwrite_existing: is_on(OVERWRITE_EXISTING),
-        no_current_context: is_on(NO_CURRENT_CONTEXT),
-        dry_run: is_on(DRY_RUN),
-    }
+        word: matches
+            .get_one::<String>(WORD)
+            .filter(|word| !word.is_empty())
+            .cloned(),
+        group: text(RESOURCE_GROUP)?,
+        name: text(CLUSTER_NAME)?,
+        all: is_on(ALL_CLUSTERS)?,
+        admin: is_on(ADMIN)?,
+        public_fqdn: is_on(PUBLIC_FQDN)?,
+        format: text(FORMAT)?,
+        write_login: text(WRITE_LOGIN)?,
+        context: text(CONTEXT)?,
+        file: text(FILE)?,
+        overwrite_existing: is_on(OVERWRITE_EXISTING)?,
+        no_current_context: is_on(NO_CURRENT_CONTEXT)?,
+        dry_run: is_on(DRY_RUN)?,
+    })
 }

@@ -67,6 +67,9 @@ fn what_is_typed_wrongly_is_refused_before_any_sign_in() {
         (&["-g", "a b/c", "-n", "prod"], "not a valid resource group"),
         (&["prod", "-n", "test"], "two names"),
         (&["/subscriptions/x"], "is incomplete"),
+        (&["-g", "", "-n", "prod"], "--resource-group is empty"),
+        (&["prod", "--file="], "--file is empty"),
+        (&["prod", "--context", ""], "--context is empty"),
     ] {
         let error = refused(&get_credentials(&entra).args(args));
         assert!(error.contains(part), "{args:?}: {error}");
