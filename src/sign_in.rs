@@ -336,6 +336,8 @@ impl Request<'_> {
             Ok((token, _)) => slot.save(token, turn),
             // Those who wait may ask a person.
             Err(_) if !self.may_sign_in() => {}
+            // Whoever asks next is somebody else.
+            Err(_) if self.sign_in.system.is_client_gone() => {}
             Err(error) => slot.save_failure(error, turn),
         }
         renewed

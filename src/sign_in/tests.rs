@@ -182,6 +182,28 @@ fn a_client_that_tries_again_gets_its_error_though_another_process_is_signing_in
     assert_eq!(fails(5, &[]), (first, Duration::from_secs(5)));
 }
 
+/// An IDE that closed the pipe and asks again at once.
+#[test]
+fn that_the_client_was_gone_is_no_error_of_the_next_one() {
+    let scratch = TempDir::new().expect("a folder");
+    let info = r#"{"apiVersion":"client.authentication.k8s.io/v1","spec":{}}"#;
+    let env = Env::of(&[(env::KUBERNETES_EXEC_INFO, info)]);
+    let run = |answers: &[(u16, &str)], is_left: bool| {
+        let answers = answers
+            .iter()
+            .map(|(status, body)| FakeSystem::json(*status, *body));
+        let system = FakeSystem::new(answers);
+        match is_left {
+            true => system.lose_client_at(Duration::from_secs(1)),
+            false => system.sleep(Duration::from_secs(3)),
+        }
+        let sign_in = SignIn::new(&options(&scratch), &env, &system).expect("a sign-in");
+        sign_in.token(&Scope::of_server("srv"))
+    };
+    run(&[(200, CODE)], true).expect_err("nobody is left");
+    run(&[(200, CODE), (200, &granted("1"))], false).expect("a token");
+}
+
 /// AADSTS530036: a new device code would be refused as well.
 #[test]
 fn a_blocked_device_code_session_is_dropped_and_asks_for_no_new_code_at_once() {
