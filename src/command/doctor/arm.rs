@@ -89,8 +89,13 @@ pub fn reach(case: &Case) -> Outcome {
 
 /// What keeps this login out; `tenant` is its own, and it may be connected to the API server.
 fn judge(cluster: &Details, tenant: Option<&str>, is_connected: bool) -> Outcome {
-    let ResourceId { group, name, .. } = &cluster.id;
-    let flags = format!("--resource-group {group} --name {name}");
+    let ResourceId {
+        subscription,
+        group,
+        name,
+        ..
+    } = &cluster.id;
+    let flags = format!("--resource-group {group} --name {name} --subscription {subscription}");
     if cluster.is_stopped {
         return failure(format!("the cluster {name} is stopped"))
             .with(format!("az aks start {flags}"));

@@ -67,6 +67,14 @@ impl Redactor {
             .any(|flag| flag.typed() == value.flag);
             add("id", Some(value.value.as_str()).filter(|_| is_name));
         }
+        if let Some(Ok(Some(details))) = &case.arm {
+            add("group", Some(&details.id.group));
+            add("cluster", Some(&details.id.name));
+            add("id", Some(&details.id.subscription));
+            for range in &details.authorized_ranges {
+                add("host", Some(range));
+            }
+        }
         for token in case.health.iter().flat_map(|health| &health.remembered) {
             add(
                 "id",

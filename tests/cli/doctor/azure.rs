@@ -30,6 +30,25 @@ fn azure_is_asked_about_the_cluster_only_if_that_is_wanted() {
 }
 
 #[test]
+fn what_azure_knows_is_masked_too_and_its_command_names_the_subscription() {
+    let mut patient = Patient::healthy();
+    patient.known_to_azure(|cluster| cluster.is_stopped = true);
+    let summary = |patient: &Patient| patient.json().0["checks"].to_string();
+    let told = summary(&patient);
+    let command = "az aks start --resource-group shop --name prod --subscription 50000000-0000-0000-0000-000000000001";
+    assert!(told.contains(command), "{told}");
+    patient.args.push("--redact".into());
+    let told = summary(&patient);
+    assert!(
+        told.contains("az aks start --resource-group <group-1>"),
+        "{told}"
+    );
+    for name in [" shop ", " prod ", "50000000-"] {
+        assert!(!told.contains(name), "{name:?} in {told}");
+    }
+}
+
+#[test]
 fn an_azure_that_does_not_answer_is_a_warning_and_waits_for_nothing() {
     let mut patient = Patient::healthy();
     patient.known_to_azure(|_| ());
