@@ -345,7 +345,7 @@ impl<'a> Case<'a> {
 }
 
 /// A proxy's host and port: what stands before an @ can be a password.
-fn bare(proxy: &str) -> &str {
+pub fn bare(proxy: &str) -> &str {
     proxy.rsplit('@').next().unwrap_or_default()
 }
 

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::case::Case;
+use super::case::{Case, bare};
 use super::{Outcome, entra, fine, good, skipped, warning};
+use crate::api_server::ApiServer;
 use crate::flag::Flag;
 use crate::login_mode::{LoginMode, Source};
 use crate::system::{System, has_browser};
@@ -55,12 +56,16 @@ pub fn proxy(case: &Case) -> Outcome {
     let mut ways = Vec::new();
     for uri in entra.iter().chain(server) {
         let host = uri.host().unwrap_or_default();
-        let Some(proxy) = case.system.proxy_of(uri) else {
+        let is_server = Some(uri) == server;
+        let chosen = case
+            .server()
+            .filter(|_| is_server)
+            .and_then(ApiServer::proxy);
+        let is_chosen = chosen.is_some();
+        let Some(proxy) = chosen.or_else(|| case.system.proxy_of(uri)) else {
             continue;
         };
-        let proxy = proxy.rsplit('@').next().unwrap_or_default();
-        let is_server = Some(uri) == server;
-        let is_chosen = case.server().is_some_and(|server| server.proxy().is_some());
+        let proxy = bare(&proxy);
         if is_server && is_private(host) && !is_chosen {
             return warning(format!(
                 "the way to the private API server {host} leads through the proxy {proxy}"

@@ -161,3 +161,21 @@ fn a_sign_in_that_others_wait_for_is_named() {
     let own = format!("kill {}", std::process::id());
     assert_eq!(told[0].2.contains(&own), !locks.is_empty(), "{told:?}");
 }
+
+/// It wins over the variables, as it does for kubectl.
+#[test]
+fn the_proxy_that_the_kubeconfig_names_is_the_one_on_the_way_to_the_server() {
+    let mut patient = Patient::healthy();
+    patient.cluster()["proxy-url"] = "http://user:hunter2@proxy.invalid:3128".into();
+    patient
+        .env
+        .push(("HTTPS_PROXY", "http://other.invalid:1".into()));
+    patient.args.push("environment.proxy".into());
+    let (json, _) = patient.json();
+    let told = json["checks"].to_string();
+    assert!(
+        told.contains("127.0.0.1 through the proxy proxy.invalid:3128"),
+        "{told}"
+    );
+    assert!(!told.contains("hunter2"), "{told}");
+}
