@@ -1,6 +1,8 @@
 //! `--login workloadidentity`: an application that proves its identity with a federated token, from a file, a variable or
 //! GitHub Actions.
 
+use zeroize::Zeroizing;
+
 use super::federated_token::github_actions::{self, NAMES, TERRAFORM_NAMES};
 use super::federated_token::{Federated, Source, file, variable};
 use crate::entra::token_proxy::{Authorities, TokenProxy};
@@ -93,7 +95,7 @@ fn terraform_s(env: &Env, audience: &str) -> Result<Source, Error> {
     let token = env.get(env::ARM_OIDC_TOKEN);
     match (token, env.get(env::ARM_OIDC_TOKEN_FILE_PATH)) {
         (Some(token), Some(path)) => {
-            let content = bounded::read(path.as_ref(), LARGEST_BODY);
+            let content = bounded::read(path.as_ref(), LARGEST_BODY).map(Zeroizing::new);
             let is_same =
                 content.is_ok_and(|text| text.trim_ascii() == token.trim_ascii().as_bytes());
             if is_same {

@@ -58,7 +58,9 @@ pub fn read_waiting(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     if path.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    read_to_end(File::open(path)?, 0, most)
+    let file = File::open(path)?;
+    let expected = file.metadata()?.len().min(most);
+    read_to_end(file, expected, most)
 }
 
 /// What `work` returns, if it does within `patience`. Otherwise its thread is left behind.

@@ -7,6 +7,7 @@ use http::StatusCode;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use oauth2::url::form_urlencoded;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::Identity;
 use super::host::{self, Host, Selectors, Shape, unreachable};
@@ -167,6 +168,7 @@ fn read_key(path: &Path, folder: &Path) -> Result<Secret, Error> {
         )));
     }
     let key = bounded::read(path, LARGEST_KEY).map_err(|error| unreadable(path, &error))?;
+    let key = Zeroizing::new(key);
     let key = String::from_utf8_lossy(&key);
     if key.trim().is_empty() {
         return Err(wrong("is empty"));
