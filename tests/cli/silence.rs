@@ -164,8 +164,9 @@ fn a_wait_for_another_call_that_asks_nobody_is_silent_unless_more_is_asked_for()
     );
     let kubelogin = azurecli(&script);
     az_login(&kubelogin, "alice@example.com");
-    let first = kubelogin.spawn();
+    let mut first = kubelogin.spawn();
     while kubelogin.log().is_empty() {
+        assert!(first.is_running(), "az was not started");
         std::thread::yield_now();
     }
     let quiet = kubelogin.spawn();

@@ -149,16 +149,8 @@ impl Kubelogin {
     pub fn program(self, name: &str, script: &str) -> Self {
         let path = self.path_of(name);
         let script = match cfg!(windows) {
-            true => format!(
-                "@echo off
-{script}
-"
-            ),
-            false => format!(
-                "#!/bin/sh
-{script}
-"
-            ),
+            true => format!("@echo off\n{script}\n"),
+            false => format!("#!/bin/sh\n{script}\n"),
         };
         fs::write(&path, script).expect("a script can be written");
         #[cfg(unix)]
@@ -335,6 +327,10 @@ impl Running {
     /// The process ID.
     pub fn id(&self) -> u32 {
         self.process.0.id()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.process.0.try_wait().expect("a child").is_none()
     }
 
     /// As `kill -9` does.
