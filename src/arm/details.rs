@@ -90,7 +90,7 @@ impl Arm<'_> {
     pub fn asked_for_details(id: Option<&ResourceId>) -> Asked {
         let all = "/subscriptions/SUBSCRIPTION";
         Asked {
-            what: "what Azure knows of the cluster".into(),
+            what: "what Azure knows about the cluster".into(),
             scope: id.map_or_else(|| all.to_owned(), ToString::to_string),
             role: READER,
         }

@@ -63,7 +63,7 @@ fn ask(
         Ok(Verdict::Odd(what)) => odd(&server, &what),
         Ok(Verdict::No(Refusal::Unauthorized)) => ClusterSees::Refused(Cause {
             what: format!(
-                "Unauthorized: the cluster does not accept {what}: it may have been replaced since, or local accounts are disabled"
+                "Unauthorized: this user has {what} that the cluster does not accept; it may have been replaced since, or local accounts are disabled"
             ),
             remedy: "Get it again: kubelogin get-credentials CLUSTER --overwrite-existing".into(),
         }),
