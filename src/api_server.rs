@@ -75,21 +75,11 @@ impl ApiServer {
         let trust = match &cluster.authority {
             _ if cluster.skips_verification => Trust::Anyone,
             None => Trust::ThisMachine,
-            Some(Pem::Data(Some(pem))) => Trust::Only(pem.to_vec()),
-            Some(Pem::Data(None)) => {
-                return Err(
-                    at("has certificate-authority-data that is not base64".into())
-                        .remedy(get_again),
-                );
-            }
-            Some(Pem::File(path)) => match bounded::read_any(path, LARGEST_BODY, CA_PATIENCE) {
-                Ok(pem) => Trust::Only(pem),
-                Err(error) => {
-                    let path = path.display();
-                    return Err(at(format!(
-                        "has the certificate-authority {path}, which cannot be read: {error}"
-                    ))
-                    .remedy(get_again));
+            Some(pem) => match content(pem, "certificate-authority-data") {
+                Ok(pem) => Trust::Only(pem.to_vec()),
+                Err(why) => {
+                    let what = format!("has no usable certificate authority: {why}");
+                    return Err(at(what).remedy(get_again));
                 }
             },
         };
@@ -110,16 +100,9 @@ impl ApiServer {
     /// # Errors
     /// The certificate or its key cannot be read; which and why.
     pub fn shown(mut self, certificate: &Pem, key: &Pem) -> Result<Self, String> {
-        let read = |pem: &Pem, what| match pem {
-            Pem::Data(Some(pem)) => Ok(pem.clone()),
-            Pem::Data(None) => Err(format!("{what} is not base64")),
-            Pem::File(path) => bounded::read_any(path, LARGEST_BODY, CA_PATIENCE)
-                .map(Zeroizing::new)
-                .map_err(|error| format!("{} cannot be read: {error}", path.display())),
-        };
-        let mut both = read(certificate, "client-certificate-data")?;
+        let mut both = content(certificate, "client-certificate-data")?;
         both.push(b'\n');
-        both.extend_from_slice(&read(key, "client-key-data")?);
+        both.extend_from_slice(&content(key, "client-key-data")?);
         self.way.identity = Some(both);
         Ok(self)
     }
@@ -235,6 +218,17 @@ impl ApiServer {
             }
         }
         request
+    }
+}
+
+/// What stands in a kubeconfig's `field`, or in the file that it names.
+fn content(pem: &Pem, field: &str) -> Result<Zeroizing<Vec<u8>>, String> {
+    match pem {
+        Pem::Data(Some(pem)) => Ok(pem.clone()),
+        Pem::Data(None) => Err(format!("{field} is not base64")),
+        Pem::File(path) => bounded::read_any(path, LARGEST_BODY, CA_PATIENCE)
+            .map(Zeroizing::new)
+            .map_err(|error| format!("{} cannot be read: {error}", path.display())),
     }
 }
 

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::{GET_TOKEN, SHELL};
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::flag::{Flag, FlagValues};
 use crate::login_mode::LoginMode;
 
@@ -173,7 +173,7 @@ fn is_harmless(word: &str) -> bool {
 fn did_you_mean(suggestion: Option<&str>, command: Option<&str>) -> String {
     let see_help = see_help(command);
     match suggestion {
-        Some(near) => format!("Did you mean {near}? {see_help}"),
+        Some(near) => format!("{} {see_help}", error::did_you_mean(&[near])),
         None => see_help,
     }
 }

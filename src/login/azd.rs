@@ -8,10 +8,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::azurecli;
-use super::outside_state::{
-    Account, OutsideState, SignedIn, fingerprint, folder, read, without_bom,
-};
+use super::outside_state::{Account, OutsideState, SignedIn, fingerprint, folder, read};
 use super::program::{self, Product, Standing, argument};
+use crate::entra::answer::without_bom;
 use crate::env::{self, Env};
 use crate::error::Error;
 use crate::flag::Flag;

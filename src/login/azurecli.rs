@@ -8,9 +8,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::outside_state::{
-    Account, OutsideState, SignedIn, fingerprint, folder, is_in_tenant, read, without_bom,
+    Account, OutsideState, SignedIn, fingerprint, folder, is_in_tenant, read,
 };
 use super::program::{self, Product, Standing, argument};
+use crate::entra::answer::without_bom;
 use crate::env::{self, Env};
 use crate::error::Error;
 use crate::flag::Flag;

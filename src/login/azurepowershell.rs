@@ -9,10 +9,9 @@ use chrono::DateTime;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::outside_state::{
-    Account, OutsideState, SignedIn, fingerprint, is_in_tenant, read, without_bom,
-};
+use super::outside_state::{Account, OutsideState, SignedIn, fingerprint, is_in_tenant, read};
 use super::program::{self, Product, Standing, argument};
+use crate::entra::answer::without_bom;
 use crate::env::Env;
 use crate::error::Error;
 use crate::flag::Flag;
@@ -221,11 +220,11 @@ pub struct State {
 
 /// Whom Azure PowerShell is signed in as.
 pub fn standing(env: &Env, tenant: Option<&str>) -> Standing {
-    let state = State::new(env);
+    let files = State::new(env).read().ok();
     Standing {
         product: &AZURE_POWERSHELL,
-        signed_in: state.signed_in(tenant),
-        file: state.read().ok().map(|files| files.contexts_path),
+        signed_in: signed_in(files.as_ref(), tenant),
+        file: files.map(|files| files.contexts_path),
     }
 }
 
@@ -305,16 +304,6 @@ impl State {
         })
     }
 
-    /// Who is signed in by default, if it is to this tenant.
-    fn signed_in(&self, tenant: Option<&str>) -> SignedIn {
-        let contexts = self.read().ok().and_then(|files| files.contexts);
-        match contexts.and_then(|contexts| default_context(&contexts)) {
-            None => SignedIn::Nobody,
-            Some((account, own)) if is_in_tenant(own.as_deref(), tenant) => SignedIn::As(account),
-            Some(_) => SignedIn::Elsewhere,
-        }
-    }
-
     /// The settings and the contexts: what `Connect-AzAccount`, `Disconnect-AzAccount`, `Set-AzContext` and
     /// `Clear-AzContext` change. Not the token cache, which changes with every refresh.
     fn collect(&self, state: &mut OutsideState) -> io::Result<()> {
@@ -328,6 +317,16 @@ impl State {
             state.add_machine()?;
         }
         Ok(())
+    }
+}
+
+/// Who is signed in by default, if it is to this tenant.
+fn signed_in(files: Option<&Files>, tenant: Option<&str>) -> SignedIn {
+    let contexts = files.and_then(|files| files.contexts.as_deref());
+    match contexts.and_then(default_context) {
+        None => SignedIn::Nobody,
+        Some((account, own)) if is_in_tenant(own.as_deref(), tenant) => SignedIn::As(account),
+        Some(_) => SignedIn::Elsewhere,
     }
 }
 
@@ -606,7 +605,10 @@ mod tests {
         assert!(error.contains(SETTINGS), "{error}");
         assert!(error.ends_with("Enable-AzContextAutosave, then: Connect-AzAccount -Tenant ten"));
         assert_eq!(system.programs().len(), 0);
-        assert_eq!(login.state.signed_in(None), SignedIn::Nobody);
+        assert_eq!(
+            signed_in(login.state.read().ok().as_ref(), None),
+            SignedIn::Nobody
+        );
     }
 
     #[test]
@@ -621,15 +623,27 @@ mod tests {
             is_service_principal: false,
             has_one_tenant: false,
         };
-        assert_eq!(state.signed_in(None), SignedIn::As(account()));
-        assert_eq!(state.signed_in(Some(TENANT)), SignedIn::As(account()));
-        assert_eq!(state.signed_in(Some(OTHER_TENANT)), SignedIn::Elsewhere);
+        assert_eq!(
+            signed_in(state.read().ok().as_ref(), None),
+            SignedIn::As(account())
+        );
+        assert_eq!(
+            signed_in(state.read().ok().as_ref(), Some(TENANT)),
+            SignedIn::As(account())
+        );
+        assert_eq!(
+            signed_in(state.read().ok().as_ref(), Some(OTHER_TENANT)),
+            SignedIn::Elsewhere
+        );
         fingerprint(
             &home,
             "AzureRmContext.json",
             r#"{"DefaultContextKey":"Default","Contexts":{}}"#,
         );
-        assert_eq!(state.signed_in(None), SignedIn::Nobody);
+        assert_eq!(
+            signed_in(state.read().ok().as_ref(), None),
+            SignedIn::Nobody
+        );
     }
 
     #[test]

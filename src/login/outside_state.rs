@@ -6,6 +6,7 @@ use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::entra::access_token::fit::is_another_tenant;
 use crate::env::Env;
 use crate::system::{bounded, platform};
 use crate::token_cache::Fingerprint;
@@ -38,11 +39,7 @@ pub struct Account {
 
 /// True if an account is in the wanted tenant, as far as one can tell: a domain name may be any tenant's.
 pub fn is_in_tenant(own: Option<&str>, wanted: Option<&str>) -> bool {
-    let is_guid = |id: &&str| id.len() == 36 && !id.contains('.');
-    match (own, wanted.filter(is_guid)) {
-        (Some(own), Some(wanted)) => own.eq_ignore_ascii_case(wanted),
-        _ => true,
-    }
+    !matches!((own, wanted), (Some(own), Some(wanted)) if is_another_tenant(wanted, own))
 }
 
 /// The fingerprint of what `collect` adds; `None` if something cannot be read, and then no token may be cached.
@@ -102,11 +99,6 @@ pub fn folder(env: &Env, variable: &str, name: &str) -> Option<PathBuf> {
         Some(folder) => std::path::absolute(folder).ok(),
         None => Some(env.user_home()?.join(name)),
     }
-}
-
-/// Text without the byte order mark that Windows programs begin it with.
-pub fn without_bom(text: &[u8]) -> &[u8] {
-    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 /// The content of a file; `None` if there is none.

@@ -3,7 +3,7 @@
 use super::case::Case;
 use super::{Finding, Outcome, skipped};
 use super::{api_server, arm, cache, entra, environment, kubeconfig, login, plugin};
-use crate::error::Error;
+use crate::error::{Error, did_you_mean};
 
 /// What a check cannot do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +137,7 @@ fn near(name: &str) -> String {
     let distance = |id: &&str| strsim::osa_distance(id, name);
     let ids = CHECKS.iter().flat_map(|check| [check.id, check.area()]);
     match ids.min_by_key(distance) {
-        Some(id) if distance(&id) * 2 < id.len() => format!("Did you mean {id}? {LIST}"),
+        Some(id) if distance(&id) * 2 < id.len() => format!("{} {LIST}", did_you_mean(&[id])),
         _ => LIST.to_owned(),
     }
 }
