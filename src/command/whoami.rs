@@ -15,6 +15,8 @@ use crate::command::print;
 use crate::command::subject::{self, NotOurs, Subject};
 use crate::env::Env;
 use crate::error::Error;
+use crate::flag::FlagValues;
+use crate::kubeconfig::context::Contexts;
 use crate::system::System;
 use report::{Look, Report};
 
@@ -63,21 +65,33 @@ fn look_at(
     }
     let contexts = subject::contexts(args, env)?;
     let name = subject::chosen(args, &contexts)?;
-    match Subject::of_context(&contexts, name, &args.typed, env) {
-        Ok(subject) => Report::of(&subject, look, system),
-        Err(not_ours @ NotOurs::Other(_)) => {
-            let own = look
-                .asks_cluster
-                .then(|| own::report(&contexts, name, look, system));
-            own.flatten().ok_or_else(|| {
-                let ask = format!(
-                    "To ask the cluster with it, run: kubectl auth whoami{}",
-                    subject::context_flag(name)
-                );
-                not_ours.explain(name).remedy(ask)
-            })
+    of_context(&contexts, name, &args.typed, look, env, system).map_err(|not_ours| match not_ours {
+        NotOurs::Broken(error) => error,
+        NotOurs::Other(_) => {
+            let ask = format!(
+                "To ask the cluster with it, run: kubectl auth whoami{}",
+                subject::context_flag(name)
+            );
+            not_ours.explain(name).remedy(ask)
         }
-        Err(broken) => Err(broken.explain(name)),
+    })
+}
+
+/// The report about a context, whoever signs in for it.
+fn of_context(
+    contexts: &Contexts,
+    name: &str,
+    typed: &FlagValues,
+    look: Look,
+    env: &Env,
+    system: &dyn System,
+) -> Result<Report, NotOurs> {
+    match Subject::of_context(contexts, name, typed, env) {
+        Ok(subject) => Report::of(&subject, look, system).map_err(NotOurs::Broken),
+        Err(NotOurs::Other(what)) if look.asks_cluster => {
+            own::report(contexts, name, look, system).ok_or(NotOurs::Other(what))
+        }
+        Err(not_ours) => Err(not_ours),
     }
 }
 

@@ -9,10 +9,10 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::Outcome;
-use super::report::{ClusterSees, Look, Report};
+use super::report::{ClusterSees, Look, Report, Who};
 use crate::cli::inspect::WhoamiArgs;
 use crate::command::print;
-use crate::command::subject::{self, NotOurs, Subject};
+use crate::command::subject::{self, NotOurs};
 use crate::env::Env;
 use crate::error::{Error, one_line, span};
 use crate::kubeconfig::context::Contexts;
@@ -103,11 +103,9 @@ impl Line {
         env: &Env,
         system: &dyn System,
     ) -> Self {
-        let subject = Subject::of_context(contexts, name, &args.subject.typed, env);
-        let report = subject.map(|subject| Report::of(&subject, look, system));
-        match report {
-            Ok(Ok(report)) => Self::of_report(name, &report, args.claims),
-            Ok(Err(error)) | Err(NotOurs::Broken(error)) => Self::of_error(name, &error),
+        match super::of_context(contexts, name, &args.subject.typed, look, env, system) {
+            Ok(report) => Self::of_report(name, &report, args.claims),
+            Err(NotOurs::Broken(error)) => Self::of_error(name, &error),
             Err(NotOurs::Other(what)) => Self {
                 context: name.to_owned(),
                 who: "-".into(),
@@ -120,18 +118,19 @@ impl Line {
     }
 
     fn of_report(name: &str, report: &Report, with_claims: bool) -> Self {
-        let (who, until) = match &report.token {
-            Ok(signed_in) => {
+        let (who, until) = match &report.who {
+            Who::SignedIn(signed_in) => {
                 let claims = signed_in.claims.as_ref();
                 let who = claims.map_or("unknown", |claims| claims.name()).to_owned();
                 (who, span(signed_in.expires_on - report.now))
             }
-            Err(_) => ("nobody".into(), "-".into()),
+            Who::Nobody(_) => ("nobody".into(), "-".into()),
+            Who::Own(own) => ((*own).into(), "-".into()),
         };
-        let cluster = match (&report.token, &report.cluster) {
-            (Err(error), _) => error.parts().0.to_owned(),
+        let cluster = match (&report.who, &report.cluster) {
+            (Who::Nobody(error), _) => error.parts().0.to_owned(),
             (_, ClusterSees::Identity(identity)) => format!("accepts {}", identity.username),
-            (_, ClusterSees::SomeUser) => "accepts the token".into(),
+            (_, ClusterSees::SomeUser) => "accepts it".into(),
             (_, ClusterSees::Refused(cause)) => cause.what.clone(),
             (_, ClusterSees::Unreachable(why)) => why.clone(),
             (_, ClusterSees::Nothing) => "not asked".into(),

@@ -1,10 +1,9 @@
 //! `whoami` for a user that signs in without kubelogin, by a client certificate or a static token: only the cluster can say
 //! whom it takes them for.
 
-use super::report::{ClusterSees, Look, Report, odd, review};
+use super::report::{ClusterSees, Look, Report, Who, odd, review};
 use crate::api_server::{ApiServer, Caller, Refusal, Verdict};
 use crate::command::explain::Cause;
-use crate::error::Error;
 use crate::kubeconfig::context::{Contexts, Proof, UserCredentials, UserEntry};
 use crate::system::System;
 
@@ -20,11 +19,8 @@ pub fn report(contexts: &Contexts, name: &str, look: Look, system: &dyn System) 
     Some(Report {
         context: Some(name.to_owned()),
         server: cluster.server.clone(),
-        own: Some(what),
         values: Vec::new(),
-        token: Err(Error::input(format!(
-            "context {name:?} uses {what}, not kubelogin"
-        ))),
+        who: Who::Own(what),
         cluster: match server {
             Ok(server) => ask(server, user, what, proof, look, system),
             Err(error) => ClusterSees::Unreachable(error.to_string()),

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use chrono::{DateTime, Local, Utc};
 
 use super::plain;
-use super::report::{ClusterSees, Report, SignedIn};
+use super::report::{ClusterSees, Report, SignedIn, Who};
 use crate::command::subject;
 use crate::entra::access_token::claims::{Groups, application_name};
 use crate::error::{ErrorKind, one_line, span};
@@ -16,10 +16,10 @@ const GROUPS_SHOWN: usize = 5;
 pub fn text(report: &Report, with_claims: bool) -> String {
     let mut page = Page(String::new());
     page.heading("SIGNED IN AS");
-    match (&report.token, report.own) {
-        (_, Some(own)) => page.row("name", &format!("unknown: the kubeconfig has {own}")),
-        (Ok(signed_in), None) => signed_in_block(&mut page, report, signed_in),
-        (Err(error), None) => {
+    match &report.who {
+        Who::Own(own) => page.row("name", &format!("unknown: the kubeconfig has {own}")),
+        Who::SignedIn(signed_in) => signed_in_block(&mut page, report, signed_in),
+        Who::Nobody(error) => {
             let (what, remedy) = error.parts();
             page.row("nobody", what);
             match *error.kind() == ErrorKind::NotSignedIn {
@@ -42,17 +42,17 @@ pub fn text(report: &Report, with_claims: bool) -> String {
     for value in &report.values {
         page.wide_row(&value.flag, width, &value.told());
     }
-    if report.token.is_ok() || report.own.is_some() {
+    if !matches!(report.who, Who::Nobody(_)) {
         cluster_block(&mut page, report);
         mismatches_block(&mut page, report);
     }
     if let (
         true,
-        Ok(SignedIn {
+        Who::SignedIn(SignedIn {
             claims: Some(claims),
             ..
         }),
-    ) = (with_claims, &report.token)
+    ) = (with_claims, &report.who)
     {
         page.heading("CLAIMS");
         for (name, value) in claims.all() {

@@ -45,13 +45,20 @@ impl Look {
 pub struct Report {
     pub context: Option<String>,
     pub server: Option<String>,
-    /// What the context's user shows to the cluster itself, without kubelogin.
-    pub own: Option<&'static str>,
     pub values: Vec<Value>,
-    pub token: Result<SignedIn, Error>,
+    pub who: Who,
     pub cluster: ClusterSees,
     pub mismatches: Vec<Mismatch>,
     pub now: DateTime<Utc>,
+}
+
+/// Who shows what to the cluster.
+pub enum Who {
+    SignedIn(SignedIn),
+    /// There is no token; why.
+    Nobody(Error),
+    /// The context's user, without kubelogin: by a client certificate or a static token.
+    Own(&'static str),
 }
 
 /// The token, as far as it may be shown.
@@ -87,15 +94,13 @@ impl Report {
                 .cluster
                 .as_ref()
                 .and_then(|cluster| cluster.server.clone()),
-            own: None,
             values: subject.values(),
-            token: Err(Error::input("nobody has looked")),
+            who: Who::Nobody(Error::not_signed_in(None)),
             cluster: ClusterSees::Nothing,
             mismatches: Vec::new(),
             now,
         };
         let Some(sign_in) = ready(&mut options, &subject.env, look, system)? else {
-            report.token = Err(Error::not_signed_in(None));
             return Ok(report);
         };
         let binding = sign_in.binding(&options)?;
@@ -111,7 +116,7 @@ impl Report {
         let token = match token {
             Ok(token) => token,
             Err(error) => {
-                report.token = Err(error);
+                report.who = Who::Nobody(error);
                 return Ok(report);
             }
         };
@@ -134,17 +139,18 @@ impl Report {
                 system,
             );
         }
-        report.token = Ok(SignedIn::new(&token, claims));
+        report.who = Who::SignedIn(SignedIn::new(&token, claims));
         Ok(report)
     }
 
     pub fn outcome(&self) -> Outcome {
-        match (&self.token, &self.cluster) {
-            (_, ClusterSees::Identity(_) | ClusterSees::SomeUser) => Outcome::Accepted,
-            (Err(error), _) if *error.kind() == ErrorKind::NotSignedIn => Outcome::NotSignedIn,
-            (Err(_), _) => Outcome::NotAccepted,
-            (Ok(_), ClusterSees::Refused(_) | ClusterSees::Unreachable(_)) => Outcome::NotAccepted,
-            (Ok(_), _) => Outcome::Accepted,
+        match (&self.who, &self.cluster) {
+            (Who::Nobody(error), _) if *error.kind() == ErrorKind::NotSignedIn => {
+                Outcome::NotSignedIn
+            }
+            (Who::Nobody(_), _) => Outcome::NotAccepted,
+            (_, ClusterSees::Refused(_) | ClusterSees::Unreachable(_)) => Outcome::NotAccepted,
+            _ => Outcome::Accepted,
         }
     }
 
@@ -165,7 +171,7 @@ impl Report {
             "version": 1,
             "context": self.context,
             "server": self.server,
-            "ownCredentials": self.own,
+            "ownCredentials": null,
             "signedIn": null,
             "error": null,
             "options": values,
@@ -173,15 +179,16 @@ impl Report {
             "mismatches": mismatches,
             "exitCode": outcome as u8,
         });
-        match &self.token {
-            Ok(signed_in) => {
+        match &self.who {
+            Who::SignedIn(signed_in) => {
                 json["signedIn"] = signed_in.json();
                 if with_claims {
                     let claims = signed_in.claims.as_ref().map(|claims| claims.all().clone());
                     json["claims"] = claims.map_or(Json::Null, Json::Object);
                 }
             }
-            Err(error) => {
+            Who::Own(own) => json["ownCredentials"] = (*own).into(),
+            Who::Nobody(error) => {
                 let (what, remedy) = error.parts();
                 json["error"] = json!({"what": what, "remedy": remedy});
             }

@@ -38,6 +38,10 @@ fn a_user_with_a_certificate_or_token_of_its_own_is_shown_as_the_cluster_sees_it
         (Some(0), &json!("masterclient"))
     );
     assert_eq!(json["ownCredentials"], "a client certificate");
+    assert_eq!(json["error"], serde_json::Value::Null);
+    let all = world.whoami(&["--all-contexts"]);
+    assert_eq!(all.status.code(), Some(0), "{all:?}");
+    assert!(all.stdout.contains("accepts masterclient"), "{all:?}");
     let offline = world.whoami(&["--offline"]).error();
     assert!(offline.contains("a client certificate"), "{offline}");
 
