@@ -377,9 +377,11 @@ fn bad_certificate(error: &rustls::Error) -> NetworkErrorKind {
         CertificateError::ApplicationVerificationFailure => {
             Other.because("it does not have the expected thumbprint")
         }
-        CertificateError::NotValidForName => Name.because("it is for another host"),
-        CertificateError::NotValidForNameContext { presented, .. } => {
+        CertificateError::NotValidForNameContext { presented, .. } if !presented.is_empty() => {
             Name.because(format!("it is for another host, {}", names(presented)))
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            Name.because("it is for another host")
         }
         other => Other.because(format!("{other:?}")),
     }
@@ -391,10 +393,7 @@ fn names(presented: &[String]) -> String {
     let name = |name: &String| name.split('"').nth(1).unwrap_or(name).to_owned();
     let names: Vec<_> = presented.iter().take(SHOWN).map(name).collect();
     let more = if presented.len() > SHOWN { ", .." } else { "" };
-    match names.is_empty() {
-        true => "which it does not name".to_owned(),
-        false => format!("{}{more}", names.join(", ")),
-    }
+    format!("{}{more}", names.join(", "))
 }
 
 fn seconds_between(earlier: UnixTime, later: UnixTime) -> TimeDelta {
