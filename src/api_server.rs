@@ -17,8 +17,9 @@ pub use answer::{Greeting, Identity, Rbac, Refusal, Verdict, rbac};
 use crate::error::Error;
 use crate::kubeconfig::context::{Cluster, Pem};
 use crate::secret::Secret;
+use crate::system::pem::IdentityFault;
 use crate::system::{
-    ClusterWay, HttpProxy, HttpRequest, LARGEST_BODY, NetworkError, System, Trust, bounded,
+    ClusterWay, HttpProxy, HttpRequest, LARGEST_BODY, NetworkError, System, Trust, bounded, pem,
 };
 
 /// How long the file with the cluster's CA may take if it is a pipe.
@@ -75,13 +76,9 @@ impl ApiServer {
         let trust = match &cluster.authority {
             _ if cluster.skips_verification => Trust::Anyone,
             None => Trust::ThisMachine,
-            Some(pem) => match content(pem, "certificate-authority-data") {
-                Ok(pem) => Trust::Only(pem.to_vec()),
-                Err(why) => {
-                    let what = format!("has no usable certificate authority: {why}");
-                    return Err(at(what).remedy(get_again));
-                }
-            },
+            Some(pem) => Trust::Only(authority(pem).map_err(|why| {
+                at(format!("has no usable certificate authority: {why}")).remedy(get_again)
+            })?),
         };
         let way = ClusterWay {
             trust,
@@ -98,11 +95,23 @@ impl ApiServer {
     /// The same server, to be shown a client certificate.
     ///
     /// # Errors
-    /// The certificate or its key cannot be read; which and why.
+    /// The certificate or its key cannot be used; which and why.
     pub fn shown(mut self, certificate: &Pem, key: &Pem) -> Result<Self, String> {
-        let mut both = content(certificate, "client-certificate-data")?;
+        let [its_field, key_field] = ["client-certificate-data", "client-key-data"];
+        let mut both = content(certificate, its_field)?;
+        let key_pem = content(key, key_field)?;
+        pem::check_identity(&both, &key_pem).map_err(|fault| {
+            let (its_name, key_name) = (name(certificate, its_field), name(key, key_field));
+            match fault {
+                IdentityFault::Certificate(why) => format!("{its_name} {why}"),
+                IdentityFault::Key(why) => format!("{key_name} {why}"),
+                IdentityFault::Mismatch => {
+                    format!("{key_name} is not the key of {its_name}")
+                }
+            }
+        })?;
         both.push(b'\n');
-        both.extend_from_slice(&content(key, "client-key-data")?);
+        both.extend_from_slice(&key_pem);
         self.way.identity = Some(both);
         Ok(self)
     }
@@ -221,7 +230,15 @@ impl ApiServer {
     }
 }
 
-/// What stands in a kubeconfig's `field`, or in the file that it names.
+/// The certificates of a cluster's certificate authority.
+fn authority(pem: &Pem) -> Result<Vec<u8>, String> {
+    let field = "certificate-authority-data";
+    let bytes = content(pem, field)?;
+    pem::check_authority(&bytes).map_err(|why| format!("{} {why}", name(pem, field)))?;
+    Ok(bytes.to_vec())
+}
+
+/// The value of a kubeconfig's `field`, or the content of the file that stands in its place.
 fn content(pem: &Pem, field: &str) -> Result<Zeroizing<Vec<u8>>, String> {
     match pem {
         Pem::Data(Some(pem)) => Ok(pem.clone()),
@@ -229,6 +246,14 @@ fn content(pem: &Pem, field: &str) -> Result<Zeroizing<Vec<u8>>, String> {
         Pem::File(path) => bounded::read_any(path, LARGEST_BODY, CA_PATIENCE)
             .map(Zeroizing::new)
             .map_err(|error| format!("{} cannot be read: {error}", path.display())),
+    }
+}
+
+/// The field or the file, for messages.
+fn name(pem: &Pem, field: &str) -> String {
+    match pem {
+        Pem::Data(_) => field.to_owned(),
+        Pem::File(path) => path.display().to_string(),
     }
 }
 
@@ -321,5 +346,68 @@ mod tests {
         };
         let error = ApiServer::of(&not_base64).err().expect("refused");
         assert!(error.to_string().contains("certificate-authority-data"));
+    }
+
+    const CERTIFICATE: &str = include_str!("../fixtures/certificates/no-key.pem");
+    const KEY: &str = include_str!("../fixtures/certificates/no-certificate.pem");
+    const GARBLED: &str = include_str!("../fixtures/certificates/garbled.pem");
+    const EMPTY_BLOCK: &str = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
+
+    fn data(pem: &str) -> Pem {
+        Pem::Data(Some(Zeroizing::new(pem.as_bytes().to_vec())))
+    }
+
+    #[test]
+    fn a_certificate_authority_that_cannot_be_used_is_named() {
+        for (pem, why) in [
+            ("", "certificate-authority-data contains no PEM certificate"),
+            (GARBLED, "certificate-authority-data is not valid PEM"),
+            (EMPTY_BLOCK, "contains an unusable certificate"),
+        ] {
+            let cluster = Cluster {
+                authority: Some(data(pem)),
+                ..cluster("https://host.example")
+            };
+            let error = ApiServer::of(&cluster).err().expect("refused").to_string();
+            assert!(error.starts_with("cluster \"c\" has no usable"), "{error}");
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_client_certificate_or_key_that_cannot_be_used_is_named() {
+        let show = |certificate: &str, key: &str| {
+            let server = ApiServer::of(&cluster("https://host.example")).expect("a server");
+            let shown = server.shown(&data(certificate), &data(key));
+            shown.err().unwrap_or_default()
+        };
+        assert_eq!(show(CERTIFICATE, KEY), "");
+        let other_key = include_str!("../fixtures/certificates/rsa-4096.pem");
+        for (certificate, key, why) in [
+            (
+                "abc",
+                KEY,
+                "client-certificate-data contains no PEM certificate",
+            ),
+            (GARBLED, KEY, "client-certificate-data is not valid PEM"),
+            (
+                EMPTY_BLOCK,
+                KEY,
+                "client-certificate-data contains an unusable certificate",
+            ),
+            (
+                CERTIFICATE,
+                "abc",
+                "client-key-data contains no unencrypted PEM private key",
+            ),
+            (
+                CERTIFICATE,
+                other_key,
+                "client-key-data is not the key of client-certificate-data",
+            ),
+        ] {
+            let error = show(certificate, key);
+            assert!(error.starts_with(why), "{error}");
+        }
     }
 }

@@ -10,6 +10,7 @@ pub mod logout;
 pub mod remove_cache_dir;
 pub mod subject;
 pub mod whoami;
+mod wrap;
 
 use std::io::Write;
 

@@ -276,22 +276,28 @@ fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     })
 }
 
-/// A duration as `--timeout` takes it: `20ms`, `1.5s`, `60s`, `15m`.
+/// A duration in words: `20 milliseconds`, `1.5 seconds`, `15 minutes`.
 pub fn duration(duration: Duration) -> String {
-    match (duration.as_secs(), duration.subsec_nanos()) {
-        (seconds @ 61.., 0) if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
-        _ => format!("{duration:?}"),
+    match (duration.as_secs(), duration.subsec_millis()) {
+        (seconds @ 61.., 0) if seconds.is_multiple_of(60) => format!("{} minutes", seconds / 60),
+        (1, 0) => "1 second".into(),
+        (0, milliseconds) => format!("{milliseconds} milliseconds"),
+        _ => format!("{} seconds", duration.as_secs_f64()),
     }
 }
 
-/// A span of time as a person says it, rounded.
+/// A span of time in words, rounded.
 pub fn span(span: TimeDelta) -> String {
     let minutes = span.num_minutes().abs();
-    match (minutes / 1440, minutes / 60, minutes) {
-        (days @ 2.., ..) => format!("{days} days"),
-        (_, hours @ 2.., _) => format!("{hours} h"),
-        (.., minutes @ 1..) => format!("{minutes} min"),
-        _ => format!("{} s", span.num_seconds().abs()),
+    let (number, unit) = match (minutes / 1440, minutes / 60, minutes) {
+        (days @ 2.., ..) => (days, "day"),
+        (_, hours @ 2.., _) => (hours, "hour"),
+        (.., minutes @ 1..) => (minutes, "minute"),
+        _ => (span.num_seconds().abs(), "second"),
+    };
+    match number {
+        1 => format!("1 {unit}"),
+        _ => format!("{number} {unit}s"),
     }
 }
 
@@ -362,25 +368,27 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_written_as_the_timeout_flag_takes_them() {
+    fn durations_are_written_in_words() {
         for (milliseconds, words) in [
-            (20, "20ms"),
-            (1500, "1.5s"),
-            (60_000, "60s"),
-            (90_000, "90s"),
-            (900_000, "15m"),
+            (20, "20 milliseconds"),
+            (1000, "1 second"),
+            (1500, "1.5 seconds"),
+            (60_000, "60 seconds"),
+            (90_000, "90 seconds"),
+            (900_000, "15 minutes"),
         ] {
             assert_eq!(duration(Duration::from_millis(milliseconds)), words);
         }
     }
 
     #[test]
-    fn spans_are_rounded_as_people_say_them() {
+    fn spans_are_rounded_and_written_in_words() {
         for (seconds, words) in [
-            (5, "5 s"),
-            (65, "1 min"),
-            (7199, "119 min"),
-            (7200, "2 h"),
+            (1, "1 second"),
+            (5, "5 seconds"),
+            (65, "1 minute"),
+            (7199, "119 minutes"),
+            (7200, "2 hours"),
             (200_000, "2 days"),
         ] {
             assert_eq!(span(TimeDelta::seconds(seconds)), words);

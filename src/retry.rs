@@ -159,7 +159,10 @@ pub fn network_error(
     }
     let kind = &error.kind;
     let error = match kind {
-        NetworkErrorKind::Certificate(_) | NetworkErrorKind::TrustStore(_) => Error::input(what),
+        NetworkErrorKind::Certificate(_)
+        | NetworkErrorKind::Tls(_)
+        | NetworkErrorKind::Settings(_)
+        | NetworkErrorKind::TrustStore(_) => Error::input(what),
         _ => Error::outside(what),
     };
     error.remedy(match kind {
@@ -175,6 +178,8 @@ pub fn network_error(
             }
             CertificateFault::Other => "Check HTTPS_PROXY and NO_PROXY, and who runs that host.",
         },
+        NetworkErrorKind::Tls(_) => "Check HTTPS_PROXY and NO_PROXY, and who runs that host.",
+        NetworkErrorKind::Settings(_) => "Check the CA, client certificate and TLS name that are configured for that host.",
         NetworkErrorKind::TrustStore(why) if why.starts_with("SSL_CERT") => {
             "Set it to CA certificates in PEM format, or unset it to use those of this machine."
         }

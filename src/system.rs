@@ -22,6 +22,7 @@ pub mod fake;
 mod http_client;
 pub mod interrupt;
 mod many;
+pub mod pem;
 mod pinned;
 mod process;
 mod proxy;
@@ -273,6 +274,11 @@ pub struct NetworkError {
 pub enum NetworkErrorKind {
     /// TLS failed because of the host's certificate. Retrying never helps.
     Certificate(BadCertificate),
+    /// TLS failed for another reason: the host sent an alert, or no version or cipher suits both. Retrying never helps.
+    Tls(String),
+    /// What the user configured for this host (CA, client certificate, TLS name) cannot be used; nothing was sent. Retrying
+    /// never helps.
+    Settings(String),
     /// No connection (refused, unknown name, no route): the system's error.
     Unreachable(String),
     /// The CA certificates of this machine cannot be used, and why. Trying again never helps.
@@ -338,6 +344,8 @@ impl fmt::Display for NetworkError {
             NetworkErrorKind::Certificate(BadCertificate { why, .. }) => {
                 write!(f, "the TLS certificate of {host} is not accepted: {why}")
             }
+            NetworkErrorKind::Tls(why) => write!(f, "no TLS connection to {host}: {why}"),
+            NetworkErrorKind::Settings(why) => write!(f, "{why}; nothing was sent to {host}"),
             NetworkErrorKind::TrustStore(why)
             | NetworkErrorKind::Unreachable(why)
             | NetworkErrorKind::Proxy(why)

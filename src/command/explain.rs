@@ -138,7 +138,7 @@ mod tests {
                 Rbac::Kubernetes,
                 json!({"upn": "a@x", "iat": minutes_ago(30)}),
                 &[
-                    "groups of 30 min ago",
+                    "groups of 30 minutes ago",
                     "get-token --force-refresh",
                     "logout --context c",
                 ],

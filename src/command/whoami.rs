@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::cli::inspect::{SubjectArgs, WhoamiArgs};
 use crate::command::print;
 use crate::command::subject::{self, NotOurs, Subject};
+use crate::command::wrap::Width;
 use crate::env::Env;
 use crate::error::Error;
 use crate::flag::FlagValues;
@@ -47,7 +48,7 @@ pub fn run(
     let report = look_at(&args.subject, look, env, system)?;
     let text = match args.json {
         true => format!("{:#}\n", report.json(args.claims)),
-        false => page::text(&report, args.claims),
+        false => page::text(&report, args.claims, Width::of(system.page().columns)),
     };
     print(&text, out)?;
     Ok(report.outcome() as u8)

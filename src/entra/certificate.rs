@@ -377,7 +377,7 @@ pub mod tests {
             (
                 bounded::fifo(folder.path()),
                 Duration::from_micros(1),
-                "cannot be read: it did not end within 100ms",
+                "cannot be read: reading did not finish within 100 milliseconds",
             ),
             (
                 "/dev/zero".into(),

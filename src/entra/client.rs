@@ -511,8 +511,8 @@ mod tests {
     #[test]
     fn a_refusal_over_time_says_how_far_the_clock_is_off() {
         for (date, words) in [
-            ("Thu, 01 Jan 2026 00:17:00 GMT", "17 min behind"),
-            ("Wed, 31 Dec 2025 21:00:00 GMT", "3 h ahead of"),
+            ("Thu, 01 Jan 2026 00:17:00 GMT", "17 minutes behind"),
+            ("Wed, 31 Dec 2025 21:00:00 GMT", "3 hours ahead of"),
         ] {
             let body = r#"{"error":"invalid_client","error_description":"AADSTS700024: Client assertion is not within its valid time range."}"#;
             let answer = http::Response::builder().status(401).header("Date", date);
@@ -531,7 +531,7 @@ mod tests {
     #[test]
     fn throttling_says_how_long_to_wait() {
         for (header, words) in [
-            (Some("600"), "wait 10 min, then try again"),
+            (Some("600"), "wait 10 minutes, then try again"),
             (None, "wait a minute, then try again"),
         ] {
             let answer = http::Response::builder().status(429);

@@ -182,7 +182,7 @@ impl TokenProxy {
 }
 
 fn is_about_certificate(outcome: &Result<HttpResponse, NetworkError>) -> bool {
-    matches!(outcome, Err(error) if matches!(error.kind, NetworkErrorKind::Certificate(_)))
+    matches!(outcome, Err(error) if matches!(error.kind, NetworkErrorKind::Certificate(_) | NetworkErrorKind::Settings(_)))
 }
 
 fn has_certificate(pem: &[u8]) -> bool {

@@ -489,7 +489,7 @@ mod tests {
             ),
             (
                 Err(ProgramError::TimedOut),
-                &["within 60s", "--timeout", "AZURE_CLI_TIMEOUT"],
+                &["within 60 seconds", "--timeout", "AZURE_CLI_TIMEOUT"],
             ),
             (Err(ProgramError::TooMuchOutput), &["too much output"]),
             (FakeSystem::failure(None, ""), &["killed"]),

@@ -29,8 +29,7 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
 const PATIENCE_IN_CI: Duration = Duration::from_secs(2 * 60);
 
 /// How to sign in where nobody is.
-const WITHOUT_A_PERSON: &str =
-    "In a CI job, use --login workloadidentity, azurepipelines, spn or msi, which need nobody.";
+const WITHOUT_A_PERSON: &str = "In a CI job, use --login workloadidentity, azurepipelines, spn or msi: they do not need a user.";
 
 /// A public client whose user enters a code elsewhere.
 #[derive(Debug)]

@@ -78,7 +78,7 @@ pub fn within<T: Send + 'static>(
         let tenths = u64::try_from(patience.as_micros().div_ceil(100_000)).unwrap_or(u64::MAX);
         let shown = Duration::from_millis(tenths.saturating_mul(100));
         Err(io::Error::other(format!(
-            "it did not end within {}",
+            "reading did not finish within {}",
             duration(shown)
         )))
     })
@@ -184,7 +184,10 @@ mod tests {
         let error = read(&pipe, 4096).expect_err("a pipe");
         assert_eq!(error.to_string(), "it is not a regular file");
         let error = read_any(&pipe, 4096, Duration::from_micros(1)).expect_err("a pipe");
-        assert_eq!(error.to_string(), "it did not end within 100ms");
+        assert_eq!(
+            error.to_string(),
+            "reading did not finish within 100 milliseconds"
+        );
     }
 
     #[test]
@@ -195,7 +198,7 @@ mod tests {
             Ok(())
         });
         let error = error.expect_err("given up").to_string();
-        assert_eq!(error, "it did not end within 100ms");
+        assert_eq!(error, "reading did not finish within 100 milliseconds");
         drop(keep);
     }
 }

@@ -6,7 +6,7 @@ use reqwest::blocking::ClientBuilder;
 use reqwest::{Certificate, Identity, Proxy};
 use zeroize::Zeroizing;
 
-use super::{CertificateFault, NetworkErrorKind, proxy};
+use super::{NetworkErrorKind, pem, proxy};
 
 /// How to reach a cluster's API server.
 #[derive(Clone)]
@@ -48,18 +48,14 @@ impl ClusterWay {
         mut builder: ClientBuilder,
         addresses: &[SocketAddr],
     ) -> Result<ClientBuilder, NetworkErrorKind> {
-        let wrong = |why: String| CertificateFault::Other.because(why);
+        let unusable = NetworkErrorKind::Settings;
         builder = match &self.trust {
             Trust::ThisMachine => builder,
             Trust::Anyone => builder.tls_danger_accept_invalid_certs(true),
             Trust::Only(pem) => {
-                let roots = Certificate::from_pem_bundle(pem).unwrap_or_default();
-                if roots.is_empty() {
-                    return Err(wrong(
-                        "the certificate authority given for it has no certificate".into(),
-                    ));
-                }
-                builder.tls_certs_only(roots)
+                let why = |why| unusable(format!("the certificate authority {why}"));
+                pem::check_authority(pem).map_err(why)?;
+                builder.tls_certs_only(Certificate::from_pem_bundle(pem).unwrap_or_default())
             }
         };
         builder = match &self.proxy {
@@ -74,13 +70,16 @@ impl ClusterWay {
             }
         };
         if let Some(pem) = &self.identity {
-            let identity = Identity::from_pem(pem)
-                .map_err(|_| wrong("the client certificate or its key is not valid PEM".into()))?;
+            let identity = Identity::from_pem(pem).map_err(|_| {
+                unusable("the client certificate or its key is not valid PEM".into())
+            })?;
             builder = builder.identity(identity);
         }
         if let Some(name) = &self.server_name {
             if name.parse::<IpAddr>().is_ok() {
-                return Err(wrong(format!("tls-server-name {name} must be a host name")));
+                return Err(unusable(format!(
+                    "tls-server-name {name} must be a host name"
+                )));
             }
             builder = builder.no_proxy().resolve_to_addrs(name, addresses);
         }

@@ -94,8 +94,8 @@ impl HttpClient {
             // There is only one pinned certificate in a run.
             Via::Pinned(thumbprint) => self.pinned.get_or_init(|| {
                 let config = pinned::client_config(thumbprint);
-                let config = config.map_err(|error| bad_tls(error.to_string()))?;
-                build(near().tls_backend_preconfigured(config)).map_err(bad_tls)
+                let config = config.map_err(|error| NetworkErrorKind::Tls(error.to_string()))?;
+                build(near().tls_backend_preconfigured(config)).map_err(NetworkErrorKind::Tls)
             }),
         };
         let client = client.as_ref().map_err(|why| fail(why.clone()))?;
@@ -180,7 +180,7 @@ impl HttpClient {
         let builder = way.add_to(builder, addresses)?;
         match way.trust {
             Trust::ThisMachine => self.build(builder),
-            Trust::Only(_) | Trust::Anyone => build(builder).map_err(bad_tls),
+            Trust::Only(_) | Trust::Anyone => build(builder).map_err(NetworkErrorKind::Tls),
         }
     }
 
@@ -192,7 +192,7 @@ impl HttpClient {
             if why.contains(NO_ROOTS) {
                 wrong(self.roots.none_found())
             } else {
-                bad_tls(why)
+                NetworkErrorKind::Tls(why)
             }
         })
     }
@@ -352,15 +352,10 @@ fn why(error: &reqwest::Error, proxy: Option<&str>) -> NetworkErrorKind {
     }
 }
 
-/// TLS cannot work here, whatever the host's certificate is.
-fn bad_tls(why: String) -> NetworkErrorKind {
-    CertificateFault::Other.because(why)
-}
-
 fn bad_certificate(error: &rustls::Error) -> NetworkErrorKind {
     use CertificateFault::{Date, Issuer, Name, Other};
     let rustls::Error::InvalidCertificate(why) = error else {
-        return bad_tls(error.to_string());
+        return NetworkErrorKind::Tls(error.to_string());
     };
     match why {
         CertificateError::UnknownIssuer => Issuer.because(NOT_TRUSTED),

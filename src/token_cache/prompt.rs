@@ -34,7 +34,7 @@ impl SealedPrompt {
 
     fn told(&self) -> String {
         format!(
-            "{}\nAnother kubelogin (process {}) is waiting for this sign-in; this one uses its result.",
+            "{}\nAnother kubelogin (process {}) is waiting for this sign-in; this process will use its token.",
             self.text, self.process
         )
     }

@@ -208,7 +208,7 @@ fn a_waiter_shows_what_the_other_process_asks_and_shows_a_new_prompt_again() {
     assert_eq!(
         waiting.prompts(),
         [format!(
-            "Enter ABC.\nAnother kubelogin (process {process}) is waiting for this sign-in; this one uses its result."
+            "Enter ABC.\nAnother kubelogin (process {process}) is waiting for this sign-in; this process will use its token."
         )]
     );
     assert_eq!(waiting.told(), [""; 0], "the prompt says it all");

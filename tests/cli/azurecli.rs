@@ -274,7 +274,7 @@ fn a_hanging_az_is_killed_at_the_timeout_with_its_child_processes() {
     });
     let error = world.error();
     assert!(
-        error.contains("within 1s") && error.contains("AZURE_CLI_TIMEOUT"),
+        error.contains("within 1 second") && error.contains("AZURE_CLI_TIMEOUT"),
         "{error}"
     );
     lifeline.expect("az was started");

@@ -158,7 +158,7 @@ fn a_powershell_that_is_missing_or_hangs_is_named_with_the_fix() {
     let hanging = World::new("/bin/sleep 100000").kubelogin;
     let error = hanging.args(["--timeout", "300ms"]).run().error();
     assert!(
-        error.contains("within 300ms") && error.contains("--timeout"),
+        error.contains("within 300 milliseconds") && error.contains("--timeout"),
         "{error}"
     );
 }

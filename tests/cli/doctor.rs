@@ -273,7 +273,12 @@ fn the_logins_that_are_remembered_are_named_and_masked() {
         .run()
         .token();
     let plain = patient.run(&["cache.entries"]).stdout;
-    for words in ["2 remembered: ", USER_NAME, CONFIDENTIAL_CLIENT_ID, " min"] {
+    for words in [
+        "2 cached: ",
+        USER_NAME,
+        CONFIDENTIAL_CLIENT_ID,
+        " minutes left",
+    ] {
         assert!(plain.contains(words), "{words}: {plain}");
     }
     let masked = patient.run(&["cache.entries", "--redact"]);
@@ -478,11 +483,14 @@ fn without_chance(text: &str, patient: &Patient) -> String {
         }
         stable.push('\n');
     }
-    for minutes in ["59 min", "60 min"] {
-        stable = stable.replace(minutes, "[n] min");
+    for minutes in ["59 minutes", "60 minutes"] {
+        stable = stable.replace(minutes, "[n] minutes");
     }
     for seconds in 0..60 {
-        stable = stable.replace(&format!("as of {seconds} s ago"), "as of [n] s ago");
+        for unit in ["second", "seconds"] {
+            let ago = format!("as of {seconds} {unit} ago");
+            stable = stable.replace(&ago, "as of [n] seconds ago");
+        }
     }
     stable.replace(env!("CARGO_PKG_VERSION"), "[version]")
 }

@@ -234,7 +234,7 @@ fn a_token_file_that_never_ends_is_not_waited_for() {
         .args(["--timeout", "1s"])
         .run();
     assert!(
-        output.error().contains("did not end within 1s"),
+        output.error().contains("did not finish within 1 second"),
         "{output:?}"
     );
 }
@@ -320,7 +320,7 @@ fn a_broken_ci_system_is_named_at_the_timeout() {
     let entra = FakeEntra::start();
     for (reply, why) in [
         (Reply::html(500, "hunter2"), "127.0.0.1 answered 500"),
-        (Reply::Hang, "did not answer within 1s"),
+        (Reply::Hang, "did not answer within 1 second"),
     ] {
         let ci = FakeHttp::start(move |_| reply.clone());
         for kubelogin in [

@@ -107,7 +107,7 @@ fn an_error_of_the_host_is_shown_without_its_response_body() {
     }
     let silent = FakeHttp::start(|_| Reply::Hang);
     let error = app_service(&silent).args(["--timeout", "1s"]).run().error();
-    assert!(error.contains("did not answer within 1s"), "{error}");
+    assert!(error.contains("did not answer within 1 second"), "{error}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use serde_json::json;
 
 use crate::support::*;
 
@@ -90,6 +91,28 @@ fn ctrl_c_leaves_the_terminal_as_it_was() {
 
 #[test]
 fn a_terminal_of_40_columns_gets_lines_that_fit_and_whole_words() {
+    let user = json!({"token": "x"});
+    let kubelogin = Kubelogin::new();
+    let folder = kubelogin.home().join(".kube");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let kubeconfig = json!({
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "u", "user": user}],
+    });
+    std::fs::write(folder.join("config"), kubeconfig.to_string()).expect("written");
+    for (command, code, words) in [("doctor", 1, "kubeconfig"), ("whoami", 1, "SIGNED IN AS")] {
+        let (shown, status) = shown_on_40_columns(kubelogin.clone().arg(command));
+        assert_eq!(status, Some(code), "{shown}");
+        assert!(shown.contains(words), "{shown}");
+        let too_long = |line: &&str| line.chars().count() > 40 && line.trim().contains(' ');
+        let too_long: Vec<_> = shown.lines().filter(too_long).collect();
+        assert_eq!(too_long, [""; 0], "{shown}");
+    }
+}
+
+fn shown_on_40_columns(kubelogin: Kubelogin) -> (String, Option<i32>) {
     let (mut terminal, program_side) = open_terminal();
     let size = Winsize {
         ws_row: 24,
@@ -98,19 +121,14 @@ fn a_terminal_of_40_columns_gets_lines_that_fit_and_whole_words() {
         ws_ypixel: 0,
     };
     tcsetwinsize(&program_side, size).expect("a size");
-    let kubelogin = Kubelogin::new().arg("doctor").env("TERM", "dumb");
-    let mut command = kubelogin.command();
+    let mut command = kubelogin.env("TERM", "dumb").command();
     command.stdin(Stdio::null()).stderr(Stdio::null());
     let mut child = command.stdout(program_side).spawn().expect("it starts");
     drop(command);
     let mut shown = Vec::new();
     let _ = terminal.read_to_end(&mut shown); // ends with EIO on Linux when the last writer is gone
-    assert!(child.wait().expect("it ends").success());
-    let shown = String::from_utf8(shown).expect("UTF-8");
-    assert!(shown.contains("kubeconfig"), "{shown}");
-    let too_long = |line: &&str| line.chars().count() > 40 && line.trim().contains(' ');
-    let too_long: Vec<_> = shown.lines().filter(too_long).collect();
-    assert_eq!(too_long, [""; 0], "{shown}");
+    let status = child.wait().expect("it ends");
+    (String::from_utf8(shown).expect("UTF-8"), status.code())
 }
 
 /// A sign-in at a terminal, watched from outside.

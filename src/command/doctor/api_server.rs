@@ -64,7 +64,10 @@ pub fn tls(case: &Case) -> Outcome {
         Some(Err(error)) => {
             let outcome = failure(error.to_string());
             return match error.kind {
-                NetworkErrorKind::Certificate(_) | NetworkErrorKind::TrustStore(_) => outcome,
+                NetworkErrorKind::Certificate(_)
+                | NetworkErrorKind::Tls(_)
+                | NetworkErrorKind::Settings(_)
+                | NetworkErrorKind::TrustStore(_) => outcome,
                 NetworkErrorKind::Proxy(_) | NetworkErrorKind::ProxyFailed(_) => outcome.with("Correct proxy-url or HTTPS_PROXY, or add the host to NO_PROXY."),
                 _ => outcome.with("Check what is between this machine and the cluster: it takes connections and does not answer."),
             };

@@ -102,7 +102,7 @@ fn judge(cluster: &Details, tenant: Option<&str>, is_connected: bool) -> Outcome
     }
     let Some(entra) = &cluster.entra else {
         return failure(format!(
-            "the cluster {name} has no Entra ID integration, so it accepts no token of Entra ID"
+            "the cluster {name} has no Entra ID integration, so it does not accept Entra ID tokens"
         ))
         .with(format!("kubelogin get-credentials {flags} --admin, or turn it on: az aks update {flags} --enable-aad"));
     };
@@ -123,18 +123,20 @@ fn judge(cluster: &Details, tenant: Option<&str>, is_connected: bool) -> Outcome
         ));
     }
     let rbac = match entra.uses_azure_rbac {
-        Some(true) => "Azure RBAC and Kubernetes RBAC decide",
-        _ => "Kubernetes RBAC decides",
+        Some(true) => "Azure RBAC and Kubernetes RBAC",
+        _ => "Kubernetes RBAC",
     };
     let admin = match cluster.has_local_accounts {
         true => "",
         false => ", local accounts are disabled",
     };
     let private = match cluster.is_private {
-        true => ", private",
+        true => ", private cluster",
         false => "",
     };
-    good(format!("{name} is running{private}, {rbac}{admin}"))
+    good(format!(
+        "{name} is running{private}, access is decided by {rbac}{admin}"
+    ))
 }
 
 #[cfg(test)]
@@ -218,7 +220,7 @@ mod tests {
             };
             assert_eq!(
                 text,
-                "prod is running, Azure RBAC and Kubernetes RBAC decide, local accounts are disabled"
+                "prod is running, access is decided by Azure RBAC and Kubernetes RBAC, local accounts are disabled"
             );
         }
     }

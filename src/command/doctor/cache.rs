@@ -14,10 +14,12 @@ fn health<'c>(case: &'c Case) -> Result<&'c Health, Outcome> {
         return Err(skipped("no login"));
     };
     match (&case.health, options.cache.storage) {
-        (_, Storage::None) => Err(skipped("--token-cache-storage none keeps no tokens")),
+        (_, Storage::None) => Err(skipped("--token-cache-storage none: nothing is cached")),
         (Some(health), _) => Ok(health),
-        (None, _) => Err(warning("there is no place for tokens: HOME is not set")
-            .with("Set HOME or --cache-dir.")),
+        (None, _) => {
+            Err(warning("tokens cannot be cached: HOME is not set")
+                .with("Set HOME or --cache-dir."))
+        }
     }
 }
 
@@ -26,7 +28,7 @@ pub fn folder(case: &Case) -> Outcome {
         Err(outcome) => outcome,
         Ok(health) => match &health.problem {
             Some(why) => failure(format!(
-                "tokens cannot be kept in {}: {why}",
+                "tokens cannot be cached in {}: {why}",
                 health.folder.display()
             )),
             None => good(health.folder.display().to_string()),
@@ -42,11 +44,11 @@ pub fn key(case: &Case) -> Outcome {
     match (&health.keyring_problem, storage) {
         (_, Some(Storage::Disk)) => good("tokens are protected by file permissions, as configured"),
         (None, _) => good("the keyring protects them"),
-        (Some(why), Some(Storage::Keyring)) => failure(format!("no token is kept: {why}")),
+        (Some(why), Some(Storage::Keyring)) => failure(format!("tokens are not cached: {why}")),
         (Some(why), _) => warning(format!(
-            "tokens are protected by file permissions only, as no keyring is available: {why}"
+            "tokens are protected by file permissions only, because no keyring is available: {why}"
         ))
-        .with("Nothing to do if that is enough; to say so, set --token-cache-storage disk."),
+        .with("If that is enough, set --token-cache-storage disk to silence this warning."),
     }
 }
 
@@ -56,13 +58,13 @@ pub fn entries(case: &Case) -> Outcome {
     };
     let all = health.remembered.len() + health.unreadable;
     match (all, health.unreadable) {
-        (0, _) => good("no sign-in is remembered"),
+        (0, _) => good("no cached sign-in"),
         (_, 0) => good(format!(
-            "{all} remembered: {}",
+            "{all} cached: {}",
             told(&health.remembered, case.now)
         )),
         (_, lost) => warning(format!(
-            "{lost} of {all} remembered sign-ins in {} cannot be opened: they were sealed on another machine, or the key is lost",
+            "{lost} of {all} cached sign-ins in {} cannot be decrypted: they are from another machine, or the key is lost",
             health.folder.display()
         )),
     }
@@ -75,8 +77,8 @@ fn told(tokens: &[Token], now: DateTime<Utc>) -> String {
         let claims = Claims::read(&token.access_token);
         let name = claims.as_ref().map_or("unknown", Claims::name);
         match (token.expires_on - now, &token.refresh_token) {
-            (left, _) if left > TimeDelta::zero() => format!("{name} for {}", span(left)),
-            (_, Some(_)) => format!("{name} (expired, can be renewed)"),
+            (left, _) if left > TimeDelta::zero() => format!("{name} ({} left)", span(left)),
+            (_, Some(_)) => format!("{name} (expired, renewable)"),
             (_, None) => format!("{name} (expired)"),
         }
     };

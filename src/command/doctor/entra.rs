@@ -152,7 +152,9 @@ pub fn tls(case: &Case) -> Outcome {
         Some(error) => {
             let outcome = failure(error.to_string());
             match error.kind {
-                NetworkErrorKind::Certificate(_) | NetworkErrorKind::TrustStore(_) => outcome,
+                NetworkErrorKind::Certificate(_)
+                | NetworkErrorKind::Tls(_)
+                | NetworkErrorKind::TrustStore(_) => outcome,
                 NetworkErrorKind::Proxy(_) | NetworkErrorKind::ProxyFailed(_) => {
                     outcome.with("Correct HTTPS_PROXY, or add the host to NO_PROXY.")
                 }
@@ -258,7 +260,7 @@ pub fn imds(case: &Case) -> Outcome {
         return skipped("no login");
     };
     if options.login != LoginMode::Msi {
-        return fine("not asked for by this login");
+        return fine("this login mode does not use it");
     }
     let env = case.subject().map_or(case.env, |subject| &subject.env);
     let names = [env::IDENTITY_ENDPOINT, env::MSI_ENDPOINT];
@@ -290,7 +292,7 @@ pub fn imds(case: &Case) -> Outcome {
             "nothing answers at {host}:{port}, the managed identity endpoint that {name} names"
         ))
         .with(format!(
-            "Unset {name} if this is not where Azure set it; else start the service again."
+            "If Azure set {name} here, restart that service or app; otherwise unset it."
         )),
     }
 }

@@ -37,7 +37,7 @@ pub fn mode(case: &Case) -> Outcome {
     }
     match (login, given) {
         (LoginMode::DeviceCode, false) => warning(
-            "no --login is set, so a device code is used, which many tenants block by Conditional Access",
+            "no --login is set, so a device code is used, which many tenants block with Conditional Access",
         )
         .with(format!("Choose one: kubelogin convert-kubeconfig -l interactive{}", case.context_flag())),
         _ => good(format!("--login {login}")),
@@ -63,7 +63,7 @@ pub fn files(case: &Case) -> Outcome {
             Some(path) => federated_token(case, Path::new(path), options.timeout.duration),
             None => fine("the token does not come from a file"),
         },
-        _ => fine("this login has none"),
+        _ => fine("this login mode uses no files"),
     }
 }
 
@@ -112,7 +112,7 @@ fn federated_token(case: &Case, path: &Path, patience: Duration) -> Outcome {
         ))
         .with("Get a new one: in a long CI job, ask for the token again before kubectl runs.");
     }
-    good(format!("federated token of {presented}"))
+    good(format!("federated token with {presented}"))
 }
 
 /// The program that signs in.
@@ -153,7 +153,7 @@ fn not_signed_in(standing: &Standing, tenant: Option<&str>) -> Option<Outcome> {
         SignedIn::Nobody => Some(failure(format!("{name} is not signed in{place}")).with(sign_in)),
         SignedIn::Elsewhere => Some(
             warning(format!(
-                "{name} is signed in to other tenants than {}{place}",
+                "{name} is signed in, but not to tenant {}{place}",
                 tenant.unwrap_or_default()
             ))
             .with(sign_in),
@@ -188,7 +188,7 @@ pub fn fit(case: &Case) -> Outcome {
             .with("Check --server-id and --login.");
     };
     let Some(first) = mismatches(claims, &expected).into_iter().next() else {
-        return fine("the token fits what is asked for");
+        return fine("the token is what this login asks for");
     };
     let problem = Problem {
         what: first.what,

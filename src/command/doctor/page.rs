@@ -9,13 +9,12 @@ use super::checks::{Check, areas};
 use super::redact::Redactor;
 use super::{Finding, Outcome, Problem};
 use crate::command::subject::Subject;
+use crate::command::wrap::Width;
 use crate::error::one_line;
 use crate::system::Page;
 
 /// The widest id of a check, and of an area.
 const ID_WIDTH: usize = 20;
-/// Below this the text stands under the id.
-const NARROW: usize = 60;
 
 pub struct Report<'a> {
     pub case: &'a Case<'a>,
@@ -248,7 +247,7 @@ impl Writer<'_> {
     fn line(&mut self, outcome: &Outcome, id: &str, text: &str) {
         let label = outcome.label(self.page);
         let width = if self.page.columns.is_none() { 4 } else { 1 };
-        if self.is_narrow() {
+        if self.width().is_narrow() {
             self.wrapped(&format!("{label} {id}"), 0, "");
             self.wrapped("", width + 1, text);
         } else {
@@ -265,7 +264,12 @@ impl Writer<'_> {
             return;
         }
         let width = if self.page.columns.is_none() { 4 } else { 1 };
-        let indent = width + if self.is_narrow() { 1 } else { ID_WIDTH + 2 };
+        let indent = width
+            + if self.width().is_narrow() {
+                1
+            } else {
+                ID_WIDTH + 2
+            };
         self.wrapped(&" ".repeat(indent), indent, &format!("Fix: {remedy}"));
     }
 
@@ -273,42 +277,13 @@ impl Writer<'_> {
         self.wrapped("", 0, text);
     }
 
-    fn is_narrow(&self) -> bool {
-        self.page
-            .columns
-            .is_some_and(|columns| usize::from(columns) < NARROW)
+    fn width(&self) -> Width {
+        Width::of(self.page.columns)
     }
 
-    /// Text after `start`, broken at the terminal's width; further lines are indented. A word is never broken: people
-    /// copy commands and paths.
     fn wrapped(&mut self, start: &str, indent: usize, text: &str) {
         let text = self.redactor.mask(&one_line(text));
-        let columns = self.page.columns.map_or(usize::MAX, usize::from);
-        let mut line = match start.is_empty() {
-            true => " ".repeat(indent),
-            false => start.to_owned(),
-        };
-        let mut used = indent;
-        let mut is_first = true;
-        for word in text.split(' ').filter(|word| !word.is_empty()) {
-            let length = word.chars().count();
-            if !is_first && used + 1 + length > columns {
-                let _ = writeln!(self.text, "{}", line.trim_end()); // writing to a String does not fail
-                line = " ".repeat(indent);
-                used = indent;
-                is_first = true;
-            }
-            if !is_first {
-                line.push(' ');
-                used += 1;
-            }
-            line.push_str(word);
-            used += length;
-            is_first = false;
-        }
-        if !line.trim().is_empty() {
-            let _ = writeln!(self.text, "{}", line.trim_end());
-        }
+        self.width().append(&mut self.text, start, indent, &text);
     }
 }
 

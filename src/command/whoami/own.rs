@@ -7,6 +7,8 @@ use crate::command::explain::Cause;
 use crate::kubeconfig::context::{Contexts, Proof, UserCredentials, UserEntry};
 use crate::system::System;
 
+const GET_AGAIN: &str = "Get it again: kubelogin get-credentials CLUSTER --overwrite-existing";
+
 /// The report about such a context; `None` if its user has nothing that could be shown to the cluster.
 pub fn report(contexts: &Contexts, name: &str, look: Look, system: &dyn System) -> Option<Report> {
     let context = contexts.context(name)?;
@@ -47,7 +49,12 @@ fn ask(
         Proof::Certificate { certificate, key } => {
             server = match server.shown(certificate, key) {
                 Ok(server) => server,
-                Err(why) => return ClusterSees::Unreachable(why),
+                Err(why) => {
+                    return ClusterSees::Refused(Cause {
+                        what: format!("user {:?}: {why}", user.name),
+                        remedy: GET_AGAIN.into(),
+                    });
+                }
             };
         }
     }
@@ -61,7 +68,7 @@ fn ask(
             what: format!(
                 "Unauthorized: this user has {what} that the cluster does not accept; it may have been replaced since, or local accounts are disabled"
             ),
-            remedy: "Get it again: kubelogin get-credentials CLUSTER --overwrite-existing".into(),
+            remedy: GET_AGAIN.into(),
         }),
     }
 }

@@ -7,14 +7,18 @@ use chrono::{DateTime, Local, Utc};
 use super::plain;
 use super::report::{ClusterSees, Report, SignedIn, Who};
 use crate::command::subject;
+use crate::command::wrap::Width;
 use crate::entra::access_token::claims::{Groups, application_name};
 use crate::error::{ErrorKind, one_line, span};
 
 /// How many group IDs are shown.
 const GROUPS_SHOWN: usize = 5;
 
-pub fn text(report: &Report, with_claims: bool) -> String {
-    let mut page = Page(String::new());
+pub fn text(report: &Report, with_claims: bool, width: Width) -> String {
+    let mut page = Page {
+        text: String::new(),
+        width,
+    };
     page.heading("SIGNED IN AS");
     match &report.who {
         Who::Own(own) => page.row("name", &format!("unknown: the kubeconfig has {own}")),
@@ -59,7 +63,7 @@ pub fn text(report: &Report, with_claims: bool) -> String {
             page.row(name, &plain(value));
         }
     }
-    page.0
+    page.text
 }
 
 /// What a command about the same context needs to be told.
@@ -174,12 +178,15 @@ fn local(time: DateTime<Utc>) -> String {
         .to_string()
 }
 
-struct Page(String);
+struct Page {
+    text: String,
+    width: Width,
+}
 
 impl Page {
     fn heading(&mut self, text: &str) {
-        let gap = if self.0.is_empty() { "" } else { "\n" };
-        let _ = writeln!(self.0, "{gap}{text}"); // writing to a String does not fail
+        let gap = if self.text.is_empty() { "" } else { "\n" };
+        let _ = writeln!(self.text, "{gap}{text}"); // writing to a String does not fail
     }
 
     fn row(&mut self, label: &str, value: &str) {
@@ -187,8 +194,18 @@ impl Page {
     }
 
     fn wide_row(&mut self, label: &str, width: usize, value: &str) {
-        if !value.is_empty() {
-            let _ = writeln!(self.0, "  {label:<width$} {}", one_line(value));
+        if value.is_empty() {
+            return;
+        }
+        let value = one_line(value);
+        let mut append = |start: &str, indent, text: &str| {
+            self.width.append(&mut self.text, start, indent, text);
+        };
+        if self.width.is_narrow() {
+            append(&format!("  {label}"), 2, "");
+            append("", 4, &value);
+        } else {
+            append(&format!("  {label:<width$} "), width + 3, &value);
         }
     }
 

@@ -75,6 +75,7 @@ pub enum ClusterSees {
     Identity(Identity),
     /// The token is accepted, and more could not be found out: the server is older than 1.26.
     SomeUser,
+    /// It does not accept the user, or there is no valid certificate to show it.
     Refused(Cause),
     /// It could not be asked; why.
     Unreachable(String),

@@ -278,7 +278,7 @@ mod tests {
                 json!({"exp": NOW.timestamp() - 120}),
                 expected(),
                 true,
-                "expired 2 min ago",
+                "expired 2 minutes ago",
             ),
             (
                 json!({"nbf": NOW.timestamp() + 3600}),

@@ -132,9 +132,9 @@ fn legacy_s_own_error_for_an_expired_code_ends_the_login_with_the_fix() {
 #[test]
 fn the_code_s_lifetime_limits_the_wait_unless_a_timeout_was_given() {
     for (timeout, end, says) in [
-        (None, 900, "within 15m"),
-        (Some(70), 70, "within 70s"),
-        (Some(3600), 900, "within 15m"),
+        (None, 900, "within 15 minutes"),
+        (Some(70), 70, "within 70 seconds"),
+        (Some(3600), 900, "within 15 minutes"),
     ] {
         let answers = std::iter::once(FakeSystem::json(200, CODE));
         let system =

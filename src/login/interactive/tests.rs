@@ -342,7 +342,7 @@ fn a_sign_in_that_nobody_finishes_is_an_error_after_the_given_time() {
             NOBODY_WAITS,
         )
         .expect_err("nobody came");
-    let says = "nobody signed in with the browser within 20ms";
+    let says = "nobody signed in with the browser within 20 milliseconds";
     assert!(error.to_string().contains(says), "{error}");
     assert!(error.to_string().contains("--timeout"), "{error}");
     assert!(unanswered(UNBOUNDED).to_string().contains("5m"));

@@ -16,7 +16,7 @@ fn azure_is_asked_about_the_cluster_only_if_that_is_wanted() {
     assert_eq!(reach["id"], "arm.reach");
     assert_eq!(
         reach["summary"],
-        "prod is running, Azure RBAC and Kubernetes RBAC decide, local accounts are disabled"
+        "prod is running, access is decided by Azure RBAC and Kubernetes RBAC, local accounts are disabled"
     );
     assert_eq!(patient.world.entra.prompts(), 1);
     assert_eq!(names_in(&cache), before);

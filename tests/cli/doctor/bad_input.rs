@@ -66,7 +66,7 @@ fn a_keyring_that_fails_is_named_with_what_that_means() {
     use crate::token_cache::process::run_refused;
     for (storage, status, code, words) in [
         ("auto", "warn", 0, "by file permissions only"),
-        ("keyring", "fail", 1, "no token is kept"),
+        ("keyring", "fail", 1, "tokens are not cached"),
     ] {
         let patient = Patient::healthy();
         let kubelogin = patient.world.kubelogin.clone().storage(storage);

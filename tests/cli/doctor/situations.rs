@@ -106,7 +106,7 @@ const BROKEN: &[Situation] = &[
         let account = json!({"state": "Enabled", "tenantId": "99999999-aaaa-4aaa-8aaa-999999999999", "user": {"name": "bob", "type": "user"}});
         std::fs::write(folder.join("azureProfile.json"), json!({"subscriptions": [account]}).to_string()).expect("written");
         p.exec()["args"] = json!(["get-token", "--login", "azurecli", "--server-id", SERVER_ID, "--tenant-id", TENANT_ID]);
-    }, "warn", &["az is signed in to other tenants", "az login --tenant"]),
+    }, "warn", &["az is signed in, but not to tenant", "az login --tenant"]),
     #[cfg(unix)]
     ("login.tool", |p| {
         p.script("pwsh", "exit 1");
@@ -136,7 +136,7 @@ const BROKEN: &[Situation] = &[
     ("cache.entries", |p| {
         let cache = p.world.kubelogin.home().join(".kube/cache/kubelogin");
         std::fs::write(cache.join("kubelogin.key"), [7; 32]).expect("another key");
-    }, "warn", &["1 of 1 remembered sign-ins", "remove-cache-dir"]),
+    }, "warn", &["1 of 1 cached sign-ins", "remove-cache-dir"]),
     ("entra.dns", |p| p.exec()["args"][2] = "https://login.invalid/".into(), "fail", &["login.invalid cannot be resolved"]),
     ("entra.tcp", |p| p.exec()["args"][2] = "https://127.0.0.1:1/".into(), "fail", &["127.0.0.1", "does not take a connection"]),
     ("entra.tls", |p| p.world.entra.show(Certificate::Untrusted), "fail", &["certificate", "SSL_CERT_FILE"]),
@@ -146,21 +146,21 @@ const BROKEN: &[Situation] = &[
         let reply = json!({"issuer": "x", "cloud_instance_name": "microsoftonline.us"});
         p.world.entra.next(Endpoint::Discovery, Reply::json(200, &reply));
     }, "fail", &["is in the cloud AzureUSGovernmentCloud", "--environment AzureUSGovernmentCloud"]),
-    ("entra.clock", |p| entra_s_clock_is(p, chrono::TimeDelta::hours(1)), "fail", &["59 min behind", "timedatectl"]),
-    ("entra.clock", |p| entra_s_clock_is(p, chrono::TimeDelta::hours(-1)), "fail", &["60 min ahead", "timedatectl"]),
+    ("entra.clock", |p| entra_s_clock_is(p, chrono::TimeDelta::hours(1)), "fail", &["59 minutes behind", "timedatectl"]),
+    ("entra.clock", |p| entra_s_clock_is(p, chrono::TimeDelta::hours(-1)), "fail", &["60 minutes ahead", "timedatectl"]),
     ("entra.clock", |p| entra_s_clock_is(p, chrono::TimeDelta::seconds(-90)), "warn", &["ahead", "timedatectl"]),
     ("entra.imds", |p| {
         p.exec()["args"] = json!(["get-token", "--login", "msi", "--server-id", SERVER_ID]);
         p.env.push(("IDENTITY_ENDPOINT", "http://127.0.0.1:1/msi".into()));
         p.env.push(("IDENTITY_HEADER", "x".into()));
-    }, "fail", &["nothing answers at 127.0.0.1:1", "IDENTITY_ENDPOINT names", "Unset IDENTITY_ENDPOINT"]),
+    }, "fail", &["nothing answers at 127.0.0.1:1", "IDENTITY_ENDPOINT names", "If Azure set IDENTITY_ENDPOINT"]),
     ("api.server", |p| p.cluster()["server"] = "http://127.0.0.1:1".into(), "fail", &["config:1", "not an https URL"]),
     ("api.server", |p| p.cluster()["server"] = "not a URL".into(), "fail", &["config:1", "\"not a URL\", which is not a URL"]),
     ("api.server", |p| p.cluster()["certificate-authority-data"] = "***".into(), "fail", &["not base64"]),
+    ("api.server", |p| p.cluster()["certificate-authority-data"] = "eA==".into(), "fail", &["contains no PEM certificate", "get-credentials"]),
     ("api.server", |p| p.cluster()["insecure-skip-tls-verify"] = true.into(), "warn", &["insecure-skip-tls-verify"]),
     ("api.dns", |p| p.cluster()["server"] = "https://gone.invalid".into(), "fail", &["gone.invalid cannot be resolved", "powerState"]),
     ("api.tcp", |p| p.cluster()["server"] = "https://127.0.0.1:1".into(), "fail", &["does not take a connection", "authorised IP ranges"]),
-    ("api.tls", |p| p.cluster()["certificate-authority-data"] = "eA==".into(), "fail", &["certificate", "--overwrite-existing"]),
     ("api.tls", |p| p.world.cluster.show(Certificate::OtherHost), "fail", &["it is for another host", "--overwrite-existing"]),
     ("api.tls", |p| p.world.cluster.behave(Manner::WebPage), "fail", &["web page", "proxy-url"]),
     ("api.tls", |p| p.world.cluster.behave(Manner::Redirects("https://elsewhere.example/".into())), "fail", &["redirect"]),

@@ -46,11 +46,21 @@ fn a_user_with_a_certificate_or_token_of_its_own_is_shown_as_the_cluster_sees_it
     assert!(offline.contains("a client certificate"), "{offline}");
 
     // After the certificates of the cluster were rotated.
-    let [_, other_key] = Authority::new("another").client("masterclient");
+    let [other_certificate, other_key] = Authority::new("another").client("masterclient");
     let mut wrong = given;
     wrong["client-key-data"] = encode(&other_key).into();
     world.write(&cluster.kubeconfig(&wrong));
-    assert_eq!(world.whoami(&[]).status.code(), Some(1));
+    let output = world.whoami(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    let says = "client-key-data is not the key of client-certificate-data";
+    assert!(output.stdout.contains(says), "{output:?}");
+    let doctor = world.kubelogin.clone().args(["doctor", "api.auth"]).run();
+    assert!(doctor.stdout.contains(says), "{doctor:?}");
+    wrong["client-certificate-data"] = encode(&other_certificate).into();
+    world.write(&cluster.kubeconfig(&wrong));
+    let output = world.whoami(&[]);
+    assert!(output.stdout.contains("no TLS connection to"), "{output:?}");
+    assert!(!output.stdout.contains("TLS certificate of"), "{output:?}");
     world.write(&world.cluster.kubeconfig(&json!({ "token": token })));
     world.cluster.behave(Manner::Unauthorized);
     let output = world.whoami(&[]);
