@@ -59,8 +59,9 @@ impl ExecInfo {
         }
     }
 
-    /// The host of the cluster that the client connects to, if it says so (`provideClusterInfo`); for messages only.
-    pub fn cluster_host(env: &Env) -> Option<String> {
+    /// The host of the cluster that the client connects to, if KUBERNETES_EXEC_INFO names it (`provideClusterInfo`); for
+    /// messages only.
+    pub fn cluster_host(exec_info: &str) -> Option<String> {
         #[derive(Deserialize)]
         struct Info {
             spec: Spec,
@@ -73,7 +74,7 @@ impl ExecInfo {
         struct Cluster {
             server: String,
         }
-        let info: Info = serde_json::from_str(env.get(env::KUBERNETES_EXEC_INFO)?).ok()?;
+        let info: Info = serde_json::from_str(exec_info).ok()?;
         let server: http::Uri = info.spec.cluster.server.parse().ok()?;
         server.host().map(str::to_owned)
     }

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use crate::entra::authority::{Authority, AuthorityHost, Version};
 use crate::entra::{Client, ClientAuth, check_client_id};
-use crate::env::Env;
+use crate::env::{self, Env};
 use crate::error::Error;
 use crate::exec_credential::ExecInfo;
 use crate::flag::Flag;
@@ -178,12 +178,28 @@ fn confidential_client(
     Ok(client)
 }
 
-/// What a person signs in to, for a prompt: the tenant, and the cluster if the client that runs us names it.
-fn destination(client: &Client, env: &Env) -> String {
-    let tenant = client.authority.tenant();
-    match ExecInfo::cluster_host(env) {
-        Some(cluster) => format!("tenant {tenant}, cluster {cluster}"),
-        None => format!("tenant {tenant}"),
+/// What a person signs in to, for a prompt: the tenant, and the cluster if the client that runs us names it. Read only
+/// when a prompt is shown: most calls show none.
+#[derive(Debug)]
+struct Destination {
+    tenant: String,
+    exec_info: Option<String>,
+}
+
+impl Destination {
+    fn new(client: &Client, env: &Env) -> Self {
+        Self {
+            tenant: client.authority.tenant().to_owned(),
+            exec_info: env.get(env::KUBERNETES_EXEC_INFO).map(str::to_owned),
+        }
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tenant {}", self.tenant)?;
+        let cluster = self.exec_info.as_deref().and_then(ExecInfo::cluster_host);
+        cluster.map_or(Ok(()), |cluster| write!(f, ", cluster {cluster}"))
     }
 }
 
@@ -269,8 +285,8 @@ mod tests {
             (Flag::AuthorityHost, "https://evil.example/"),
         ];
         let env = Env::of(&[
-            (crate::env::SYSTEM_ACCESSTOKEN, "t"),
-            (crate::env::SYSTEM_OIDCREQUESTURI, "https://ci.example/"),
+            (env::SYSTEM_ACCESSTOKEN, "t"),
+            (env::SYSTEM_OIDCREQUESTURI, "https://ci.example/"),
         ]);
         for mode in LoginMode::all() {
             let is_entra_s = mode.source() == crate::login_mode::Source::Entra;

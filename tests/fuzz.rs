@@ -252,7 +252,7 @@ fn federated_token(bytes: &[u8]) {
 fn exec_info(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let env = Env::of(&[(env::KUBERNETES_EXEC_INFO, &text)]);
-    ExecInfo::cluster_host(&env);
+    ExecInfo::cluster_host(&text);
     if let Err(error) = ExecInfo::read(&env) {
         check_message(&error);
     }

@@ -6,7 +6,7 @@ use crate::entra::{Client, DeviceAuthorization, Exchange};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, duration, one_line};
 use crate::flag::Flag;
-use crate::login::{HandOn, Login, account};
+use crate::login::{Destination, HandOn, Login, account};
 use crate::options::Options;
 use crate::retry::{self, Deadline};
 use crate::secret::Secret;
@@ -37,7 +37,7 @@ pub struct DeviceCode {
     client: Client,
     login_hint: Option<String>,
     /// What the user signs in to.
-    destination: String,
+    destination: Destination,
     /// The variable that says that this is a job of a CI system.
     ci: Option<&'static str>,
 }
@@ -46,7 +46,7 @@ impl DeviceCode {
     pub fn new(options: &Options, env: &Env) -> Result<Self, Error> {
         let client = super::client(options)?;
         Ok(Self {
-            destination: super::destination(&client, env),
+            destination: Destination::new(&client, env),
             client,
             login_hint: options.text(Flag::LoginHint).map(str::to_owned),
             ci: env.ci_variable(),

@@ -18,7 +18,7 @@ use crate::entra::{self, AuthorizationRequest, Client, Exchange, Grant, Response
 use crate::env::Env;
 use crate::error::{Error, duration, one_line};
 use crate::flag::Flag;
-use crate::login::{HandOn, Login, account};
+use crate::login::{Destination, HandOn, Login, account};
 use crate::options::Options;
 use crate::retry::Deadline;
 use crate::secret::Secret;
@@ -40,7 +40,7 @@ pub struct Interactive {
     redirect_url: RedirectUrl,
     login_hint: Option<String>,
     /// What the user signs in to.
-    destination: String,
+    destination: Destination,
 }
 
 impl Interactive {
@@ -49,7 +49,7 @@ impl Interactive {
         let redirect_url = redirect_url.map(RedirectUrl::parse).transpose()?;
         let client = super::client(options)?;
         Ok(Self {
-            destination: super::destination(&client, env),
+            destination: Destination::new(&client, env),
             client,
             redirect_url: redirect_url.unwrap_or_default(),
             login_hint: options.text(Flag::LoginHint).map(str::to_owned),

@@ -17,7 +17,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let kubelogin = auto(AZ)
+        let kubelogin = signed_in_to_az("auto", AZ)
             .program("azd", "echo azd >> \"$LOG\"; exit 1")
             .program("pwsh", "echo pwsh >> \"$LOG\"; exit 1")
             .args(["--tenant-id", TENANT_ID])

@@ -92,7 +92,7 @@ impl World {
 
     /// `auto` chose az, and now finds a service principal.
     fn with_another_identity(&self, az: &str) -> Kubelogin {
-        let kubelogin = auto(az)
+        let kubelogin = signed_in_to_az("auto", az)
             .args(["--tenant-id", TENANT_ID])
             .env("KUBERNETES_SERVICE_HOST", "10.0.0.1");
         kubelogin.run().token();

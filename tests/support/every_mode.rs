@@ -49,7 +49,7 @@ impl EveryMode {
             ("spn", spn(entra)),
             ("ropc", ropc(entra)),
             ("msi", in_app_service),
-            ("azurecli", azurecli(&az)),
+            ("azurecli", signed_in_to_az("azurecli", &az)),
             ("azd", azd(&azd_script)),
             ("azurepowershell", azurepowershell(&pwsh_script)),
             (
@@ -60,7 +60,7 @@ impl EveryMode {
                 "azurepipelines",
                 azurepipelines(entra, &self.host, "job's token"),
             ),
-            ("auto", auto(&az)),
+            ("auto", signed_in_to_az("auto", &az)),
         ]
     }
 

@@ -105,9 +105,14 @@ pub fn get_credentials(entra: &FakeEntra) -> Kubelogin {
         .through_proxy(entra)
 }
 
-/// Signed in to az, which is this script, and to nothing else.
-pub fn auto(script: &str) -> Kubelogin {
-    let kubelogin = Kubelogin::get_token_anywhere("auto").program("az", script);
+/// The public client that AKS writes into every kubeconfig.
+const AKS_CLIENT: &str = "80faf920-1908-4b52-b5ef-a8e7bedfc67a";
+
+/// Signed in to az, which is this script, with all the IDs of a kubeconfig from AKS.
+pub fn signed_in_to_az(mode: &str, script: &str) -> Kubelogin {
+    let kubelogin = Kubelogin::get_token(mode)
+        .args(["--client-id", AKS_CLIENT])
+        .program("az", script);
     az_login(&kubelogin, "alice@example.com");
     kubelogin
 }

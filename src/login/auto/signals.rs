@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::env::{self, Env};
 use crate::flag::{Flag, FlagValues};
 use crate::login::outside_state::{SignedIn, read};
-use crate::login::{self, azd, azurecli, azurepowershell, msi, workloadidentity};
+use crate::login::{self, Login, azd, azurecli, azurepowershell, msi, workloadidentity};
 use crate::login_mode::LoginMode;
 use crate::options::Options;
 use crate::system::{has_browser, is_at_terminal};
@@ -32,7 +32,7 @@ pub struct Machine {
     /// True if Azure Arc's agent is installed.
     pub has_arc_agent: fn(&Env) -> bool,
     /// True if stdin is a terminal.
-    pub is_at_terminal: bool,
+    pub is_at_terminal: fn() -> bool,
 }
 
 impl Machine {
@@ -41,7 +41,7 @@ impl Machine {
             asset_tag: "/sys/class/dmi/id/chassis_asset_tag".into(),
             guest_agent: cfg!(windows).then(|| r"C:\WindowsAzure\Packages".into()),
             has_arc_agent: msi::has_arc_agent,
-            is_at_terminal: is_at_terminal(),
+            is_at_terminal,
         }
     }
 }
@@ -55,6 +55,7 @@ pub struct Signals<'a> {
     undecided: Cow<'a, Env>,
     machine: Machine,
     plain: OnceCell<FlagValues>,
+    person: OnceCell<Option<(Options, Box<dyn Login>)>>,
 }
 
 impl<'a> Signals<'a> {
@@ -68,6 +69,7 @@ impl<'a> Signals<'a> {
             },
             machine,
             plain: OnceCell::new(),
+            person: OnceCell::new(),
         }
     }
 
@@ -146,7 +148,7 @@ impl<'a> Signals<'a> {
 
     /// True if a person can answer a prompt here.
     pub fn may_prompt(&self) -> bool {
-        if self.machine.is_at_terminal {
+        if (self.machine.is_at_terminal)() {
             return true;
         }
         match self.env.get(env::KUBERNETES_EXEC_INFO) {
@@ -172,19 +174,23 @@ impl<'a> Signals<'a> {
             || (self.machine.has_arc_agent)(self.env)
     }
 
-    /// True if the token cache holds a sign-in of this mode, alive or not.
+    /// True if the token cache holds a sign-in of this mode, alive or not. Of a mode in which a person signs in.
     pub fn has_session(&self, mode: LoginMode) -> bool {
-        let (typed, env) = self.settled(mode, false);
-        let Ok((options, _)) = Options::resolve(&typed, &env) else {
-            return false;
-        };
-        let Ok(login) = login::new(&options, &env) else {
+        let Some((options, login)) = self.person.get_or_init(|| self.person()) else {
             return false;
         };
         // A proof-of-possession token is bound to a key, which is not looked up here.
         let scope = Scope::of_server(&options.server_id);
-        let key = login::cache_key(mode, &*login, &scope);
+        let key = login::cache_key(mode, &**login, &scope);
         options.pop_claims.is_none() && token_cache::holds(&options.cache, &key)
+    }
+
+    /// The login of a person. A cached token names its mode; otherwise both modes name the same person the same way.
+    fn person(&self) -> Option<(Options, Box<dyn Login>)> {
+        let (typed, env) = self.settled(LoginMode::DeviceCode, false);
+        let (options, _) = Options::resolve(&typed, &env).ok()?;
+        let login = login::new(&options, &env).ok()?;
+        Some((options, login))
     }
 
     /// Who is signed in to az.

@@ -131,7 +131,11 @@ impl World {
             asset_tag: tag,
             guest_agent: None,
             has_arc_agent: |_| false,
-            is_at_terminal: self.is_at_terminal,
+            is_at_terminal: if self.is_at_terminal {
+                || true
+            } else {
+                || false
+            },
         }
     }
 
