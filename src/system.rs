@@ -175,6 +175,8 @@ pub trait System {
     fn show_progress(&self, _text: &str) {}
     /// Prints what the user must see now: on stderr, and on the controlling terminal if stderr is not a terminal.
     fn prompt(&self, text: &str);
+    /// The terminal that shows a [`System::prompt`]; `None` if there is none, or none that can be told from others.
+    fn terminal(&self) -> Option<Terminal>;
     /// Opens a browser in the background. A failure is printed: the user can open the address elsewhere.
     fn open_browser(&self, url: &str);
     /// True if a person is at a terminal here: stdin is one.
@@ -218,6 +220,15 @@ pub enum Via {
     Direct,
     /// Like [`Via::Direct`], over TLS, with only the certificate that has this SHA-1 digest.
     Pinned([u8; 20]),
+}
+
+/// A terminal that shows prompts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terminal {
+    /// The same in every process at this terminal, and in no other.
+    pub id: String,
+    /// False if stderr goes elsewhere.
+    pub shows_stderr: bool,
 }
 
 /// Where stdout is read: by a person at a terminal, or by a program.

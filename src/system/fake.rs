@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     CLIENT_IS_GONE, ClusterWay, HttpRequest, HttpResponse, LineReceiver, NetworkError, Output,
-    Page, Program, ProgramError, System, Uptime, Via,
+    Page, Program, ProgramError, System, Terminal, Uptime, Via,
 };
 use crate::error::Error;
 
@@ -35,6 +35,7 @@ pub struct FakeSystem {
     naps: RefCell<Vec<Duration>>,
     told: RefCell<Vec<String>>,
     prompts: RefCell<Vec<String>>,
+    terminal: RefCell<Option<Terminal>>,
     opened: RefCell<Vec<String>>,
     browser: Option<Browser>,
     typist: Option<Typist>,
@@ -60,6 +61,7 @@ impl FakeSystem {
             naps: RefCell::default(),
             told: RefCell::default(),
             prompts: RefCell::default(),
+            terminal: RefCell::default(),
             opened: RefCell::default(),
             browser: None,
             typist: None,
@@ -102,6 +104,12 @@ impl FakeSystem {
     /// Sets `-v`.
     pub fn set_verbosity(&self, level: u8) {
         self.verbosity.set(level);
+    }
+
+    /// Sets the terminal that shows prompts.
+    pub fn set_terminal(&self, id: &str, shows_stderr: bool) {
+        let id = id.to_owned();
+        self.terminal.replace(Some(Terminal { id, shows_stderr }));
     }
 
     /// Adds a browser: called with each address that is opened. It must not block.
@@ -295,6 +303,10 @@ impl System for FakeSystem {
         if let (Some(typist), Some(receive)) = (&self.typist, self.keyboard.borrow_mut().as_mut()) {
             typist(text).into_iter().for_each(receive);
         }
+    }
+
+    fn terminal(&self) -> Option<Terminal> {
+        self.terminal.borrow().clone()
     }
 
     fn open_browser(&self, url: &str) {

@@ -14,7 +14,7 @@ use super::process::Programs;
 use super::terminal::{self, Typing};
 use super::{
     ClusterWay, HttpRequest, HttpResponse, LineReceiver, NetworkError, NetworkErrorKind, Next,
-    Output, Page, Program, ProgramError, System, Uptime, Via, many, platform, reach,
+    Output, Page, Program, ProgramError, System, Terminal, Uptime, Via, many, platform, reach,
 };
 use crate::env::{self, Env};
 use crate::error::one_line;
@@ -249,6 +249,13 @@ impl System for RealSystem {
             // Graphical and wrapped clients swallow stderr (Azure/kubelogin#641); there may still be a terminal.
             let _ = terminal::controlling().and_then(|mut terminal| writeln!(terminal, "{text}"));
         }
+    }
+
+    fn terminal(&self) -> Option<Terminal> {
+        Some(Terminal {
+            id: platform::terminal_id()?,
+            shows_stderr: io::stderr().is_terminal(),
+        })
     }
 
     fn open_browser(&self, url: &str) {

@@ -304,12 +304,41 @@ pub fn uptime() -> Option<Uptime> {
 
 /// The parent's process ID and, as IDs are reused, when it started (proc_pid_stat(5), field 22).
 pub fn caller() -> Option<String> {
-    let parent = parent_id();
-    let status = std::fs::read_to_string(format!("/proc/{parent}/stat")).unwrap_or_default();
-    // The program's name, in parentheses, may contain anything; the fields after it count from the third.
-    let fields = status.rsplit(')').next().unwrap_or_default();
-    let started = fields.split_whitespace().nth(22 - 3).unwrap_or_default();
+    let parent = parent_id().to_string();
+    let started = stat_field(&parent, 22).unwrap_or_default();
     Some(format!("{parent} {started}"))
+}
+
+/// A field of a process's status (proc_pid_stat(5)); `None` where there is no /proc.
+fn stat_field(process: &str, number: usize) -> Option<String> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The program's name, in parentheses, may contain anything; the fields after it count from the third.
+    let fields = status.rsplit(')').next()?;
+    Some(fields.split_whitespace().nth(number - 3)?.to_owned())
+}
+
+/// Tells the controlling terminal from every other, on all machines that share a home folder; `None` without one.
+pub fn terminal_id() -> Option<String> {
+    Some(format!(
+        "{} {}",
+        uname().nodename().to_string_lossy(),
+        controlling_terminal()?
+    ))
+}
+
+/// The number of its device (proc_pid_stat(5), field 7). The ID of its session would do too, but that is 0 if the session
+/// began outside our PID namespace, and rustix cannot return 0.
+#[cfg(target_os = "linux")]
+fn controlling_terminal() -> Option<String> {
+    stat_field("self", 7).filter(|device| device != "0")
+}
+
+/// The ID of its session, which has no other terminal.
+#[cfg(not(target_os = "linux"))]
+fn controlling_terminal() -> Option<String> {
+    let terminal = open_at_once(Path::new(CONTROLLING_TERMINAL)).ok()?;
+    let session = rustix::termios::tcgetsid(terminal).ok()?;
+    Some(session.as_raw_nonzero().to_string())
 }
 
 /// The process that holds the lock on a file, where the system tells (Linux, proc_locks(5)).

@@ -13,6 +13,7 @@ use std::process::{Child, Command};
 use win32job::Job;
 use windows_sys::Win32::Foundation::{GENERIC_WRITE, HANDLE_FLAG_INHERIT, SetHandleInformation};
 use windows_sys::Win32::Storage::FileSystem::{ReplaceFileW, WRITE_DAC};
+use windows_sys::Win32::System::Console::GetConsoleWindow;
 
 use super::Uptime;
 use super::interrupt::Undo;
@@ -268,6 +269,17 @@ pub fn uptime() -> Option<Uptime> {
 /// The process that started us: not known on Windows.
 pub fn caller() -> Option<String> {
     None
+}
+
+/// Tells this process's console from every other by its window, which a tab of Windows Terminal has, too; `None` without one.
+#[expect(
+    unsafe_code,
+    reason = "neither std nor a safe crate tells consoles apart"
+)]
+pub fn terminal_id() -> Option<String> {
+    // SAFETY: the call has no preconditions, and the handle is only compared.
+    let window = unsafe { GetConsoleWindow() };
+    (!window.is_null()).then(|| window.addr().to_string())
 }
 
 /// Windows does not tell who holds a lock.

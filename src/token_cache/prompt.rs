@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::system::System;
@@ -18,17 +17,20 @@ pub struct SealedPrompt {
     text: String,
     /// The ID of the process that shows it.
     process: u32,
+    /// The ID of the terminal that shows it; `None` if there is none.
+    terminal: Option<String>,
     /// Until when it is of use: Unix milliseconds.
     until: i64,
 }
 
 impl SealedPrompt {
-    pub fn new(text: &str, now: DateTime<Utc>, life: Duration) -> Self {
+    pub fn new(text: &str, life: Duration, system: &dyn System) -> Self {
         let life = i64::try_from(life.as_millis()).unwrap_or(i64::MAX);
         Self {
             text: text.to_owned(),
             process: std::process::id(),
-            until: now.timestamp_millis().saturating_add(life),
+            terminal: system.terminal().map(|terminal| terminal.id),
+            until: system.now().timestamp_millis().saturating_add(life),
         }
     }
 
@@ -85,13 +87,34 @@ impl<R: Fn() -> Option<SealedPrompt>> Telling<'_, R> {
             Waiter::Silent => None,
             Waiter::Asking => (self.read)().filter(|prompt| now < prompt.until),
         };
-        if prompt.is_none() && self.shown.is_none() && !self.is_noticed {
-            self.is_noticed = true;
-            self.system.notice(WAITING);
+        match prompt {
+            None if self.shown.is_none() => self.notice_once(WAITING),
+            Some(prompt) if self.shown.as_ref() != Some(&prompt) => {
+                self.show(&prompt);
+                self.shown = Some(prompt);
+            }
+            _ => {}
         }
-        if let Some(prompt) = prompt.filter(|prompt| self.shown.as_ref() != Some(prompt)) {
-            self.system.prompt(&prompt.told());
-            self.shown = Some(prompt);
+    }
+
+    /// Shows a prompt, but not again at the terminal that it is on: many may wait there.
+    fn show(&mut self, prompt: &SealedPrompt) {
+        let here = self.system.terminal();
+        match here.filter(|here| prompt.terminal.as_ref() == Some(&here.id)) {
+            None => self.system.prompt(&prompt.told()),
+            Some(here) if here.shows_stderr => self.notice_once(&format!(
+                "Waiting for the sign-in above (kubelogin process {}) ...",
+                prompt.process
+            )),
+            // Whoever reads our stderr has not seen it.
+            Some(_) => self.system.tell(&prompt.told()),
+        }
+    }
+
+    fn notice_once(&mut self, line: &str) {
+        if !self.is_noticed {
+            self.is_noticed = true;
+            self.system.notice(line);
         }
     }
 }

@@ -145,7 +145,7 @@ impl<'a> Slot<'a> {
     /// Shows everybody who waits for this sign-in what it asks the person, who may not see us: for as long as the prompt
     /// is of use, and until the result is dropped.
     pub fn show_prompt(&self, text: &str, life: Duration, turn: &Turn) -> Option<Begun> {
-        let sealed = SealedPrompt::new(text, self.cache.system.now(), life);
+        let sealed = SealedPrompt::new(text, life, self.cache.system);
         turn.may_write().then_some(())?;
         let path = self.cache.path().join(self.write(PROMPT, &sealed).ok()?);
         let remove = move || drop(std::fs::remove_file(path));

@@ -223,6 +223,38 @@ fn a_waiter_shows_what_the_other_process_asks_and_shows_a_new_prompt_again() {
     assert_eq!((waiting.prompts().len(), waiting.told().len()), (2, 1));
 }
 
+/// However many wait there: `helm` and Terraform start many of us, and swallow stderr.
+#[test]
+fn a_terminal_that_shows_a_prompt_does_not_get_it_again_from_those_who_wait() {
+    for (id, shows_stderr, prompts, told) in [
+        (
+            "1",
+            true,
+            0,
+            "Waiting for the sign-in above (kubelogin process",
+        ),
+        ("1", false, 0, "Enter ABC."),
+        ("2", true, 1, ""),
+    ] {
+        let scratch = TempDir::new().expect("a folder");
+        let holding = FakeSystem::new([]);
+        holding.set_terminal("1", true);
+        let held = cache(&scratch, &holding);
+        let slot = held.slot(&key("app"), no_secret());
+        let turn = wait(&slot, Duration::ZERO);
+        let _shown = slot.show_prompt("Enter ABC.", Duration::from_secs(60), &turn);
+
+        let waiting = FakeSystem::new([]);
+        waiting.set_terminal(id, shows_stderr);
+        let its = cache(&scratch, &waiting);
+        wait(&its.slot(&key("app"), no_secret()), Duration::from_secs(10));
+        assert_eq!(waiting.prompts().len(), prompts, "{id} {shows_stderr}");
+        let lines = waiting.told();
+        assert_eq!(lines.len(), 1 - prompts, "{lines:?}");
+        assert!(lines.iter().all(|line| line.starts_with(told)), "{lines:?}");
+    }
+}
+
 #[test]
 fn a_prompt_is_sealed_and_private_and_gone_with_the_sign_in_or_its_time_or_the_next_turn() {
     let (scratch, system) = (TempDir::new().expect("a folder"), FakeSystem::new([]));

@@ -327,6 +327,7 @@ const AT_ONCE: &[&str] = &[
     "command/get_token.rs",                 // at -v 1
     "command/remove_cache_dir.rs",          // a wrong --cache-dir
     "sign_in.rs",                           // at -v 1
+    "token_cache/prompt.rs",                // a prompt that stderr has not had yet
     "system.rs",                            // at -v 5
     "login/interactive.rs",                 // an address that was pasted and is not the right one
     "program.rs",                           // the error

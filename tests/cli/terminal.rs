@@ -73,6 +73,50 @@ fn a_long_address_can_be_pasted_and_the_terminal_is_left_as_it_was() {
     assert_eq!(modes_of(&session.kept_open), session.before);
 }
 
+/// As Terraform starts many of us. One has its stderr swallowed: whoever reads that has not seen the terminal.
+#[test]
+fn a_terminal_shows_a_prompt_once_however_many_wait_for_the_sign_in() {
+    const AT_ONE_TERMINAL: &str =
+        r#""$0" "$@" 2>/dev/tty & "$0" "$@" 2>/dev/tty & "$0" "$@" & wait"#;
+    let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Pending]);
+    let kubelogin = devicecode(&entra);
+    let (terminal, program_side) = open_terminal();
+    let mut command = kubelogin.command_under("/bin/sh", &["-c", AT_ONE_TERMINAL]);
+    command.stderr(Stdio::piped());
+    let mut shell = start_at(program_side, command);
+    let swallowed = BufReader::new(shell.stderr.take().expect("a pipe"));
+    let mut swallowed = swallowed.lines().map_while(Result::ok);
+    let prompts = |lines: &[String]| {
+        let is_prompt = |line: &&String| line.contains("devicelogin");
+        lines.iter().filter(is_prompt).count()
+    };
+    swallowed.find(|line| line.contains("devicelogin"));
+    let mut terminal = BufReader::new(terminal).lines().map_while(Result::ok);
+    let mut shown: Vec<String> = terminal.by_ref().take(2).collect();
+
+    let (elsewhere, program_side) = open_terminal();
+    let mut command = kubelogin.command();
+    command.stderr(program_side.try_clone().expect("a copy"));
+    let other = start_at(program_side, command);
+    let mut elsewhere = BufReader::new(elsewhere).lines().map_while(Result::ok);
+    let first = elsewhere.next().expect("a line");
+    assert!(first.contains("devicelogin"), "{first}");
+
+    entra.change(|rules| rules.device_code.polls = vec![Poll::Approve]);
+    for child in [shell, other] {
+        let output = child.wait_with_output().expect("it ends");
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(stdout.contains("ExecCredential"), "{stdout}");
+    }
+    shown.extend(terminal); // ends with EIO on Linux: the last writer is gone
+    assert_eq!(prompts(&shown), 1, "{shown:?}");
+    assert!(
+        shown.iter().any(|line| line.starts_with("Waiting for ")),
+        "{shown:?}"
+    );
+    assert_eq!(prompts(&swallowed.collect::<Vec<_>>()), 0);
+}
+
 #[test]
 fn ctrl_c_leaves_the_terminal_as_it_was() {
     let entra = FakeEntra::start();

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use crate::system::{
     ClusterWay, HttpRequest, HttpResponse, LineReceiver, NetworkError, Output, Page, Program,
-    ProgramError, System, Uptime, Via,
+    ProgramError, System, Terminal, Uptime, Via,
 };
 
 pub struct Quiet<'a> {
@@ -136,6 +136,10 @@ impl System for Quiet<'_> {
 
     fn prompt(&self, text: &str) {
         self.note(text);
+    }
+
+    fn terminal(&self) -> Option<Terminal> {
+        None
     }
 
     fn has_person(&self) -> bool {
