@@ -157,29 +157,37 @@ fn a_revoked_refresh_token_costs_one_sign_in_and_is_not_tried_again() {
 #[test]
 fn a_client_that_tries_again_gets_its_error_though_another_process_is_signing_in() {
     let scratch = TempDir::new().expect("a folder");
-    let info = r#"{"apiVersion":"client.authentication.k8s.io/v1","spec":{}}"#;
-    let env = Env::of(&[(env::KUBERNETES_EXEC_INFO, info)]);
-    let fails = |second, answers: &[(u16, &str)]| {
-        let answers = answers
-            .iter()
-            .map(|(status, body)| FakeSystem::json(*status, *body));
-        let system = FakeSystem::new(answers);
-        system.sleep(Duration::from_secs(second));
-        let sign_in = SignIn::new(&options(&scratch), &env, &system).expect("a sign-in");
-        let error = sign_in.token(&Scope::of_server("srv"));
-        (error.expect_err("nobody came"), system.elapsed())
-    };
     let expired = [(200, CODE), (400, r#"{"error":"expired_token"}"#)];
-    let (first, _) = fails(0, &expired);
+    let (first, _) = fails_for_kubectl(&scratch, 0, &expired);
     let names = std::fs::read_dir(scratch.path()).expect("a folder");
     let mut paths = names.map(|file| file.expect("a file").path());
     let is_lock = |path: &std::path::PathBuf| {
-        let name = path.to_string_lossy();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
         name.ends_with(".lock") && !name.contains("key")
     };
     let lock = std::fs::File::open(paths.find(is_lock).expect("a lock")).expect("opened");
     lock.lock().expect("locked");
-    assert_eq!(fails(5, &[]), (first, Duration::from_secs(5)));
+    let (second, elapsed) = fails_for_kubectl(&scratch, 5, &[]);
+    assert_eq!((second, elapsed), (first, Duration::from_secs(5)));
+}
+
+/// The same, which fails; by kubectl, which runs us again at once.
+fn fails_for_kubectl(
+    scratch: &TempDir,
+    seconds: u64,
+    answers: &[(u16, &str)],
+) -> (Error, Duration) {
+    let info = r#"{"apiVersion":"client.authentication.k8s.io/v1","spec":{}}"#;
+    let env = Env::of(&[(env::KUBERNETES_EXEC_INFO, info)]);
+    let answers = answers
+        .iter()
+        .map(|(status, body)| FakeSystem::json(*status, *body));
+    let system = FakeSystem::new(answers);
+    system.sleep(Duration::from_secs(seconds));
+    let sign_in = SignIn::new(&options(scratch), &env, &system).expect("a sign-in");
+    let error = sign_in.token(&Scope::of_server("srv"));
+    assert_eq!(system.answers_left(), 0);
+    (error.expect_err("no token"), system.elapsed())
 }
 
 /// An IDE that closed the pipe and asks again at once.
@@ -218,6 +226,17 @@ fn a_blocked_device_code_session_is_dropped_and_asks_for_no_new_code_at_once() {
         token_at(&scratch, 62, &[(200, CODE), (200, &granted("2"))]),
         "2"
     );
+}
+
+/// It runs us up to five times for one command.
+#[test]
+fn after_device_codes_were_blocked_kubectl_s_retries_ask_for_no_code() {
+    let blocked = r#"{"error":"access_denied","error_description":"AADSTS530036: blocked."}"#;
+    let scratch = signed_in();
+    let (first, _) = fails_for_kubectl(&scratch, 3660, &[(400, blocked)]);
+    for seconds in 3661..3665 {
+        assert_eq!(fails_for_kubectl(&scratch, seconds, &[]).0, first);
+    }
 }
 
 #[test]

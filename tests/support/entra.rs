@@ -170,6 +170,15 @@ impl FakeEntra {
         self.state().refresh_tokens.clear();
     }
 
+    /// Lets every device code that was issued so far expire.
+    pub fn expire_device_codes(&self) {
+        let mut state = self.state();
+        state
+            .device_codes
+            .values_mut()
+            .for_each(|code| code.expire());
+    }
+
     /// Every request, in order, including those through the proxy but not their `CONNECT`s.
     pub fn requests(&self) -> Vec<Request> {
         self.state().requests.clone()

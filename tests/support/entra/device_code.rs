@@ -121,6 +121,11 @@ impl State {
 }
 
 impl Session {
+    /// The next poll is told that it has expired.
+    pub fn expire(&mut self) {
+        self.expires_in = Duration::ZERO;
+    }
+
     /// Checks the interval between polls; the first may come at once.
     fn check_poll(&mut self, client: &Registration) -> Result<(), Refusal> {
         let waited = self
