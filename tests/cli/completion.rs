@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use crate::support::{TempDir, modes};
+use crate::support::{TempDir, modes, program_under_test};
 
 /// What bash offers for a line with the cursor at its end.
 fn offered(line: &str, words: &[&str]) -> Vec<String> {
@@ -13,7 +13,7 @@ fn offered(line: &str, words: &[&str]) -> Vec<String> {
         ".kube/config",
         "contexts:\n- name: arn:aws:eks/one\n- name: arn:aws:eks/two\n- name: two words\n- name: run $(touch x)\n- name: run it's \"q\" `id`\n",
     );
-    let program = std::path::Path::new(env!("CARGO_BIN_EXE_kubelogin"));
+    let program = program_under_test();
     let script = r#"
         source <(kubelogin completion bash)
         COMP_LINE=$1; COMP_POINT=${#COMP_LINE}; shift

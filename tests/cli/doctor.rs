@@ -34,7 +34,7 @@ impl Patient {
             env: Vec::new(),
             args: Vec::new(),
         };
-        patient.install("kubelogin", Path::new(env!("CARGO_BIN_EXE_kubelogin")));
+        patient.install("kubelogin", &program_under_test());
         patient.script(
             "kubectl",
             r#"echo '{"clientVersion":{"major":"1","minor":"33"}}'"#,

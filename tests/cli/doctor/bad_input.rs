@@ -142,12 +142,9 @@ fn a_closed_stdout_is_an_error_not_a_panic() {
 fn a_sign_in_that_others_wait_for_is_named() {
     let patient = Patient::healthy();
     let cache = patient.world.kubelogin.home().join(".kube/cache/kubelogin");
-    let files = std::fs::read_dir(cache).expect("a cache");
-    let mut paths = files.map(|file| file.expect("a file").path());
-    let path = paths.find(|path| {
-        path.to_string_lossy().contains("kubelogin-") && path.extension() == Some("lock".as_ref())
-    });
-    let lock = std::fs::File::open(path.expect("a lock file")).expect("it opens");
+    let mut names = names_in(&cache).into_iter();
+    let name = names.find(|name| name.starts_with("kubelogin-") && name.ends_with(".lock"));
+    let lock = std::fs::File::open(cache.join(name.expect("a lock file"))).expect("it opens");
     lock.lock().expect("it is free");
     let (json, code) = patient.json();
     let told = findings(&json);
