@@ -279,6 +279,7 @@ mod unix {
         }
     }
 
+    /// And no other process of the user can read them meanwhile.
     #[cfg(target_os = "linux")]
     #[test]
     fn a_crash_leaves_no_core_dump_with_secrets() {
@@ -292,8 +293,9 @@ mod unix {
             unsafe {
                 checked(libc::getrlimit(libc::RLIMIT_CORE, &raw mut limit))?;
                 limit.rlim_cur = limit.rlim_max;
-                checked(libc::setrlimit(libc::RLIMIT_CORE, &raw const limit))
+                checked(libc::setrlimit(libc::RLIMIT_CORE, &raw const limit))?;
             }
+            super::process::drop_rights()
         });
         running.shows("sign in");
         let limits = fs::read_to_string(format!("/proc/{}/limits", running.id())).unwrap();
@@ -303,6 +305,9 @@ mod unix {
             .unwrap();
         let soft = core.split_whitespace().nth(4);
         assert_eq!(soft, Some("0"), "{core}");
+        // What the user may not look at belongs to root (proc_pid(5)).
+        let memory = fs::metadata(format!("/proc/{}/mem", running.id())).unwrap();
+        assert_eq!(memory.uid(), 0);
     }
 
     #[test]

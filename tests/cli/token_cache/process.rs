@@ -35,15 +35,17 @@ pub const NOBODY: libc::uid_t = 65534;
 
 /// Runs the program as an unprivileged user: as nobody, if the tests run as root.
 pub fn run_without_rights(kubelogin: &Kubelogin) -> Output {
-    run_after(kubelogin, || {
-        // SAFETY: none of these has preconditions.
-        unsafe {
-            match libc::geteuid() {
-                0 => checked(libc::setgid(NOBODY)).and(checked(libc::setuid(NOBODY))),
-                _ => Ok(()),
-            }
+    run_after(kubelogin, drop_rights)
+}
+
+pub fn drop_rights() -> io::Result<()> {
+    // SAFETY: none of these has preconditions.
+    unsafe {
+        match libc::geteuid() {
+            0 => checked(libc::setgid(NOBODY)).and(checked(libc::setuid(NOBODY))),
+            _ => Ok(()),
         }
-    })
+    }
 }
 
 #[cfg(target_os = "linux")]
