@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::*;
 
-const KILLS: u32 = 200;
+const KILLS: u32 = 100;
 
 /// Runs `kubelogin` to its end, and measures how long that took.
 fn timed(kubelogin: &Kubelogin) -> (Output, Duration) {
