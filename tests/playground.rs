@@ -50,7 +50,7 @@ fn main() {
     step("A wrong client secret: the error says what to do");
     typed("kubelogin get-token --login spn ...");
     let error = kubelogin.env("AZURE_CLIENT_SECRET", "wrong").run().error();
-    error.lines().for_each(printed);
+    printed_all(error.lines());
 
     step("A kubeconfig for the Azure plugin that kubectl no longer has");
     convert();
@@ -92,7 +92,7 @@ fn convert() {
         .stdout
         .lines()
         .skip_while(|line| !line.starts_with("@@"));
-    hunk.for_each(printed);
+    printed_all(hunk);
 }
 
 /// The kubeconfig of a cluster that is named.
@@ -107,7 +107,7 @@ fn get_credentials(entra: &FakeEntra) -> String {
         .run();
     assert!(output.status.success(), "{output:?}");
     let is_short = |line: &&str| !line.contains("-data:");
-    output.stdout.lines().filter(is_short).for_each(printed);
+    printed_all(output.stdout.lines().filter(is_short));
     output.stdout
 }
 
@@ -136,7 +136,7 @@ fn get_nodes(kubectl: &Path, entra: &FakeEntra, kubeconfig: &str) {
         String::from_utf8_lossy(&output.stderr)
     );
     assert!(text.contains("fake-node"), "{text}");
-    text.lines().for_each(printed);
+    printed_all(text.lines());
 }
 
 fn step(title: &str) {
@@ -154,6 +154,14 @@ fn typed(command: &str) {
 
 fn printed(line: &str) {
     println!("    {line}");
+}
+
+fn printed_all<'l>(lines: impl Iterator<Item = &'l str>) {
+    assert_ne!(
+        lines.inspect(|line| printed(line)).count(),
+        0,
+        "nothing to show"
+    );
 }
 
 fn note(text: &str) {
