@@ -72,6 +72,7 @@ fn paths(requests: &[Request]) -> Vec<&str> {
 }
 
 /// A token for Azure Resource Manager as another program hands it over, and when it expires, in Unix seconds.
+#[cfg(unix)] // the programs are shell scripts
 fn token_for_azure(entra: &FakeEntra) -> (String, u64) {
     let now = std::time::SystemTime::UNIX_EPOCH
         .elapsed()
