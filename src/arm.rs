@@ -95,7 +95,7 @@ struct Page {
 }
 
 impl<'a> Arm<'a> {
-    /// `timeout` bounds each request.
+    /// `timeout` bounds how long ARM may be silent.
     pub fn new(endpoint: Url, bearer: Secret, timeout: Duration, system: &'a dyn System) -> Self {
         Self {
             endpoint,
@@ -164,14 +164,22 @@ impl<'a> Arm<'a> {
     }
 
     /// Sends requests, a few at a time, again after passing failures and when ARM is ready for more, and hands each final
-    /// answer with the number of its request to `receive`.
+    /// answer with the number of its request to `receive`. Once nothing has come from ARM for as long as the timeout, no
+    /// failure is passing.
     fn send_all(&self, requests: &[HttpRequest], receive: &mut dyn FnMut(usize, Answer)) {
-        let deadline = Deadline::after(self.system, self.timeout);
+        let mut silent_until = Deadline::after(self.system, self.timeout);
         let mut tries = vec![0; requests.len()];
         let timeout = self.timeout.min(retry::LONGEST_TRY);
         self.system
             .send_many(requests, timeout, &mut |number, outcome| {
                 let longest = self.longest_pause + Duration::from_millis(1);
+                let longest = match &outcome {
+                    Ok(_) => {
+                        silent_until = Deadline::after(self.system, self.timeout);
+                        longest
+                    }
+                    Err(_) => longest.min(silent_until.remaining(self.system)),
+                };
                 let wait = retry::next_wait(&outcome, tries[number], longest, self.system.now());
                 if let Some(wait) = wait {
                     tries[number] += 1;
@@ -192,8 +200,8 @@ impl<'a> Arm<'a> {
                             &self.bearer,
                         )))),
                         Err(error) => {
-                            let remaining = Duration::from_secs(1);
-                            Err(retry::network_error(&error, None, remaining, deadline).into())
+                            let remaining = silent_until.remaining(self.system);
+                            Err(retry::network_error(&error, None, remaining, silent_until).into())
                         }
                     },
                 );

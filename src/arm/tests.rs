@@ -246,6 +246,29 @@ fn a_network_failure_is_tried_again_and_then_named() {
     );
 }
 
+/// A try takes 25 seconds at most, the timeout is 60.
+#[test]
+fn a_silent_arm_is_not_asked_again_after_the_timeout_which_each_answer_starts_anew() {
+    let silence = || {
+        let kind = NetworkErrorKind::TimedOut;
+        let host = "management.azure.com".into();
+        Err(NetworkError { host, kind })
+    };
+    let system = FakeSystem::new([silence(), silence(), silence()]);
+    let error = fetched(&system, &["a"], wanted()).remove(0);
+    let error = error.expect_err("silence");
+    assert!(error.contains("did not answer within 60s"), "{error}");
+    assert_eq!(system.elapsed(), Duration::from_secs(25 + 25 + 25 + 2));
+
+    let one = || FakeSystem::json(200, kubeconfig_of("1"));
+    let system = FakeSystem::new([silence(), silence(), one(), silence(), one()]);
+    assert!(
+        fetched(&system, &["a", "b"], wanted())
+            .iter()
+            .all(Result::is_ok)
+    );
+}
+
 fn cluster_in(subscription: &str, name: &str) -> String {
     format!(
         "/subscriptions/{subscription}/resourceGroups/shop/providers/Microsoft.ContainerService/managedClusters/{name}"

@@ -10,8 +10,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{
-    CLIENT_IS_GONE, ClusterWay, HttpRequest, HttpResponse, LineReceiver, NetworkError, Output,
-    Page, Program, ProgramError, System, Terminal, Uptime, Via,
+    CLIENT_IS_GONE, ClusterWay, HttpRequest, HttpResponse, LineReceiver, NetworkError,
+    NetworkErrorKind, Output, Page, Program, ProgramError, System, Terminal, Uptime, Via,
 };
 use crate::error::Error;
 
@@ -229,13 +229,16 @@ impl System for FakeSystem {
         goes_at.is_some_and(|goes_at| goes_at <= self.elapsed.get())
     }
 
-    fn send(&self, request: &HttpRequest, via: Via, _timeout: Duration) -> Answer {
+    fn send(&self, request: &HttpRequest, via: Via, timeout: Duration) -> Answer {
         self.ways.borrow_mut().push(via);
         self.requests.borrow_mut().push(request.clone());
-        self.answers
-            .borrow_mut()
-            .pop_front()
-            .expect("no response is left for this request")
+        let answer = self.answers.borrow_mut().pop_front();
+        let answer = answer.expect("no response is left for this request");
+        let is_timeout = |error: &NetworkError| error.kind == NetworkErrorKind::TimedOut;
+        if answer.as_ref().is_err_and(is_timeout) {
+            self.elapsed.set(self.elapsed.get() + timeout);
+        }
+        answer
     }
 
     fn send_to_cluster(

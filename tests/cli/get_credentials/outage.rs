@@ -6,11 +6,6 @@ use super::*;
 
 /// At an Azure Stack whose Resource Manager is at this port.
 fn at_port(entra: &FakeEntra, room: &TempDir, port: u16) -> Kubelogin {
-    let stack = json!({
-        "activeDirectoryEndpoint": entra.authority_host(),
-        "resourceManagerEndpoint": format!("https://127.0.0.1:{port}/"),
-        "tokenAudience": STACK_AUDIENCE,
-    });
     Kubelogin::new()
         .args(["get-credentials", "--environment", "AzureStackCloud"])
         .args(["--login", "spn", "--client-id", CONFIDENTIAL_CLIENT_ID])
@@ -18,10 +13,17 @@ fn at_port(entra: &FakeEntra, room: &TempDir, port: u16) -> Kubelogin {
         .args(PROD)
         .env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
         .env("SSL_CERT_FILE", entra.ca_file())
-        .env(
-            "AZURE_ENVIRONMENT_FILEPATH",
-            room.file("stack.json", stack.to_string()),
-        )
+        .env("AZURE_ENVIRONMENT_FILEPATH", stack(entra, room, port))
+}
+
+/// The file that describes the Azure Stack.
+fn stack(entra: &FakeEntra, room: &TempDir, port: u16) -> PathBuf {
+    let stack = json!({
+        "activeDirectoryEndpoint": entra.authority_host(),
+        "resourceManagerEndpoint": format!("https://127.0.0.1:{port}/"),
+        "tokenAudience": STACK_AUDIENCE,
+    });
+    room.file("stack.json", stack.to_string())
 }
 
 /// Nobody listens on port 1. A listener that accepts nothing is a host that never answers.
@@ -35,17 +37,19 @@ fn azure_that_is_down_or_slow_is_an_error_that_names_it_and_ends_with_the_timeou
     let kubelogin = at_port(&entra, &room, port);
     let mut patient = kubelogin.clone().args(["--timeout", "10m"]).spawn();
     let _asked = listener.accept().expect("a connection");
-    let slow = refused(&kubelogin.clone().args(["--timeout", "1s"]));
+    let impatient = kubelogin.args(["--timeout", "1s"]);
+    let slow = refused(&impatient);
     patient.kill();
     // One that is killed has no exit code of its own.
     let ended = patient.wait().status.code();
     assert!(ended.is_none() || cfg!(windows), "{ended:?}");
     let host = format!("127.0.0.1:{port}");
     assert!(
-        slow.contains(&format!("{host} did not answer in time")) && slow.contains("--timeout"),
+        slow.contains(&format!("{host} did not answer within 1s")) && slow.contains("--timeout"),
         "{slow}"
     );
-    let down = refused(&at_port(&entra, &room, 1));
+    stack(&entra, &room, 1); // where it is now
+    let down = refused(&impatient);
     assert!(down.contains("no connection to 127.0.0.1:1"), "{down}");
 }
 
