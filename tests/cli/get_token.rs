@@ -228,15 +228,20 @@ fn a_refusal_shows_its_code_the_fix_and_the_correlation_id() {
 
 #[test]
 fn a_declined_expired_or_blocked_device_code_says_so() {
-    for (poll, words) in [
+    let runs = [
         (Poll::Decline, "declined"),
         (Poll::Expire, "expired"),
         (Poll::Refuse(50020), "--tenant-id"),
         (Poll::Refuse(53003), "Conditional Access"),
         (Poll::Refuse(53000), "--login interactive"),
-    ] {
+    ]
+    .map(|(poll, words)| {
         let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![poll]);
-        let error = devicecode(&entra).run().error();
+        let running = devicecode(&entra).spawn();
+        (poll, words, entra, running)
+    });
+    for (poll, words, entra, running) in runs {
+        let error = running.wait().error();
         assert!(
             error.contains("AADSTS") && error.contains(words),
             "{poll:?}: {error}"

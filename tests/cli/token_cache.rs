@@ -90,12 +90,12 @@ fn a_revoked_refresh_token_costs_one_sign_in() {
 fn a_token_that_cannot_be_renewed_now_is_used_until_it_expires() {
     for login in [spn, devicecode] {
         let entra = FakeEntra::start_with(|rules| rules.token_lifetime = SHORT_LIFE);
-        let kubelogin = login(&entra).args(["--timeout", "3s"]);
+        let kubelogin = login(&entra);
         let first = kubelogin.run().token();
         for _ in 0..4 {
             entra.next(Endpoint::Token, Reply::json(503, &json!({})));
         }
-        let second = kubelogin.verbose().run();
+        let second = kubelogin.verbose().args(["--timeout", "1s"]).run();
         assert_eq!(second.token(), first);
         assert_eq!(second.notices().len(), 1, "{}", second.stderr);
         assert!(second.stderr.contains("Could not renew the token"));
