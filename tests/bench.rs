@@ -319,8 +319,13 @@ impl World {
             .collect();
         let on_disk = self.spn().storage("disk");
         let pop = ["--pop-enabled", "--pop-claims", "u=cluster"];
+        // In a cache of its own, or it would find another identity than the last time: az's, of the row above.
+        let auto_spn = self.spn().args(["--login", "auto"]);
         logins.extend([
-            ("auto, spn", self.spn().args(["--login", "auto"])),
+            (
+                "auto, spn",
+                auto_spn.env("KUBECACHEDIR", self.folder("auto-spn")),
+            ),
             ("spn --legacy", self.spn().arg("--legacy")),
             ("spn --pop-enabled", self.spn().args(pop)),
             (
@@ -351,7 +356,7 @@ impl World {
 
     /// Removes the keys of the bench's caches from the keyring.
     fn log_out(&self) {
-        let own = ["cache", "crowded"].map(|name| self.folder(name));
+        let own = ["cache", "crowded", "auto-spn"].map(|name| self.folder(name));
         for folder in own.into_iter().chain([folder().join("cache-before")]) {
             assert!(Kubelogin::log_out(&folder).run().status.success());
         }
