@@ -51,6 +51,18 @@ impl Cloud {
         })
     }
 
+    /// The cloud that a host of Microsoft's issues tokens for.
+    pub fn of_host(host: &str) -> Option<Self> {
+        let row = HOSTS.iter().find(|(known, _)| *known == host);
+        row.and_then(|(_, cloud)| *cloud)
+    }
+
+    /// The cloud that an OpenID configuration names in `cloud_instance_name`: `microsoftonline.com` for the host
+    /// `login.microsoftonline.com`.
+    pub fn of_instance(name: &str) -> Option<Self> {
+        Self::of_host(&format!("login.{name}"))
+    }
+
     /// The name of the cloud in kubeconfigs.
     pub fn name(self) -> String {
         let value = self.to_possible_value();
@@ -168,22 +180,29 @@ fn wrong_stack_file(path: &Path, why: &dyn std::fmt::Display) -> Error {
 /// How long the file that AZURE_ENVIRONMENT_FILEPATH names may take, if it is a pipe.
 const STACK_FILE_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The hosts whose endpoints need no discovery (Microsoft's published authorities and their aliases).
-const KNOWN_HOSTS: &[&str] = &[
-    "login.microsoftonline.com",
-    "login.windows.net",
-    "login.microsoft.com",
-    "sts.windows.net",
-    "login.microsoftonline.us",
-    "login.usgovcloudapi.net",
-    "login-us.microsoftonline.com",
-    "login.chinacloudapi.cn",
-    "login.partner.microsoftonline.cn",
-    "login.microsoftonline.de",
-    "login.sovcloud-identity.fr",
-    "login.sovcloud-identity.de",
-    "login.sovcloud-identity.sg",
+/// The hosts whose endpoints need no discovery (Microsoft's published authorities and their aliases), each with its cloud if
+/// `--environment` has a name for it. The first host of a cloud is the usual one.
+#[rustfmt::skip]
+const HOSTS: &[(&str, Option<Cloud>)] = &[
+    ("login.microsoftonline.com", Some(Cloud::Public)),
+    ("login.windows.net", Some(Cloud::Public)),
+    ("login.microsoft.com", Some(Cloud::Public)),
+    ("sts.windows.net", Some(Cloud::Public)),
+    ("login.microsoftonline.us", Some(Cloud::UsGovernment)),
+    ("login.usgovcloudapi.net", Some(Cloud::UsGovernment)),
+    ("login-us.microsoftonline.com", Some(Cloud::UsGovernment)),
+    ("login.chinacloudapi.cn", Some(Cloud::China)),
+    ("login.partner.microsoftonline.cn", Some(Cloud::China)),
+    ("login.sovcloud-identity.fr", Some(Cloud::Bleu)),
+    ("login.microsoftonline.de", None),
+    ("login.sovcloud-identity.de", None),
+    ("login.sovcloud-identity.sg", None),
 ];
+
+/// True if this host is Microsoft's own.
+pub fn is_host_of_microsoft(host: &str) -> bool {
+    HOSTS.iter().any(|(known, _)| *known == host)
+}
 
 /// The host that issues tokens: an https URL that ends with a slash.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -221,12 +240,9 @@ impl AuthorityHost {
 
     /// The host of a cloud. `stack_file` is the path in AZURE_ENVIRONMENT_FILEPATH.
     pub fn of_cloud(cloud: Cloud, stack_file: Option<&Path>) -> Result<Self, Error> {
-        match cloud {
-            Cloud::Public => Self::parse("https://login.microsoftonline.com/"),
-            Cloud::UsGovernment => Self::parse("https://login.microsoftonline.us/"),
-            Cloud::China => Self::parse("https://login.chinacloudapi.cn/"),
-            Cloud::Bleu => Self::parse("https://login.sovcloud-identity.fr/"),
-            Cloud::Stack => StackFile::find(stack_file)?.authority_host(),
+        match HOSTS.iter().find(|(_, of)| *of == Some(cloud)) {
+            Some((host, _)) => Self::parse(&format!("https://{host}/")),
+            None => StackFile::find(stack_file)?.authority_host(),
         }
     }
 
@@ -234,7 +250,7 @@ impl AuthorityHost {
     /// wrote the kubeconfig wants it.
     pub fn is_of_microsoft(&self) -> bool {
         let host = self.0.host_str();
-        host.is_some_and(|host| KNOWN_HOSTS.contains(&host))
+        host.is_some_and(is_host_of_microsoft)
     }
 
     /// True if the endpoints are where Microsoft publishes them.
@@ -331,15 +347,9 @@ impl Authority {
     /// The audience that Entra requires of a federated token in this cloud (Microsoft, "Workload identity federation": no
     /// cloud accepts another's).
     pub fn token_exchange_audience(&self) -> &'static str {
-        match self.host.0.host_str() {
-            Some(
-                "login.microsoftonline.us"
-                | "login.usgovcloudapi.net"
-                | "login-us.microsoftonline.com",
-            ) => "api://AzureADTokenExchangeUSGov",
-            Some("login.chinacloudapi.cn" | "login.partner.microsoftonline.cn") => {
-                "api://AzureADTokenExchangeChina"
-            }
+        match self.host.0.host_str().and_then(Cloud::of_host) {
+            Some(Cloud::UsGovernment) => "api://AzureADTokenExchangeUSGov",
+            Some(Cloud::China) => "api://AzureADTokenExchangeChina",
             _ => "api://AzureADTokenExchange",
         }
     }
@@ -449,6 +459,38 @@ mod tests {
         for name in ["AzureGermanCloud", "AzurePublicCluod", ""] {
             let error = Cloud::from_name(name).expect_err(name).to_string();
             assert!(error.contains(&possible_words::<Cloud>()), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_cloud_is_known_by_its_hosts_and_by_no_host_that_is_like_one() {
+        for cloud in Cloud::value_variants() {
+            if *cloud == Cloud::Stack {
+                continue;
+            }
+            let host = AuthorityHost::of_cloud(*cloud, None).expect("known");
+            let host = host.0.host_str().expect("a host");
+            assert_eq!(Cloud::of_host(host), Some(*cloud), "{host}");
+        }
+        for (instance, cloud) in [
+            ("microsoftonline.com", Some(Cloud::Public)),
+            ("microsoftonline.us", Some(Cloud::UsGovernment)),
+            ("partner.microsoftonline.cn", Some(Cloud::China)),
+            ("sovcloud-identity.fr", Some(Cloud::Bleu)),
+            ("microsoftonline.de", None),
+            ("com", None),
+        ] {
+            assert_eq!(Cloud::of_instance(instance), cloud, "{instance}");
+        }
+        assert_eq!(Cloud::of_host("login.windows.net"), Some(Cloud::Public));
+        for host in [
+            "login.microsoftonline.com.evil.example",
+            "microsoftonline.com",
+            "evil.example",
+            "",
+        ] {
+            assert_eq!(Cloud::of_host(host), None, "{host}");
+            assert!(!is_host_of_microsoft(host), "{host}");
         }
     }
 

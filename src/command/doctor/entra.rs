@@ -185,9 +185,9 @@ pub fn tenant(case: &Case) -> Outcome {
     let host = &probe.host;
     let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
     let instance = body["cloud_instance_name"].as_str();
-    if let (Some(cloud), Some(options)) = (instance.and_then(cloud_of), case.options())
+    if let (Some(cloud), Some(options)) = (instance.and_then(Cloud::of_instance), case.options())
         && ![cloud, Cloud::Stack].contains(&options.cloud)
-        && !is_host_of(cloud, host)
+        && Cloud::of_host(host) != Some(cloud)
     {
         let name = cloud.name();
         return failure(format!("tenant {tenant} is in the cloud {name}"))
@@ -206,22 +206,6 @@ pub fn tenant(case: &Case) -> Outcome {
     warning(format!(
         "{host} answers {status} instead of the OpenID configuration of tenant {tenant}"
     ))
-}
-
-/// The cloud that an OpenID configuration names.
-fn cloud_of(instance: &str) -> Option<Cloud> {
-    match instance {
-        "microsoftonline.com" => Some(Cloud::Public),
-        "microsoftonline.us" => Some(Cloud::UsGovernment),
-        "partner.microsoftonline.cn" => Some(Cloud::China),
-        _ => None,
-    }
-}
-
-/// True if tokens of this cloud come from this host.
-fn is_host_of(cloud: Cloud, host: &str) -> bool {
-    let authority = AuthorityHost::of_cloud(cloud, None).and_then(|own| Authority::new(own, "x"));
-    authority.is_ok_and(|authority| authority.url().contains(host))
 }
 
 pub fn clock(case: &Case) -> Outcome {

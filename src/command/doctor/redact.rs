@@ -5,16 +5,11 @@ use std::cell::RefCell;
 use super::case::Case;
 use crate::command::subject::Subject;
 use crate::entra::access_token::claims::Claims;
+use crate::entra::authority::is_host_of_microsoft;
 use crate::flag::Flag;
 
-/// Hosts that everybody has.
-const PUBLIC: &[&str] = &[
-    "login.microsoftonline.com",
-    "login.microsoftonline.us",
-    "login.chinacloudapi.cn",
-    "management.azure.com",
-    "169.254.169.254",
-];
+/// Hosts that everybody has, beside those where Microsoft issues tokens.
+const PUBLIC: &[&str] = &["management.azure.com", "169.254.169.254"];
 
 pub struct Redactor {
     is_on: bool,
@@ -97,7 +92,8 @@ impl Redactor {
     }
 
     fn add(&self, kind: &'static str, value: Option<&str>) {
-        let Some(value) = value.filter(|value| value.len() > 1 && !PUBLIC.contains(value)) else {
+        let is_public = |value| PUBLIC.contains(&value) || is_host_of_microsoft(value);
+        let Some(value) = value.filter(|value| value.len() > 1 && !is_public(value)) else {
             return;
         };
         let mut known = self.known.borrow_mut();
@@ -220,10 +216,10 @@ mod tests {
             redactor.mask("context con, connection"),
             "context <user-1>, connection"
         );
-        assert_eq!(
-            redactor.mask("https://login.microsoftonline.com/x"),
-            "https://login.microsoftonline.com/x"
-        );
+        for host in ["login.microsoftonline.com", "login.sovcloud-identity.fr"] {
+            let url = format!("https://{host}/x");
+            assert_eq!(redactor.mask(&url), url);
+        }
     }
 
     #[test]

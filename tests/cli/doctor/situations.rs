@@ -146,6 +146,10 @@ const BROKEN: &[Situation] = &[
         let reply = json!({"issuer": "x", "cloud_instance_name": "microsoftonline.us"});
         p.world.entra.next(Endpoint::Discovery, Reply::json(200, &reply));
     }, "fail", &["is in the cloud AzureUSGovernmentCloud", "--environment AzureUSGovernmentCloud"]),
+    ("entra.tenant", |p| {
+        let reply = json!({"issuer": "x", "cloud_instance_name": "sovcloud-identity.fr"});
+        p.world.entra.next(Endpoint::Discovery, Reply::json(200, &reply));
+    }, "fail", &["is in the cloud AzureBleuCloud", "--environment AzureBleuCloud"]),
     ("entra.clock", |p| entra_s_clock_is(p, chrono::TimeDelta::hours(1)), "fail", &["59 minutes behind", "timedatectl"]),
     ("entra.clock", |p| entra_s_clock_is(p, chrono::TimeDelta::hours(-1)), "fail", &["60 minutes ahead", "timedatectl"]),
     ("entra.clock", |p| entra_s_clock_is(p, chrono::TimeDelta::seconds(-90)), "warn", &["ahead", "timedatectl"]),
