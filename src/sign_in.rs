@@ -39,6 +39,23 @@ pub struct SignIn<'a> {
     system: &'a dyn System,
 }
 
+/// Tokens for one cluster: plain, or bound to a key of ours if the options ask for PoP tokens.
+pub struct ForCluster<'o> {
+    /// What to ask for.
+    pub scope: Scope,
+    binding: Option<pop::Binding<'o>>,
+}
+
+impl ForCluster<'_> {
+    /// The token as the cluster takes it: a bound one in a new envelope.
+    pub fn envelope(&self, token: Token, system: &dyn System) -> Result<Token, Error> {
+        match &self.binding {
+            Some(binding) => binding.envelope(token, system.now()),
+            None => Ok(token),
+        }
+    }
+}
+
 /// What the caller allows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ask<'a> {
@@ -90,18 +107,25 @@ impl<'a> SignIn<'a> {
         options.pop_claims.is_some() && self.cache.as_ref().is_some_and(lacks_key)
     }
 
-    /// What binds tokens to a key of ours; `None` unless the options ask for PoP tokens. Ask for a token with its
-    /// scope, and give the cluster that token in its envelope.
-    pub fn binding<'o>(&self, options: &'o Options) -> Result<Option<pop::Binding<'o>>, Error> {
+    /// How tokens for the cluster of these options are asked for and handed over.
+    pub fn for_cluster<'o>(&self, options: &'o Options) -> Result<ForCluster<'o>, Error> {
+        let scope = Scope::of_server(&options.server_id);
         let Some(claims) = &options.pop_claims else {
-            return Ok(None);
+            return Ok(ForCluster {
+                scope,
+                binding: None,
+            });
         };
         // Without a cache no token outlives this run, so the key need not either.
         let key = match &self.cache {
             Some(cache) => cache.pop_key(),
             None => pop::Key::generate(),
         };
-        Ok(Some(pop::Binding::new(claims, key?)))
+        let binding = pop::Binding::new(claims, key?);
+        Ok(ForCluster {
+            scope: binding.scope(scope),
+            binding: Some(binding),
+        })
     }
 
     /// The cached token while it is fresh, else a new one. When several processes want the same token at the same time,

@@ -12,7 +12,6 @@ use crate::flag::FlagValues;
 use crate::login::auto::{self, Resolved};
 use crate::sign_in::SignIn;
 use crate::system::System;
-use crate::token::Scope;
 
 /// Checks options and local files first, then goes to the network; writes stdout once, at the end.
 pub fn run(
@@ -43,18 +42,13 @@ pub fn run(
     if let Some(choice) = &choice {
         choice.tell_change(before.as_deref(), system);
     }
-    let binding = sign_in.binding(&options)?;
-    let scope = Scope::of_server(&options.server_id);
-    let scope = match &binding {
-        Some(binding) => binding.scope(scope),
-        None => scope,
-    };
+    let cluster = sign_in.for_cluster(&options)?;
     let is_silent = choice.as_ref().is_some_and(|choice| choice.is_silent);
     let token = match (args.force_refresh, is_silent) {
-        (true, true) => sign_in.silently_renewed_token(&scope),
-        (true, false) => sign_in.renewed_token(&scope),
-        (false, true) => sign_in.silent_token(&scope),
-        (false, false) => sign_in.token(&scope),
+        (true, true) => sign_in.silently_renewed_token(&cluster.scope),
+        (true, false) => sign_in.renewed_token(&cluster.scope),
+        (false, true) => sign_in.silent_token(&cluster.scope),
+        (false, false) => sign_in.token(&cluster.scope),
     };
     let token = token.map_err(|error| with_doctor(chosen(error), typed, env))?;
     if let Some(choice) = &choice {
@@ -65,11 +59,7 @@ pub fn run(
             system.tell(line);
         }
     }
-    let token = match binding {
-        Some(binding) => binding.envelope(token, system.now())?,
-        None => token,
-    };
-    exec_info.write(&token, out)
+    exec_info.write(&cluster.envelope(token, system)?, out)
 }
 
 /// Tells with `-v 1` where each option came from, and what `--login auto` decided by.

@@ -10,7 +10,6 @@ use crate::login_mode::LoginMode;
 use crate::options::Options;
 use crate::sign_in::SignIn;
 use crate::system::System;
-use crate::token::Scope;
 use crate::token_cache::Removed;
 
 /// Removes the cached token of a context, or of the login that flags describe, and says whose it was.
@@ -26,7 +25,7 @@ pub fn run(args: &SubjectArgs, env: &Env, system: &dyn System) -> Result<(), Err
     // The key that PoP tokens are bound to is created where there is none; then there is no token either.
     let removed = match sign_in.lacks_pop_key(&options) {
         true => None,
-        false => sign_in.sign_out(&scope(&sign_in, &options)?)?,
+        false => sign_in.sign_out(&sign_in.for_cluster(&options)?.scope)?,
     };
     let line = match &removed {
         Some(removed) => format!(
@@ -59,14 +58,6 @@ fn options(subject: &Subject) -> Result<Options, Error> {
     let mut flags = subject.flags.clone();
     flags.set(proof, "not needed");
     Options::resolve(&flags, &subject.env).map(|(options, _)| options)
-}
-
-fn scope(sign_in: &SignIn, options: &Options) -> Result<Scope, Error> {
-    let scope = Scope::of_server(&options.server_id);
-    Ok(match sign_in.binding(options)? {
-        Some(binding) => binding.scope(scope),
-        None => scope,
-    })
 }
 
 fn name(removed: &Removed) -> String {

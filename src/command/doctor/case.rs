@@ -25,7 +25,7 @@ use crate::login_mode::Source;
 use crate::options::Options;
 use crate::sign_in::SignIn;
 use crate::system::{NetworkError, System};
-use crate::token::{Scope, Token};
+use crate::token::Token;
 use crate::token_cache::{Health, Storage, TokenCache};
 
 /// How long one step on the network may take.
@@ -291,18 +291,10 @@ impl<'a> Case<'a> {
         if sign_in.lacks_pop_key(options) {
             return Err(Error::not_signed_in(None));
         }
-        let binding = sign_in.binding(options)?;
-        let scope = Scope::of_server(&options.server_id);
-        let scope = match &binding {
-            Some(binding) => binding.scope(scope),
-            None => scope,
-        };
-        let token = sign_in.silent_token(&scope)?;
+        let cluster = sign_in.for_cluster(options)?;
+        let token = sign_in.silent_token(&cluster.scope)?;
         let claims = Claims::read(&token.access_token);
-        let for_cluster = match &binding {
-            Some(binding) => binding.envelope(token.clone(), self.now)?,
-            None => token.clone(),
-        };
+        let for_cluster = cluster.envelope(token.clone(), self.system)?;
         Ok(Fetched {
             token,
             claims,

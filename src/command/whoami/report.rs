@@ -19,7 +19,7 @@ use crate::options::Options;
 use crate::secret::Secret;
 use crate::sign_in::SignIn;
 use crate::system::System;
-use crate::token::{Scope, Token};
+use crate::token::Token;
 use crate::token_cache::Storage;
 
 /// How far to look.
@@ -104,15 +104,10 @@ impl Report {
         let Some(sign_in) = ready(&mut options, &subject.env, look, system)? else {
             return Ok(report);
         };
-        let binding = sign_in.binding(&options)?;
-        let scope = Scope::of_server(&options.server_id);
-        let scope = match &binding {
-            Some(binding) => binding.scope(scope),
-            None => scope,
-        };
+        let cluster = sign_in.for_cluster(&options)?;
         let token = match look.may_sign_in {
-            true => sign_in.token(&scope),
-            false => sign_in.silent_token(&scope),
+            true => sign_in.token(&cluster.scope),
+            false => sign_in.silent_token(&cluster.scope),
         };
         let token = match token {
             Ok(token) => token,
@@ -126,10 +121,7 @@ impl Report {
         if let Some(claims) = &claims {
             report.mismatches = fit::mismatches(claims, &expected);
         }
-        let envelope = match &binding {
-            Some(binding) => binding.envelope(token.clone(), now)?,
-            None => token.clone(),
-        };
+        let envelope = cluster.envelope(token.clone(), system)?;
         if look.asks_cluster {
             report.cluster = ask(
                 subject,
