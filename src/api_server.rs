@@ -29,6 +29,7 @@ const CA_PATIENCE: Duration = Duration::from_secs(2);
 const REVIEW_VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha1"];
 
 /// A cluster's API server, and the way to it.
+#[derive(Clone)]
 pub struct ApiServer {
     /// Scheme, host, port and path, without a slash at the end.
     base: String,
@@ -96,7 +97,7 @@ impl ApiServer {
     ///
     /// # Errors
     /// The certificate or its key cannot be used; which and why.
-    pub fn shown(mut self, certificate: &Pem, key: &Pem) -> Result<Self, String> {
+    pub fn shown(&self, certificate: &Pem, key: &Pem) -> Result<Self, String> {
         let [its_field, key_field] = ["client-certificate-data", "client-key-data"];
         let mut both = content(certificate, its_field)?;
         let key_pem = content(key, key_field)?;
@@ -112,8 +113,9 @@ impl ApiServer {
         })?;
         both.push(b'\n');
         both.extend_from_slice(&key_pem);
-        self.way.identity = Some(both);
-        Ok(self)
+        let mut server = self.clone();
+        server.way.identity = Some(both);
+        Ok(server)
     }
 
     /// Its URL.

@@ -16,8 +16,23 @@ pub struct Cause {
     pub remedy: String,
 }
 
-/// Why the cluster does not accept the token: what the token shows, else what is left.
+impl Cause {
+    /// With the cluster's own word before it.
+    pub fn after(self, word: &str) -> Self {
+        Self {
+            what: format!("{word}: {}", self.what),
+            ..self
+        }
+    }
+}
+
+/// The error of a token that the cluster does not accept.
 pub fn unauthorized(claims: Option<&Claims>, expected: &Expected) -> Cause {
+    why_unauthorized(claims, expected).after("Unauthorized")
+}
+
+/// What the token shows, else what is left.
+fn why_unauthorized(claims: Option<&Claims>, expected: &Expected) -> Cause {
     let Some(claims) = claims else {
         return Cause {
             what: "the token is not a JWT, which is the only kind that AKS accepts".into(),

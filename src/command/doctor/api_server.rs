@@ -83,42 +83,20 @@ pub fn tls(case: &Case) -> Outcome {
 }
 
 pub fn auth(case: &Case) -> Outcome {
-    match &case.own {
-        None => {}
-        Some(ClusterSees::Identity(identity)) => return seen(&identity.username),
-        Some(ClusterSees::SomeUser) => return good("the cluster accepts the user"),
-        Some(ClusterSees::Refused(Cause { what, remedy })) => return failure(what).with(remedy),
-        Some(ClusterSees::Unreachable(why)) => return failure(why).with("See api.tls."),
-        Some(ClusterSees::Nothing) => return skipped("not asked"),
-    }
-    let verdict = match &case.api.review {
-        None => return skipped("see api.tls"),
-        Some(Err(error)) => return failure(error.to_string()).with("Try again."),
-        Some(Ok(verdict)) => verdict,
-    };
-    let claims = case.fetched().and_then(|fetched| fetched.claims.as_ref());
-    match verdict {
-        Verdict::Yes(identity) => seen(&identity.username),
+    match &case.api.sees {
+        None | Some(ClusterSees::Nothing) => skipped("see api.tls"),
+        Some(ClusterSees::Identity(identity)) => {
+            good(format!("the cluster sees {}", identity.username))
+        }
         // Kubernetes before 1.26, or a cluster that does not let everyone ask.
-        Verdict::NotOffered | Verdict::No(Refusal::Forbidden { .. }) => {
-            good("the cluster accepts the token")
-        }
-        Verdict::Odd(what) => {
-            failure(format!("{} answers with {what}", host(case))).with("See api.tls.")
-        }
-        Verdict::No(Refusal::Unauthorized) => match case.expected() {
-            Some(expected) => because("Unauthorized", explain::unauthorized(claims, &expected)),
-            None => failure("Unauthorized"),
-        },
+        Some(ClusterSees::SomeUser) => good("the cluster accepts the user"),
+        Some(ClusterSees::Refused(Cause { what, remedy })) => failure(what).with(remedy),
+        Some(ClusterSees::Unreachable(why)) => failure(why).with("Try again."),
     }
-}
-
-fn seen(user: &str) -> Outcome {
-    good(format!("the cluster sees {user}"))
 }
 
 pub fn authz(case: &Case) -> Outcome {
-    if case.own.is_some() {
+    if case.own().is_some() {
         return skipped("not asked for a user who signs in without kubelogin");
     }
     let verdict = match &case.api.may_list {
@@ -128,10 +106,9 @@ pub fn authz(case: &Case) -> Outcome {
     };
     let denied = |by: Rbac, user: Option<&str>| {
         let claims = case.fetched().and_then(|fetched| fetched.claims.as_ref());
-        because(
-            "Forbidden to list pods",
-            explain::forbidden(by, user, claims, case.now, &case.context_flag()),
-        )
+        let reason = explain::forbidden(by, user, claims, case.now, &case.context_flag());
+        let Cause { what, remedy } = reason.after("Forbidden to list pods");
+        failure(what).with(remedy)
     };
     match verdict {
         Verdict::Yes(Ok(())) => good("pods may be listed"),
@@ -142,10 +119,6 @@ pub fn authz(case: &Case) -> Outcome {
         Verdict::NotOffered => skipped("the cluster cannot be asked"),
         Verdict::Odd(_) => skipped("see api.auth"),
     }
-}
-
-fn because(what: &str, cause: Cause) -> Outcome {
-    failure(format!("{what}: {}", cause.what)).with(cause.remedy)
 }
 
 /// A failure as a warning: listing pods is but a sample of what one may do.

@@ -11,11 +11,12 @@ use super::checks::{Check, Need};
 use super::entra::EntraProbe;
 use super::plugin::PluginProbe;
 use super::quiet::Quiet;
-use crate::api_server::{ApiServer, Caller, Greeting, Identity, Verdict};
+use crate::api_server::{ApiServer, Caller, Greeting, Refusal, Verdict};
 use crate::cli::inspect::SubjectArgs;
+use crate::command::explain::unauthorized;
 use crate::command::subject::{self, NotOurs, Subject};
-use crate::command::whoami::own;
-use crate::command::whoami::report::{ClusterSees, Look, expected};
+use crate::command::whoami::own::Own;
+use crate::command::whoami::report::{ClusterSees, expected};
 use crate::entra::access_token::claims::Claims;
 use crate::entra::access_token::fit::Expected;
 use crate::env::Env;
@@ -54,8 +55,6 @@ pub struct Case<'a> {
     pub api_server: Option<Result<ApiServer, Error>>,
     pub api: ApiProbe,
     pub arm: Option<arm::Answer>,
-    /// What the cluster makes of a user who signs in without kubelogin.
-    pub own: Option<ClusterSees>,
 }
 
 /// A token, and the one to give the cluster: the same, or its envelope.
@@ -79,11 +78,11 @@ pub struct Steps {
 pub struct ApiProbe {
     pub steps: Steps,
     pub greeting: Option<Result<Greeting, NetworkError>>,
-    pub review: Option<Review>,
+    /// Whom it takes the user for.
+    pub sees: Option<ClusterSees>,
     pub may_list: Option<MayList>,
 }
 
-type Review = Result<Verdict<Identity>, NetworkError>;
 type MayList = Result<Verdict<Result<(), String>>, NetworkError>;
 
 impl<'a> Case<'a> {
@@ -108,30 +107,28 @@ impl<'a> Case<'a> {
         let wants_token = wants_auth || wants_arm || wants(&["login.token", "login.fit"]);
         let began = system.elapsed();
         let local = &case;
-        let (plugin, entra, token, own, api) = thread::scope(|scope| {
+        let (plugin, entra, token, api) = thread::scope(|scope| {
             let plugin = scope.spawn(|| PluginProbe::of(local, wants(&["plugin"])));
             let entra = scope.spawn(|| wants(&["entra"]).then(|| EntraProbe::of(local)).flatten());
             let token = scope.spawn(|| wants_token.then(|| local.fetch_token()).flatten());
-            let own = scope.spawn(|| wants_auth.then(|| local.ask_as_itself()).flatten());
             let api = wants_api.then(|| ApiProbe::of(local));
-            (plugin.join(), entra.join(), token.join(), own.join(), api)
+            (plugin.join(), entra.join(), token.join(), api)
         });
         case.plugin = plugin.unwrap_or_default();
         case.entra = entra.unwrap_or_default();
         case.token = token.unwrap_or_default();
-        case.own = own.unwrap_or_default();
         case.api = api.unwrap_or_default();
         let left = (began + ALL).saturating_sub(system.elapsed());
         let asked = &case;
         let (answers, arm) = thread::scope(|scope| {
             let arm = scope.spawn(|| wants_arm.then(|| arm::ask(asked, left)).flatten());
-            let answers = wants_auth.then(|| asked.ask_about_token(left.min(STEP)));
+            let answers = wants_auth.then(|| asked.ask_about_user(left.min(STEP)));
             (answers.flatten(), arm.join())
         });
         case.arm = arm.unwrap_or_default();
-        if let Some((review, may_list)) = answers {
-            case.api.review = review;
-            case.api.may_list = Some(may_list);
+        if let Some((sees, may_list)) = answers {
+            case.api.sees = Some(sees);
+            case.api.may_list = may_list;
         }
         case
     }
@@ -153,7 +150,6 @@ impl<'a> Case<'a> {
             api_server: None,
             api: ApiProbe::default(),
             arm: None,
-            own: None,
         };
         if subject::is_typed(args) {
             case.subject = Some(Ok(Subject::of_flags(&args.typed, env)));
@@ -248,25 +244,18 @@ impl<'a> Case<'a> {
             },
             Need::ClusterAndToken => match (self.server(), self.fetched()) {
                 (None, _) => Some(no_server),
-                (_, None) if self.own.is_none() => Some(no_token),
+                (_, None) if self.own().is_none() => Some(no_token),
                 _ => None,
             },
         }
     }
 
-    /// Asks the cluster about a user who signs in without kubelogin.
-    fn ask_as_itself(&self) -> Option<ClusterSees> {
-        let Some(Err(NotOurs::Other(_))) = &self.subject else {
-            return None;
-        };
-        let look = Look {
-            asks_cluster: true,
-            may_sign_in: false,
-            timeout: STEP,
-        };
-        let name = &self.entry()?.name;
-        let report = own::report(self.kubeconfig()?, name, look, self.system)?;
-        Some(report.cluster)
+    /// What a user who signs in without kubelogin shows to the cluster.
+    pub fn own(&self) -> Option<Own<'_>> {
+        match &self.subject {
+            Some(Err(NotOurs::Other(_))) => Own::of(self.kubeconfig()?, self.entry()?),
+            _ => None,
+        }
     }
 
     /// A token that costs nobody anything: from the cache or by refresh where a person would have to sign in; where no
@@ -302,13 +291,29 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// Two questions to the cluster at the same time.
-    fn ask_about_token(&self, timeout: Duration) -> Option<(Option<Review>, MayList)> {
-        let (server, fetched) = (self.server()?, self.fetched()?);
+    /// Asks the cluster whom it takes the user for, and at the same time what a token of ours allows.
+    fn ask_about_user(&self, timeout: Duration) -> Option<(ClusterSees, Option<MayList>)> {
+        let server = self.server()?;
         let is_its_own = |greeting: &Greeting| greeting.oddity.is_none();
-        if !matches!(&self.api.greeting, Some(Ok(greeting)) if is_its_own(greeting)) {
-            return None; // a token goes only to what has proved to be the cluster
+        // A token goes only to what has proved to be the cluster.
+        let may_be_asked = matches!(&self.api.greeting, Some(Ok(greeting)) if is_its_own(greeting));
+        let system = self.system;
+        let review = |server: &ApiServer, caller: &Caller| {
+            let verdict = server.review(caller, system, timeout);
+            verdict.map_err(|error| error.to_string())
+        };
+        if let Some(own) = self.own() {
+            let sees = match own.shown(server) {
+                Err(cause) => ClusterSees::Refused(cause),
+                Ok(_) if !may_be_asked => return None,
+                Ok(server) => own.seen(&server, review(&server, &own.caller())),
+            };
+            return Some((sees, None));
         }
+        if !may_be_asked {
+            return None;
+        }
+        let (fetched, expected) = (self.fetched()?, self.expected()?);
         let impersonation = self.subject().and_then(|subject| subject.user.as_ref());
         let caller = Caller {
             token: Some(&fetched.for_cluster.access_token),
@@ -316,12 +321,16 @@ impl<'a> Case<'a> {
         };
         let namespace = self.entry().and_then(|entry| entry.namespace.as_deref());
         let namespace = namespace.unwrap_or("default");
-        let system = self.system;
-        Some(thread::scope(|scope| {
-            let review = scope.spawn(|| server.review(&caller, system, timeout));
+        let (verdict, may_list) = thread::scope(|scope| {
+            let verdict = scope.spawn(|| review(server, &caller));
             let may_list = server.may_list_pods(namespace, &caller, system, timeout);
-            (review.join().ok(), may_list)
-        }))
+            (verdict.join(), may_list)
+        });
+        let sees = ClusterSees::of(server, verdict.ok()?, |refusal| match refusal {
+            Refusal::Unauthorized => Some(unauthorized(fetched.claims.as_ref(), &expected)),
+            Refusal::Forbidden { .. } => None,
+        });
+        Some((sees, Some(may_list)))
     }
 
     /// True if the error says only that somebody has to sign in.
@@ -384,9 +393,12 @@ impl ApiProbe {
             return Self::default();
         };
         let steps = Steps::to(server.uri(), server.proxy(), case.system);
+        // Some servers talk to nobody without a client certificate.
+        let shown = case.own().and_then(|own| own.shown(server).ok());
+        let greeted = shown.as_ref().unwrap_or(server);
         let greeting = steps
             .is_connected()
-            .then(|| server.greet(case.system, STEP));
+            .then(|| greeted.greet(case.system, STEP));
         Self {
             steps,
             greeting,

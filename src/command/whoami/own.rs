@@ -1,10 +1,10 @@
 //! `whoami` for a user that signs in without kubelogin, by a client certificate or a static token: only the cluster can say
 //! whom it takes them for.
 
-use super::report::{ClusterSees, Look, Report, Who, odd, review};
-use crate::api_server::{ApiServer, Caller, Refusal, Verdict};
+use super::report::{ClusterSees, Look, Report, Who, review};
+use crate::api_server::{ApiServer, Caller, Identity, Refusal, Verdict};
 use crate::command::explain::Cause;
-use crate::kubeconfig::context::{Contexts, Proof, UserCredentials, UserEntry};
+use crate::kubeconfig::context::{ContextEntry, Contexts, Proof, UserCredentials, UserEntry};
 use crate::system::System;
 
 const GET_AGAIN: &str = "Get it again: kubelogin get-credentials CLUSTER --overwrite-existing";
@@ -12,19 +12,21 @@ const GET_AGAIN: &str = "Get it again: kubelogin get-credentials CLUSTER --overw
 /// The report about such a context; `None` if its user has nothing that could be shown to the cluster.
 pub fn report(contexts: &Contexts, name: &str, look: Look, system: &dyn System) -> Option<Report> {
     let context = contexts.context(name)?;
-    let user = contexts.user(context.user.as_deref()?)?;
-    let UserCredentials::Own(what, Some(proof)) = &user.credentials else {
-        return None;
-    };
+    let own = Own::of(contexts, context)?;
     let cluster = contexts.cluster(context.cluster.as_deref()?)?;
-    let server = ApiServer::of(cluster);
     Some(Report {
         context: Some(name.to_owned()),
         server: cluster.server.clone(),
         values: Vec::new(),
-        who: Who::Own(what),
-        cluster: match server {
-            Ok(server) => ask(server, user, what, proof, look, system),
+        who: Who::Own(own.what),
+        cluster: match ApiServer::of(cluster) {
+            Ok(server) => match own.shown(&server) {
+                Ok(server) => {
+                    let answer = review(&server, &own.caller(), look.timeout, system);
+                    own.seen(&server, answer)
+                }
+                Err(cause) => ClusterSees::Refused(cause),
+            },
             Err(error) => ClusterSees::Unreachable(error.to_string()),
         },
         mismatches: Vec::new(),
@@ -32,43 +34,70 @@ pub fn report(contexts: &Contexts, name: &str, look: Look, system: &dyn System) 
     })
 }
 
-fn ask(
-    mut server: ApiServer,
-    user: &UserEntry,
-    what: &str,
-    proof: &Proof,
-    look: Look,
-    system: &dyn System,
-) -> ClusterSees {
-    let mut caller = Caller {
-        token: None,
-        impersonation: &user.impersonation,
-    };
-    match proof {
-        Proof::Token(token) => caller.token = Some(token),
-        Proof::Certificate { certificate, key } => {
-            server = match server.shown(certificate, key) {
-                Ok(server) => server,
-                Err(why) => {
-                    return ClusterSees::Refused(Cause {
-                        what: format!("user {:?}: {why}", user.name),
-                        remedy: GET_AGAIN.into(),
-                    });
-                }
-            };
+/// What a user has of their own.
+pub struct Own<'c> {
+    what: &'static str,
+    proof: &'c Proof,
+    user: &'c UserEntry,
+}
+
+impl<'c> Own<'c> {
+    /// `None` if the context's user has nothing that could be shown to a cluster.
+    pub fn of(contexts: &'c Contexts, context: &ContextEntry) -> Option<Self> {
+        let user = contexts.user(context.user.as_deref()?)?;
+        match &user.credentials {
+            UserCredentials::Own(what, Some(proof)) => Some(Self { what, proof, user }),
+            _ => None,
         }
     }
-    match review(&server, &caller, look.timeout, system) {
-        Err(why) => ClusterSees::Unreachable(why),
-        Ok(Verdict::Yes(identity)) => ClusterSees::Identity(identity),
-        // Whoever may not ask has been taken for somebody.
-        Ok(Verdict::NotOffered | Verdict::No(Refusal::Forbidden { .. })) => ClusterSees::SomeUser,
-        Ok(Verdict::Odd(what)) => odd(&server, &what),
-        Ok(Verdict::No(Refusal::Unauthorized)) => ClusterSees::Refused(Cause {
+
+    /// The API server, to be shown the user's certificate if there is one.
+    ///
+    /// # Errors
+    /// The certificate or its key cannot be used.
+    pub fn shown(&self, server: &ApiServer) -> Result<ApiServer, Cause> {
+        let shown = match self.proof {
+            Proof::Token(_) => Ok(server.clone()),
+            Proof::Certificate { certificate, key } => server.shown(certificate, key),
+        };
+        shown.map_err(|why| Cause {
+            what: format!("user {:?}: {why}", self.user.name),
+            remedy: GET_AGAIN.into(),
+        })
+    }
+
+    /// Who asks the cluster.
+    pub fn caller(&self) -> Caller<'_> {
+        Caller {
+            token: match self.proof {
+                Proof::Token(token) => Some(token),
+                Proof::Certificate { .. } => None,
+            },
+            impersonation: &self.user.impersonation,
+        }
+    }
+
+    /// What the server's answer comes to.
+    pub fn seen(
+        &self,
+        server: &ApiServer,
+        answer: Result<Verdict<Identity>, String>,
+    ) -> ClusterSees {
+        ClusterSees::of(server, answer, |refusal| match refusal {
+            Refusal::Unauthorized => Some(self.unauthorized()),
+            // Whoever may not ask has been taken for somebody.
+            Refusal::Forbidden { .. } => None,
+        })
+    }
+
+    fn unauthorized(&self) -> Cause {
+        let what = self.what;
+        let cause = Cause {
             what: format!(
-                "Unauthorized: this user has {what} that the cluster does not accept; it may have been replaced since, or local accounts are disabled"
+                "this user has {what} that the cluster does not accept; it may have been replaced since, or local accounts are disabled"
             ),
             remedy: GET_AGAIN.into(),
-        }),
+        };
+        cause.after("Unauthorized")
     }
 }

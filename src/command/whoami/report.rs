@@ -244,6 +244,24 @@ impl SignedIn {
 }
 
 impl ClusterSees {
+    /// What an answer comes to. `refused` says why the cluster refuses; `None` if it took the caller for somebody all the
+    /// same.
+    pub fn of(
+        server: &ApiServer,
+        answer: Result<Verdict<Identity>, String>,
+        refused: impl FnOnce(Refusal) -> Option<Cause>,
+    ) -> Self {
+        match answer {
+            Err(why) => Self::Unreachable(why),
+            Ok(Verdict::Yes(identity)) => Self::Identity(identity),
+            Ok(Verdict::NotOffered) => Self::SomeUser,
+            Ok(Verdict::Odd(what)) => {
+                Self::Unreachable(format!("{} answers with {what}", server.uri()))
+            }
+            Ok(Verdict::No(refusal)) => refused(refusal).map_or(Self::SomeUser, Self::Refused),
+        }
+    }
+
     fn json(&self) -> Json {
         match self {
             Self::Nothing => Json::Null,
@@ -327,27 +345,17 @@ fn ask(
         token: Some(token),
         impersonation: impersonation.unwrap_or_default(),
     };
-    match review(&server, &caller, look.timeout, system) {
-        Err(why) => ClusterSees::Unreachable(why),
-        Ok(Verdict::Yes(identity)) => ClusterSees::Identity(identity),
-        Ok(Verdict::NotOffered) => ClusterSees::SomeUser,
-        Ok(Verdict::Odd(what)) => odd(&server, &what),
-        Ok(Verdict::No(Refusal::Unauthorized)) => {
-            let cause = explain::unauthorized(claims, expected);
-            ClusterSees::Refused(Cause {
-                what: format!("Unauthorized: {}", cause.what),
-                ..cause
-            })
-        }
-        Ok(Verdict::No(Refusal::Forbidden { user, by, .. })) => {
-            let context = subject.context_flag();
-            let cause = explain::forbidden(by, user.as_deref(), claims, expected.now, &context);
-            ClusterSees::Refused(Cause {
-                what: format!("Forbidden: {}", cause.what),
-                ..cause
-            })
-        }
-    }
+    let answer = review(&server, &caller, look.timeout, system);
+    ClusterSees::of(&server, answer, |refusal| {
+        Some(match refusal {
+            Refusal::Unauthorized => explain::unauthorized(claims, expected),
+            Refusal::Forbidden { user, by, .. } => {
+                let context = subject.context_flag();
+                explain::forbidden(by, user.as_deref(), claims, expected.now, &context)
+                    .after("Forbidden")
+            }
+        })
+    })
 }
 
 /// Asks within `timeout` whom the cluster takes a caller for; why not, if it could not be asked.
@@ -367,9 +375,4 @@ pub fn review(
     let left = end.saturating_sub(system.elapsed());
     let verdict = server.review(caller, system, left);
     verdict.map_err(|error| error.to_string())
-}
-
-/// What came was no answer of an API server.
-pub fn odd(server: &ApiServer, what: &str) -> ClusterSees {
-    ClusterSees::Unreachable(format!("{} answers with {what}", server.uri()))
 }
