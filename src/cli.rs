@@ -16,7 +16,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command as ClapCommand, ValueEnum};
 pub use get_credentials::GetCredentialsArgs;
 pub use old_args::OldArgs;
 use quick::named_flags;
-pub use usage::UnknownFlag;
+pub use usage::{INT128, UnknownFlag};
 use usage::{check_words, not_utf8, usage_error_in};
 
 use crate::error::Error;

@@ -9,6 +9,7 @@ pub mod edit;
 pub mod fetched;
 pub mod file;
 pub mod merge;
+pub mod plugin;
 pub mod secrets;
 pub mod splice;
 pub mod tree;

@@ -10,8 +10,8 @@ use crate::error::{self, Error};
 use crate::flag::{Flag, FlagValues};
 use crate::login_mode::LoginMode;
 
-/// How the flags of int128/kubelogin begin.
-const INT128: &str = "--oidc-";
+/// How the flags of int128/kubelogin begin, another program of this name.
+pub const INT128: &str = "--oidc-";
 const LOOSE_WORD: &str =
     "Quote values that contain spaces; turn a switch off with --flag=false, without a space.";
 

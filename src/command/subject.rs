@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::cli::OldArgs;
 use crate::cli::inspect::SubjectArgs;
-use crate::command::convert_kubeconfig::users::{self, is_kubelogin};
+use crate::command::convert_kubeconfig::users;
 use crate::env::Env;
 use crate::error::Error;
 use crate::flag::{Flag, FlagValues};
@@ -12,6 +12,7 @@ use crate::kubeconfig::context::{
     Cluster, ContextEntry, Contexts, ExecEntry, Place, UserCredentials, UserEntry,
 };
 use crate::kubeconfig::file;
+use crate::kubeconfig::plugin::{is_int128, is_kubelogin};
 use crate::login::auto::{self, Choice};
 use crate::login_mode::LoginMode;
 use crate::options::Options;
@@ -318,8 +319,7 @@ impl Subject {
 pub fn our_exec(user: &UserEntry) -> Result<&ExecEntry, String> {
     match &user.credentials {
         UserCredentials::Exec(exec) if is_kubelogin(&exec.command) => {
-            let mut args = exec.args.iter();
-            match args.any(|arg| arg.expose().starts_with("--oidc-")) {
+            match is_int128(exec.args.iter().map(Secret::expose)) {
                 true => Err("int128/kubelogin, another program of this name".into()),
                 false => Ok(exec),
             }

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 
 use super::edit::{Edit, NewExec};
 use super::fetched::{Fetched, Login};
+use super::plugin::{is_int128, is_kubelogin};
 use super::splice;
 use super::write::New;
 use super::{Credentials, Kubeconfig};
@@ -368,12 +369,11 @@ impl<'n, 't> Merge<'n, 't> {
         let (Credentials::Exec(old), Login::Exec(new)) = (credentials, &fetched.login) else {
             return self.replace(List::Users, &fetched.user, value);
         };
+        let is_ours = is_kubelogin(old.command) && !is_int128(kubeconfig.args(&old)?);
         let new = NewExec {
             api_version: super::exec_api_version(&new.api_version),
             // A person's own path to kubelogin stays.
-            command: (!old.command.ends_with("kubelogin")
-                && !old.command.ends_with("kubelogin.exe"))
-            .then_some("kubelogin"),
+            command: (!is_ours).then_some("kubelogin"),
             args: new.args.clone(),
             note: new.note.clone(),
             env: Vec::new(),

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::report::{Report, Why};
 use crate::error::{self, Error, did_you_mean};
 use crate::flag::{Flag, FlagValues};
+use crate::kubeconfig::plugin::{is_int128, is_kubelogin};
 use crate::kubeconfig::{AuthProvider, Credentials, Exec, Kubeconfig, User};
 
 /// The users of one file that count.
@@ -180,30 +181,7 @@ fn why_not<'n, 't>(
         return Ok(Some(Why::Runs(exec.command.to_owned())));
     }
     let args = kubeconfig.args(exec)?;
-    let is_int128 = args.iter().any(|arg| arg.starts_with("--oidc-"));
-    Ok(is_int128.then_some(Why::Int128))
-}
-
-/// True for kubelogin by one of the names under which it is installed, in whatever folder; a wrapper, a folder of that name
-/// and `kubelogin-oidc` (int128/kubelogin in some packages) are something else.
-pub fn is_kubelogin(command: &str) -> bool {
-    const SUFFIXES: &[&str] = &[".exe", ".cmd", ".bat", ".com"];
-    const SYSTEMS: &[&str] = &["linux", "darwin", "macos", "windows", "win"];
-    const MACHINES: &[&str] = &["amd64", "x86_64", "x64", "arm64", "aarch64", "386", "armv7"];
-    let name = command.rsplit(['/', '\\']).next().unwrap_or_default();
-    let name = name.to_ascii_lowercase();
-    let mut stems = SUFFIXES.iter().filter_map(|end| name.strip_suffix(end));
-    let stem = stems.next().unwrap_or(&name).replace('_', "-");
-    if matches!(&*stem, "kubelogin" | "azure-kubelogin" | "kubelogin-azure") {
-        return true;
-    }
-    // As the files of a release are named: kubelogin-linux-amd64. x86_64 has become x86-64.
-    let platform = stem
-        .strip_prefix("kubelogin-")
-        .and_then(|rest| rest.split_once('-'));
-    platform.is_some_and(|(system, machine)| {
-        SYSTEMS.contains(&system) && MACHINES.contains(&&*machine.replace("x86-64", "x86_64"))
-    })
+    Ok(is_int128(args).then_some(Why::Int128))
 }
 
 /// The settings of the login that kubectl had built in, as flags.

@@ -249,6 +249,28 @@ fn the_same_cluster_again_is_updated_in_place_and_keeps_what_a_person_changed() 
 }
 
 #[test]
+fn only_a_path_to_this_kubelogin_stays_when_a_user_is_updated() {
+    let text = merged("", &[addition("prod")]);
+    for (command, arg, after) in [
+        ("/opt/kubelogin", "--login", "/opt/kubelogin"),
+        (r"C:\bin\Kubelogin.exe", "--login", r"C:\bin\Kubelogin.exe"),
+        ("kubelogin-linux-amd64", "--login", "kubelogin-linux-amd64"),
+        ("/opt/kubelogin", "--oidc-issuer-url", "kubelogin"),
+        ("my-kubelogin", "--login", "kubelogin"),
+        ("aws", "--login", "kubelogin"),
+    ] {
+        let old = text
+            .replace("command: kubelogin", &format!("command: {command}"))
+            .replace("- --login", &format!("- {arg}"))
+            .replace("- spn", "- msi");
+        let meaning = meaning(&merged(&old, &[addition("prod")]));
+        let exec = &entry(&meaning, "users", "u_prod")["user"]["exec"];
+        assert_eq!(exec["command"], after, "{command} {arg}");
+        assert_eq!(exec["args"], json!(["get-token", "--login", "spn"]));
+    }
+}
+
+#[test]
 fn a_cluster_that_az_wrote_is_known_by_its_server_and_marked() {
     let old = "clusters:\n- cluster:\n    server: https://PROD.example\n  name: prod\ncontexts:\n- context: {cluster: prod, user: u_prod}\n  name: prod\n\
                users:\n- name: u_prod\n  user: {auth-provider: {name: azure}}\n";

@@ -54,37 +54,3 @@ fn claims_of_one_cluster_are_not_given_to_the_users_of_several() {
     assert!(convert_files(&[&text, &bob], &one).is_ok());
     assert!(convert_files(&[&text], &typed).is_ok());
 }
-
-#[test]
-fn kubelogin_is_known_by_every_name_under_which_it_is_installed_and_by_no_other() {
-    for command in [
-        "kubelogin",
-        "kubelogin.exe",
-        "KubeLogin.exe",
-        "/a/kubelogin",
-        r"C:\a b\kubelogin.exe",
-        "./kubelogin",
-        "azure-kubelogin",
-        "kubelogin.cmd",
-        "kubelogin-linux-amd64",
-        "./bin/kubelogin_windows_amd64.exe",
-        "kubelogin-darwin-arm64",
-        "kubelogin-linux-x86_64",
-    ] {
-        assert!(users::is_kubelogin(command), "{command}");
-    }
-    for command in [
-        "kubelogin.sh",
-        "/kubelogin/aws",
-        "my-kubelogin",
-        "kubelogin-wrapper",
-        "kubelogin-oidc",
-        "kubelogin-linux",
-        "kubelogin-linux-tool",
-        "azure-kubelogin.sh",
-        "",
-        "kubelogin/",
-    ] {
-        assert!(!users::is_kubelogin(command), "{command}");
-    }
-}
