@@ -189,13 +189,13 @@ impl<'a> Conversion<'a> {
             {
                 // What is written is checked then.
                 if !plan.report.changes_something() {
-                    check_whole(paths)?;
+                    file::check_whole(paths)?;
                 }
                 Ok((files, plan))
             }
             _ => {
                 let _locks = file::lock_to_read(paths, system);
-                check_whole(paths)?;
+                file::check_whole(paths)?;
                 look()
             }
         }
@@ -239,11 +239,6 @@ impl<'a> Conversion<'a> {
         }
         Ok(Plan { changes, report })
     }
-}
-
-/// Checks that no run was killed while it wrote one of the files.
-fn check_whole(paths: &[PathBuf]) -> Result<(), Error> {
-    paths.iter().try_for_each(|path| file::check_whole(path))
 }
 
 /// Converts logins that are in no file, all in the same way.

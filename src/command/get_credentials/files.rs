@@ -53,9 +53,7 @@ impl Files {
                 file::check_writable(file)?;
             }
         }
-        for path in &files.paths {
-            file::check_whole(path)?;
-        }
+        file::check_whole(&files.paths)?;
         Ok(files)
     }
 

@@ -115,19 +115,21 @@ fn is_ours(path: &Path) -> bool {
     })
 }
 
-/// Checks that no run was killed while it wrote the file.
+/// Checks that no run was killed while it wrote one of the files.
 ///
 /// # Errors
 /// One was: the error says where the old text is.
-pub fn check_whole(path: &Path) -> Result<(), Error> {
-    match rescued(path) {
-        Some(old) => Err(Error::input(format!(
-            "{} may be incomplete: kubelogin was killed while it wrote the file",
-            path.display()
-        ))
-        .remedy(put_back(path, &old))),
-        None => Ok(()),
+pub fn check_whole<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Result<(), Error> {
+    for path in paths {
+        if let Some(old) = rescued(path) {
+            return Err(Error::input(format!(
+                "{} may be incomplete: kubelogin was killed while it wrote the file",
+                path.display()
+            ))
+            .remedy(put_back(path, &old)));
+        }
     }
+    Ok(())
 }
 
 /// How to get the old text back.

@@ -49,9 +49,7 @@ fn replace_by(
     }
     let files = || replacements.iter().map(|replacement| replacement.file);
     let _locks = lock_to_write(files(), system)?;
-    for file in files() {
-        in_place::check_whole(&file.path)?;
-    }
+    in_place::check_whole(files().map(|file| &file.path))?;
     if !files().all(KubeconfigFile::is_current) {
         return Ok(Outcome::Outdated);
     }
