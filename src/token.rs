@@ -11,6 +11,12 @@ use crate::secret::Secret;
 
 const DEFAULT_SCOPE: &str = "/.default";
 
+/// True for an ID as Azure writes those of tenants, applications and subscriptions.
+pub fn is_guid(text: &str) -> bool {
+    const HYPHENATED: usize = uuid::fmt::Hyphenated::LENGTH;
+    text.len() == HYPHENATED && uuid::Uuid::try_parse(text).is_ok()
+}
+
 /// The permission requested: `<server-id>/.default`, everything the client may do at the AKS server application
 /// (Microsoft identity platform, "The .default scope").
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,6 +139,24 @@ pub fn unverified_claims<T: DeserializeOwned>(jwt: &Secret) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_whole_guid_is_one() {
+        let guid = "6dae42f8-4368-4678-94ff-3960e28e3630";
+        assert!(is_guid(guid) && is_guid(&guid.to_uppercase()));
+        let without_dashes = guid.replace('-', "");
+        let braced = format!("{{{without_dashes}--}}");
+        for text in [
+            "",
+            "contoso.example",
+            &without_dashes,
+            &braced,
+            &"-".repeat(36),
+            &"a".repeat(36),
+        ] {
+            assert!(!is_guid(text), "{text}");
+        }
+    }
 
     #[test]
     fn a_scope_ends_in_default_once_and_keeps_the_server_as_typed() {

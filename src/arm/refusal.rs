@@ -6,10 +6,10 @@ use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::resource_id::is_guid;
 use crate::error::{Error, one_line};
 use crate::secret::Secret;
 use crate::system::HttpResponse;
+use crate::token::is_guid;
 
 /// What a request was for, to be named in its error.
 #[derive(Debug, Clone)]

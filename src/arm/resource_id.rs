@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::Error;
+use crate::token::is_guid;
 
 /// A cluster, or a part of one, that ARM has a kubeconfig of. Names are compared without regard to case, as ARM does.
 #[derive(Debug, Clone)]
@@ -130,13 +131,6 @@ impl fmt::Display for ResourceId {
             Kind::Cluster | Kind::FleetHub => Ok(()),
         }
     }
-}
-
-/// True for 32 hexadecimal digits with four dashes.
-pub fn is_guid(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
-    lengths == [8, 4, 4, 4, 12] && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
 }
 
 /// Azure's rule for cluster names (listClusterUserCredentials, "resourceName"): such a name is safe in a path, a query and

@@ -5,10 +5,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::refusal::Asked;
-use super::resource_id::{Kind, ResourceId, is_guid};
+use super::resource_id::{Kind, ResourceId};
 use super::{Arm, Failure, MOST_PAGES, SUBSCRIPTIONS_VERSION, refusal};
 use crate::error::Error;
 use crate::system::HttpRequest;
+use crate::token::is_guid;
 
 const GRAPH_VERSION: &str = "2021-03-01";
 pub const CLUSTERS_VERSION: &str = "2024-09-01";

@@ -7,6 +7,7 @@ use crate::command::subject::Subject;
 use crate::entra::access_token::claims::Claims;
 use crate::entra::authority::is_host_of_microsoft;
 use crate::flag::Flag;
+use crate::token::is_guid;
 
 /// Hosts that everybody has, beside those where Microsoft issues tokens.
 const PUBLIC: &[&str] = &["management.azure.com", "169.254.169.254"];
@@ -153,12 +154,7 @@ fn replace_words(text: &str, value: &str, mask: &str) -> String {
 
 /// What a word gives away.
 fn telling(word: &str) -> Option<(&'static str, &str)> {
-    let is_guid = word.len() == 36
-        && word.bytes().enumerate().all(|(at, byte)| match at {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        });
-    if is_guid {
+    if is_guid(word) {
         return Some(("id", word));
     }
     if let Some((_, rest)) = word.split_once("://") {

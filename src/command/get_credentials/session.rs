@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::entries::Entries;
 use super::target::Target;
 use crate::arm::refusal::{Asked, Refusal};
-use crate::arm::resource_id::is_guid;
 use crate::arm::{Arm, Cluster, Failure, Filter, Kind, ResourceId, Wanted};
 use crate::cli::GetCredentialsArgs;
 use crate::entra::authority::ResourceManager;
@@ -20,7 +19,7 @@ use crate::options::Options;
 use crate::secret::Secret;
 use crate::sign_in::SignIn;
 use crate::system::{System, has_browser};
-use crate::token::{Scope, Token, unverified_claims};
+use crate::token::{Scope, Token, is_guid, unverified_claims};
 use crate::variables::Merged;
 
 /// The Azure CLI's own application. It may ask for tokens for Azure Resource Manager and for clusters, so that one sign-in

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::claims::{AKS_SERVER, Claims, Groups};
 use crate::entra::authority::Version;
 use crate::error::span;
+use crate::token::is_guid;
 
 /// What the token should be.
 #[derive(Debug, Clone, Copy)]
@@ -69,10 +70,6 @@ fn doubtful(what: String, remedy: impl Into<String>) -> Option<Mismatch> {
         is_fatal: false,
         ..mismatch
     })
-}
-
-fn is_guid(text: &str) -> bool {
-    text.len() == 36 && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
 }
 
 /// True if this is surely not the ID of that tenant: a domain name cannot be compared with an ID.
