@@ -36,6 +36,8 @@ const LONG_PAUSE: Duration = Duration::from_secs(5);
 /// No list has more pages: they have up to a thousand entries each.
 const MOST_PAGES: usize = 1000;
 
+/// The version of AKS's API. Those without `preview` in their name are not retired.
+const CLUSTERS_VERSION: &str = "2024-09-01";
 /// The version of ARM's own API, for subscriptions.
 const SUBSCRIPTIONS_VERSION: &str = "2022-12-01";
 

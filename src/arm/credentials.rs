@@ -6,13 +6,12 @@ use http::Method;
 use serde::Deserialize;
 
 use super::refusal::Asked;
-use super::{Answer, Arm, Failure, Kind, ResourceId};
+use super::{Answer, Arm, CLUSTERS_VERSION, Failure, Kind, ResourceId};
 use crate::error::Error;
 use crate::secret::Secret;
 use crate::system::{HttpRequest, HttpResponse};
 
-/// The versions of the APIs. Those without `preview` in their name are not retired.
-const CLUSTERS_VERSION: &str = "2024-09-01";
+/// The versions of the other APIs.
 const NAMESPACES_VERSION: &str = "2026-06-01";
 const FLEETS_VERSION: &str = "2026-06-01";
 /// The first versions with these parameters.

@@ -2,11 +2,10 @@
 
 use http::Method;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::refusal::Asked;
-use super::search::{CLUSTERS_VERSION, READER, graph_options};
-use super::{Arm, Failure, ResourceId};
+use super::search::{PowerState, READER};
+use super::{Arm, CLUSTERS_VERSION, Failure, ResourceId};
 
 /// The properties of a cluster (AKS, `managedClusters`), as far as they keep people out.
 #[derive(Debug, Clone)]
@@ -39,8 +38,7 @@ struct Answer {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Properties {
-    #[serde(default)]
-    power_state: Value,
+    power_state: Option<PowerState>,
     aad_profile: Option<EntraProfile>,
     disable_local_accounts: Option<bool>,
     api_server_access_profile: Option<AccessProfile>,
@@ -61,13 +59,10 @@ impl Arm<'_> {
         if host.is_empty() || !host.chars().all(is_host) {
             return Ok(None);
         }
-        let query = format!(
-            "resources | where type =~ 'microsoft.containerservice/managedclusters' and (properties.fqdn =~ '{host}' or \
-             properties.privateFQDN =~ '{host}') | project id | order by id asc"
-        );
-        let found = self.query(&json!({"query": query, "options": graph_options()}))?;
-        let id = found.first().and_then(|row| row["id"].as_str());
-        Ok(id.map(|id| self.cluster_id(id)).transpose()?)
+        let condition =
+            format!("(properties.fqdn =~ '{host}' or properties.privateFQDN =~ '{host}')");
+        let found = self.graph_where(&[condition], None)?;
+        Ok(found.into_iter().next().map(|cluster| cluster.id))
     }
 
     /// What keeps people out of a cluster, or lets them in.
@@ -78,7 +73,10 @@ impl Arm<'_> {
         let access = properties.api_server_access_profile.unwrap_or_default();
         Ok(Details {
             id: id.clone(),
-            is_stopped: properties.power_state["code"] == "Stopped",
+            is_stopped: properties
+                .power_state
+                .as_ref()
+                .is_some_and(PowerState::is_stopped),
             entra: properties.aad_profile,
             has_local_accounts: properties.disable_local_accounts != Some(true),
             authorized_ranges: access.authorized_ranges.unwrap_or_default(),

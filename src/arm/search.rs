@@ -6,13 +6,12 @@ use serde_json::{Value, json};
 
 use super::refusal::Asked;
 use super::resource_id::{Kind, ResourceId};
-use super::{Arm, Failure, MOST_PAGES, SUBSCRIPTIONS_VERSION, refusal};
+use super::{Arm, CLUSTERS_VERSION, Failure, MOST_PAGES, SUBSCRIPTIONS_VERSION, refusal};
 use crate::error::Error;
 use crate::system::HttpRequest;
 use crate::token::is_guid;
 
 const GRAPH_VERSION: &str = "2021-03-01";
-pub const CLUSTERS_VERSION: &str = "2024-09-01";
 const GRAPH: &str = "/providers/Microsoft.ResourceGraph/resources";
 /// The most that one answer of Resource Graph holds.
 const PAGE_SIZE: u32 = 1000;
@@ -79,9 +78,16 @@ struct Properties {
     power_state: Option<PowerState>,
 }
 
+/// Whether a cluster runs.
 #[derive(Deserialize)]
-struct PowerState {
+pub struct PowerState {
     code: Option<String>,
+}
+
+impl PowerState {
+    pub fn is_stopped(&self) -> bool {
+        self.code.as_deref() == Some("Stopped")
+    }
 }
 
 /// The role that lists clusters.
@@ -134,18 +140,34 @@ impl Arm<'_> {
 
     /// By Azure Resource Graph ("Work with large data sets": the order makes pages of it).
     pub fn graph(&self, filter: Filter) -> Result<Vec<Cluster>, Failure> {
+        let columns = [("name", filter.name), ("resourceGroup", filter.group)];
+        // What is let through by the rules for names holds no quote.
+        let condition = |(column, value)| Some(format!("{column} =~ '{}'", value?));
+        let conditions: Vec<String> = columns.into_iter().filter_map(condition).collect();
+        self.graph_where(&conditions, filter.subscription)
+    }
+
+    /// The same, with conditions in the language of Resource Graph.
+    pub(super) fn graph_where(
+        &self,
+        conditions: &[String],
+        subscription: Option<&str>,
+    ) -> Result<Vec<Cluster>, Failure> {
         let mut found = Vec::new();
         let mut skip_token: Option<String> = None;
         for _ in 0..MOST_PAGES {
-            let request = self.graph_request(filter, skip_token.as_deref());
+            let request = self.graph_request(conditions, subscription, skip_token.as_deref());
             let answer = self.send(request)?;
             let page: GraphPage = self.read(&answer)?;
             for row in page.data {
+                let power_state = PowerState {
+                    code: row.power_state,
+                };
                 found.push(Cluster {
                     id: self.cluster_id(&row.id)?,
                     location: row.location,
                     tenant_id: row.tenant_id.filter(|tenant| is_guid(tenant)),
-                    is_stopped: is_stopped(row.power_state.as_deref()),
+                    is_stopped: power_state.is_stopped(),
                 });
             }
             if page.skip_token.is_none() || page.skip_token == skip_token {
@@ -156,39 +178,29 @@ impl Arm<'_> {
         Err(self.odd("is a list without end").into())
     }
 
-    fn graph_request(&self, filter: Filter, skip_token: Option<&str>) -> HttpRequest {
+    fn graph_request(
+        &self,
+        conditions: &[String],
+        subscription: Option<&str>,
+        skip_token: Option<&str>,
+    ) -> HttpRequest {
         let mut query =
             "resources | where type =~ 'microsoft.containerservice/managedclusters'".to_owned();
-        for (column, value) in [("name", filter.name), ("resourceGroup", filter.group)] {
-            if let Some(value) = value {
-                // What is let through by the rules for names holds no quote.
-                query.push_str(&format!(" and {column} =~ '{value}'"));
-            }
+        for condition in conditions {
+            query.push_str(&format!(" and {condition}"));
         }
         query.push_str(
             " | project id, location, tenantId, powerState = tostring(properties.powerState.code) | order by id asc",
         );
-        let mut options = graph_options();
+        let mut options = json!({"resultFormat": "objectArray", "$top": PAGE_SIZE});
         if let Some(token) = skip_token {
             options["$skipToken"] = token.into();
         }
         let mut body = json!({"query": query, "options": options});
-        if let Some(subscription) = filter.subscription {
+        if let Some(subscription) = subscription {
             body["subscriptions"] = json!([subscription]);
         }
         self.post_json(GRAPH, &[("api-version", GRAPH_VERSION)], &body)
-    }
-
-    /// The first page of what Resource Graph answers to a query.
-    pub(super) fn query(&self, body: &Value) -> Result<Vec<Value>, Failure> {
-        #[derive(Deserialize)]
-        struct Rows {
-            data: Vec<Value>,
-        }
-        let request = self.post_json(GRAPH, &[("api-version", GRAPH_VERSION)], body);
-        let answer = self.send(request)?;
-        let rows: Rows = self.read(&answer)?;
-        Ok(rows.data)
     }
 
     /// Each subscription's own list. One that may not be listed is left out, unless it is the only one.
@@ -233,17 +245,17 @@ impl Arm<'_> {
     fn listed_cluster(&self, entry: Value) -> Result<Cluster, Error> {
         let entry: ListedCluster = serde_json::from_value(entry)
             .map_err(|_| self.odd("names a cluster in an unknown form"))?;
-        let power_state = entry.properties.power_state.and_then(|state| state.code);
+        let power_state = entry.properties.power_state;
         Ok(Cluster {
             id: self.cluster_id(&entry.id)?,
             location: entry.location,
             tenant_id: None,
-            is_stopped: is_stopped(power_state.as_deref()),
+            is_stopped: power_state.is_some_and(|state| state.is_stopped()),
         })
     }
 
     /// An ID that ARM wrote goes into the next request's path: it is checked like one that was typed.
-    pub(super) fn cluster_id(&self, text: &str) -> Result<ResourceId, Error> {
+    fn cluster_id(&self, text: &str) -> Result<ResourceId, Error> {
         ResourceId::parse(text)
             .ok()
             .filter(|id| id.kind == Kind::Cluster)
@@ -279,13 +291,4 @@ impl Filter<'_> {
             && fits(self.group, &id.group)
             && fits(self.subscription, &id.subscription)
     }
-}
-
-/// How Resource Graph is to answer.
-pub fn graph_options() -> Value {
-    json!({"resultFormat": "objectArray", "$top": PAGE_SIZE})
-}
-
-fn is_stopped(power_state: Option<&str>) -> bool {
-    power_state == Some("Stopped")
 }
