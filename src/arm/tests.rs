@@ -257,7 +257,10 @@ fn a_silent_arm_is_not_asked_again_after_the_timeout_which_each_answer_starts_an
     let system = FakeSystem::new([silence(), silence(), silence()]);
     let error = fetched(&system, &["a"], wanted()).remove(0);
     let error = error.expect_err("silence");
-    assert!(error.contains("did not answer within 60s"), "{error}");
+    assert!(
+        error.contains("did not answer within 60 seconds"),
+        "{error}"
+    );
     assert_eq!(system.elapsed(), Duration::from_secs(25 + 25 + 25 + 2));
 
     let one = || FakeSystem::json(200, kubeconfig_of("1"));

@@ -45,7 +45,8 @@ fn azure_that_is_down_or_slow_is_an_error_that_names_it_and_ends_with_the_timeou
     assert!(ended.is_none() || cfg!(windows), "{ended:?}");
     let host = format!("127.0.0.1:{port}");
     assert!(
-        slow.contains(&format!("{host} did not answer within 1s")) && slow.contains("--timeout"),
+        slow.contains(&format!("{host} did not answer within 1 second"))
+            && slow.contains("--timeout"),
         "{slow}"
     );
     stack(&entra, &room, 1); // where it is now
