@@ -11,6 +11,8 @@ use super::{Arm, CLUSTERS_VERSION, Failure, ResourceId};
 #[derive(Debug, Clone)]
 pub struct Details {
     pub id: ResourceId,
+    /// The host names of its API server.
+    pub hosts: Vec<String>,
     pub is_stopped: bool,
     /// The tenant whose tokens it accepts; `None` if Entra ID integration is off.
     pub entra: Option<EntraProfile>,
@@ -42,6 +44,9 @@ struct Properties {
     aad_profile: Option<EntraProfile>,
     disable_local_accounts: Option<bool>,
     api_server_access_profile: Option<AccessProfile>,
+    fqdn: Option<String>,
+    #[serde(rename = "privateFQDN")]
+    private_fqdn: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -50,6 +55,13 @@ struct AccessProfile {
     #[serde(rename = "authorizedIPRanges")]
     authorized_ranges: Option<Vec<String>>,
     enable_private_cluster: Option<bool>,
+}
+
+impl Details {
+    /// True if this is the host of its API server.
+    pub fn is_at(&self, host: &str) -> bool {
+        self.hosts.iter().any(|own| own.eq_ignore_ascii_case(host))
+    }
 }
 
 impl Arm<'_> {
@@ -73,6 +85,11 @@ impl Arm<'_> {
         let access = properties.api_server_access_profile.unwrap_or_default();
         Ok(Details {
             id: id.clone(),
+            hosts: properties
+                .fqdn
+                .into_iter()
+                .chain(properties.private_fqdn)
+                .collect(),
             is_stopped: properties
                 .power_state
                 .as_ref()

@@ -430,7 +430,7 @@ fn a_cluster_is_found_by_the_host_of_its_server_and_described() {
         r#"{{"data":[{{"id":"{}"}}],"$skipToken":null}}"#,
         id("prod")
     );
-    let details = r#"{"properties":{"powerState":{"code":"Stopped"},"disableLocalAccounts":true,
+    let details = r#"{"properties":{"fqdn":"prod.example","privateFQDN":"prod.privatelink.example","powerState":{"code":"Stopped"},"disableLocalAccounts":true,
         "aadProfile":{"managed":true,"enableAzureRBAC":true,"tenantID":"t"},
         "apiServerAccessProfile":{"authorizedIPRanges":["203.0.113.0/24"],"enablePrivateCluster":false}}}"#;
     let system = FakeSystem::new([
@@ -443,6 +443,8 @@ fn a_cluster_is_found_by_the_host_of_its_server_and_described() {
     let found = found.expect("a cluster");
     let details = arm.details(&found).expect("details");
     assert!(details.is_stopped && !details.has_local_accounts && !details.is_private);
+    assert!(details.is_at("PROD.example") && details.is_at("prod.privatelink.example"));
+    assert!(!details.is_at("example"));
     assert_eq!(details.authorized_ranges, ["203.0.113.0/24"]);
     let entra = details.entra.expect("a profile");
     assert_eq!(entra.tenant_id.as_deref(), Some("t"));

@@ -61,6 +61,8 @@ pub struct Cluster {
     pub skips_verification: bool,
     pub tls_server_name: Option<String>,
     pub proxy_url: Option<String>,
+    /// The Azure resource ID that `get-credentials` left, unchecked.
+    pub resource_id: Option<String>,
 }
 
 /// Where a cluster's certificate authority is, or a user's certificate. Has no `Debug`: it may be a private key.
@@ -223,13 +225,10 @@ impl<'n, 't> Reader<'n, 't> {
                 }
                 let pairs = kubeconfig.map(entry, "a cluster")?;
                 let name = kubeconfig.text_of(pairs, "name")?.unwrap_or_default();
-                let fields = match kubeconfig.tree.pair(pairs, "cluster")? {
-                    Some(pair) if !kubeconfig.tree.resolve(&pair.value).is_null() => {
-                        kubeconfig.map(&pair.value, "cluster")?
-                    }
-                    _ => &[],
-                };
-                clusters.push(self.cluster(name, entry, fields)?);
+                let value = kubeconfig.tree.pair(pairs, "cluster")?;
+                let value = value.map(|pair| kubeconfig.tree.resolve(&pair.value));
+                let value = value.filter(|value| !value.is_null());
+                clusters.push(self.cluster(name, entry, value)?);
             }
         }
         Ok(clusters)
@@ -239,8 +238,13 @@ impl<'n, 't> Reader<'n, 't> {
         &self,
         name: &str,
         entry: &Node<'t>,
-        fields: &'n [Pair<'t>],
+        value: Option<&'n Node<'t>>,
     ) -> Result<Cluster, Error> {
+        let kubeconfig = self.kubeconfig;
+        let fields = match value {
+            Some(value) => kubeconfig.map(value, "cluster")?,
+            None => &[],
+        };
         let text = |key| self.text(fields, key);
         let authority = self.pem(
             fields,
@@ -255,6 +259,9 @@ impl<'n, 't> Reader<'n, 't> {
             skips_verification: text("insecure-skip-tls-verify")?.as_deref() == Some("true"),
             tls_server_name: text("tls-server-name")?,
             proxy_url: text("proxy-url")?,
+            resource_id: value
+                .and_then(|value| kubeconfig.resource_id(value))
+                .map(str::to_owned),
         })
     }
 

@@ -20,6 +20,8 @@ use present::{List, Place, Present};
 
 /// The name of our extension of a cluster. It is never the one whose content is handed to exec plugins.
 pub const ORIGIN: &str = "kubelogin.azure";
+/// The key of the cluster's Azure resource ID in it.
+pub const RESOURCE_ID: &str = "resourceID";
 
 /// What is to be there afterwards.
 pub struct Addition {

@@ -2,6 +2,7 @@
 
 mod azure; // what is asked of Azure Resource Manager
 mod bad_input; // what is broken outside of a kubeconfig, and input that is none
+mod own; // users that sign in without kubelogin
 mod situations; // what can be broken, and what must be said
 
 use std::path::{Path, PathBuf};
@@ -44,10 +45,15 @@ impl Patient {
 
     /// Azure knows the cluster, and is asked about it.
     fn known_to_azure(&mut self, change: impl FnOnce(&mut FakeCluster)) {
+        self.in_azure(|rules| change(&mut rules.clusters[0]));
+    }
+
+    /// The same, whatever else there is in Azure.
+    fn in_azure(&mut self, change: impl FnOnce(&mut ArmRules)) {
         let server = self.world.cluster.url();
         self.arm = Some(FakeArm::start_with(&self.world.entra, |rules| {
             rules.clusters[0].server = server;
-            change(&mut rules.clusters[0]);
+            change(rules);
         }));
         self.args.push("--arm".into());
         let proxy = self.world.entra.proxy_url();
@@ -356,66 +362,6 @@ fn users_of_other_programs_are_named_and_left_alone() {
         "{output:?}"
     );
     assert_eq!(tokens(&patient), before);
-}
-
-/// As with the certificate of `get-credentials --admin`, of which nobody notices that it was replaced.
-#[test]
-fn a_user_with_a_token_of_its_own_is_shown_to_the_cluster() {
-    let mut patient = Patient::healthy();
-    let mut claims = claims_of(&patient.world.entra.federated_token());
-    for (name, value) in [("aud", SERVER_ID), ("tid", TENANT_ID), ("upn", "robot")] {
-        claims[name] = value.into();
-    }
-    claims["iss"] = format!("https://sts.windows.net/{TENANT_ID}/").into();
-    let token = patient.world.entra.sign(&claims);
-    patient.config["users"][0]["user"] = json!({ "token": token });
-    patient.world.cluster.behave(Manner::Unauthorized);
-    let before = patient.world.cluster.requests().len();
-    let (json, code) = patient.json();
-    let requests = patient.world.cluster.requests();
-    let mut paths: Vec<_> = requests[before..].iter().map(|one| &*one.path).collect();
-    paths.sort_unstable();
-    let review = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
-    assert_eq!(paths, [review, "/version"], "each is asked once");
-    let told = findings(&json);
-    assert_eq!((told.len(), code), (1, Some(1)), "{told:?}");
-    assert_eq!(told[0].0, "api.auth");
-    assert!(told[0].2.contains("a static token"), "{told:?}");
-    assert!(told[0].2.contains("--overwrite-existing"), "{told:?}");
-    patient.world.cluster.behave(Manner::Normal);
-    let output = patient.run(&["api", "-v", "1"]);
-    assert!(
-        output.stdout.contains("the cluster sees robot"),
-        "{output:?}"
-    );
-    output.hides(&[&token]);
-}
-
-#[test]
-fn a_user_with_a_certificate_of_its_own_is_shown_to_the_cluster() {
-    let mut patient = Patient::healthy();
-    let authority = Authority::new("the cluster's authority for clients");
-    let [certificate, key] = authority.client("masterclient");
-    let cluster = FakeApiServer::start_for_clients_of(&patient.world.entra, &authority);
-    let folder = patient.world.kubelogin.home().join(".kube");
-    std::fs::write(folder.join("admin.crt"), certificate).expect("written");
-    std::fs::write(folder.join("admin.key"), key).expect("written");
-    let user = json!({"client-certificate": "admin.crt", "client-key": "admin.key"});
-    patient.config = serde_json::from_str(&cluster.kubeconfig(&user)).expect("JSON");
-    let output = patient.run(&["api", "-v", "1"]);
-    let seen = "the cluster sees masterclient";
-    assert!(output.stdout.contains(seen), "{output:?}");
-    std::fs::remove_file(folder.join("admin.key")).expect("removed");
-    let config = patient.world.cluster.kubeconfig(&user);
-    patient.config = serde_json::from_str(&config).expect("JSON");
-    let (json, code) = patient.json();
-    let told = findings(&json);
-    assert_eq!((told.len(), code), (1, Some(1)), "{told:?}");
-    let (check, words) = (&told[0].0, &told[0].2);
-    assert!(
-        check == "api.auth" && words.contains("admin.key") && words.contains("get-credentials"),
-        "{told:?}"
-    );
 }
 
 /// kubectl runs a plugin with KUBERNETES_EXEC_INFO: its errors name the context of the kubeconfig, within three lines.

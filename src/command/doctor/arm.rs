@@ -1,12 +1,13 @@
-//! The check of what Azure Resource Manager knows of the cluster. It takes another token and two more requests, so it is
-//! made only for those who ask for it.
+//! The check of what Azure Resource Manager knows of the cluster. It takes another token and more requests, so it is made
+//! only for those who ask for it.
 
 use std::time::Duration;
 
 use super::case::Case;
 use super::{Outcome, failure, good, skipped, warning};
 use crate::arm::details::Details;
-use crate::arm::{Arm, ResourceId};
+use crate::arm::refusal::Refusal;
+use crate::arm::{Arm, Kind, ResourceId};
 use crate::command::subject::Subject;
 use crate::entra::access_token::fit::is_another_tenant;
 use crate::error::Error;
@@ -23,7 +24,8 @@ pub type Answer = Result<Option<Details>, Error>;
 /// How long Azure may take for one answer.
 const STEP: Duration = Duration::from_secs(2);
 
-/// Asks within `time`: for a token, for the cluster at the API server's address, for its properties.
+/// Asks within `time`: for a token, for the cluster at the API server's address unless the kubeconfig says which one it is,
+/// for its properties.
 pub fn ask(case: &Case, time: Duration) -> Option<Answer> {
     let host = case.server()?.uri().host()?;
     let for_token = Duration::from_secs(time.saturating_sub(2 * STEP).as_secs().max(1));
@@ -45,15 +47,32 @@ fn look(case: &Case, subject: &Subject, host: &str, for_token: Duration) -> Answ
     let sign_in = SignIn::new(&options, &subject.env, case.system)?;
     let bearer = bearer(case, &sign_in, &Scope::of_resource(&manager.audience))?;
     let arm = Arm::new(manager.endpoint, bearer, STEP, case.system).without_waiting();
-    let asked = |id: Option<&ResourceId>| Arm::asked_for_details(id);
+    if let Some(id) = noted(subject)
+        && let Some(details) = details(&arm, &id)?.filter(|cluster| cluster.is_at(host))
+    {
+        return Ok(Some(details));
+    }
     let found = arm.cluster_at(host);
-    let Some(id) = found.map_err(|failure| failure.explain(&asked(None)))? else {
-        return Ok(None);
-    };
-    let details = arm.details(&id);
-    details
-        .map(Some)
-        .map_err(|failure| failure.explain(&asked(Some(&id))))
+    match found.map_err(|failure| failure.explain(&Arm::asked_for_details(None)))? {
+        Some(id) => details(&arm, &id),
+        None => Ok(None),
+    }
+}
+
+/// The cluster that the kubeconfig names. It may have been deleted since, or created again with another address.
+fn noted(subject: &Subject) -> Option<ResourceId> {
+    let text = subject.cluster.as_ref()?.resource_id.as_deref()?;
+    let id = ResourceId::parse(text).ok()?;
+    (id.kind == Kind::Cluster).then_some(id)
+}
+
+/// `None` if there is no such cluster.
+fn details(arm: &Arm, id: &ResourceId) -> Answer {
+    match arm.details(id) {
+        Ok(details) => Ok(Some(details)),
+        Err(failure) if failure.refusal().is_some_and(Refusal::is_not_found) => Ok(None),
+        Err(failure) => Err(failure.explain(&Arm::asked_for_details(Some(id)))),
+    }
 }
 
 /// A token for Azure from the sign-in that there is. It is not kept.
@@ -142,7 +161,6 @@ fn judge(cluster: &Details, tenant: Option<&str>, is_connected: bool) -> Outcome
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arm::Kind;
     use crate::arm::details::EntraProfile;
 
     const TENANT: &str = "11111111-1111-1111-1111-111111111111";
@@ -152,6 +170,7 @@ mod tests {
         let id = "50000000-0000-0000-0000-000000000001";
         Details {
             id: ResourceId::new(id, "shop", "prod", Kind::Cluster).expect("an ID"),
+            hosts: Vec::new(),
             is_stopped: false,
             entra: Some(EntraProfile {
                 tenant_id: Some(TENANT.into()),

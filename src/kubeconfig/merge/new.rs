@@ -1,7 +1,7 @@
 //! The objects that are added, as kubectl and az write them: keys in the order of the alphabet.
 
 use super::present::List;
-use super::{Addition, ORIGIN, Origin};
+use super::{Addition, ORIGIN, Origin, RESOURCE_ID};
 use crate::error::Error;
 use crate::kubeconfig::fetched::{Cluster, Exec, Fetched, Login};
 use crate::kubeconfig::write::New;
@@ -47,7 +47,7 @@ pub fn marked(origin: &Origin) -> New {
 pub fn extension(origin: &Origin) -> New {
     let mut pairs = vec![
         ("environment", origin.environment.as_str().into()),
-        ("resourceID", origin.resource_id.as_str().into()),
+        (RESOURCE_ID, origin.resource_id.as_str().into()),
     ];
     if let Some(tenant) = &origin.tenant_id {
         pairs.push(("tenantID", tenant.as_str().into()));

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Addition, ORIGIN, Origin};
+use super::{Addition, ORIGIN, Origin, RESOURCE_ID};
 use crate::error::Error;
 use crate::kubeconfig::fetched::Login;
 use crate::kubeconfig::tree::{Node, Value};
@@ -123,16 +123,11 @@ impl<'n, 't> Present<'n, 't> {
 
     /// The resource ID that an earlier run left.
     fn origin(&self, place: Place<'n, 't>) -> Option<&'n str> {
-        self.origin_text(place, "resourceID")
+        self.files[place.file].resource_id(place.entry.value)
     }
 
     fn origin_text(&self, place: Place<'n, 't>, key: &str) -> Option<&'n str> {
-        let kubeconfig = &self.files[place.file];
-        let item = kubeconfig.origin_item(place.entry.value)?;
-        let pairs = kubeconfig.map(item, "").ok()?;
-        let extension = kubeconfig.tree.pair(pairs, "extension").ok()??;
-        let pairs = kubeconfig.map(&extension.value, "").ok()?;
-        kubeconfig.text_of(pairs, key).ok()?
+        self.files[place.file].origin_text(place.entry.value, key)
     }
 
     pub fn has_origin(&self, place: Place<'n, 't>, origin: &Origin) -> bool {
@@ -192,6 +187,20 @@ impl<'t> Kubeconfig<'t> {
             self.map(root, "a kubeconfig")?;
         }
         Ok(root.filter(|root| !matches!(&root.value, Value::Map(_, pairs) if pairs.is_empty())))
+    }
+
+    /// The Azure resource ID of a cluster, if an earlier run left it.
+    pub fn resource_id<'n>(&'n self, cluster: &'n Node<'t>) -> Option<&'n str> {
+        self.origin_text(cluster, RESOURCE_ID)
+    }
+
+    /// What an earlier run left of where a cluster comes from.
+    fn origin_text<'n>(&'n self, cluster: &'n Node<'t>, key: &str) -> Option<&'n str> {
+        let item = self.origin_item(cluster)?;
+        let pairs = self.map(item, "").ok()?;
+        let extension = self.tree.pair(pairs, "extension").ok()??;
+        let pairs = self.map(&extension.value, "").ok()?;
+        self.text_of(pairs, key).ok()?
     }
 
     /// The extension that says where a cluster comes from.

@@ -29,6 +29,56 @@ fn azure_is_asked_about_the_cluster_only_if_that_is_wanted() {
     assert_eq!(arm.take_requests().len(), 0);
 }
 
+/// As `get-credentials` leaves it in the kubeconfig.
+fn note(patient: &mut Patient, id: &str) {
+    let origin =
+        json!({"environment": "AzurePublicCloud", "resourceID": id, "tenantID": TENANT_ID});
+    patient.cluster()["extensions"] = json!([{"name": "kubelogin.azure", "extension": origin}]);
+}
+
+#[test]
+fn a_cluster_that_the_kubeconfig_names_is_asked_for_at_once_even_without_resource_graph() {
+    let mut patient = Patient::healthy();
+    let cluster = FakeCluster::new("shop", "prod");
+    note(&mut patient, &cluster.id());
+    patient.in_azure(|rules| rules.graph = Graph::Forbidden);
+    let (json, code) = patient.json();
+    assert_eq!((findings(&json), code), (vec![], Some(0)));
+    let arm = patient.arm.as_ref().expect("Azure");
+    let requests = arm.take_requests();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].path, cluster.id());
+}
+
+/// It was deleted, or created again, since it was fetched; or the kubeconfig never told the truth.
+#[test]
+fn a_cluster_that_the_kubeconfig_names_and_is_not_at_its_server_is_looked_for() {
+    let mut patient = Patient::healthy();
+    patient.in_azure(|rules| {
+        rules.clusters[0].has_local_accounts_disabled = true;
+        rules.clusters.push(FakeCluster::new("shop", "other"));
+    });
+    let (gone, other) = (
+        FakeCluster::new("old", "prod"),
+        FakeCluster::new("shop", "other"),
+    );
+    for (id, count) in [
+        (gone.id().as_str(), 3),
+        (&other.id(), 3),
+        (&format!("{}/managedNamespaces/team", other.id()), 2),
+        ("../../providers/x", 2),
+    ] {
+        note(&mut patient, id);
+        let (json, code) = patient.json();
+        assert_eq!((findings(&json), code), (vec![], Some(0)), "{id}");
+        let checks = json["checks"].as_array().expect("checks");
+        let summary = checks.last().expect("a check")["summary"].to_string();
+        assert!(summary.contains("prod is running"), "{id}: {summary}");
+        let arm = patient.arm.as_ref().expect("Azure");
+        assert_eq!(arm.take_requests().len(), count, "{id}");
+    }
+}
+
 #[test]
 fn what_azure_knows_is_masked_too_and_its_command_names_the_subscription() {
     let mut patient = Patient::healthy();

@@ -66,6 +66,12 @@ impl FakeCluster {
         )
     }
 
+    /// Of the API server.
+    pub fn host(&self) -> &str {
+        let address = self.server.split("://").nth(1).unwrap_or_default();
+        address.split(':').next().unwrap_or_default()
+    }
+
     fn power_state(&self) -> &'static str {
         if self.is_stopped {
             "Stopped"
@@ -84,6 +90,7 @@ impl FakeCluster {
     pub fn details(&self) -> Value {
         let mut details = self.listed();
         let properties = json!({
+            "fqdn": self.host(),
             "aadProfile": {"managed": true, "enableAzureRBAC": true, "tenantID": self.tenant, "adminGroupObjectIDs": null},
             "disableLocalAccounts": self.has_local_accounts_disabled,
             "apiServerAccessProfile": null,

@@ -134,10 +134,8 @@ impl Filter {
                 .as_ref()
                 .is_none_or(|wanted| *wanted == is.to_lowercase())
         };
-        let address = cluster.server.split("://").nth(1).unwrap_or_default();
-        let host = address.split(':').next().unwrap_or_default();
         fits(&self.name, &cluster.name)
             && fits(&self.group, &cluster.group)
-            && fits(&self.host, host)
+            && fits(&self.host, cluster.host())
     }
 }
