@@ -30,6 +30,15 @@ pub struct Kubeconfig<'t> {
     merged: RefCell<HashMap<(usize, String), Option<usize>>>,
 }
 
+/// An item of a list: a context or a cluster.
+struct Named<'n, 't> {
+    name: &'n str,
+    entry: &'n Node<'t>,
+    value: Option<&'n Node<'t>>,
+    /// Of its value; empty if it has none.
+    fields: &'n [Pair<'t>],
+}
+
 /// A user of a kubeconfig.
 #[derive(Clone, Copy)]
 pub struct User<'n, 't> {
@@ -141,40 +150,55 @@ impl<'t> Kubeconfig<'t> {
         Ok(users)
     }
 
-    /// Every context of every document. As for kubectl, an item that is null or has no name is none.
+    /// Every context of every document.
     pub fn contexts(&self) -> Result<Vec<Context<'_>>, Error> {
         let mut contexts = Vec::new();
+        for item in self.named("contexts", "context")? {
+            let text = |key| {
+                let text = self.text_of(item.fields, key)?;
+                Ok::<_, Error>(text.filter(|text| !text.is_empty()))
+            };
+            contexts.push(Context {
+                name: item.name,
+                user: text("user")?,
+                cluster: text("cluster")?,
+                namespace: text("namespace")?,
+                at: item.entry.start(),
+            });
+        }
+        Ok(contexts)
+    }
+
+    /// Every item of a list, in every document. As for kubectl, an item that is null or has no name is none.
+    fn named<'n>(&'n self, list: &str, key: &str) -> Result<Vec<Named<'n, 't>>, Error> {
+        let mut named = Vec::new();
         for document in self.tree.documents() {
-            let Some(list) = self.top_level(document, "contexts")? else {
+            let Some(items) = self.top_level(document, list)? else {
                 continue;
             };
-            for entry in self.items(list, "contexts")? {
+            for entry in self.items(items, list)? {
                 if self.tree.resolve(entry).is_null() {
                     continue;
                 }
-                let pairs = self.map(entry, "a context")?;
+                let pairs = self.map(entry, &format!("a {key}"))?;
                 let Some(name) = self.text_of(pairs, "name")? else {
                     continue;
                 };
-                let context = self.tree.pair(pairs, "context")?.map(|pair| &pair.value);
-                let pairs = match context.filter(|node| !node.is_null()) {
-                    Some(node) => self.map(node, "context")?,
+                let value = self.tree.pair(pairs, key)?.map(|pair| &pair.value);
+                let value = value.filter(|value| !self.tree.resolve(value).is_null());
+                let fields = match value {
+                    Some(value) => self.map(value, key)?,
                     None => &[],
                 };
-                let text = |key| {
-                    let text = self.text_of(pairs, key)?;
-                    Ok::<_, Error>(text.filter(|text| !text.is_empty()))
-                };
-                contexts.push(Context {
+                named.push(Named {
                     name,
-                    user: text("user")?,
-                    cluster: text("cluster")?,
-                    namespace: text("namespace")?,
-                    at: entry.start(),
+                    entry,
+                    value,
+                    fields,
                 });
             }
         }
-        Ok(contexts)
+        Ok(named)
     }
 
     fn top_level<'n>(

@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::file::{Found, KubeconfigFile};
-use super::tree::{Node, Pair, Value};
-use super::{Credentials, Exec, Kubeconfig, User};
+use super::tree::{Pair, Value};
+use super::{Credentials, Exec, Kubeconfig, Named, User};
 use crate::error::Error;
 use crate::secret::Secret;
 
@@ -149,7 +149,8 @@ impl Contexts {
                 });
             }
         }
-        for cluster in reader.clusters()? {
+        for item in kubeconfig.named("clusters", "cluster")? {
+            let cluster = reader.cluster(&item)?;
             if self.cluster(&cluster.name).is_none() {
                 self.clusters.push(cluster);
             }
@@ -212,39 +213,8 @@ impl<'n, 't> Reader<'n, 't> {
         Ok(None)
     }
 
-    fn clusters(&self) -> Result<Vec<Cluster>, Error> {
-        let kubeconfig = self.kubeconfig;
-        let mut clusters = Vec::new();
-        for document in kubeconfig.tree.documents() {
-            let Some(list) = kubeconfig.top_level(document, "clusters")? else {
-                continue;
-            };
-            for entry in kubeconfig.items(list, "clusters")? {
-                if kubeconfig.tree.resolve(entry).is_null() {
-                    continue;
-                }
-                let pairs = kubeconfig.map(entry, "a cluster")?;
-                let name = kubeconfig.text_of(pairs, "name")?.unwrap_or_default();
-                let value = kubeconfig.tree.pair(pairs, "cluster")?;
-                let value = value.map(|pair| kubeconfig.tree.resolve(&pair.value));
-                let value = value.filter(|value| !value.is_null());
-                clusters.push(self.cluster(name, entry, value)?);
-            }
-        }
-        Ok(clusters)
-    }
-
-    fn cluster(
-        &self,
-        name: &str,
-        entry: &Node<'t>,
-        value: Option<&'n Node<'t>>,
-    ) -> Result<Cluster, Error> {
-        let kubeconfig = self.kubeconfig;
-        let fields = match value {
-            Some(value) => kubeconfig.map(value, "cluster")?,
-            None => &[],
-        };
+    fn cluster(&self, item: &Named<'n, 't>) -> Result<Cluster, Error> {
+        let fields = item.fields;
         let text = |key| self.text(fields, key);
         let authority = self.pem(
             fields,
@@ -252,15 +222,16 @@ impl<'n, 't> Reader<'n, 't> {
             "certificate-authority",
         )?;
         Ok(Cluster {
-            name: name.to_owned(),
-            place: Some(self.place(entry.start())),
+            name: item.name.to_owned(),
+            place: Some(self.place(item.entry.start())),
             server: text("server")?,
             authority,
             skips_verification: text("insecure-skip-tls-verify")?.as_deref() == Some("true"),
             tls_server_name: text("tls-server-name")?,
             proxy_url: text("proxy-url")?,
-            resource_id: value
-                .and_then(|value| kubeconfig.resource_id(value))
+            resource_id: item
+                .value
+                .and_then(|value| self.kubeconfig.resource_id(value))
                 .map(str::to_owned),
         })
     }
