@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use crate::sudden_death::timed;
 use crate::support::*;
 
 /// A lock that is left behind stops kubectl and every later conversion.
@@ -55,15 +56,14 @@ fn a_killed_write_in_place_leaves_the_old_text_and_the_next_run_says_where() {
             .arg("--kubeconfig")
             .arg(&path)
     };
-    fs::write(&path, &old).expect("a kubeconfig");
-    let began = Instant::now();
-    assert!(convert().run().status.success());
-    let whole = began.elapsed();
+    let renew = || fs::write(&path, &old).expect("a kubeconfig");
+    let (output, whole) = timed(&convert(), renew);
+    assert!(output.status.success(), "{output:?}");
     let new = fs::read_to_string(&path).expect("read");
     assert!(new.contains("- spn"));
     assert_eq!(names_in(&temporary).len() + names_in(&folder).len(), 1);
     for number in 0..KILLS {
-        fs::write(&path, &old).expect("a kubeconfig");
+        renew();
         let mut running = convert().spawn();
         std::thread::sleep(whole * number / KILLS);
         running.kill();

@@ -8,10 +8,16 @@ use crate::support::*;
 
 const KILLS: u32 = 100;
 
-/// Runs `kubelogin` to its end, and measures how long that took.
-fn timed(kubelogin: &Kubelogin) -> (Output, Duration) {
-    let began = Instant::now();
-    (kubelogin.run(), began.elapsed())
+/// Runs `kubelogin` to its end three times, each after `prepare`, and measures how long the fastest took: a machine that
+/// stalls for a moment must not stretch the time between the kills.
+pub fn timed(kubelogin: &Kubelogin, prepare: impl Fn()) -> (Output, Duration) {
+    let runs = [(); 3].map(|()| {
+        prepare();
+        let began = Instant::now();
+        (kubelogin.run(), began.elapsed())
+    });
+    let fastest = runs.into_iter().min_by_key(|(_, whole)| *whole);
+    fastest.expect("three runs")
 }
 
 /// Evenly spaced moments of a run that takes `whole`: each kill hits another step.
@@ -37,7 +43,7 @@ fn a_killed_sign_in_costs_no_other() {
     let entra = FakeEntra::start();
     let kubelogin = spn(&entra);
     let cache = kubelogin.cache();
-    let (_, whole) = timed(&kubelogin);
+    let (_, whole) = timed(&kubelogin, || drop(fs::remove_dir_all(&cache)));
     let mut died_without_entry = 0;
     for moment in moments(whole) {
         fs::remove_dir_all(&cache).unwrap();
@@ -64,7 +70,7 @@ fn a_killed_refresh_loses_no_refresh_token() {
     let entra = FakeEntra::start_with(|rules| rules.token_lifetime = SHORT_LIFE);
     let kubelogin = devicecode(&entra);
     kubelogin.run().token();
-    let (first, whole) = timed(&kubelogin);
+    let (first, whole) = timed(&kubelogin, || ());
     let mut last = first.token();
     let mut died = 0;
     for (round, moment) in moments(whole).enumerate() {
@@ -94,7 +100,7 @@ fn a_killed_conversion_leaves_the_old_file_or_the_new_one() {
     let kubelogin = Kubelogin::convert_kubeconfig("spn")
         .arg("--kubeconfig")
         .arg(&path);
-    let (output, whole) = timed(&kubelogin);
+    let (output, whole) = timed(&kubelogin, || fs::write(&path, &old).unwrap());
     assert!(output.status.success(), "{output:?}");
     let new = fs::read_to_string(&path).unwrap();
     let mut died = 0;
@@ -126,7 +132,7 @@ fn a_conversion_that_a_signal_ends_leaves_nothing_behind() {
     let kubelogin = Kubelogin::convert_kubeconfig("spn")
         .arg("--kubeconfig")
         .arg(&path);
-    let (_, whole) = timed(&kubelogin);
+    let (_, whole) = timed(&kubelogin, || fs::write(&path, &old).unwrap());
     let signals = [Signal::TERM, Signal::INT, Signal::HUP];
     let mut died = 0;
     for (moment, signal) in moments(whole).zip(signals.into_iter().cycle()) {
@@ -151,8 +157,7 @@ fn a_killed_get_credentials_leaves_a_whole_kubeconfig() {
     let old = legacy_kubeconfig(100);
     kubelogin.run();
     let new = fs::read_to_string(&path).unwrap();
-    fs::write(&path, &old).unwrap();
-    let (output, whole) = timed(&kubelogin);
+    let (output, whole) = timed(&kubelogin, || fs::write(&path, &old).unwrap());
     assert!(output.status.success(), "{output:?}");
     let merged = fs::read_to_string(&path).unwrap();
     let mut died = 0;
