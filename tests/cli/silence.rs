@@ -83,7 +83,7 @@ impl World {
 
     /// Its token is about to expire, and the next requests for another one fail.
     fn with_an_old_token(&self) -> Kubelogin {
-        let kubelogin = spn(&self.entra).args(["--timeout", "1s"]);
+        let kubelogin = spn(&self.entra);
         self.entra.change(|rules| rules.token_lifetime = 240);
         kubelogin.run().token();
         self.entra.change(|rules| rules.token_lifetime = 3600);
@@ -105,7 +105,8 @@ impl World {
     /// Fails the next request for a token, if this notice is about that.
     fn prepare(&self, notice: &str) {
         if notice.starts_with("Could not renew") {
-            let busy = Reply::json(503, &json!({})).header("Retry-After", "9");
+            // Later than the timeout: it does not wait.
+            let busy = Reply::json(503, &json!({})).header("Retry-After", "600");
             self.entra.next(Endpoint::Token, busy);
         }
     }

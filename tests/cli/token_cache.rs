@@ -92,10 +92,10 @@ fn a_token_that_cannot_be_renewed_now_is_used_until_it_expires() {
         let entra = FakeEntra::start_with(|rules| rules.token_lifetime = SHORT_LIFE);
         let kubelogin = login(&entra);
         let first = kubelogin.run().token();
-        for _ in 0..4 {
-            entra.next(Endpoint::Token, Reply::json(503, &json!({})));
-        }
-        let second = kubelogin.verbose().args(["--timeout", "1s"]).run();
+        // Later than the timeout: it does not wait.
+        let busy = Reply::json(503, &json!({})).header("Retry-After", "600");
+        entra.next(Endpoint::Token, busy);
+        let second = kubelogin.verbose().run();
         assert_eq!(second.token(), first);
         assert_eq!(second.notices().len(), 1, "{}", second.stderr);
         assert!(second.stderr.contains("Could not renew the token"));

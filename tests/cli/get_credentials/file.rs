@@ -215,10 +215,12 @@ fn thirty_concurrent_calls_all_end_up_in_one_file() {
     });
     let room = TempDir::new();
     let path = room.path().join("config");
-    let runs: Vec<_> = (0..CLUSTERS)
+    let kubelogin = get_credentials(&entra);
+    let running: Vec<_> = (0..CLUSTERS)
         .map(|number| {
             let name = format!("c{number}");
-            get_credentials(&entra)
+            let kubelogin = kubelogin
+                .clone()
                 .args([
                     "-g",
                     "shop",
@@ -228,10 +230,10 @@ fn thirty_concurrent_calls_all_end_up_in_one_file() {
                     SUBSCRIPTION_ID,
                     "-f",
                 ])
-                .arg(&path)
+                .arg(&path);
+            kubelogin.spawn()
         })
         .collect();
-    let running: Vec<_> = runs.iter().map(Kubelogin::spawn).collect();
     for running in running {
         let output = running.wait();
         assert!(output.status.success(), "{output:?}");

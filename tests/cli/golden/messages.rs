@@ -200,9 +200,10 @@ fn the_token_cache() {
     topic.notice("no home", &spn(&entra).env_remove("HOME"));
     topic.notice("a prompt", &devicecode(&entra));
     entra.change(|rules| rules.token_lifetime = 240);
-    let kubelogin = spn(&entra).args(["--timeout", "1s"]);
+    let kubelogin = spn(&entra);
     kubelogin.run().token();
-    let busy = Reply::json(503, &Value::Null).header("Retry-After", "9");
+    // Later than the timeout: it does not wait.
+    let busy = Reply::json(503, &Value::Null).header("Retry-After", "600");
     entra.next(Endpoint::Token, busy);
     topic.notice("a token that cannot be renewed right now", &kubelogin);
     topic.error("a cache that is not a folder", &Kubelogin::log_out(&file));
