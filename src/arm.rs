@@ -187,8 +187,9 @@ impl<'a> Arm<'a> {
                     tries[number] += 1;
                     if wait >= LONG_PAUSE {
                         let (host, seconds) = (self.host(), wait.as_secs());
-                        self.system
-                            .notice(&format!("{host} is busy: waiting {seconds} s, as it asks"));
+                        self.system.notice(&format!(
+                            "{host} is busy and asked to wait: waiting {seconds} seconds"
+                        ));
                     }
                     return Next::Again(wait);
                 }
@@ -232,10 +233,10 @@ impl<'a> Arm<'a> {
             let url = Url::parse(&link).ok();
             let own = url.filter(|url| url.origin() == self.endpoint.origin());
             let own = own.ok_or_else(|| {
-                self.odd("links to a next page that is not its own, which was not followed")
+                self.odd("links to a next page on another host, which was not followed")
             })?;
             if !seen.insert(link) || seen.len() > MOST_PAGES {
-                return Err(self.odd("is a list without end").into());
+                return Err(self.odd("has too many pages or repeats one").into());
             }
             let answer = self.send(self.request_to(Method::GET, &own))?;
             page = self.read(&answer)?;

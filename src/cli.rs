@@ -194,9 +194,9 @@ pub fn program() -> ClapCommand {
                 .defer(|command| {
                     let command = with_modes(command)
                         .args(own_convert_args())
-                        .args(login_args_over("devicecode", "that of the user"));
+                        .args(login_args_over("devicecode", "the user's"));
                     command.after_help(format!(
-                        "A user that cannot be converted is named with its line; all others are converted, and the exit \
+                        "If a user cannot be converted, the error names its line, all others are converted, and the exit \
                          code is 1.\n\nLogin modes: {}",
                         LoginMode::words()
                     ))
@@ -316,7 +316,7 @@ fn remove_command(name: &'static str) -> ClapCommand {
 /// Only for a call by hand: in a kubeconfig it would cost every command a request.
 fn force_refresh() -> Arg {
     switch(FORCE_REFRESH)
-        .help("Get a new token even if the cached one is valid, such as after a change of groups")
+        .help("Get a new token even if the cached one is valid, for example after a group change")
         .help_heading(crate::flag::COMMON)
 }
 

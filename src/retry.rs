@@ -171,7 +171,7 @@ pub fn network_error(
                 "If your company's proxy inspects TLS, add its CA to this machine's trust store, or set SSL_CERT_FILE to a file with it."
             }
             CertificateFault::Date => {
-                "Check this machine's clock. If it is right, whoever runs that host, or the proxy in between, must renew the certificate."
+                "Check this machine's clock. If it is right, the certificate of that host (or of a proxy in between) must be renewed."
             }
             CertificateFault::Name => {
                 "Another server answers in its place: check DNS, HTTPS_PROXY and --authority-host."

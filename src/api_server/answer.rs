@@ -94,7 +94,7 @@ impl<T> Verdict<T> {
         match self {
             Self::Yes(value) => match read(value) {
                 Some(value) => Verdict::Yes(value),
-                None => Verdict::Odd("JSON without the fields of the answer".into()),
+                None => Verdict::Odd("JSON without the expected fields".into()),
             },
             Self::No(refusal) => Verdict::No(refusal),
             Self::NotOffered => Verdict::NotOffered,
@@ -184,7 +184,7 @@ fn oddity(answer: &HttpResponse) -> String {
     }
     match looks_like_html(answer.body()) {
         true => format!("a web page (HTTP {status}), not the Kubernetes API"),
-        false => format!("HTTP {status}, not in the form of the Kubernetes API"),
+        false => format!("HTTP {status}, not a Kubernetes API response"),
     }
 }
 

@@ -67,20 +67,20 @@ const ROWS: &[Row] = &[
     (0, "InvalidAuthenticationTokenTenant", "", "{what} is in another tenant than the one you signed in to",
         "Sign in to that tenant: --tenant-id {tenant}. (A subscription that was moved takes up to an hour.)"),
     (401, "", "insufficient_claims", "{what}: Azure wants a stronger sign-in (Conditional Access)",
-        "The new sign-in was not strong enough either: ask whoever manages Conditional Access in tenant {tenant} what is missing."),
+        "The new sign-in was not strong enough either: ask the Conditional Access administrator of tenant {tenant} what is missing."),
     (0, "RequestDisallowedByPolicy", "", "{what}: a policy does not allow it: {message}",
-        "If it requires a second factor, sign in again with one; else ask whoever manages the policy."),
+        "If it requires MFA, sign in again with MFA; otherwise ask the administrator of the policy."),
     (401, "", "", "{host} does not accept the token for {what}: {message}",
-        "Check --environment and --tenant-id; kubelogin remove-cache-dir signs out, so that you sign in afresh."),
+        "Check --environment and --tenant-id, or sign out (kubelogin remove-cache-dir) and try again."),
     (0, "ResourceNotFound", "", "{what} does not exist, or you may not see it",
-        "Check the name, --resource-group and --subscription; by its name alone, kubelogin searches for a cluster."),
+        "Check the name, --resource-group and --subscription, or pass only the name to search every resource group."),
     (0, "ResourceGroupNotFound", "", "{what}: the resource group does not exist, or you may not see it",
-        "Check --resource-group and --subscription; by its name alone, kubelogin searches for a cluster."),
+        "Check --resource-group and --subscription, or pass only the name to search every resource group."),
     (0, "SubscriptionNotFound", "", "{what}: there is no such subscription in this tenant",
         "Check --subscription, --tenant-id and --environment."),
     (0, "InvalidSubscriptionId", "", "{what}: that is not a valid subscription ID",
         "Check --subscription."),
-    (0, "MissingSubscriptionRegistration", "", "{what}: the subscription has no AKS clusters, as Microsoft.ContainerService is not registered in it",
+    (0, "MissingSubscriptionRegistration", "", "{what}: the subscription has no AKS clusters: Microsoft.ContainerService is not registered in it",
         "Check --subscription."),
     (400, "", "local accounts", "{what}: its local accounts are disabled, so there is no admin credential",
         "Leave --admin out. In an emergency the cluster's owner can enable them: az aks update --enable-local-accounts."),
@@ -88,9 +88,9 @@ const ROWS: &[Row] = &[
         "Leave --admin out. In an emergency the cluster's owner can enable them: az aks update --enable-local-accounts."),
     (403, "", "", "{what} is refused: {message}",
         "Check that you have the role {role:?}, and that no policy or lock forbids it."),
-    (429, "", "", "{what}: {host} is busy and asks to wait {seconds}",
-        "Try again then."),
-    (408, "", "", "{what}: {host} answered {status}", "Try again in a while."),
+    (429, "", "", "{what}: {host} is busy and asked to wait {seconds}",
+        "Try again after that."),
+    (408, "", "", "{what}: {host} answered {status}", "Try again later."),
 ];
 
 impl Refusal {
@@ -181,7 +181,7 @@ impl Refusal {
             Some((.., meaning, fix)) => (*meaning, *fix),
             None if self.status >= 500 => (
                 "{what}: {host} answered {status}",
-                "Azure Resource Manager is out of order: try again in a while.",
+                "Azure Resource Manager is temporarily unavailable: try again later.",
             ),
             None if self.code.is_empty() => (
                 "{what}: {host} answered {status}",
@@ -230,7 +230,7 @@ impl Refusal {
         let status = http::StatusCode::from_u16(self.status);
         let role = format!("{:?}", asked.role);
         let message = match self.message.is_empty() {
-            true => "no reason is given",
+            true => "no reason given",
             false => self.message.trim_end_matches(" insufficient_claims"),
         };
         // What ARM wrote goes in last: it must not be filled in again.
@@ -386,17 +386,23 @@ mod tests {
                 "RequestDisallowedByPolicy",
                 "MFA",
                 "MFA",
-                "second factor",
+                "sign in again with MFA",
             ),
             (403, "Other", "Locked.", "Locked.", "the role"),
             (
                 429,
                 "TooManyRequests",
                 "",
-                "asks to wait a while",
+                "asked to wait a while",
                 "Try again",
             ),
-            (503, "", "", "503 Service Unavailable", "out of order"),
+            (
+                503,
+                "",
+                "",
+                "503 Service Unavailable",
+                "temporarily unavailable",
+            ),
             (302, "", "", "302 Found", "HTTPS_PROXY"),
             (400, "Odd", "An odd thing.", "An odd thing.", "Check"),
         ] {

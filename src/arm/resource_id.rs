@@ -32,7 +32,7 @@ impl ResourceId {
         if !is_guid(subscription) {
             return Err(
                 Error::input(format!("subscription ID {subscription:?} is not a GUID"))
-                    .remedy("Give --subscription the subscription's ID or its name."),
+                    .remedy("Set --subscription to the ID or name of the subscription."),
             );
         }
         check_group(group)?;
@@ -73,14 +73,14 @@ impl ResourceId {
         ];
         let is = |one: &str, other: &str| one.eq_ignore_ascii_case(other);
         if words.iter().any(|(word, expected)| !is(word, expected)) {
-            return Err(wrong("is not of the usual form"));
+            return Err(wrong("is not in the form of a resource ID"));
         }
         if is(provider, "Microsoft.Kubernetes") && is(kind, "connectedClusters") {
             return Err(Error::input(format!("{name:?} is an Arc-enabled cluster"))
-                .remedy("Its API server is reached through a relay of Microsoft's: use az connectedk8s proxy."));
+                .remedy("Its API server is reached through a Microsoft relay: use az connectedk8s proxy."));
         }
         if !is(provider, "Microsoft.ContainerService") {
-            return Err(wrong("is not of a Kubernetes cluster"));
+            return Err(wrong("is not the ID of a Kubernetes cluster"));
         }
         let kind = match (kind, rest) {
             (kind, []) if is(kind, "managedClusters") => Kind::Cluster,
@@ -90,7 +90,11 @@ impl ResourceId {
             {
                 Kind::Namespace((*namespace).to_owned())
             }
-            _ => return Err(wrong("is not of a cluster, a managed namespace or a fleet")),
+            _ => {
+                return Err(wrong(
+                    "is not the ID of a cluster, a managed namespace or a fleet",
+                ));
+            }
         };
         Self::new(subscription, group, name, kind)
     }
@@ -206,7 +210,7 @@ mod tests {
             |end: &str| format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/g/providers/{end}");
         for (text, why) in [
             ("/subscriptions/x".to_owned(), "incomplete"),
-            ("/a/b/c/d/e/f/g/h".to_owned(), "usual form"),
+            ("/a/b/c/d/e/f/g/h".to_owned(), "form of a resource ID"),
             (id("Microsoft.Compute/virtualMachines/vm"), "Kubernetes"),
             (
                 id("Microsoft.Kubernetes/connectedClusters/arc"),

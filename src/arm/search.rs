@@ -117,7 +117,10 @@ impl Arm<'_> {
             serde_json::from_value(entry)
                 .ok()
                 .filter(|subscription: &Subscription| is_guid(&subscription.id))
-                .ok_or_else(|| self.odd("names a subscription in an unknown form").into())
+                .ok_or_else(|| {
+                    self.odd("contains a subscription in an unexpected format")
+                        .into()
+                })
         };
         entries.into_iter().map(read).collect()
     }
@@ -175,7 +178,7 @@ impl Arm<'_> {
             }
             skip_token = page.skip_token;
         }
-        Err(self.odd("is a list without end").into())
+        Err(self.odd("has too many pages or repeats one").into())
     }
 
     fn graph_request(
@@ -244,7 +247,7 @@ impl Arm<'_> {
 
     fn listed_cluster(&self, entry: Value) -> Result<Cluster, Error> {
         let entry: ListedCluster = serde_json::from_value(entry)
-            .map_err(|_| self.odd("names a cluster in an unknown form"))?;
+            .map_err(|_| self.odd("contains a cluster in an unexpected format"))?;
         let power_state = entry.properties.power_state;
         Ok(Cluster {
             id: self.cluster_id(&entry.id)?,
@@ -259,7 +262,7 @@ impl Arm<'_> {
         ResourceId::parse(text)
             .ok()
             .filter(|id| id.kind == Kind::Cluster)
-            .ok_or_else(|| self.odd("names a cluster in an unknown form"))
+            .ok_or_else(|| self.odd("contains a cluster in an unexpected format"))
     }
 
     /// What a search was for, in its errors.

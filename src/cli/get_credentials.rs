@@ -71,7 +71,7 @@ fn for_get_credentials(arg: Arg) -> Arg {
     if is(Flag::Login) {
         arg.help("How to sign in, and the login mode to write: one of those below [default: interactive where a browser can be opened, else devicecode]")
     } else if is(Flag::ServerId) {
-        arg.help("Application ID of the AKS server to write [default: what Azure says]")
+        arg.help("Application ID of the AKS server to write [default: the one from Azure]")
     } else if is(Flag::Subscription) {
         arg.help("Subscription of the cluster, ID or name")
             .help_heading("Which cluster")
@@ -89,11 +89,11 @@ const WRITTEN: &str = "What is written";
 const OWN: &[(&str, Option<&str>, &str, &str)] = &[
     (RESOURCE_GROUP, Some("GROUP"), WHICH, "Resource group of the cluster"),
     (CLUSTER_NAME, Some("NAME"), WHICH, "Name of the cluster, as for az aks get-credentials"),
-    (ALL_CLUSTERS, None, WHICH, "All clusters that you can read, in --subscription if it is given"),
+    (ALL_CLUSTERS, None, WHICH, "All clusters that you can read (with --subscription, those in it)"),
     (ADMIN, None, WHICH, "Get the cluster's admin certificate, for emergencies; needs permission to list it"),
     (PUBLIC_FQDN, None, WHICH, "Use the public host name of a private cluster's API server"),
-    (FORMAT, Some("FORMAT"), WHICH, "What to ask Azure for: exec or azure [default: exec]"),
-    (WRITE_LOGIN, Some("MODE"), WRITTEN, "Login mode to write, if the kubeconfig is for others [default: --login's]"),
+    (FORMAT, Some("FORMAT"), WHICH, "Format to request from Azure: exec or azure [default: exec]"),
+    (WRITE_LOGIN, Some("MODE"), WRITTEN, "Login mode to write, if the kubeconfig is for others [default: that of --login]"),
     (CONTEXT, Some("NAME"), WRITTEN, "Name of the context, cluster and user [default: the cluster's]"),
     (FILE, Some("FILE"), WRITTEN, "The file to merge into, - for stdout [default: KUBECONFIG, else ~/.kube/config]"),
     (OVERWRITE_EXISTING, None, WRITTEN, "Replace other clusters' objects of the same name"),

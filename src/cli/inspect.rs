@@ -20,10 +20,10 @@ const REDACT: &str = "redact";
 const ARM: &str = "arm";
 const CHECKS: &str = "checks";
 
-const WHOSE: &str = "Whose login";
-const HOW: &str = "How to look";
+const WHOSE: &str = "Which login";
+const HOW: &str = "Checks and output";
 /// The default of a flag that describes the login.
-const OF_CONTEXT: &str = "that of the context";
+const OF_CONTEXT: &str = "the context's";
 
 /// Whose login is looked at.
 pub struct SubjectArgs {
@@ -58,7 +58,7 @@ pub struct DoctorArgs {
 pub fn commands() -> [ClapCommand; 3] {
     [
         ClapCommand::new(WHOAMI)
-            .about("Show who is signed in, and whom the cluster takes them for")
+            .about("Show who is signed in, and who you are to the cluster")
             .defer(|command| {
                 with_modes(command)
                     .args(whoami_args())
@@ -91,7 +91,7 @@ fn whoami_args() -> Vec<Arg> {
         flag(OFFLINE, "Do not ask the cluster"),
         flag(
             SIGN_IN,
-            "Sign in if nobody is signed in; without it, you are never asked",
+            "Sign in if you are not signed in; without this flag, you are never asked",
         ),
         Arg::new(OUTPUT)
             .long(OUTPUT)
@@ -123,7 +123,7 @@ fn doctor_args() -> Vec<Arg> {
         ),
         flag(
             ARM,
-            "Ask Azure about the cluster, too: whether it runs, and who can reach it",
+            "Also ask Azure about the cluster: is it running, and who can reach it",
         ),
     ]);
     args
@@ -131,11 +131,11 @@ fn doctor_args() -> Vec<Arg> {
 
 fn subject_args() -> [Arg; 2] {
     [
-        value(CONTEXT, "NAME", "The context [default: the current one]").help_heading(WHOSE),
+        value(CONTEXT, "NAME", "Context to use [default: the current one]").help_heading(WHOSE),
         value(
             KUBECONFIG,
             "FILE",
-            "The kubeconfig [default: the files in KUBECONFIG, else ~/.kube/config]",
+            "Kubeconfig to read [default: the files in KUBECONFIG, else ~/.kube/config]",
         )
         .help_heading(WHOSE),
     ]

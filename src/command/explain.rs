@@ -79,8 +79,8 @@ pub fn forbidden(
             ),
         },
         Rbac::AzureFailed => Cause {
-            what: "the cluster could not ask Azure RBAC".into(),
-            remedy: "Try again in a minute; if it stays, check the cluster's egress to management.azure.com.".into(),
+            what: "the cluster could not reach Azure RBAC".into(),
+            remedy: "Try again in a minute; if it persists, check the cluster's egress to management.azure.com.".into(),
         },
         Rbac::Kubernetes => Cause {
             what: format!("Kubernetes RBAC: no role binding allows {name}{}", hint(claims, now, context)),
@@ -142,7 +142,7 @@ mod tests {
             (
                 Rbac::AzureFailed,
                 json!({}),
-                &["could not ask", "Try again"],
+                &["could not reach", "Try again"],
             ),
             (
                 Rbac::Kubernetes,

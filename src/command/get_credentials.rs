@@ -83,7 +83,7 @@ pub fn run(
 fn wanted(args: &GetCredentialsArgs) -> Result<Wanted, Error> {
     if args.admin && args.format.is_some() {
         return Err(
-            Error::input("--format has no meaning with --admin").remedy("Leave one of them out.")
+            Error::input("--format has no effect with --admin").remedy("Leave one of them out.")
         );
     }
     Ok(Wanted {

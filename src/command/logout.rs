@@ -14,11 +14,11 @@ use crate::token_cache::Removed;
 
 /// Removes the cached token of a context, or of the login that flags describe, and says whose it was.
 pub fn run(args: &SubjectArgs, env: &Env, system: &dyn System) -> Result<(), Error> {
-    let subject = subject::find(args, env, "Nothing of this kubelogin's is cached for it.")?;
+    let subject = subject::find(args, env, "This kubelogin has no cached token for it.")?;
     let options = options(&subject)?;
     let sign_in = SignIn::new(&options, &subject.env, system)?;
     let Some(cache) = sign_in.cache() else {
-        system.notice("No token of this login is cached");
+        system.notice("There is no cached token for this login");
         return Ok(());
     };
     let folder = cache.path().display();
@@ -32,11 +32,11 @@ pub fn run(args: &SubjectArgs, env: &Env, system: &dyn System) -> Result<(), Err
             "Signed out {}: deleted the token from {folder}",
             name(removed)
         ),
-        None => format!("No token of this login is cached in {folder}"),
+        None => format!("There is no cached token for this login in {folder}"),
     };
     system.notice(&one_line(&line));
     if let Some(program) = program(options.login) {
-        system.notice(&format!("The sign-in of {program} remains"));
+        system.notice(&format!("You are still signed in to {program}"));
     }
     if let Some(record) = cache.record_of_the_original() {
         system.notice(&one_line(&super::remove_cache_dir::left_alone(&record)));
@@ -68,8 +68,8 @@ fn name(removed: &Removed) -> String {
 /// The program whose sign-in the mode uses, with the command that ends it.
 fn program(mode: LoginMode) -> Option<&'static str> {
     match mode {
-        LoginMode::AzureCli => Some("az (end it: az logout)"),
-        LoginMode::Azd => Some("azd (end it: azd auth logout)"),
+        LoginMode::AzureCli => Some("az (to sign out: az logout)"),
+        LoginMode::Azd => Some("azd (to sign out: azd auth logout)"),
         LoginMode::AzurePowerShell => Some("Azure PowerShell (end it: Disconnect-AzAccount)"),
         _ => None,
     }

@@ -23,7 +23,7 @@ pub fn run(typed: &FlagValues, env: &Env, system: &dyn System) -> Result<(), Err
     let is_typed = typed.is_given(Flag::CacheDir);
     let line = match (cleared.count(".token"), cleared.had_folder) {
         (0, false) => format!("{folder} does not exist: no tokens were deleted"),
-        (0, true) => format!("{folder} holds no tokens of kubelogin: nothing to sign out of"),
+        (0, true) => format!("{folder} contains no kubelogin tokens: nothing to sign out of"),
         (1, _) => format!("Signed out of 1 login: deleted its token from {folder}"),
         (count, _) => format!("Signed out of {count} logins: deleted their tokens from {folder}"),
     };
@@ -41,6 +41,6 @@ pub fn run(typed: &FlagValues, env: &Env, system: &dyn System) -> Result<(), Err
 pub fn left_alone(record: &Path) -> String {
     let record = record.display();
     format!(
-        "Left alone: {record}, the sign-in of Azure/kubelogin, valid until you delete that file"
+        "Left alone: {record}, Azure/kubelogin's sign-in, which stays valid until you delete that file"
     )
 }

@@ -119,9 +119,7 @@ fn throttled(answer: &HttpResponse) -> String {
         .and_then(|after| after.to_str().ok());
     let after = after.and_then(|seconds| TimeDelta::try_seconds(seconds.trim().parse().ok()?));
     let after = after.map_or_else(|| "a minute".to_owned(), span);
-    format!(
-        "Entra ID limits how often this application or user may ask: wait {after}, then try again."
-    )
+    format!("Entra ID is throttling this application or user: wait {after}, then try again.")
 }
 
 /// The members of an error response that a person reads, and those that decisions rest on.

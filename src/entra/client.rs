@@ -349,9 +349,9 @@ impl Exchange<'_> {
 fn fault_of(secret: &Secret) -> Option<&'static str> {
     let text = secret.expose();
     if text.ends_with(['\n', '\r']) {
-        Some("ends in a line break, which is sent along: remove it")
+        Some("ends in a line break, which is sent as part of it: remove it")
     } else if text.trim() != text {
-        Some("begins or ends with a blank, which is sent along: remove it")
+        Some("begins or ends with a space, which is sent as part of it: remove it")
     } else if is_unexpanded(text) {
         Some("is the name of a variable, which nothing has expanded: set it to the value")
     } else {
@@ -563,8 +563,8 @@ mod tests {
         for (secret, says) in [
             ("s3cret\n", "ends in a line break"),
             ("s3cret\r\n", "ends in a line break"),
-            ("s3cret ", "begins or ends with a blank"),
-            (" s3cret", "begins or ends with a blank"),
+            ("s3cret ", "begins or ends with a space"),
+            (" s3cret", "begins or ends with a space"),
             ("$AZURE_CLIENT_SECRET", "name of a variable"),
             ("%AZURE_CLIENT_SECRET%", "name of a variable"),
             ("s3cret", "the secret's ID instead of its value"),

@@ -121,7 +121,7 @@ impl<'t> Kubeconfig<'t> {
         let text = |key| self.value(context.1, key);
         if text("cluster")?.as_deref() != Some(cluster.0) || text("user")?.as_deref() != Some(user)
         {
-            return Err("has a context of another cluster or user".into());
+            return Err("has a context for another cluster or user".into());
         }
         Ok(Fetched {
             context: context.0.to_owned(),
@@ -184,8 +184,7 @@ impl<'t> Kubeconfig<'t> {
             None | Some("false")
         ) {
             return Err(
-                "switches the check of the API server's certificate off (insecure-skip-tls-verify)"
-                    .into(),
+                "turns off TLS verification of the API server (insecure-skip-tls-verify)".into(),
             );
         }
         let server = self.value(pairs, "server")?.unwrap_or_default();
@@ -303,9 +302,7 @@ fn check_keys(pairs: &[Pair], known: &[&str]) -> Result<(), Odd> {
             _ => "a key that is not text",
         };
         if !known.contains(&key) {
-            return Err(format!(
-                "holds {key:?}, which kubelogin does not know there"
-            ));
+            return Err(format!("has the unexpected field {key:?}"));
         }
     }
     Ok(())
@@ -319,7 +316,9 @@ fn check_name(name: &str) -> Result<(), Odd> {
         && !name.contains(|c: char| c.is_control() || c.is_whitespace() || "/\\\"'".contains(c));
     match is_valid {
         true => Ok(()),
-        false => Err(format!("has the name {name:?}, which is not a usual one")),
+        false => Err(format!(
+            "has the name {name:?}, which contains unexpected characters or is too long"
+        )),
     }
 }
 
@@ -443,11 +442,11 @@ mod tests {
             (change("user: u}", "user: v}"), "another cluster or user"),
             (
                 change("name: prod\ncontexts", "name: \"prod\\e[31m\"\ncontexts"),
-                "not a usual one",
+                "unexpected characters",
             ),
             (
                 change("name: prod\ncontexts", "name: ../prod\ncontexts"),
-                "not a usual one",
+                "unexpected characters",
             ),
             (
                 change("--server-id, s", "\"--server-id\", \"s\\r\""),

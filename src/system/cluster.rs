@@ -78,7 +78,7 @@ impl ClusterWay {
         if let Some(name) = &self.server_name {
             if name.parse::<IpAddr>().is_ok() {
                 return Err(unusable(format!(
-                    "tls-server-name {name} must be a host name"
+                    "tls-server-name {name} is an IP address and must be a host name"
                 )));
             }
             builder = builder.no_proxy().resolve_to_addrs(name, addresses);

@@ -189,7 +189,7 @@ pub fn check(place: &str, url: &str) -> Result<(), NetworkErrorKind> {
             .take(16)
             .collect();
         return wrong(format!(
-            "has the scheme \"{scheme}\", but a proxy's is http, https, socks5 or socks5h"
+            "has the scheme \"{scheme}\": use http, https, socks5 or socks5h"
         ));
     }
     match address(url) {
@@ -319,12 +319,12 @@ mod tests {
             (
                 "HTTPS_PROXY",
                 "ftp://hunter2@proxy:1",
-                "has the scheme \"ftp\", but",
+                "has the scheme \"ftp\": use",
             ),
             (
                 "all_proxy",
                 "socks://proxy:1",
-                "has the scheme \"socks\", but",
+                "has the scheme \"socks\": use",
             ),
             ("https_proxy", "http://", "is not the URL of a proxy"),
             (

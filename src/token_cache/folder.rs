@@ -118,7 +118,7 @@ impl Folder {
         if !platform::has_one_name(&metadata) || !platform::is_ours(&metadata) {
             // Its mode is about to be changed, which must not happen to a file that somebody linked here.
             return Err(io::Error::other(format!(
-                "{name} is another file of this or another user"
+                "{name} has hard links or belongs to another user"
             )));
         }
         platform::keep_private(&file)?;

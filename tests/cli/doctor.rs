@@ -341,7 +341,7 @@ fn users_of_other_programs_are_named_and_left_alone() {
     assert!(
         output
             .stdout
-            .contains("left alone: \"amazon\" (the program \"aws\")"),
+            .contains("not kubelogin's: \"amazon\" (the program \"aws\")"),
         "{output:?}"
     );
     let tokens = |patient: &Patient| {
@@ -358,7 +358,7 @@ fn users_of_other_programs_are_named_and_left_alone() {
     assert!(
         output
             .stdout
-            .contains("the user of this context is left alone"),
+            .contains("the user of this context is not kubelogin's"),
         "{output:?}"
     );
     assert_eq!(tokens(&patient), before);

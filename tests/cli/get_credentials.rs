@@ -180,7 +180,7 @@ fn an_unknown_cluster_is_reported_with_what_was_searched_and_similar_names() {
         (
             &["prd"][..],
             &[
-                "no cluster is named \"prd\" in tenant",
+                "there is no cluster \"prd\" in tenant",
                 "Did you mean prod?",
             ][..],
         ),
@@ -201,7 +201,7 @@ fn an_unknown_cluster_is_reported_with_what_was_searched_and_similar_names() {
         ),
         (
             &["prod", "--subscription", "Shop"],
-            &["no subscription named \"Shop\"", "Shops"],
+            &["no access to a subscription named \"Shop\"", "Shops"],
         ),
         (
             &[
@@ -213,17 +213,17 @@ fn an_unknown_cluster_is_reported_with_what_was_searched_and_similar_names() {
             ],
             &["no such subscription"],
         ),
-        (&["x*"], &["no cluster is named like \"x*\""]),
-        (&[], &["no cluster is named", "--all"]),
+        (&["x*"], &["no cluster name matches \"x*\""]),
+        (&[], &["no cluster was given", "--all"]),
         (&["a/b"], &["not a valid cluster name"]),
-        (&["--all", "prod"], &["--all and the name"]),
+        (&["--all", "prod"], &["--all and a cluster name"]),
         (
             &["--all", "--context", "x"],
-            &["--context names one cluster"],
+            &["--context is for one cluster"],
         ),
         (
             &["prod", "--admin", "--format", "exec"],
-            &["--format has no meaning"],
+            &["--format has no effect"],
         ),
         (&["prod", "--format", "x"], &["unknown --format"]),
         (&["prod", "--write-login", "x"], &["unknown --write-login"]),

@@ -383,7 +383,7 @@ fn every_context_gets_a_line_in_the_order_of_the_file() {
             .stdout
             .lines()
             .last()
-            .is_some_and(|line| line.contains("left alone")),
+            .is_some_and(|line| line.contains("skipped")),
         "{output:?}"
     );
     let (json, _) = world.json(&["--all-contexts"]);

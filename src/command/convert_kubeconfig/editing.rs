@@ -196,7 +196,7 @@ impl Conversion<'_> {
                 }
                 Takes::Value(_) if values.text(row.flag).is_some_and(is_for_a_shell) => {
                     report.warn(format!(
-                        "Warning: user {:?}: {} holds a variable or ~ that nothing replaces in a kubeconfig: write its value",
+                        "Warning: user {:?}: {} contains a variable or ~, which is not expanded in a kubeconfig: write its value",
                         azure.user.name,
                         row.flag.typed()
                     ));

@@ -209,7 +209,7 @@ impl Report {
                     system.tell(&one_line(&format!("{what}. {remedy}")));
                 }
                 let error = Error::input(format!("{count} users could not be converted"));
-                let error = error.remedy("Correct what is named above, then convert again.");
+                let error = error.remedy("Fix the errors above, then convert again.");
                 Err(with_hint(error, &others))
             }
         }

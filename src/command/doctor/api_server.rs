@@ -13,7 +13,7 @@ pub fn server(case: &Case) -> Outcome {
         None => skipped("no cluster"),
         Some(Err(error)) => failed(error),
         Some(Ok(server)) if server.trusts_anyone() => warning(format!(
-            "insecure-skip-tls-verify is on: anybody on the way to {} can take the token",
+            "insecure-skip-tls-verify is on: anyone on the network path to {} can steal the token",
             host(case)
         ))
         .with("Remove it and add the cluster's certificate authority: kubelogin get-credentials CLUSTER --overwrite-existing"),
@@ -69,14 +69,14 @@ pub fn tls(case: &Case) -> Outcome {
                 | NetworkErrorKind::Settings(_)
                 | NetworkErrorKind::TrustStore(_) => outcome,
                 NetworkErrorKind::Proxy(_) | NetworkErrorKind::ProxyFailed(_) => outcome.with("Correct proxy-url or HTTPS_PROXY, or add the host to NO_PROXY."),
-                _ => outcome.with("Check what is between this machine and the cluster: it takes connections and does not answer."),
+                _ => outcome.with("Something accepts the connection but does not answer: check the firewall and proxy in front of the cluster."),
             };
         }
         Some(Ok(greeting)) => greeting,
     };
     match (&greeting.oddity, &greeting.version) {
-        (Some(oddity), _) => failure(format!("{} answers with {oddity}", host(case)))
-            .with("Something else is at this address: check server and proxy-url of the cluster."),
+        (Some(oddity), _) => failure(format!("{} answered with {oddity}", host(case)))
+            .with("Another server is at this address: check the cluster's server and proxy-url."),
         (None, Some(version)) => good(format!("Kubernetes {version}")),
         (None, None) => good("the API server answers"),
     }
@@ -97,7 +97,7 @@ pub fn auth(case: &Case) -> Outcome {
 
 pub fn authz(case: &Case) -> Outcome {
     if case.own().is_some() {
-        return skipped("not asked for a user who signs in without kubelogin");
+        return skipped("not checked for users that sign in without kubelogin");
     }
     let verdict = match &case.api.may_list {
         None => return skipped("see api.tls"),
@@ -111,12 +111,12 @@ pub fn authz(case: &Case) -> Outcome {
         failure(what).with(remedy)
     };
     match verdict {
-        Verdict::Yes(Ok(())) => good("pods may be listed"),
+        Verdict::Yes(Ok(())) => good("listing pods is allowed"),
         // What Kubernetes RBAC does not grant, a person may not need; Azure RBAC says why.
         Verdict::Yes(Err(reason)) => soften(denied(rbac(reason), None)),
         Verdict::No(Refusal::Forbidden { user, by, .. }) => denied(*by, user.as_deref()),
         Verdict::No(Refusal::Unauthorized) => skipped("see api.auth"),
-        Verdict::NotOffered => skipped("the cluster cannot be asked"),
+        Verdict::NotOffered => skipped("the cluster could not be asked"),
         Verdict::Odd(_) => skipped("see api.auth"),
     }
 }

@@ -95,7 +95,7 @@ pub fn reach(case: &Case) -> Outcome {
             warning(what).with(remedy)
         }
         Some(Ok(None)) => warning(format!(
-            "Azure shows this identity no cluster at {}",
+            "this identity sees no cluster at {} in Azure",
             host.unwrap_or_default()
         ))
         .with("If it was deleted, remove its context. Otherwise ask for the role Reader on the cluster."),

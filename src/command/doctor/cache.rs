@@ -94,19 +94,19 @@ pub fn lock(case: &Case) -> Outcome {
         return skipped("see cache.folder");
     };
     let Some(Busy { path, process }) = health.busy.first() else {
-        return fine("nobody is signing in");
+        return fine("no other kubelogin is signing in");
     };
     let path = path.display();
     match process {
         Some(id) => warning(format!(
-            "process {id} is signing in, and others wait for it ({path})"
+            "process {id} is signing in, and others are waiting for it ({path})"
         ))
         .with(format!(
             "Finish that sign-in, or end the process: {}",
             end(*id)
         )),
         None => warning(format!(
-            "another kubelogin is signing in, and others wait for it ({path})"
+            "another kubelogin is signing in, and others are waiting for it ({path})"
         )),
     }
 }

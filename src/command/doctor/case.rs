@@ -231,7 +231,7 @@ impl<'a> Case<'a> {
             Need::Entra => match self.options() {
                 None => Some("no login"),
                 Some(options) if options.login.source() != Source::Entra => {
-                    Some("this login mode does not ask Entra ID itself")
+                    Some("this login mode does not contact Entra ID itself")
                 }
                 Some(_) => None,
             },

@@ -111,14 +111,14 @@ pub fn step_tcp(host: &str, steps: &Steps) -> Outcome {
         None => host.to_owned(),
     };
     match &steps.tcp {
-        None => skipped("its name is not resolved"),
-        Some(Ok(())) => fine(format!("{host} takes connections")),
+        None => skipped("its name was not resolved"),
+        Some(Ok(())) => fine(format!("{host} accepts connections")),
         Some(Err(error)) => match &error.kind {
-            NetworkErrorKind::TimedOut => failure(format!(
-                "{host} does not take a connection: nothing comes back"
-            )),
+            NetworkErrorKind::TimedOut => {
+                failure(format!("{host} does not accept connections: no response"))
+            }
             NetworkErrorKind::Unreachable(why) => {
-                failure(format!("{host} does not take a connection: {why}"))
+                failure(format!("{host} does not accept connections: {why}"))
             }
             _ => failure(error.to_string()),
         },
@@ -168,7 +168,7 @@ fn answer<'c>(case: &'c Case) -> Result<(&'c EntraProbe, &'c HttpResponse), Outc
     let probe = probe(case)?;
     match &probe.answer {
         Some(Ok(answer)) => Ok((probe, answer)),
-        _ => Err(skipped("no answer of Entra ID")),
+        _ => Err(skipped("no response from Entra ID")),
     }
 }
 
@@ -219,7 +219,7 @@ pub fn clock(case: &Case) -> Outcome {
         .and_then(|date| date.to_str().ok());
     let date = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok());
     let (Some(date), Some(now)) = (date, probe.received) else {
-        return skipped("Entra ID's answer has no date");
+        return skipped("the response from Entra ID has no date");
     };
     let skew = now - date.with_timezone(&Utc);
     let direction = if skew.num_seconds() < 0 {

@@ -46,7 +46,7 @@ pub fn foreign(case: &Case) -> Outcome {
             ));
         }
     }
-    fine("no variable sets what this login leaves open")
+    fine("no variable fills in an option of this login")
 }
 
 /// The proxies on the way to Entra ID and to the API server.
@@ -68,13 +68,13 @@ pub fn proxy(case: &Case) -> Outcome {
         let proxy = bare(&proxy);
         if is_server && is_private(host) && !is_chosen {
             return warning(format!(
-                "the way to the private API server {host} leads through the proxy {proxy}"
+                "requests to the private API server {host} go through the proxy {proxy}"
             ));
         }
         ways.push(format!("{host} through the proxy {proxy}"));
     }
     match ways.is_empty() {
-        true => fine("no proxy on the way to Entra ID and the API server"),
+        true => fine("no proxy for Entra ID and the API server"),
         false => good(ways.join(", ")),
     }
 }
@@ -93,13 +93,13 @@ pub fn browser(case: &Case) -> Outcome {
         .options()
         .is_some_and(|options| options.login == LoginMode::Interactive);
     if !is_interactive {
-        return fine("this login opens none");
+        return fine("this login mode opens no browser");
     }
     if has_browser(case.env) {
-        return fine("there is one to open");
+        return fine("a browser can be opened");
     }
     warning(format!(
-        "--login interactive opens a browser, and none can be opened here: {}",
+        "--login interactive needs a browser, but none can be opened here: {}",
         match cfg!(any(windows, target_os = "macos")) {
             true => "this is a session over SSH, and BROWSER is not set",
             false => "BROWSER, DISPLAY and WAYLAND_DISPLAY are not set",

@@ -8,7 +8,7 @@ use crate::system::platform;
 /// Azure/kubelogin#80, #251: another file than the person believes.
 pub fn files(case: &Case) -> Outcome {
     let Some(contexts) = &case.contexts else {
-        return skipped("flags describe the login");
+        return skipped("the login is given by flags");
     };
     let contexts = match contexts {
         Ok(contexts) => contexts,
@@ -52,7 +52,7 @@ pub fn mode(case: &Case) -> Outcome {
             continue;
         };
         let Some(mode) = platform::mode(&metadata) else {
-            return skipped("Windows protects the user's profile by access control lists");
+            return skipped("on Windows, access control lists protect your profile");
         };
         if !platform::is_private(&metadata) {
             let path = path.display();
@@ -72,7 +72,7 @@ pub fn context(case: &Case) -> Outcome {
                 false => failed(error),
             };
         }
-        None => return skipped("flags describe the login"),
+        None => return skipped("the login is given by flags"),
     };
     if let Some(Err(NotOurs::Broken(error))) = &case.subject {
         return failed(error);
@@ -86,7 +86,7 @@ pub fn context(case: &Case) -> Outcome {
     };
     let Some(cluster) = case.kubeconfig().and_then(|all| all.cluster(cluster)) else {
         return failure(format!(
-            "{place}: context {name:?} has the cluster {cluster:?}, which is in no file"
+            "{place}: context {name:?} refers to cluster {cluster:?}, which does not exist"
         ));
     };
     let server = cluster.server.as_deref().unwrap_or("no server");
@@ -110,7 +110,7 @@ pub fn user(case: &Case) -> Outcome {
         None => return skipped("no context"),
         Some(Err(NotOurs::Broken(_))) => return skipped("see kubeconfig.context"),
         Some(Err(NotOurs::Other(what))) => {
-            let named = format!("the user of this context is left alone: it uses {what}");
+            let named = format!("the user of this context is not kubelogin's: it uses {what}");
             return match what.contains("convert it") {
                 true => failure(named),
                 false => good(named),
@@ -144,10 +144,10 @@ fn others(case: &Case) -> String {
     match others.len() {
         0 => String::new(),
         count if count > SHOWN => format!(
-            "; left alone: {} and {} more",
+            "; not kubelogin's: {} and {} more",
             others[..SHOWN].join(", "),
             count - SHOWN
         ),
-        _ => format!("; left alone: {}", others.join(", ")),
+        _ => format!("; not kubelogin's: {}", others.join(", ")),
     }
 }

@@ -76,7 +76,7 @@ fn certificate(case: &Case, path: &Path, password: Option<Secret>, patience: Dur
     };
     let shown = path.display();
     let Some((thumbprint, end)) = certificate.for_people() else {
-        return good(format!("the certificate {shown} fits its key"));
+        return good(format!("the certificate {shown} matches its key"));
     };
     let told = format!("the certificate {shown} with the thumbprint {thumbprint}");
     match end - case.now {
@@ -110,7 +110,7 @@ fn federated_token(case: &Case, path: &Path, patience: Duration) -> Outcome {
         return failure(format!(
             "the federated token {shown} expired {ago} ago ({presented})"
         ))
-        .with("Get a new one: in a long CI job, ask for the token again before kubectl runs.");
+        .with("Get a new one: in a long CI job, request the token again before running kubectl.");
     }
     good(format!("federated token with {presented}"))
 }

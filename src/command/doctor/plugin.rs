@@ -46,7 +46,7 @@ impl Kubelogin {
             Self::Another => "another copy of this program",
             Self::Azure => "Azure/kubelogin, written in Go",
             Self::Int128 => "int128/kubelogin, another program of the same name",
-            Self::Unknown => "a program that does not say what it is",
+            Self::Unknown => "an unknown program",
         }
     }
 
@@ -203,7 +203,7 @@ pub fn policy(case: &Case) -> Outcome {
         return skipped("no exec plugin");
     };
     if env.get(env::KUBERC) == Some("off") || env.get(env::KUBECTL_KUBERC) == Some("false") {
-        return fine("kuberc is switched off");
+        return fine("kuberc is turned off");
     }
     let path = match env.get(env::KUBERC) {
         Some(path) => PathBuf::from(path),
@@ -299,7 +299,7 @@ fn commands<'t>(
 pub fn kubectl(case: &Case) -> Outcome {
     match (&case.plugin.kubectl, case.plugin.kubectl_minor) {
         (None, _) => warning("kubectl is not on PATH"),
-        (Some(path), None) => good(format!("kubectl at {}, of unknown version", path.display())),
+        (Some(path), None) => good(format!("kubectl at {}, version unknown", path.display())),
         (Some(_), Some(minor)) => good(format!("kubectl 1.{minor}")),
     }
 }
@@ -316,13 +316,13 @@ pub fn api_version(case: &Case) -> Outcome {
         )),
         (Some(version @ (V1 | V1BETA1)), _) => fine(version),
         (Some(V1ALPHA1), Some(minor)) if minor < 24 => failure(format!(
-            "{place}: kubelogin does not speak apiVersion {V1ALPHA1}"
+            "{place}: kubelogin does not support apiVersion {V1ALPHA1}"
         )),
         (Some(V1ALPHA1), _) => failure(format!(
             "{place}: apiVersion {V1ALPHA1} was removed in kubectl 1.24"
         )),
         (Some(other), _) => failure(format!(
-            "{place}: apiVersion {other:?} is not one of an exec plugin"
+            "{place}: apiVersion {other:?} is not an exec plugin API version"
         )),
         (None, _) => failure(format!("{place}: the exec plugin has no apiVersion")),
     }

@@ -119,7 +119,7 @@ fn check(values: &FlagValues) -> Result<(), Error> {
         let is_usual = |c: char| c.is_ascii_alphanumeric() || "-.:/".contains(c);
         if !value.chars().all(is_usual) {
             return Err(fetched::refused(&format!(
-                "has an odd value for {}",
+                "has an unexpected value for {}",
                 flag.typed()
             )));
         }

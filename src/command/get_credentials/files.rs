@@ -144,9 +144,9 @@ impl Files {
                 .map_err(|error| {
                     error
                         .context(
-                            "this kubeconfig could not be merged into; this is a bug in kubelogin",
+                            "could not merge into this kubeconfig; this is a bug in kubelogin",
                         )
-                        .remedy("Nothing was changed. Please report it with what --dry-run prints.")
+                        .remedy("Nothing was changed. Please report the bug with the output of --dry-run.")
                 })?;
         }
         Ok(merged)

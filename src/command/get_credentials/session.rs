@@ -175,11 +175,13 @@ impl<'a> Session<'a> {
                     .iter()
                     .map(|subscription| subscription.display_name.as_str());
                 let near = crate::error::nearest(&text, known.collect());
-                Err(
-                    Error::input(format!("you can see no subscription named {text:?}")).remedy(
-                        format!("Give its ID, or check --tenant-id. {}", did_you_mean(&near)),
-                    ),
-                )
+                Err(Error::input(format!(
+                    "you have no access to a subscription named {text:?}"
+                ))
+                .remedy(format!(
+                    "Give its ID, or check --tenant-id. {}",
+                    did_you_mean(&near)
+                )))
             }
             several => {
                 let ids: Vec<&str> = several.iter().map(|one| one.id.as_str()).collect();
@@ -259,7 +261,7 @@ impl<'a> Session<'a> {
                     "Sign in to Azure PowerShell with it, then try again: Connect-AzAccount -Tenant {tenant} -ClaimsChallenge {challenge}"
                 ),
                 login if login.source() != Source::Entra => format!(
-                    "--login {login} cannot do that: use --login interactive, or ask whoever manages Conditional Access."
+                    "--login {login} cannot do that: use --login interactive, or ask your Conditional Access administrator."
                 ),
                 _ => return None,
             })

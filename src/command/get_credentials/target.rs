@@ -22,7 +22,7 @@ pub enum Target {
 }
 
 const HOW: &str =
-    "Give a name, -g GROUP -n NAME, a resource ID, a pattern like 'prod-*', or --all.";
+    "Pass a name, -g GROUP -n NAME, a resource ID, a pattern such as 'prod-*', or --all.";
 /// How many are listed in a message.
 const SHOWN: usize = 20;
 
@@ -32,28 +32,28 @@ impl Target {
         group.as_deref().map_or(Ok(()), check_group)?;
         let target = match (&args.word, &args.name) {
             (Some(word), Some(name)) if word != name => {
-                return Err(
-                    Error::input(format!("two names are given: {word:?} and {name:?}"))
-                        .remedy("Leave one of them out."),
-                );
+                return Err(Error::input(format!(
+                    "two cluster names were given: {word:?} and {name:?}"
+                ))
+                .remedy("Leave one of them out."));
             }
             (Some(word), _) | (None, Some(word)) => Self::of_word(word, group)?,
             (None, None) if args.all => Self::Many {
                 pattern: None,
                 group,
             },
-            (None, None) => return Err(Error::input("no cluster is named").remedy(HOW)),
+            (None, None) => return Err(Error::input("no cluster was given").remedy(HOW)),
         };
         let is_many = matches!(target, Self::Many { .. });
         if args.all && !is_many {
             return Err(
-                Error::input("--all and the name of a cluster exclude each other").remedy(HOW),
+                Error::input("--all and a cluster name cannot be used together").remedy(HOW),
             );
         }
         if is_many && args.context.is_some() {
             return Err(
-                Error::input("--context names one cluster, and several are asked for")
-                    .remedy("Leave it out, or name one cluster."),
+                Error::input("--context is for one cluster, but several were requested")
+                    .remedy("Leave it out, or choose one cluster."),
             );
         }
         Ok(target)
@@ -141,7 +141,7 @@ fn find_many(
         return Ok(found);
     }
     let which = pattern.map_or("no cluster was found".to_owned(), |pattern| {
-        format!("no cluster is named like {pattern:?}")
+        format!("no cluster name matches {pattern:?}")
     });
     let what = format!("{which} in {}", session.place(filter));
     Err(Error::input(what).remedy(
@@ -183,11 +183,11 @@ fn not_found(session: &mut Session, filter: Filter) -> Error {
         .iter()
         .map(|cluster| cluster.id.name.as_str())
         .collect();
-    let error = Error::input(format!("no cluster is named {name:?} in {place}"));
+    let error = Error::input(format!("there is no cluster {name:?} in {place}"));
     error.remedy(match (same, nearest(name, names)) {
-        (Some(other), _) => format!("One of this name is in another group: kubelogin get-credentials -g {} -n {name}", other.id.group),
+        (Some(other), _) => format!("A cluster with this name is in another group: kubelogin get-credentials -g {} -n {name}", other.id.group),
         (None, near) if near.is_empty() => {
-            "You can see no cluster there. Check --subscription, --tenant-id and your roles (Reader at least).".to_owned()
+            "You have access to no cluster there. Check --subscription, --tenant-id and your roles (Reader at least).".to_owned()
         }
         (None, near) => did_you_mean(&near),
     })

@@ -110,7 +110,7 @@ impl Line {
                 context: name.to_owned(),
                 who: "-".into(),
                 until: "-".into(),
-                cluster: format!("left alone: {what}"),
+                cluster: format!("skipped: {what}"),
                 outcome: None,
                 json: json!({"context": name, "leftAlone": what}),
             },

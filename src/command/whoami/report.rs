@@ -256,7 +256,7 @@ impl ClusterSees {
             Ok(Verdict::Yes(identity)) => Self::Identity(identity),
             Ok(Verdict::NotOffered) => Self::SomeUser,
             Ok(Verdict::Odd(what)) => {
-                Self::Unreachable(format!("{} answers with {what}", server.uri()))
+                Self::Unreachable(format!("{} answered with {what}", server.uri()))
             }
             Ok(Verdict::No(refusal)) => refused(refusal).map_or(Self::SomeUser, Self::Refused),
         }
@@ -327,7 +327,7 @@ fn ask(
     let Some(cluster) = &subject.cluster else {
         return match &subject.context {
             Some(context) => ClusterSees::Unreachable(format!(
-                "{}: context {:?} has no cluster, or one that is in no file",
+                "{}: context {:?} has no cluster, or one that does not exist",
                 context.place, context.name
             )),
             None => ClusterSees::Nothing,
@@ -370,7 +370,7 @@ pub fn review(
     let greeting = server.greet(system, timeout);
     let greeting = greeting.map_err(|error| error.to_string())?;
     if let Some(oddity) = greeting.oddity {
-        return Err(format!("{} answers with {oddity}", server.uri()));
+        return Err(format!("{} answered with {oddity}", server.uri()));
     }
     let left = end.saturating_sub(system.elapsed());
     let verdict = server.review(caller, system, left);

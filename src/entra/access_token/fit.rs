@@ -179,7 +179,7 @@ fn too_many_groups(claims: &Claims, _: &Expected) -> Option<Mismatch> {
 fn binding(claims: &Claims, expected: &Expected) -> Option<Mismatch> {
     match (claims.is_bound(), expected.is_bound) {
         (true, false) => fatal(
-            "the token is bound to a key (PoP), and it is sent as a bearer token".into(),
+            "the token is bound to a key (PoP), but it is sent as a bearer token".into(),
             "Add --pop-enabled and --pop-claims, or run: kubelogin logout",
         ),
         (false, true) => fatal(

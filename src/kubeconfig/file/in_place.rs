@@ -46,7 +46,7 @@ pub fn write(file: &KubeconfigFile, text: &str) -> Result<(), Error> {
     })?;
     let old = keep(file).map_err(|error| {
         Error::input(format!(
-            "the old text of {path} cannot be kept while the file is written: {error}"
+            "{path} cannot be backed up before it is written: {error}"
         ))
         .remedy(
             "Nothing was changed. Make its folder writable, or convert a copy: --kubeconfig COPY.",
@@ -135,5 +135,5 @@ pub fn check_whole<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Result<(
 /// How to get the old text back.
 pub fn put_back(path: &Path, old: &Path) -> String {
     let (path, old) = (path.display(), old.display());
-    format!("The old text is in {old}: cp {old} {path}, then remove {old}.")
+    format!("The old content is in {old}: cp {old} {path}, then remove {old}.")
 }

@@ -136,7 +136,7 @@ fn make_folder(file: &KubeconfigFile) -> Result<(), Error> {
     };
     platform::make_private_folders(folder).map_err(|error| {
         Error::input(format!("{} cannot be made: {error}", folder.display()))
-            .remedy("Name another file, in a folder that you may write to.")
+            .remedy("Choose a file in a folder that you can write to.")
     })
 }
 

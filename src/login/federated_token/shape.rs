@@ -30,7 +30,7 @@ const FORMS: &[Row] = &[
      "Write the token only, without that word."),
     (|text| text.trim().contains(['\n', '\r']), "it has several lines",
      "Write the token only, on a single line; base64 -w0 does not wrap its output."),
-    (is_encoded, "it is a token in base64",
+    (is_encoded, "it is base64-encoded",
      "Decode it first, with base64 -d: the values of a Kubernetes secret are encoded."),
 ];
 

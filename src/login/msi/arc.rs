@@ -179,17 +179,17 @@ fn read_key(path: &Path, folder: &Path) -> Result<Secret, Error> {
 /// The agent of the host answers in a container, too, if it shares the host's network, and its keys are not there.
 fn not_mounted(folder: &Path) -> Error {
     let what = format!(
-        "the folder of its key files, {}, is not there",
+        "the folder of its key files, {}, does not exist",
         folder.display()
     );
     Error::input(what).remedy(
-        "In a container, mount that folder of the host, and run as a member of the host's group himds.",
+        "In a container, mount that folder from the host, and run as a member of the host's himds group.",
     )
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
     Error::input(format!("its key file {} cannot be read: {error}", path.display())).remedy(
-        "Only members of the group himds (on Windows: Hybrid agent extension applications, or administrators) can get the machine's tokens; add this user to it.",
+        "Only members of the himds group (on Windows: Hybrid agent extension applications, or administrators) can get the machine's tokens; add this user to it.",
     )
 }
 
@@ -326,7 +326,7 @@ mod tests {
         let system = FakeSystem::new([challenge(&folder.join("1.key"))]);
         let error = ask(&system, folder).expect_err("refused").to_string();
         assert!(
-            error.contains("/kubelogin/nobody/tokens, is not there"),
+            error.contains("/kubelogin/nobody/tokens, does not exist"),
             "{error}"
         );
         assert!(error.contains("mount"), "{error}");

@@ -61,10 +61,10 @@ const BROKEN: &[Situation] = &[
     ("environment.proxy", |p| {
         p.cluster()["server"] = "https://10.0.0.1".into();
         p.env.push(("HTTPS_PROXY", "http://user:hunter2@127.0.0.1:1".into()));
-    }, "warn", &["10.0.0.1 leads through the proxy 127.0.0.1:1", "NO_PROXY"]),
+    }, "warn", &["10.0.0.1 go through the proxy 127.0.0.1:1", "NO_PROXY"]),
     #[cfg(target_os = "linux")]
     ("environment.browser", |p| p.exec()["args"].as_array_mut().expect("args").extend(["--login".into(), "interactive".into()]), "warn",
-        &["opens a browser", "DISPLAY"]),
+        &["needs a browser", "DISPLAY"]),
     ("login.mode", |p| {
         let args = p.exec()["args"].as_array_mut().expect("args");
         args.retain(|arg| arg != "--login" && arg != "devicecode");
@@ -138,7 +138,7 @@ const BROKEN: &[Situation] = &[
         std::fs::write(cache.join("kubelogin.key"), [7; 32]).expect("another key");
     }, "warn", &["1 of 1 cached sign-ins", "remove-cache-dir"]),
     ("entra.dns", |p| p.exec()["args"][2] = "https://login.invalid/".into(), "fail", &["login.invalid cannot be resolved"]),
-    ("entra.tcp", |p| p.exec()["args"][2] = "https://127.0.0.1:1/".into(), "fail", &["127.0.0.1", "does not take a connection"]),
+    ("entra.tcp", |p| p.exec()["args"][2] = "https://127.0.0.1:1/".into(), "fail", &["127.0.0.1", "does not accept connections"]),
     ("entra.tls", |p| p.world.entra.show(Certificate::Untrusted), "fail", &["certificate", "SSL_CERT_FILE"]),
     ("entra.tenant", |p| p.exec()["args"].as_array_mut().expect("args").extend(["--tenant-id".into(), "99999999-aaaa-4aaa-8aaa-999999999999".into()]),
         "fail", &["AADSTS90002", "--tenant-id"]),
@@ -164,7 +164,7 @@ const BROKEN: &[Situation] = &[
     ("api.server", |p| p.cluster()["certificate-authority-data"] = "eA==".into(), "fail", &["contains no PEM certificate", "get-credentials"]),
     ("api.server", |p| p.cluster()["insecure-skip-tls-verify"] = true.into(), "warn", &["insecure-skip-tls-verify"]),
     ("api.dns", |p| p.cluster()["server"] = "https://gone.invalid".into(), "fail", &["gone.invalid cannot be resolved", "powerState"]),
-    ("api.tcp", |p| p.cluster()["server"] = "https://127.0.0.1:1".into(), "fail", &["does not take a connection", "authorised IP ranges"]),
+    ("api.tcp", |p| p.cluster()["server"] = "https://127.0.0.1:1".into(), "fail", &["does not accept connections", "authorised IP ranges"]),
     ("api.tls", |p| p.world.cluster.show(Certificate::OtherHost), "fail", &["it is for another host", "--overwrite-existing"]),
     ("api.tls", |p| p.world.cluster.behave(Manner::WebPage), "fail", &["web page", "proxy-url"]),
     ("api.tls", |p| p.world.cluster.behave(Manner::Redirects("https://elsewhere.example/".into())), "fail", &["redirect"]),

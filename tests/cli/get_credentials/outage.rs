@@ -70,7 +70,7 @@ fn what_is_typed_wrongly_is_refused_before_any_sign_in() {
         (&["prod", "--format", "x"], "unknown --format"),
         (&["prod", "--timeout", "soon"], "soon"),
         (&["-g", "a b/c", "-n", "prod"], "not a valid resource group"),
-        (&["prod", "-n", "test"], "two names"),
+        (&["prod", "-n", "test"], "two cluster names"),
         (&["/subscriptions/x"], "is incomplete"),
         (&["-g", "", "-n", "prod"], "--resource-group is empty"),
         (&["prod", "--file="], "--file is empty"),

@@ -68,7 +68,7 @@ fn a_wrong_cache_folder_is_always_said() {
     let place = TempDir::new();
     for (folder, words) in [
         (place.path().join("missing"), "does not exist"),
-        (place.path().to_owned(), "holds no tokens"),
+        (place.path().to_owned(), "contains no kubelogin tokens"),
     ] {
         let output = Kubelogin::log_out(&folder).run();
         assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -97,7 +97,10 @@ fn one_login_is_signed_out_by_its_flags_and_the_others_stay() {
     );
     entry_in(place.path());
     let again = log_out.verbose().run();
-    assert!(again.stderr.contains("No token of this login"), "{again:?}");
+    assert!(
+        again.stderr.contains("There is no cached token"),
+        "{again:?}"
+    );
     let logins = entra.logins();
     other.run().token();
     assert_eq!(entra.logins(), logins);

@@ -73,7 +73,7 @@ fn all_that_failed_is_named_and_the_rest_is_counted() {
     assert_eq!(
         error.to_string(),
         "2 users could not be converted\n\
-         Correct what is named above, then convert again. The other 2 users were converted to spn."
+         Fix the errors above, then convert again. The other 2 users were converted to spn."
     );
     let told = system.told();
     assert!(
