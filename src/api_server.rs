@@ -1,7 +1,7 @@
-//! Asking a Kubernetes API server who it takes us for (KEP-3325, SelfSubjectReview).
+//! Asks a Kubernetes API server who the caller is (SelfSubjectReview, KEP-3325).
 //!
-//! The cluster's kubeconfig says which certificate authority, proxy and TLS name count. No redirect is followed, and a
-//! token goes only over TLS.
+//! The certificate authority, proxy and TLS name come from the kubeconfig. Redirects are not followed, and a token is
+//! sent only over TLS.
 
 mod answer;
 
@@ -22,7 +22,7 @@ use crate::system::{
     ClusterWay, HttpProxy, HttpRequest, LARGEST_BODY, NetworkError, System, Trust, bounded, pem,
 };
 
-/// How long the file with the cluster's CA may take if it is a pipe.
+/// Time limit for reading the cluster's CA file, which may be a pipe.
 const CA_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The API versions of SelfSubjectReview: v1 since Kubernetes 1.28, v1beta1 since 1.27, v1alpha1 in 1.26.
@@ -37,7 +37,7 @@ pub struct ApiServer {
     way: ClusterWay,
 }
 
-/// Who asks: a token, and whom its owner acts as.
+/// The caller: a token, and the user to impersonate.
 pub struct Caller<'a> {
     /// `None` for one with a client certificate.
     pub token: Option<&'a Secret>,
@@ -46,7 +46,7 @@ pub struct Caller<'a> {
 }
 
 impl ApiServer {
-    /// The API server that a kubeconfig names. Touches nothing but the file of its certificate authority.
+    /// The API server of a kubeconfig's cluster. Reads only the file of its certificate authority.
     ///
     /// # Errors
     /// If the kubeconfig names no server, one that is not an HTTPS URL, or a certificate authority that cannot be read.
@@ -123,7 +123,7 @@ impl ApiServer {
         &self.uri
     }
 
-    /// True if the kubeconfig says that no certificate is to be checked.
+    /// True if the kubeconfig turns off TLS verification.
     pub fn trusts_anyone(&self) -> bool {
         self.way.trust == Trust::Anyone
     }
@@ -137,14 +137,14 @@ impl ApiServer {
         proxy.authority().map(ToString::to_string)
     }
 
-    /// Asks for the version without a token: any answer proves that name, connection and certificate are good.
+    /// Gets the version without a token: any response proves that DNS, connection and certificate work.
     pub fn greet(&self, system: &dyn System, timeout: Duration) -> Result<Greeting, NetworkError> {
         let request = self.request(Method::GET, "/version", None, Vec::new());
         let answer = system.send_to_cluster(&request, &self.way, timeout)?;
         Ok(Greeting::of(&answer))
     }
 
-    /// Asks whom the server takes this caller for.
+    /// Asks the server who this caller is.
     pub fn review(
         &self,
         caller: &Caller,
@@ -165,7 +165,7 @@ impl ApiServer {
         Ok(Verdict::NotOffered)
     }
 
-    /// Asks whether this caller may list pods in a namespace (SelfSubjectAccessReview): why not, if not.
+    /// Asks whether this caller may list pods in a namespace (SelfSubjectAccessReview); if not, returns the reason.
     pub fn may_list_pods(
         &self,
         namespace: &str,
@@ -207,7 +207,7 @@ impl ApiServer {
     ) -> HttpRequest {
         let mut request = http::Request::new(body);
         *request.method_mut() = method;
-        // The base was a URI, and so it is with a path of ours.
+        // The base is a valid URI, and stays one with our path appended.
         *request.uri_mut() = format!("{}{path}", self.base).parse().unwrap_or_default();
         let json = HeaderValue::from_static("application/json");
         let headers = request.headers_mut();
@@ -240,7 +240,7 @@ fn authority(pem: &Pem) -> Result<Vec<u8>, String> {
     Ok(bytes.to_vec())
 }
 
-/// The value of a kubeconfig's `field`, or the content of the file that stands in its place.
+/// The value of a kubeconfig's `field`, or the content of the file given instead.
 fn content(pem: &Pem, field: &str) -> Result<Zeroizing<Vec<u8>>, String> {
     match pem {
         Pem::Data(Some(pem)) => Ok(pem.clone()),

@@ -1,6 +1,6 @@
 //! Azure Resource Manager (ARM): which clusters there are, and their kubeconfigs.
 //!
-//! Whatever it answers is data: bounded in size, checked, and never a reason to send the token anywhere else.
+//! Its responses are untrusted: bounded in size, checked, and never a reason to send the token to another host.
 
 mod credentials;
 pub mod details;
@@ -27,45 +27,45 @@ use refusal::{Asked, Refusal};
 pub use resource_id::{Kind, ResourceId};
 pub use search::{Cluster, Filter};
 
-/// The largest answer that is read, in bytes: a page of clusters has some hundred KiB.
+/// The largest response to read, in bytes: a page of clusters has a few hundred KiB.
 const LARGEST_ANSWER: u64 = 4 * 1024 * 1024;
-/// The usual patience with a busy ARM.
+/// How long to keep retrying a busy ARM by default.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// A pause that is worth a word.
+/// Pauses longer than this are reported.
 const LONG_PAUSE: Duration = Duration::from_secs(5);
 /// No list has more pages: they have up to a thousand entries each.
 const MOST_PAGES: usize = 1000;
 
-/// The version of AKS's API. Those without `preview` in their name are not retired.
+/// The AKS API version. Versions without `preview` in their name are not retired.
 const CLUSTERS_VERSION: &str = "2024-09-01";
 /// The version of ARM's own API, for subscriptions.
 const SUBSCRIPTIONS_VERSION: &str = "2022-12-01";
 
-/// A conversation with the Azure Resource Manager of one cloud.
+/// A client for the Azure Resource Manager of one cloud.
 pub struct Arm<'a> {
     /// `https://management.azure.com`, without a path.
     endpoint: Url,
     bearer: Secret,
     timeout: Duration,
-    /// How long ARM may ask us to wait before that is an error.
+    /// The longest `Retry-After` to honour; longer is an error.
     longest_pause: Duration,
     system: &'a dyn System,
 }
 
-/// What an answer came to: `Err` with the refusal if a caller may do something about it.
+/// The outcome of a request; a caller may be able to act on the refusal in `Err`.
 type Answer = Result<HttpResponse, Failure>;
 
-/// Why there is no answer that could be used.
+/// Why there is no usable response.
 #[derive(Debug)]
 pub enum Failure {
-    /// ARM said no, and how.
+    /// ARM refused the request.
     Refused(Box<Refusal>),
-    /// There was no answer, or it was of no use.
+    /// There was no response, or it was unusable.
     Broken(Error),
 }
 
 impl Failure {
-    /// The error for a person, who wanted `asked`.
+    /// The error to show for a request for `asked`.
     pub fn explain(self, asked: &Asked) -> Error {
         match self {
             Self::Refused(refusal) => refusal.explain(asked),
@@ -73,7 +73,7 @@ impl Failure {
         }
     }
 
-    /// The refusal, if ARM answered at all.
+    /// The refusal, if ARM responded at all.
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
             Self::Refused(refusal) => Some(refusal),
@@ -108,7 +108,7 @@ impl<'a> Arm<'a> {
         }
     }
 
-    /// Asks each question once: whoever looks does not wait.
+    /// Sends each request once, without retries.
     #[must_use]
     pub fn without_waiting(self) -> Self {
         Self {
@@ -122,7 +122,7 @@ impl<'a> Arm<'a> {
         self.endpoint.host_str().unwrap_or_default()
     }
 
-    /// A request to `path`, which is encoded as a URL wants it.
+    /// A request to `path`, percent-encoded.
     fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> HttpRequest {
         let mut url = self.endpoint.clone();
         url.set_path(path);
@@ -224,7 +224,8 @@ impl<'a> Arm<'a> {
         self.all_pages(&first)
     }
 
-    /// The entries of a first page and of those after it. Only ARM's own links are followed, as the token goes with each.
+    /// The entries of the first page and the following ones. Only links to ARM itself are followed, because each
+    /// request carries the token.
     fn all_pages(&self, first: &HttpResponse) -> Result<Vec<Value>, Failure> {
         let mut page: Page = self.read(first)?;
         let mut entries = std::mem::take(&mut page.value);
@@ -249,7 +250,7 @@ impl<'a> Arm<'a> {
         serde_json::from_slice(answer.body()).map_err(|_| self.odd("is not the expected JSON"))
     }
 
-    /// The error for an answer that says yes and makes no sense.
+    /// The error for a successful response with unusable content.
     fn odd(&self, what: &str) -> Error {
         Error::refused("", format!("the response from {} {what}", self.host())).remedy(
             "Check --environment, HTTPS_PROXY and NO_PROXY: something else may have answered.",

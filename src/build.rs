@@ -1,4 +1,4 @@
-//! Build script: the values that `kubelogin --version` shows. They depend on the source alone, not on the clock.
+//! Build script: the values that `kubelogin --version` shows. They depend only on the source, not on the clock.
 #![expect(
     clippy::disallowed_methods,
     reason = "the rules are for the program, not for its build"
@@ -12,7 +12,7 @@ use chrono::{DateTime, SecondsFormat};
 fn main() {
     println!("cargo::rerun-if-changed=src/build.rs");
     println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
-    // Cargo would run this script at every build for a path that does not exist.
+    // For a path that does not exist, Cargo would rerun this script at every build.
     for path in [".git/HEAD", ".git/logs/HEAD"] {
         if Path::new(path).exists() {
             println!("cargo::rerun-if-changed={path}");

@@ -39,7 +39,7 @@ pub enum Command {
     GetCredentials(Box<GetCredentialsArgs>),
     /// Print the completion script for this shell.
     Completion(Shell),
-    /// Print what the last word of this command line can become: that script asks.
+    /// Print the completions of this command line's last word; called by that script.
     Complete(String),
     RemoveCacheDir(FlagValues),
     /// Sign out of one login.
@@ -53,7 +53,7 @@ pub enum Command {
 /// What was typed after `get-token`.
 pub struct GetTokenArgs {
     pub typed: FlagValues,
-    /// Get a new token however fresh the cached one is.
+    /// Get a new token even if the cached one is fresh.
     pub force_refresh: bool,
 }
 
@@ -144,7 +144,7 @@ impl Cli {
 
     fn new(args: &[OsString], matches: &ArgMatches, command: Command) -> Self {
         let level = matches.get_one::<i64>(VERBOSITY).copied().unwrap_or(0);
-        // doctor's page says what it looked at; a trace on stderr would say the names that --redact masks.
+        // doctor prints what it looked at itself; a trace on stderr would reveal the names that --redact masks.
         let most = match command {
             Command::Doctor(_) => 4,
             _ => u8::MAX.into(),
@@ -179,7 +179,7 @@ pub fn program() -> ClapCommand {
                 .help("Print the version"),
         )
         .args(global_args())
-        // The flags of a subcommand are made when it is called: most calls are get-token's.
+        // A subcommand's flags are built only when it is called: most calls are get-token.
         .subcommand(
             ClapCommand::new(GET_TOKEN)
                 .about("Sign in and print an ExecCredential for kubectl")
@@ -260,7 +260,7 @@ fn login_args() -> impl Iterator<Item = Arg> {
     Flag::ALL.iter().map(|definition| flag_arg(definition.flag))
 }
 
-/// The same, for a login that a kubeconfig describes: with these defaults.
+/// The same for a login from a kubeconfig, with these defaults.
 fn login_args_over(login: &'static str, server_id: &'static str) -> impl Iterator<Item = Arg> {
     login_args().map(move |arg| match arg.get_id().as_str() {
         "login" => arg.help(format!(
@@ -313,7 +313,7 @@ fn remove_command(name: &'static str) -> ClapCommand {
         .args(REMOVE_FLAGS.iter().copied().map(flag_arg))
 }
 
-/// Only for a call by hand: in a kubeconfig it would cost every command a request.
+/// For use by hand only: in a kubeconfig it would add a request to every command.
 fn force_refresh() -> Arg {
     switch(FORCE_REFRESH)
         .help("Get a new token even if the cached one is valid, for example after a group change")
@@ -386,8 +386,7 @@ fn shell(matches: &ArgMatches) -> Shell {
 
 /// The value of a flag that must not be empty.
 ///
-/// # Errors
-/// It is, as from a variable that is not set.
+/// # Errors The value is empty, for example because it comes from an unset variable.
 fn text(matches: &ArgMatches, name: &str) -> Result<Option<String>, Error> {
     match matches.get_one::<String>(name) {
         Some(text) if text.is_empty() => Err(empty_flag(&format!("--{name}"))),
@@ -395,8 +394,7 @@ fn text(matches: &ArgMatches, name: &str) -> Result<Option<String>, Error> {
     }
 }
 
-/// # Errors
-/// A flag that is empty: it would choose another file or every user.
+/// # Errors A flag is empty: it would select another file or every user.
 fn convert_args(matches: &ArgMatches) -> Result<ConvertArgs, Error> {
     let text = |name| text(matches, name);
     let is_on = |name| Ok::<_, Error>(text(name)?.as_deref() == Some("true"));

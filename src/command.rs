@@ -16,7 +16,7 @@ use std::io::Write;
 
 use crate::error::Error;
 
-/// Prints what a command has to say, at once.
+/// Writes a command's output to stdout and flushes it.
 pub fn print(text: &str, out: &mut dyn Write) -> Result<(), Error> {
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())

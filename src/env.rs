@@ -168,7 +168,7 @@ pub const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
 pub const GITLAB_CI: &str = "GITLAB_CI";
 pub const CIRCLECI: &str = "CIRCLECI";
 pub const JENKINS_URL: &str = "JENKINS_URL";
-/// What CI systems set in their jobs, those of one system first.
+/// The variables that CI systems set in their jobs, the specific ones first.
 const CI_SYSTEMS: [&str; 6] = [
     GITHUB_ACTIONS,
     GITLAB_CI,
@@ -281,7 +281,7 @@ impl Env {
         .or_else(|| find([&home, &profile, &drive_and_path], |folder| folder.is_dir()))
     }
 
-    /// The variable that says that this is a job of a CI system, where no person signs in.
+    /// The variable that marks this as a CI job, where no person signs in.
     pub fn ci_variable(&self) -> Option<&'static str> {
         let is_on = |name: &&str| {
             let value = self.get(name);

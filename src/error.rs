@@ -21,8 +21,8 @@ pub enum ErrorKind {
     Outside,
     /// A person has to sign in, and the caller asked not to ask anybody.
     NotSignedIn,
-    /// A person was asked and did not answer in time, or nobody is left to get the token. Says nothing about the next
-    /// attempt: whoever waited for this one asks again.
+    /// A person was asked and did not answer in time, or the client is gone. Says nothing about the next attempt:
+    /// processes that waited for this one ask again.
     Unanswered,
 }
 
@@ -59,7 +59,7 @@ impl Error {
         Self::new(ErrorKind::Outside, what)
     }
 
-    /// The same error as one that nobody decided.
+    /// The same error, as an unanswered sign-in.
     #[must_use]
     pub fn into_unanswered(self) -> Self {
         Self {
@@ -68,7 +68,7 @@ impl Error {
         }
     }
 
-    /// A sign-in that ended without a decision: nobody came in time, or whoever wanted the token is gone.
+    /// A sign-in that ended without a decision: the user did not respond in time, or the client is gone.
     pub fn unanswered(what: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unanswered, what)
     }
@@ -169,7 +169,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Of some names those that are most like `name`, for a person who mistyped it.
+/// The names most similar to `name`, which may be mistyped.
 pub fn nearest<'n>(name: &str, mut names: Vec<&'n str>) -> Vec<&'n str> {
     const SHOWN: usize = 5;
     let name = name.to_lowercase();
@@ -179,7 +179,7 @@ pub fn nearest<'n>(name: &str, mut names: Vec<&'n str>) -> Vec<&'n str> {
     names
 }
 
-/// The question about a name that was mistyped; empty without a name to propose.
+/// "Did you mean ..?" for a mistyped name; empty without a suggestion.
 pub fn did_you_mean(near: &[&str]) -> String {
     match near {
         [] => String::new(),
@@ -191,8 +191,8 @@ pub fn did_you_mean(near: &[&str]) -> String {
 /// The longest line of a message, in characters. Longer text from outside is cut.
 const LONGEST_LINE: usize = 600;
 
-/// `text` without line breaks and control characters (ANSI escapes of a child or a server included), without tokens, cut
-/// when long. Characters that nobody sees, or that reverse what is seen, are written as escapes.
+/// `text` without line breaks and control characters (ANSI escapes of a child or a server included), without tokens,
+/// cut when long. Invisible characters, and those that change the text direction, are escaped.
 pub fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for word in text
@@ -221,8 +221,8 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
-/// True for characters of no width and for those that change the direction of text (Unicode Technical Report 36,
-/// section 2.5; CVE-2021-42574): a text that has them reads differently from what it says.
+/// True for characters without width and for those that change the text direction (Unicode Technical Report 36, section
+/// 2.5; CVE-2021-42574): with them, a text can look different from what it is.
 fn is_unseen(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
@@ -233,7 +233,7 @@ fn is_unseen(c: char) -> bool {
 /// How a JWT begins: base64url of `{"`.
 const JWT_START: &str = "eyJ";
 
-/// A part of a text of others, which can hold a token (Azure/azure-sdk-for-java#36232).
+/// A part of text from outside, which can contain a token (Azure/azure-sdk-for-java#36232).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Piece<'t> {
     Plain(&'t str),
@@ -250,7 +250,7 @@ impl<'t> Piece<'t> {
     }
 }
 
-/// Divides a text into tokens and what is between them. Every byte is in one piece, and is looked at once.
+/// Splits a text into tokens and the text between them. Every byte is in one piece and visited once.
 fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     let mut rest = text;
     std::iter::from_fn(move || {

@@ -12,7 +12,7 @@ use crate::token::Token;
 const V1: &str = "client.authentication.k8s.io/v1";
 const V1BETA1: &str = "client.authentication.k8s.io/v1beta1";
 
-/// The last moment that RFC 3339 can express, 9999-12-31T23:59:59Z: clients accept no five-digit year.
+/// The last time that RFC 3339 can express, 9999-12-31T23:59:59Z: clients do not accept a five-digit year.
 const LAST_MOMENT: DateTime<Utc> = DateTime::from_timestamp(253_402_300_799, 0).unwrap();
 
 /// What the client that runs us says about itself.

@@ -35,7 +35,7 @@ struct Named<'n, 't> {
     name: &'n str,
     entry: &'n Node<'t>,
     value: Option<&'n Node<'t>>,
-    /// Of its value; empty if it has none.
+    /// The fields of its value; empty if it has none.
     fields: &'n [Pair<'t>],
 }
 
@@ -66,9 +66,9 @@ impl User<'_, '_> {
 pub enum Credentials<'n, 't> {
     AuthProvider(AuthProvider<'n, 't>),
     Exec(Exec<'n, 't>),
-    /// Both of them, which kubectl refuses: an exec plugin was added and what it replaced was left behind.
+    /// Both of them, which kubectl refuses: an exec plugin was added but the auth provider it replaces was not removed.
     Both(AuthProvider<'n, 't>, Exec<'n, 't>),
-    /// Neither of the two: a token, a certificate, nothing.
+    /// Neither: a token, a certificate or nothing.
     Others,
 }
 
@@ -120,7 +120,7 @@ impl<'t> Kubeconfig<'t> {
         self.tree.documents().iter().all(Node::is_null)
     }
 
-    /// Every user of every document. As for kubectl, an item that is null or has no name is nobody.
+    /// Every user of every document. As for kubectl, an item that is null or has no name is ignored.
     pub fn users(&self) -> Result<Vec<User<'_, 't>>, Error> {
         let mut users = Vec::new();
         for document in self.tree.documents() {
@@ -169,7 +169,7 @@ impl<'t> Kubeconfig<'t> {
         Ok(contexts)
     }
 
-    /// Every item of a list, in every document. As for kubectl, an item that is null or has no name is none.
+    /// Every item of a list, in every document. As for kubectl, an item that is null or has no name is ignored.
     fn named<'n>(&'n self, list: &str, key: &str) -> Result<Vec<Named<'n, 't>>, Error> {
         let mut named = Vec::new();
         for document in self.tree.documents() {

@@ -1,7 +1,7 @@
-//! A login: a mode with everything it needs, ready to run.
+//! A login: a mode with everything it needs to run.
 //!
-//! Each value of `--login` has a file of its own, with all that is particular to it. A new mode takes a new file, its word
-//! in [`LoginMode`], its line in [`new`] and its row in the conversion table; the compiler asks for each of them.
+//! Each value of `--login` has its own file with everything specific to it. A new mode needs a new file, a word in
+//! [`LoginMode`], a line in [`new`] and a row in the conversion table; the compiler asks for each of them.
 
 mod account;
 pub mod auto;
@@ -62,8 +62,8 @@ pub trait Login: fmt::Debug {
         false
     }
 
-    /// Signs in. `timeout` limits the network and programs, and the wait for a person only if the user set it. `hand_on`
-    /// is called with what a person is asked, for those who wait for this sign-in.
+    /// Signs in. `timeout` limits the network and programs, and the wait for a person only if the user set it.
+    /// `hand_on` is called with the prompt, for other processes that wait for this sign-in.
     fn acquire(
         &self,
         scope: &Scope,
@@ -73,7 +73,7 @@ pub trait Login: fmt::Debug {
     ) -> Result<Token, Error>;
 }
 
-/// Takes the prompt of a sign-in and for how long it is of use.
+/// Receives the prompt of a sign-in and how long it is valid.
 pub type HandOn<'a> = &'a dyn Fn(&str, Duration);
 
 /// The login that the options ask for. Checks everything that needs no network: options and files.
@@ -95,7 +95,8 @@ pub fn new(options: &Options, env: &Env) -> Result<Box<dyn Login>, Error> {
     })
 }
 
-/// Whom the program of a login mode is signed in as, as far as its files tell; `None` for a mode that runs none.
+/// The account that a login mode's program is signed in as, according to its files; `None` for a mode that runs no
+/// program.
 pub fn standing(mode: LoginMode, env: &Env, tenant: Option<&str>) -> Option<Standing> {
     match mode {
         LoginMode::AzureCli => Some(azurecli::standing(env, tenant)),
@@ -130,7 +131,7 @@ impl Client {
     }
 }
 
-/// The application of a mode that talks to Entra ID itself: a public client until it is given a way to authenticate.
+/// The application of a mode that talks to Entra ID directly: a public client, unless credentials are added.
 fn client(options: &Options) -> Result<Client, Error> {
     client_or(options, Options::missing)
 }
@@ -160,8 +161,8 @@ fn client_or(options: &Options, missing: fn(&Options, Flag) -> Error) -> Result<
 
 /// The client of a mode in which the application itself signs in, by a secret or a federated token.
 ///
-/// # Errors
-/// It is AKS's public client, which every kubeconfig of AKS has, and which can have neither: nothing is sent.
+/// # Errors The client is AKS's public client, which is in every AKS kubeconfig and has no credentials: nothing is
+/// sent.
 fn confidential_client(
     options: &Options,
     missing: fn(&Options, Flag) -> Error,
@@ -178,8 +179,8 @@ fn confidential_client(
     Ok(client)
 }
 
-/// What a person signs in to, for a prompt: the tenant, and the cluster if the client that runs us names it. Read only
-/// when a prompt is shown: most calls show none.
+/// What the user signs in to, for a prompt: the tenant, and the cluster if the client that runs us names it. Read only
+/// when a prompt is shown, because most calls show none.
 #[derive(Debug)]
 struct Destination {
     tenant: String,
@@ -203,9 +204,9 @@ impl fmt::Display for Destination {
     }
 }
 
-/// The error for an authority host that is not Microsoft's: whoever wrote the kubeconfig, or a variable, could have
-/// secrets of this machine sent to a host of theirs. The original asks Microsoft about such a host, unless the same flag
-/// is given.
+/// The error for an authority host that is not Microsoft's: the author of the kubeconfig or of a variable could have
+/// this machine's secrets sent to their own host. Azure/kubelogin asks Microsoft about such a host, unless the same
+/// flag is given.
 fn foreign_host(options: &Options) -> Error {
     let host = options.text(Flag::AuthorityHost).unwrap_or_default();
     let what =
@@ -224,7 +225,7 @@ mod tests {
     /// The flags that say which application signs in.
     pub const CLIENT: [(Flag, &str); 2] = [(Flag::ClientId, "app"), (Flag::TenantId, "ten")];
 
-    /// A prompt is handed on to nobody.
+    /// Nobody waits for the prompt.
     pub const NOBODY_WAITS: HandOn = &|_, _| {};
 
     /// Allows an authority host that is not Microsoft's.

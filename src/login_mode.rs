@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use crate::error::Error;
 
-/// A value of `--login`: one variant for each way to sign in that works, none for what does not.
+/// A value of `--login`: one variant for each supported way to sign in.
 ///
 /// A variant's name in lower case is the word; its first doc line is the help that completion shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

@@ -14,7 +14,7 @@ use crate::timeout::Timeout;
 use crate::token_cache::CacheSettings;
 use crate::variables::{self, Merged, Origin};
 
-/// What every login mode shares. A mode takes its own flags by [`Options::text`] and [`Options::secret`].
+/// What all login modes share. A mode reads its own flags with [`Options::text`] and [`Options::secret`].
 #[derive(Debug)]
 pub struct Options {
     pub login: LoginMode,
@@ -79,7 +79,7 @@ impl Options {
         Ok((options, notices))
     }
 
-    /// The value of a flag that only some modes have, after the environment had its say.
+    /// The value of a flag that only some modes have, after merging the environment.
     pub fn text(&self, flag: Flag) -> Option<&str> {
         self.given.values.text(flag)
     }
@@ -104,7 +104,7 @@ impl Options {
         self.given.typed.is_given(flag)
     }
 
-    /// The error for a flag that the login mode cannot do without.
+    /// The error for a missing flag that the login mode requires.
     pub fn missing(&self, flag: Flag) -> Error {
         variables::missing(flag, self.login)
     }
@@ -177,11 +177,11 @@ pub fn check_pop(values: &FlagValues, login: LoginMode) -> Result<(), Error> {
     pop_claims(values, login).map(|_| ())
 }
 
-/// What the server ID nearly always is.
+/// The usual server ID.
 pub const AKS_SERVER: &str =
     "AKS with managed Entra ID integration uses 6dae42f8-4368-4678-94ff-3960e28e3630.";
 
-/// Refuses a value that is the name of a variable. Not a folder of the cache, which never fails a login, and no secret,
+/// Refuses a value that is the name of a variable. Excludes the cache folder, which never fails a login, and secrets,
 /// which may look like anything.
 fn check_expanded(given: &Merged) -> Result<(), Error> {
     for definition in Flag::ALL {
@@ -219,8 +219,7 @@ fn server_id(values: &FlagValues, login: LoginMode) -> Result<String, Error> {
 
 /// Checks the ID of the server application.
 ///
-/// # Errors
-/// It has characters that no ID has.
+/// # Errors It has invalid characters.
 pub fn check_server_id(id: &str) -> Result<(), Error> {
     if is_application_id(id) {
         return Ok(());

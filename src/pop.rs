@@ -1,4 +1,4 @@
-//! Proof of possession: an access token bound to a key of ours, in an envelope that only the holder of the key can sign
+//! Proof of possession: an access token bound to our key, in an envelope that only the key's holder can sign
 //! (draft-ietf-oauth-signed-http-request-03, RFC 7800). Azure Arc requires it.
 
 use std::collections::BTreeMap;

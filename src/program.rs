@@ -32,7 +32,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Runs what was typed, given the environment and the outside world.
+/// Runs the command line with the given environment and system.
 fn run(
     cli: Cli,
     env: &Env,

@@ -11,7 +11,7 @@ use crate::system::{
     CertificateFault, HttpRequest, HttpResponse, NetworkError, NetworkErrorKind, System, Via,
 };
 
-/// The moment by which a login must be done, by [`System::elapsed`].
+/// The time by which a login must finish, on the clock of [`System::elapsed`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline {
     end: Duration,
@@ -97,7 +97,7 @@ pub fn next_wait(
     now: DateTime<Utc>,
 ) -> Option<Duration> {
     let waits = match outcome {
-        // No network at all: whoever called is told soon, and calls again.
+        // No network at all: fail soon, and let the caller try again.
         Err(error) if matches!(error.kind, NetworkErrorKind::Unreachable(_)) => &WAITS[..2],
         _ => WAITS,
     };

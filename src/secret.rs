@@ -35,8 +35,7 @@ impl Secret {
     }
 }
 
-/// Takes secrets out of a text that somebody wrote who has seen them, also where they are quoted, URL-encoded or
-/// base64-encoded.
+/// Removes secrets from the text of a party that has seen them, even if quoted, URL-encoded or base64-encoded.
 pub fn redact<'a>(text: &str, secrets: impl IntoIterator<Item = &'a Secret>) -> String {
     let mut text = text.to_owned();
     for secret in secrets.into_iter().filter(|secret| !secret.is_empty()) {
@@ -67,7 +66,7 @@ fn forms(secret: &str) -> Vec<Zeroizing<String>> {
             .map(str::to_owned),
     );
     if secret.len() >= SHORTEST_IN_BASE64 {
-        // What stands before a secret shifts its encoding by none, one or two bytes.
+        // The bytes before a secret shift its base64 encoding by zero, one or two bytes.
         for shift in 0..3 {
             let shifted = Zeroizing::new([&vec![0; shift][..], secret.as_bytes()].concat());
             let (first, whole) = ([0, 2, 3][shift], shifted.len() * 8 / 6);

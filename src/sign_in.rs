@@ -1,4 +1,4 @@
-//! A token for a scope: from the cache, by refresh, or by a new sign-in; one at a time for all who ask.
+//! A token for a scope: from the cache, by refresh, or by a new sign-in; one sign-in at a time for all callers.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -25,7 +25,7 @@ use crate::token_cache::{
 
 /// How long to wait for another kubelogin in which a person is signing in: a device code is valid for 15 minutes.
 const PATIENCE_WITH_PEOPLE: Duration = Duration::from_secs(16 * 60);
-/// How far past its timeout another kubelogin may still hand over its result.
+/// How long after its timeout another kubelogin may still deliver its result.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A login with its token cache, ready to get tokens for any scope.
@@ -34,12 +34,12 @@ pub struct SignIn<'a> {
     login: Box<dyn Login>,
     cache: Option<TokenCache<'a>>,
     timeout: Timeout,
-    /// True if a Kubernetes client started us: it runs a failing plugin again at once, which a person does not.
+    /// True if a Kubernetes client started us: unlike a person, it reruns a failing plugin immediately.
     is_retried: bool,
     system: &'a dyn System,
 }
 
-/// Tokens for one cluster: plain, or bound to a key of ours if the options ask for PoP tokens.
+/// Tokens for one cluster: plain, or bound to our key if the options request PoP tokens.
 pub struct ForCluster<'o> {
     /// What to ask for.
     pub scope: Scope,
@@ -47,7 +47,7 @@ pub struct ForCluster<'o> {
 }
 
 impl ForCluster<'_> {
-    /// The token as the cluster takes it: a bound one in a new envelope.
+    /// The token to send to the cluster: a bound one in a new envelope.
     pub fn envelope(&self, token: Token, system: &dyn System) -> Result<Token, Error> {
         match &self.binding {
             Some(binding) => binding.envelope(token, system.now()),
@@ -72,7 +72,7 @@ enum Ask<'a> {
 }
 
 impl Ask<'_> {
-    /// True if the cached token will not do, however fresh it is.
+    /// True if the cached token must not be used, even if fresh.
     fn is_for_new_one(self) -> bool {
         matches!(self, Self::Renewed | Self::RenewedSilently)
     }
@@ -91,7 +91,7 @@ impl<'a> SignIn<'a> {
         })
     }
 
-    /// True if signing in takes a person.
+    /// True if signing in requires a person.
     pub fn asks_a_person(&self) -> bool {
         self.login.asks_a_person()
     }
@@ -107,7 +107,7 @@ impl<'a> SignIn<'a> {
         options.pop_claims.is_some() && self.cache.as_ref().is_some_and(lacks_key)
     }
 
-    /// How tokens for the cluster of these options are asked for and handed over.
+    /// How to request tokens for the cluster of these options, and how to send them.
     pub fn for_cluster<'o>(&self, options: &'o Options) -> Result<ForCluster<'o>, Error> {
         let scope = Scope::of_server(&options.server_id);
         let Some(claims) = &options.pop_claims else {
@@ -116,7 +116,7 @@ impl<'a> SignIn<'a> {
                 binding: None,
             });
         };
-        // Without a cache no token outlives this run, so the key need not either.
+        // Without a cache no token outlives this run, so the key does not have to either.
         let key = match &self.cache {
             Some(cache) => cache.pop_key(),
             None => pop::Key::generate(),
@@ -134,13 +134,13 @@ impl<'a> SignIn<'a> {
         self.obtain(scope, Ask::Any)
     }
 
-    /// A new token however fresh the cached one is, so that it carries the groups and roles of today; by refresh where
-    /// there is a refresh token. Fails if none can be had, even if the cached token is still valid.
+    /// A new token even if the cached one is fresh, so that it has the current groups and roles; by refresh if there is
+    /// a refresh token. Fails if none can be obtained, even if the cached token is still valid.
     pub fn renewed_token(&self, scope: &Scope) -> Result<Token, Error> {
         self.obtain(scope, Ask::Renewed)
     }
 
-    /// As [`Self::renewed_token`], if nobody has to be asked for it.
+    /// As [`Self::renewed_token`], if no prompt is needed.
     ///
     /// # Errors
     /// As [`Self::silent_token`].
@@ -148,7 +148,7 @@ impl<'a> SignIn<'a> {
         self.obtain(scope, Ask::RenewedSilently)
     }
 
-    /// The cached token, or a new one if nobody has to be asked for it.
+    /// The cached token, or a new one if no prompt is needed.
     ///
     /// # Errors
     /// [`ErrorKind::NotSignedIn`] if a person has to sign in, with the server's reason if it
@@ -200,7 +200,7 @@ impl<'a> SignIn<'a> {
     }
 }
 
-/// How a token came about.
+/// How a token was obtained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {
     Cached,
@@ -217,10 +217,10 @@ enum How {
 enum Why {
     NoCache,
     NoEntry,
-    /// It expires soon, or the clock was set back so that nobody knows when.
+    /// It expires soon, or the clock was set back, so that its age is unknown.
     Expires(DateTime<Utc>),
     NewOneWanted,
-    /// And its refresh token is not valid any more.
+    /// And its refresh token is no longer valid.
     SignInEnded,
 }
 
@@ -236,7 +236,7 @@ impl fmt::Display for Why {
     }
 }
 
-/// What became of the request for a token: how, for whom, until when.
+/// A description of the token: how it was obtained, for whom, until when.
 fn history(token: &Token, how: How) -> String {
     let how = match how {
         How::Cached => "from the cache".to_owned(),
@@ -259,7 +259,7 @@ fn clock(time: DateTime<Utc>) -> impl fmt::Display {
     time.format("%Y-%m-%d %H:%M:%SZ")
 }
 
-/// One token that is wanted.
+/// A request for one token.
 struct Request<'a> {
     sign_in: &'a SignIn<'a>,
     scope: &'a Scope,
@@ -316,7 +316,7 @@ impl Request<'_> {
         entry.is_fresh(&Moment::now(*system), renewal)
     }
 
-    /// Why the entry is not used as it is.
+    /// Why the cached token cannot be used as it is.
     fn why(&self, entry: Option<&Entry>) -> Why {
         match entry {
             None => Why::NoEntry,
@@ -325,7 +325,7 @@ impl Request<'_> {
         }
     }
 
-    /// False if getting a new token takes a person, and nobody may be asked.
+    /// False if a new token requires a person and prompts are not allowed.
     fn may_sign_in(&self) -> bool {
         matches!(self.ask, Ask::Any | Ask::Renewed) || !self.sign_in.login.asks_a_person()
     }
@@ -345,7 +345,7 @@ impl Request<'_> {
         }
     }
 
-    /// Obtains a token and keeps it; keeps the error for those who wait.
+    /// Obtains a token and caches it; on failure, stores the error for waiting processes.
     fn renew(
         &self,
         entry: Option<&mut Entry>,
@@ -355,12 +355,13 @@ impl Request<'_> {
     ) -> Result<(Token, How), Error> {
         let renewed = self.refresh(entry, slot, turn, why);
         match &renewed {
-            // The login of another program (az, azd) may have changed meanwhile: whose token is this then?
+            // The account of another program (az, azd) may have changed meanwhile: then it is unclear whose token this
+            // is.
             _ if self.sign_in.login.fingerprint().as_ref() != Some(slot.fingerprint()) => {}
             Ok((token, _)) => slot.save(token, turn),
             // Those who wait may ask a person.
             Err(_) if !self.may_sign_in() => {}
-            // Whoever asks next is somebody else.
+            // The next caller may be someone else.
             Err(_) if self.sign_in.system.is_client_gone() => {}
             Err(error) => slot.save_failure(error, turn),
         }
@@ -386,7 +387,7 @@ impl Request<'_> {
                 if let Some(entry) = entry.filter(|_| !matches!(self.ask, Ask::Redeem(_))) {
                     slot.drop_refresh_token(entry, turn);
                 }
-                // Another device code would be blocked as well, after the user has entered it.
+                // Another device code would be blocked too, after the user has entered it.
                 if error.is_refused_with(DEVICE_CODE_BLOCKED) && self.may_sign_in() {
                     return Err(error);
                 }
@@ -422,8 +423,8 @@ impl Request<'_> {
         })
     }
 
-    /// Signs in, if that is allowed. `refusal` is what the server said to a refresh token. Where others wait at `place`,
-    /// they are shown what a person is asked.
+    /// Signs in, if that is allowed. `refusal` is what the server said to a refresh token. Processes that wait at
+    /// `place` show the same prompt.
     fn new_token(
         &self,
         refusal: Option<Error>,
@@ -455,7 +456,7 @@ impl Request<'_> {
         Ok((token, How::SignedIn(why)))
     }
 
-    /// The old token while it is valid, unless the server's refusal of a new one is its last word.
+    /// The old token while it is valid, unless the server's refusal is final.
     fn old_token(&self, entry: Option<Entry>, error: Error) -> Result<(Token, How), Error> {
         let system = self.sign_in.system;
         let now = Moment::now(system);

@@ -52,20 +52,20 @@ pub type HttpRequest = http::Request<Vec<u8>>;
 /// An HTTP response with its body in memory, of [`LARGEST_BODY`] bytes at most.
 pub type HttpResponse = http::Response<Vec<u8>>;
 
-/// The largest body that is read, in bytes: token answers have a few KiB.
+/// The largest body to read, in bytes: token responses have a few KiB.
 pub const LARGEST_BODY: u64 = 1024 * 1024;
 
-/// How often to look whether the client is still there, while a person or another process is waited for.
+/// How often to check that the client is still there while waiting for a person or another process.
 pub const LOOK_AT_CLIENT: Duration = Duration::from_secs(1);
 
 const CLIENT_IS_GONE: &str =
     "the sign-in was cancelled, because the program that asked for the token has ended";
 
-/// An extension of a request whose answer may be larger than [`LARGEST_BODY`]: how large, in bytes.
+/// A request extension that raises [`LARGEST_BODY`] for its response: the new limit, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct LargestBody(pub u64);
 
-/// What to do about the outcome of one request of many.
+/// What to do after one of many requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     Done,
@@ -82,9 +82,11 @@ pub trait System {
     /// Time since the program started; unlike [`System::now`] it never jumps.
     fn elapsed(&self) -> Duration;
     fn sleep(&self, duration: Duration);
-    /// From now on, [`System::is_client_gone`] notices it. Takes a moment on Windows, and so is left until somebody is asked.
+    /// Starts watching for [`System::is_client_gone`]. This takes a moment on Windows, so it is delayed until there is
+    /// a prompt.
     fn watch_client(&self) {}
-    /// True if nobody is left to get a token: whoever read our stdout is gone, or the Kubernetes client that ran us has ended.
+    /// True if nobody is left to receive a token: the reader of our stdout is gone, or the Kubernetes client that ran
+    /// us has exited.
     fn is_client_gone(&self) -> bool;
     /// Sleeps, for a person or another process to act; ends early if the client goes.
     ///
@@ -110,7 +112,7 @@ pub trait System {
         via: Via,
         timeout: Duration,
     ) -> Result<HttpResponse, NetworkError>;
-    /// Sends one request to a cluster the way its kubeconfig says; otherwise like [`System::send`].
+    /// Sends one request to a cluster with its kubeconfig's settings; otherwise like [`System::send`].
     fn send_to_cluster(
         &self,
         request: &HttpRequest,
@@ -131,7 +133,7 @@ pub trait System {
         addresses: &[SocketAddr],
         timeout: Duration,
     ) -> Result<(), NetworkError>;
-    /// The proxy that the environment (or the operating system) puts on the way to this URL: host and port.
+    /// The proxy for this URL from the environment or the operating system: host and port.
     fn proxy_of(&self, url: &http::Uri) -> Option<String>;
     /// Where stdout is read.
     fn page(&self) -> Page;
@@ -155,23 +157,24 @@ pub trait System {
     /// Runs a program without a shell and without input, and returns what it wrote. After `timeout` it is killed with its
     /// child processes.
     fn run(&self, program: &Program, timeout: Duration) -> Result<Output, ProgramError>;
-    /// The same for the program in this file, for a moment's question such as its version.
+    /// The same for the program in this file, for a quick query such as its version.
     fn run_file(
         &self,
         path: &Path,
         args: &[&str],
         timeout: Duration,
     ) -> Result<Output, ProgramError>;
-    /// The process that started us, to recognise its next run of us; `None` where it is not known.
+    /// The process that started us, to recognise when it runs us again; `None` if unknown.
     fn caller(&self) -> Option<String>;
-    /// How much to print: 0 what is necessary, 1 advice, 5 every step.
+    /// How much to print: 0 only what is necessary, 1 advice, 5 every step.
     fn verbosity(&self) -> u8;
     /// One line on stderr, at once: an error, or something that you have to act on. Everything else is a [`System::notice`].
     fn tell(&self, line: &str);
     /// One line that nobody has to act on while the call succeeds. It is shown at once if stderr is a terminal or `-v` is at
     /// least 1, else with the error if the call fails: some clients merge stderr into stdout, and some pipelines fail on it.
     fn notice(&self, line: &str);
-    /// Shows how far a long task is, in a line that the next one replaces; empty text removes it. Only on a terminal.
+    /// Shows the progress of a long task in a line that the next one replaces; empty text removes it. Only on a
+    /// terminal.
     fn show_progress(&self, _text: &str) {}
     /// Prints what the user must see now: on stderr, and on the controlling terminal if stderr is not a terminal.
     fn prompt(&self, text: &str);
@@ -181,7 +184,8 @@ pub trait System {
     fn open_browser(&self, url: &str);
     /// True if a person is at a terminal here: stdin is one.
     fn has_person(&self) -> bool;
-    /// Asks the person at the terminal, and waits for a line. `None` if stdin or stderr is no terminal, or nothing was typed.
+    /// Asks the person at the terminal and waits for a line. `None` if stdin or stderr is not a terminal, or nothing
+    /// was typed.
     fn ask(&self, _question: &str) -> Option<String> {
         None
     }
@@ -236,7 +240,7 @@ pub struct Terminal {
 pub struct Page {
     /// Columns of the terminal; `None` if stdout is something else.
     pub columns: Option<u16>,
-    /// False too where the person asked for none (NO_COLOR, TERM=dumb).
+    /// Also false if the user turned colours off (NO_COLOR, TERM=dumb).
     pub has_color: bool,
 }
 
@@ -268,7 +272,7 @@ pub enum ProgramError {
     NotStarted(String),
     /// It timed out.
     TimedOut,
-    /// It wrote more than is read.
+    /// It wrote too much output.
     TooMuchOutput,
 }
 
@@ -298,7 +302,7 @@ pub enum NetworkErrorKind {
     Proxy(String),
     /// The proxy did not connect this time; what it said.
     ProxyFailed(String),
-    /// The time ran out.
+    /// It timed out.
     TimedOut,
     /// The response was cut off or was not HTTP, and why.
     Broken(String),
@@ -314,10 +318,10 @@ pub struct BadCertificate {
     pub why: String,
 }
 
-/// What is wrong with a certificate, as far as that decides what to do about it.
+/// What is wrong with a certificate; decides the advice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateFault {
-    /// Nobody here trusts whoever signed it.
+    /// Its issuer is not trusted.
     Issuer,
     /// It has expired, or is not valid yet.
     Date,

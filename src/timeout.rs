@@ -45,8 +45,7 @@ impl Timeout {
 
 /// Nanoseconds of a Go duration (`time.ParseDuration`): signed decimal numbers, each with a unit, such as `1h15m30.918s`.
 ///
-/// # Errors
-/// What is wrong with it, to follow the text itself.
+/// # Errors What is wrong with it, to follow the text in a message.
 pub fn parse_duration(text: &str) -> Result<i64, &'static str> {
     const UNITS: &[(&str, f64)] = &[
         ("ns", 1.0),

@@ -11,7 +11,7 @@ use crate::secret::Secret;
 
 const DEFAULT_SCOPE: &str = "/.default";
 
-/// True for an ID as Azure writes those of tenants, applications and subscriptions.
+/// True for a GUID, the form of Azure's tenant, application and subscription IDs.
 pub fn is_guid(text: &str) -> bool {
     const HYPHENATED: usize = uuid::fmt::Hyphenated::LENGTH;
     text.len() == HYPHENATED && uuid::Uuid::try_parse(text).is_ok()
@@ -24,7 +24,7 @@ pub struct Scope {
     text: String,
     /// `req_cnf`: the key to bind the token to.
     confirmation: Option<String>,
-    /// What a resource wants the token to show besides, as JSON.
+    /// Additional claims that a resource requires, as JSON.
     claims: Option<String>,
 }
 
@@ -40,8 +40,8 @@ impl Scope {
         }
     }
 
-    /// The scope of a resource that is named by a URI, which counts to its last slash: with two of them if it ends in one
-    /// (Microsoft identity platform, "Trailing slash and /.default").
+    /// The scope of a resource that is named by a URI, every slash of which counts: with two slashes if the URI ends in
+    /// one (Microsoft identity platform, "Trailing slash and /.default").
     pub fn of_resource(uri: &str) -> Self {
         Self {
             text: format!("{uri}{DEFAULT_SCOPE}"),
@@ -59,8 +59,8 @@ impl Scope {
         }
     }
 
-    /// The same permission with claims that a resource asked for (OpenID Connect Core 1.0, section 5.5; Microsoft identity
-    /// platform, "Claims challenges").
+    /// The same permission with the claims that a resource requires (OpenID Connect Core 1.0, section 5.5; Microsoft
+    /// identity platform, "Claims challenges").
     #[must_use]
     pub fn with_claims(self, claims: String) -> Self {
         Self {
@@ -78,7 +78,7 @@ impl Scope {
         self.confirmation.as_deref()
     }
 
-    /// The claims that were asked for, if any were.
+    /// The required claims, if any.
     pub fn claims(&self) -> Option<&str> {
         self.claims.as_deref()
     }
@@ -101,7 +101,7 @@ pub struct Token {
 /// The assumed lifetime of a token that does not state one: shorter than any that Entra issues.
 pub const UNKNOWN_LIFE: TimeDelta = TimeDelta::minutes(5);
 
-/// A positive number of seconds, whole or fractional, quoted or not: servers and programs write either.
+/// A positive number of seconds, whole or fractional, quoted or not: servers and programs use both forms.
 pub fn seconds(value: &Value) -> Option<i64> {
     let number = match value {
         Value::Number(number) => number.as_f64(),

@@ -1,8 +1,10 @@
-//! The token cache: one sealed file for each login, one sign-in for all who want the same token at the same time.
+//! The token cache: one encrypted file per login, and one sign-in for all processes that want the same token at the
+//! same time.
 //!
 //! A file is named after a digest of its [`CacheKey`] and the ID of the key that seals it; two logins that could get
-//! different tokens never share one. It holds a version, the place of the key (see [`vault`]) and the sealed entry (see [`seal`]). A file that cannot be
-//! opened, for whatever reason, counts as missing. Nothing here ever fails a login.
+//! different tokens never share one. It holds a version, the place of the key (see [`vault`]) and the sealed entry (see
+//! [`seal`]). A file that cannot be opened, for whatever reason, counts as missing. Nothing here ever makes a login
+//! fail.
 
 mod entry;
 mod failure;
@@ -50,7 +52,7 @@ pub struct TokenCache<'a> {
 }
 
 impl<'a> TokenCache<'a> {
-    /// `None` if caching is off or there is no place for a cache. Does not touch the disk.
+    /// `None` if caching is off or there is no folder for a cache. Does not touch the disk.
     pub fn new(settings: &CacheSettings, system: &'a dyn System) -> Option<Self> {
         if settings.storage == Storage::None {
             return None;
@@ -72,14 +74,14 @@ impl<'a> TokenCache<'a> {
         Slot::new(self, key, fingerprint)
     }
 
-    /// What was noted for this key. It is no secret, and not sealed.
+    /// The note for this key. It is not secret, and not encrypted.
     pub fn note(&self, key: &CacheKey) -> Option<String> {
         String::from_utf8(self.folder.read(&format!("{}.{NOTE}", stem(key)))?).ok()
     }
 
-    /// Notes something for this key, if it can be written.
+    /// Writes a note for this key, if possible.
     pub fn keep_note(&self, key: &CacheKey, note: &str) {
-        // Without the folder no token was kept either.
+        // Without the folder no token was cached either.
         let _ = self
             .folder
             .replace(&format!("{}.{NOTE}", stem(key)), note.as_bytes());
@@ -109,9 +111,9 @@ impl<'a> TokenCache<'a> {
         }
     }
 
-    /// Opens a sealed file with the first key of ours that has one. `label` is what it is bound to.
+    /// Opens a sealed file with the first of our keys that has one. `label` is what it is bound to.
     fn open(&self, file: File, label: impl Fn(Place) -> Vec<u8>) -> Option<Zeroizing<Vec<u8>>> {
-        // The Secret Service takes long to answer: only if there is something to open.
+        // The Secret Service is slow: ask it only if there is something to open.
         let exists = || self.folder.names().any(|name| file.is_name(&name));
         for (place, key) in self.vault.keys(&self.folder, exists) {
             let name = file.name(&key.id());
@@ -131,17 +133,15 @@ impl<'a> TokenCache<'a> {
         None
     }
 
-    /// Tells a step that has to do with one of the files.
+    /// Traces a step that concerns one of the files.
     fn trace(&self, file: &str, step: impl FnOnce() -> String) {
         self.system
             .trace(|| format!("{}: {}", self.folder.path().join(file).display(), step()));
     }
 
-    /// Seals a file and returns its name. The first of its name makes room for itself: what nobody needs any more is
-    /// removed.
+    /// Seals a file and returns its name. When a new file is created, files that are no longer needed are removed.
     ///
-    /// # Errors
-    /// Why it cannot be kept, for a message.
+    /// # Errors Why it cannot be cached, for a message.
     fn seal(
         &self,
         file: File,
@@ -176,8 +176,8 @@ impl<'a> TokenCache<'a> {
         path.is_file().then_some(path)
     }
 
-    /// Removes everything of ours: entries, the files that go with them, and the sealing key. Files of other programs
-    /// stay, and so does the folder that holds them. A missing folder is fine. Returns what was removed.
+    /// Removes everything of ours: entries, the files that belong to them, and the sealing key. Files of other programs
+    /// stay, and so does a folder that contains them. A missing folder is fine. Returns what was removed.
     pub fn clear(&self) -> Result<Cleared, Error> {
         let place = self.folder.path().display();
         let files = self.folder.clear(is_ours);
@@ -197,7 +197,7 @@ impl<'a> TokenCache<'a> {
         Ok(cleared)
     }
 
-    /// Reports why tokens are not cached: once in a run, however many steps fail.
+    /// Reports why tokens are not cached: only once per run.
     fn complain(&self, why: &str) {
         if !self.has_complained.replace(true) {
             let place = self.folder.path().display();
@@ -218,28 +218,29 @@ pub fn holds(settings: &CacheSettings, key: &CacheKey) -> bool {
     };
     folder.is_some_and(|folder| {
         let folder = Folder::new(folder.clone());
-        // Whoever keeps a token locks it first, and the lock's file stays: without one, the folder need not be listed.
+        // A process that caches a token locks it first, and the lock file stays: without one, the folder does not have
+        // to be listed.
         folder.has(&format!("{stem}.{LOCK}")) && folder.names().any(|name| file.is_name(&name))
     })
 }
 
-/// How the names of all files of this key begin.
+/// The prefix of the names of all files of this key.
 fn stem(key: &CacheKey) -> String {
     format!("{PREFIX}{}", hex::encode(key.digest()))
 }
 
 const PREFIX: &str = "kubelogin-";
 
-/// An entry that was not written for so long is of no use: a refresh token is valid for 90 days after its last use (Microsoft
-/// identity platform, "Refresh tokens"), and an entry that is used is written more often. Most such entries were sealed with
-/// a key that is gone, or by another machine that shares the folder.
+/// An entry that has not been written for this long is useless: a refresh token is valid for 90 days after its last use
+/// (Microsoft identity platform, "Refresh tokens"), and an entry in use is written more often. Most such entries were
+/// sealed with a lost key, or by another machine that shares the folder.
 const LONGEST_LIFE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
-/// A sealed file, of which each sealing key has its own: two machines with one home, each with its keyring, do not push out
+/// A sealed file, one for each sealing key: two machines that share a home, each with its own keyring, do not overwrite
 /// each other's entries.
 #[derive(Clone, Copy)]
 struct File<'n> {
-    /// What comes before the key's ID.
+    /// The part before the key's ID.
     stem: &'n str,
     kind: &'n str,
 }

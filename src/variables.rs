@@ -1,6 +1,6 @@
-//! Which environment variable sets which flag, and the merge of what was typed with the environment.
+//! Which environment variable sets which flag, and the merge of flags and environment.
 //!
-//! The result remembers where each value came from, so that a message can say it.
+//! The result records where each value came from, for messages.
 
 use crate::env::{self, Env};
 use crate::error::Error;
@@ -11,7 +11,7 @@ use crate::timeout::parse_duration;
 /// The public client that people sign in to AKS with: nobody's service principal.
 pub const AKS_CLIENT: &str = "80faf920-1908-4b52-b5ef-a8e7bedfc67a";
 
-/// When a variable counts.
+/// When a variable applies.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum When {
     Always,
@@ -55,8 +55,8 @@ impl When {
     }
 }
 
-/// Which variable sets which flag, in rising precedence: a later row beats an earlier one, and each beats the flag (except
-/// those that only fill). The login mode comes first because later rows depend on it.
+/// Which variable sets which flag, in rising precedence: a later row overrides an earlier one, and each overrides the
+/// flag (except those that only fill in). The login mode comes first because later rows depend on it.
 #[rustfmt::skip]
 const VARIABLES: &[(&str, Flag, When)] = &[
     (env::AAD_LOGIN_METHOD, Flag::Login, When::Always),
@@ -117,7 +117,7 @@ pub struct Merged {
 }
 
 impl Merged {
-    /// Lets the environment override what was typed, as the original does, unless `--disable-environment-override` is on.
+    /// Lets the environment override flags, as Azure/kubelogin does, unless `--disable-environment-override` is on.
     pub fn new(typed: &FlagValues, env: &Env) -> Self {
         let mut merged = Self {
             values: typed.clone(),
@@ -136,7 +136,7 @@ impl Merged {
             }
         }
         for (variable, flag) in &merged.set_by {
-            // AKS writes its public client into every kubeconfig: replacing it is what the variable is for.
+            // AKS writes its public client into every kubeconfig; the variable is meant to replace it.
             let is_default = *flag == Flag::ClientId && typed.agrees_with(*flag, AKS_CLIENT);
             if typed.is_given(*flag) && !typed.is_same(*flag, &merged.values) && !is_default {
                 merged.notices.push(format!(
@@ -176,8 +176,8 @@ impl Merged {
     }
 }
 
-/// The error for a flag that a login mode cannot do without. It names the variables that could have set it, the usual
-/// one first.
+/// The error for a missing flag that a login mode requires. It names the variables that can set it, the usual one
+/// first.
 pub fn missing(flag: Flag, login: LoginMode) -> Error {
     let rows = VARIABLES.iter().rev().filter(|(_, set, _)| *set == flag);
     let mut rows: Vec<_> = rows
@@ -326,7 +326,8 @@ mod tests {
         }
     }
 
-    /// Azure/kubelogin applies AZURE_CLIENT_ID once more for this mode, so that the webhook's beats Terraform's.
+    /// Azure/kubelogin applies AZURE_CLIENT_ID once more for this mode, so that the webhook's value overrides
+    /// Terraform's.
     #[test]
     fn workload_identity_reads_the_webhook_s_variables_even_with_terraform_s_names() {
         let flags = [ARM_NAMES, (Flag::Login, "workloadidentity")];

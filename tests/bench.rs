@@ -76,7 +76,7 @@ fn warm(world: &World) {
     world.log_out();
 }
 
-/// The commands that look at a login, against getting its token.
+/// The commands that inspect a login, compared with getting its token.
 fn look(world: &World) {
     println!("looking at a login with a token in the cache, and at everything around it:");
     let entra = &world.modes.entra;
@@ -101,7 +101,7 @@ fn look(world: &World) {
             login.clone().with_command("whoami").arg("--offline"),
         ),
         row("whoami", in_context("whoami")),
-        // On PATH there is nothing, which is a problem, and so the exit code is 1.
+        // PATH is empty, which is a problem, so the exit code is 1.
         row(
             "doctor",
             in_context("doctor").args(["kubeconfig", "login", "cache", "entra", "api"]),
@@ -206,7 +206,7 @@ fn now_and_before(name: &str, kubelogin: &Kubelogin, prepare: impl Fn(&Kubelogin
     let mut rows = vec![row(name, kubelogin.clone())];
     rows.extend(before().map(|program| {
         let older = kubelogin.clone().installed_as(program);
-        // Tokens of its own: an entry that one program writes may be a miss for the other.
+        // Its own tokens: an entry written by one program may be a miss for the other.
         let cache = folder().join("cache-before");
         let older = older.env("KUBECACHEDIR", cache);
         Row::new(&format!("{name}, before"), older)
@@ -319,7 +319,7 @@ impl World {
             .collect();
         let on_disk = self.spn().storage("disk");
         let pop = ["--pop-enabled", "--pop-claims", "u=cluster"];
-        // In a cache of its own, or it would find another identity than the last time: az's, of the row above.
+        // In its own cache; otherwise it would notice a change of identity: from az's, in the row above.
         let auto_spn = self.spn().args(["--login", "auto"]);
         logins.extend([
             (

@@ -1,5 +1,5 @@
-//! A fuzz target for each parser of foreign bytes. Whatever it is fed, it does not panic, takes no more than its share of
-//! time and memory, and says nothing that harms a terminal.
+//! A fuzz target for each parser of untrusted bytes. Whatever the input, it does not panic, stays within limits of time
+//! and memory, and prints nothing that harms a terminal.
 //!
 //! `cargo test` replays the seeds in `fixtures/fuzz`. `.ci/fuzz` looks for more with libFuzzer, guided by coverage; what it
 //! finds becomes a seed together with the fix.

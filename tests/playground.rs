@@ -1,4 +1,4 @@
-//! `cargo playground`: the whole thing on one machine, for a newcomer to watch.
+//! `cargo playground`: a demonstration of everything on one machine.
 //!
 //! Starts a fake Entra ID and a fake cluster, runs the real program against them and shows what it prints. Nothing on the
 //! machine is changed and no network but loopback is used. As a test it is the smoke test.

@@ -14,9 +14,9 @@ use crate::system::HttpResponse;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Greeting {
     pub status: StatusCode,
-    /// `gitVersion`, if the server tells it to strangers.
+    /// `gitVersion`, if the server shows it to anonymous callers.
     pub version: Option<String>,
-    /// Why this is not what an API server answers; `None` if it is.
+    /// Why this does not look like an API server's response; `None` if it does.
     pub oddity: Option<String>,
 }
 
@@ -27,18 +27,18 @@ pub enum Verdict<T> {
     No(Refusal),
     /// 404: the server is too old for the question.
     NotOffered,
-    /// Not an answer of an API server; what came instead.
+    /// Not an API server's response; a description of it.
     Odd(String),
 }
 
-/// The server knows the question and does not answer it.
+/// The server refuses the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// 401: it does not accept the token.
     Unauthorized,
-    /// 403: it does, and the user may not ask this.
+    /// 403: the token is accepted, but the user may not do this.
     Forbidden {
-        /// Whom it takes us for.
+        /// Who the server says the caller is.
         user: Option<String>,
         by: Rbac,
         message: String,
@@ -48,14 +48,14 @@ pub enum Refusal {
 /// Which system denied access: the end of the message tells (guard, authz/providers/azure).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rbac {
-    /// Azure RBAC is on and neither it nor Kubernetes RBAC allows it.
+    /// Azure RBAC is on, and neither it nor Kubernetes RBAC allows the request.
     Azure,
-    /// Azure RBAC could not be asked.
+    /// Azure RBAC could not be reached.
     AzureFailed,
     Kubernetes,
 }
 
-/// Whom the server takes a caller for (`status.userInfo`).
+/// Who the caller is to the server (`status.userInfo`).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
 pub struct Identity {
@@ -74,7 +74,7 @@ impl Greeting {
         };
         let version = text("gitVersion");
         let is_status = text("kind").as_deref() == Some("Status");
-        // AKS answers strangers with 401 and an empty or text body where anonymous access is off.
+        // With anonymous access off, AKS responds with 401 and an empty or plain text body.
         let is_refusal = matches!(
             answer.status(),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
@@ -89,7 +89,7 @@ impl Greeting {
 }
 
 impl<T> Verdict<T> {
-    /// Reads the body of an answer; what cannot be read is odd.
+    /// Parses the body; one that cannot be parsed is odd.
     pub fn and_then<U>(self, read: impl FnOnce(T) -> Option<U>) -> Verdict<U> {
         match self {
             Self::Yes(value) => match read(value) {
@@ -114,7 +114,7 @@ impl Identity {
     }
 }
 
-/// What an answer to a question is worth.
+/// Classifies a response by status and body.
 pub fn verdict(answer: &HttpResponse) -> Verdict<Value> {
     let body: Option<Value> = serde_json::from_slice(answer.body()).ok();
     let message = body
@@ -137,7 +137,7 @@ pub fn verdict(answer: &HttpResponse) -> Verdict<Value> {
     }
 }
 
-/// The answer of SelfSubjectAccessReview: allowed, or why not.
+/// The result of a SelfSubjectAccessReview: allowed, or why not.
 pub fn permission(body: &Value) -> Option<Result<(), String>> {
     let status = body.get("status")?;
     let reason = ["reason", "evaluationError"]
@@ -149,8 +149,8 @@ pub fn permission(body: &Value) -> Option<Result<(), String>> {
     })
 }
 
-/// Which system a denial comes from. Texts of guard, in AKS and Arc: "User does not have access to the resource in Azure",
-/// "doesn't have access to the resource in Azure"; Kubernetes RBAC's denials have no such end.
+/// Which system denied access. Messages of guard, in AKS and Arc: "User does not have access to the resource in Azure",
+/// "doesn't have access to the resource in Azure"; Kubernetes RBAC's denials do not contain them.
 pub fn rbac(message: &str) -> Rbac {
     if message.contains("access to the resource in Azure") {
         Rbac::Azure
@@ -178,7 +178,7 @@ fn oddity(answer: &HttpResponse) -> String {
     if answer.status().is_redirection() {
         let to = answer.headers().get(LOCATION);
         let to = to.and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
-        // A query can hold anything.
+        // A query may contain secrets.
         let to = to.split('?').next().unwrap_or_default();
         return one_line(&format!("a redirect (HTTP {status}) to {to}, not followed"));
     }

@@ -22,7 +22,7 @@ const SERVER_FQDN_SINCE: &str = "2021-05-01";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     User,
-    /// Everybody who has it: a client certificate with all rights.
+    /// Anyone who has the file: a client certificate with full rights.
     Admin,
 }
 
@@ -30,7 +30,7 @@ pub enum Access {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Exec,
-    /// The login that kubectl had built in before 1.26.
+    /// kubectl's built-in login, removed in 1.26.
     Azure,
 }
 
@@ -54,8 +54,8 @@ struct Kubeconfig {
 }
 
 impl Arm<'_> {
-    /// The kubeconfigs of clusters, each handed to `receive` with the number of its cluster as soon as it is there. A cloud
-    /// that lags behind is asked once more, in the newest version that it knows.
+    /// The kubeconfigs of clusters, each passed to `receive` with the number of its cluster as soon as it arrives. If a
+    /// cloud does not know the API version yet, the request is repeated with the newest version that it does know.
     pub fn kubeconfigs(
         &self,
         ids: &[&ResourceId],
@@ -113,7 +113,7 @@ impl Arm<'_> {
         Ok(self.read_kubeconfig(&answer?)?)
     }
 
-    /// The first kubeconfig, as az takes it.
+    /// The first kubeconfig, like az.
     fn read_kubeconfig(&self, answer: &HttpResponse) -> Result<Secret, Error> {
         let body: Kubeconfigs = self.read(answer)?;
         let first = body.kubeconfigs.unwrap_or_default().into_iter().next();

@@ -1,4 +1,4 @@
-//! What decides who reaches a cluster, and who may do what in it: its own properties.
+//! The properties of a cluster that decide who can reach it and who may do what in it.
 
 use http::Method;
 use serde::Deserialize;
@@ -7,7 +7,7 @@ use super::refusal::Asked;
 use super::search::{PowerState, READER};
 use super::{Arm, CLUSTERS_VERSION, Failure, ResourceId};
 
-/// The properties of a cluster (AKS, `managedClusters`), as far as they keep people out.
+/// The properties of a cluster (AKS, `managedClusters`) that can deny access.
 #[derive(Debug, Clone)]
 pub struct Details {
     pub id: ResourceId,
@@ -17,7 +17,7 @@ pub struct Details {
     /// The tenant whose tokens it accepts; `None` if Entra ID integration is off.
     pub entra: Option<EntraProfile>,
     pub has_local_accounts: bool,
-    /// The addresses that may connect to the API server; everyone's if there are none.
+    /// The IP ranges that may connect to the API server; if empty, anyone may.
     pub authorized_ranges: Vec<String>,
     pub is_private: bool,
 }
@@ -65,7 +65,7 @@ impl Details {
 }
 
 impl Arm<'_> {
-    /// The cluster whose API server has this host name; `None` if the token sees none.
+    /// The cluster whose API server has this host name; `None` if the token cannot see one.
     pub fn cluster_at(&self, host: &str) -> Result<Option<ResourceId>, Failure> {
         let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
         if host.is_empty() || !host.chars().all(is_host) {
@@ -77,7 +77,7 @@ impl Arm<'_> {
         Ok(found.into_iter().next().map(|cluster| cluster.id))
     }
 
-    /// What keeps people out of a cluster, or lets them in.
+    /// The properties of a cluster that decide access.
     pub fn details(&self, id: &ResourceId) -> Result<Details, Failure> {
         let query = [("api-version", CLUSTERS_VERSION)];
         let answer = self.send(self.request(Method::GET, &id.to_string(), &query))?;
@@ -101,7 +101,7 @@ impl Arm<'_> {
         })
     }
 
-    /// What a look at a cluster is for, in its errors.
+    /// How errors describe this request.
     pub fn asked_for_details(id: Option<&ResourceId>) -> Asked {
         let all = "/subscriptions/SUBSCRIPTION";
         Asked {

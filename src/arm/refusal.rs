@@ -1,4 +1,4 @@
-//! What Azure Resource Manager says when it says no, what that means and how to fix it: one table.
+//! Azure Resource Manager's errors, what they mean and how to fix them, in one table.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -11,12 +11,12 @@ use crate::secret::Secret;
 use crate::system::HttpResponse;
 use crate::token::is_guid;
 
-/// What a request was for, to be named in its error.
+/// What a request was for; named in its error.
 #[derive(Debug, Clone)]
 pub struct Asked {
     /// What failed, for a sentence: `the kubeconfig of cluster "prod"`.
     pub what: String,
-    /// The resource ID that a role has to be assigned at.
+    /// The scope for a role assignment: a resource ID.
     pub scope: String,
     /// The role that allows it.
     pub role: &'static str,
@@ -27,12 +27,12 @@ pub struct Asked {
 pub struct Refusal {
     host: String,
     status: u16,
-    /// ARM's own code; empty if the answer was none of ARM's.
+    /// ARM's error code; empty if the response did not come from ARM.
     pub code: String,
     message: String,
-    /// The tenant that a token has to come from, if ARM names one.
+    /// The tenant that the token must be from, if ARM names one.
     pub tenant: Option<String>,
-    /// What the token has to show besides (OpenID Connect Core 1.0, section 5.5): JSON in base64.
+    /// Additional claims that the token must have (OpenID Connect Core 1.0, section 5.5): JSON in base64.
     challenge: Option<String>,
     retry_after: Option<String>,
     correlation_id: Option<String>,
@@ -57,7 +57,7 @@ struct Inner {
 /// A row: the status (0 for any), the code (empty for any), a part of the message in lower case, the meaning, the fix.
 type Row = (u16, &'static str, &'static str, &'static str, &'static str);
 
-/// The first row that fits counts. `{..}` is filled in by [`Refusal::fill`].
+/// The first matching row applies. `{..}` is filled in by [`Refusal::fill`].
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
     (0, "AuthorizationFailed", "", "{who} is not allowed to read {what}: the role {role:?} is missing",
@@ -94,7 +94,7 @@ const ROWS: &[Row] = &[
 ];
 
 impl Refusal {
-    /// Reads an answer; `bearer` went with the request, and the answer may quote it.
+    /// Reads a response; it may quote `bearer`, which was sent with the request.
     pub fn read(answer: &HttpResponse, host: &str, bearer: &Secret) -> Self {
         let header = |name: &str| {
             let value = answer.headers().get(name)?.to_str().ok()?;
@@ -124,7 +124,7 @@ impl Refusal {
         }
     }
 
-    /// True if it does not say why, and so may be cured by a new token.
+    /// True if no reason is given, so that a new token may help.
     pub fn is_of_token(&self) -> bool {
         self.status == 401 && self.challenge.is_none()
     }
@@ -134,7 +134,7 @@ impl Refusal {
         decoded(self.challenge.as_deref()?).filter(|_| self.status == 401)
     }
 
-    /// The same as ARM wrote them, for other programs' command lines.
+    /// The same, as ARM wrote them, for the command lines of other programs.
     pub fn challenge(&self) -> Option<&str> {
         self.challenge.as_deref()
     }
@@ -147,7 +147,7 @@ impl Refusal {
         self.status == 404
     }
 
-    /// The newest version of the API that ARM lists, previews aside, if it does not know the one it was asked in.
+    /// The newest non-preview API version that ARM lists when it does not know the requested one.
     pub fn known_version(&self) -> Option<&str> {
         const CODES: &[&str] = &[
             "InvalidResourceType",
@@ -157,7 +157,7 @@ impl Refusal {
         if !CODES.contains(&self.code.as_str()) {
             return None;
         }
-        // What it was asked in stands first, in quotes; the list comes after.
+        // The requested version comes first, in quotes, then the list.
         let list = &self.message[self.message.find("supported")?..];
         let words = list.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
         let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
@@ -233,7 +233,7 @@ impl Refusal {
             true => "no reason given",
             false => self.message.trim_end_matches(" insufficient_claims"),
         };
-        // What ARM wrote goes in last: it must not be filled in again.
+        // ARM's own text is inserted last, so that nothing in it is substituted.
         [
             ("{role:?}", role.as_str()),
             ("{scope}", &asked.scope),
@@ -279,7 +279,7 @@ fn parameter<'a>(challenge: &'a str, name: &str) -> Option<&'a str> {
     challenge[start..].split('"').next()
 }
 
-/// What stands between these words and the next quote.
+/// The text between these words and the next quote.
 fn quoted_after<'a>(text: &'a str, words: &str) -> Option<&'a str> {
     let start = text.find(words)? + words.len();
     text[start..]

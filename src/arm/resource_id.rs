@@ -1,11 +1,11 @@
-//! The names of what has a kubeconfig: Azure resource IDs.
+//! Azure resource IDs of everything that has a kubeconfig.
 
 use std::fmt;
 
 use crate::error::Error;
 use crate::token::is_guid;
 
-/// A cluster, or a part of one, that ARM has a kubeconfig of. Names are compared without regard to case, as ARM does.
+/// A cluster, or part of one, for which ARM has a kubeconfig. Names are case-insensitive, as in ARM.
 #[derive(Debug, Clone)]
 pub struct ResourceId {
     /// A GUID.
@@ -27,7 +27,7 @@ pub enum Kind {
 const SHAPE: &str = "Give it like /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.ContainerService/managedClusters/NAME.";
 
 impl ResourceId {
-    /// Checks each part, which goes into a URL and a query.
+    /// Checks each part, because it goes into a URL and a query.
     pub fn new(subscription: &str, group: &str, name: &str, kind: Kind) -> Result<Self, Error> {
         if !is_guid(subscription) {
             return Err(
@@ -99,7 +99,7 @@ impl ResourceId {
         Self::new(subscription, group, name, kind)
     }
 
-    /// What a kubeconfig calls it, if nobody says otherwise.
+    /// Its default name in a kubeconfig.
     pub fn own_name(&self) -> &str {
         match &self.kind {
             Kind::Namespace(namespace) => namespace,
@@ -107,13 +107,13 @@ impl ResourceId {
         }
     }
 
-    /// The key by which two IDs are the same.
+    /// Equal for IDs of the same resource.
     pub fn key(&self) -> String {
         self.to_string().to_ascii_lowercase()
     }
 }
 
-/// The ID as ARM writes it; no part needs an escape but those of a group's name, which `Url` adds.
+/// The ID as ARM writes it; only a group's name can need escapes, which `Url` adds.
 impl fmt::Display for ResourceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

@@ -1,4 +1,4 @@
-//! Finding clusters: by Azure Resource Graph, which sees all of a tenant at once, else subscription by subscription.
+//! Finds clusters with Azure Resource Graph, which covers a whole tenant at once, or else subscription by subscription.
 
 use http::Method;
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use crate::token::is_guid;
 
 const GRAPH_VERSION: &str = "2021-03-01";
 const GRAPH: &str = "/providers/Microsoft.ResourceGraph/resources";
-/// The most that one answer of Resource Graph holds.
+/// The largest page of Resource Graph.
 const PAGE_SIZE: u32 = 1000;
 
 /// A subscription that the token can see.
@@ -35,7 +35,7 @@ pub struct Cluster {
     pub is_stopped: bool,
 }
 
-/// Which clusters to look for; everything that the token can see, where a part is left open.
+/// Which clusters to look for. Parts left out match everything that the token can see.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Filter<'a> {
     /// Without regard to case.
@@ -44,7 +44,7 @@ pub struct Filter<'a> {
     pub subscription: Option<&'a str>,
 }
 
-/// A page of Resource Graph's.
+/// A page from Resource Graph.
 #[derive(Deserialize)]
 struct GraphPage {
     data: Vec<Row>,
@@ -94,7 +94,7 @@ impl PowerState {
 pub const READER: &str = "Reader";
 
 impl Arm<'_> {
-    /// The tenant of a subscription, which ARM tells whoever comes without a token. `None` if it does not.
+    /// The tenant of a subscription, which ARM reveals to a request without a token. `None` if it does not.
     pub fn tenant_of(&self, subscription: &str) -> Result<Option<String>, Failure> {
         let path = format!("/subscriptions/{subscription}");
         let request = self.request(
@@ -125,8 +125,8 @@ impl Arm<'_> {
         entries.into_iter().map(read).collect()
     }
 
-    /// The clusters that the filter lets through, in the order of their IDs. Where Resource Graph is not, or sees nothing as it
-    /// lags a minute behind, each subscription is asked itself.
+    /// The clusters that match the filter, ordered by ID. If Resource Graph is missing or finds nothing (it lags a
+    /// minute behind), each subscription is queried directly.
     pub fn clusters(&self, filter: Filter) -> Result<Vec<Cluster>, Failure> {
         match self.graph(filter) {
             Ok(found) if !found.is_empty() => Ok(found),
@@ -144,13 +144,13 @@ impl Arm<'_> {
     /// By Azure Resource Graph ("Work with large data sets": the order makes pages of it).
     pub fn graph(&self, filter: Filter) -> Result<Vec<Cluster>, Failure> {
         let columns = [("name", filter.name), ("resourceGroup", filter.group)];
-        // What is let through by the rules for names holds no quote.
+        // Names were validated, so they contain no quotes.
         let condition = |(column, value)| Some(format!("{column} =~ '{}'", value?));
         let conditions: Vec<String> = columns.into_iter().filter_map(condition).collect();
         self.graph_where(&conditions, filter.subscription)
     }
 
-    /// The same, with conditions in the language of Resource Graph.
+    /// The same, with conditions in Resource Graph's query language.
     pub(super) fn graph_where(
         &self,
         conditions: &[String],
@@ -206,7 +206,7 @@ impl Arm<'_> {
         self.post_json(GRAPH, &[("api-version", GRAPH_VERSION)], &body)
     }
 
-    /// Each subscription's own list. One that may not be listed is left out, unless it is the only one.
+    /// The list of each subscription. Subscriptions without permission are skipped, unless there is only one.
     fn clusters_by_subscription(&self, filter: Filter) -> Result<Vec<Cluster>, Failure> {
         let subscriptions = match filter.subscription {
             Some(id) => vec![id.to_owned()],
@@ -257,7 +257,7 @@ impl Arm<'_> {
         })
     }
 
-    /// An ID that ARM wrote goes into the next request's path: it is checked like one that was typed.
+    /// ARM's ID goes into the path of the next request, so it is validated like one that the user typed.
     fn cluster_id(&self, text: &str) -> Result<ResourceId, Error> {
         ResourceId::parse(text)
             .ok()
@@ -265,7 +265,7 @@ impl Arm<'_> {
             .ok_or_else(|| self.odd("contains a cluster in an unexpected format"))
     }
 
-    /// What a search was for, in its errors.
+    /// How errors describe this search.
     pub fn asked_for_clusters(subscription: Option<&str>) -> refusal::Asked {
         let (what, scope) = match subscription {
             Some(id) => (

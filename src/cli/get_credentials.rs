@@ -15,11 +15,11 @@ pub struct GetCredentialsArgs {
     pub name: Option<String>,
     /// Every cluster.
     pub all: bool,
-    /// The certificate that may do everything, in place of a person's own sign-in.
+    /// The admin certificate, instead of the user's own sign-in.
     pub admin: bool,
     pub public_fqdn: bool,
     pub format: Option<String>,
-    /// The login mode to write, if it is not the one that signs in now.
+    /// The login mode to write, if different from the one used to sign in now.
     pub write_login: Option<String>,
     /// The name of the context, the cluster and the user.
     pub context: Option<String>,
@@ -64,7 +64,7 @@ pub fn command() -> ClapCommand {
         })
 }
 
-/// A flag of a login as `get-credentials` explains it.
+/// A login flag, with its help for `get-credentials`.
 fn for_get_credentials(arg: Arg) -> Arg {
     let name = arg.get_id().to_string();
     let is = |flag: Flag| flag.definition().name == name;
@@ -128,8 +128,8 @@ fn own_args() -> impl Iterator<Item = Arg> {
 
 /// What was typed.
 ///
-/// # Errors
-/// A flag that is empty, as from a variable that is not set: it would choose another file or other clusters.
+/// # Errors A flag is empty, for example because it comes from an unset variable: it would select another file or other
+/// clusters.
 pub fn read(matches: &ArgMatches) -> Result<GetCredentialsArgs, Error> {
     let text = |name| super::text(matches, name);
     let is_on = |name| Ok::<_, Error>(text(name)?.as_deref() == Some("true"));

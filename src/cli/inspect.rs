@@ -1,4 +1,4 @@
-//! The flags of `whoami`, `doctor` and `logout`: whose login, how far to look, how to print.
+//! The flags of `whoami`, `doctor` and `logout`: which login, what to check, how to print.
 
 use clap::{Arg, ArgAction, ArgMatches, Command as ClapCommand};
 
@@ -25,11 +25,11 @@ const HOW: &str = "Checks and output";
 /// The default of a flag that describes the login.
 const OF_CONTEXT: &str = "the context's";
 
-/// Whose login is looked at.
+/// Which login to look at.
 pub struct SubjectArgs {
     pub context: Option<String>,
     pub kubeconfig: Option<String>,
-    /// Flags of `get-token`: over those of the context, or in place of one.
+    /// Flags of `get-token`: they override those of the context, or replace it.
     pub typed: FlagValues,
 }
 
@@ -145,8 +145,8 @@ fn flag(name: &'static str, help: &'static str) -> Arg {
     switch(name).help(help).help_heading(HOW)
 }
 
-/// # Errors
-/// A flag that is empty, as from a variable that is not set: it would choose another context or file.
+/// # Errors A flag is empty, for example because it comes from an unset variable: it would select another context or
+/// file.
 pub fn subject(matches: &ArgMatches) -> Result<SubjectArgs, Error> {
     Ok(SubjectArgs {
         context: text(matches, CONTEXT)?,
@@ -161,8 +161,7 @@ fn is_on(matches: &ArgMatches, name: &str) -> bool {
         .is_some_and(|text| text == "true")
 }
 
-/// # Errors
-/// As [`subject`], an unknown format, or flags that exclude each other.
+/// # Errors As [`subject`], an unknown format, or flags that cannot be combined.
 pub fn whoami(matches: &ArgMatches) -> Result<WhoamiArgs, Error> {
     let json = match text(matches, OUTPUT)?.as_deref() {
         None | Some("text") => false,

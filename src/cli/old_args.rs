@@ -1,4 +1,4 @@
-//! The arguments of a user in a kubeconfig, read by the same flags as those of `get-token`.
+//! Parses the arguments of a kubeconfig user, which are flags of `get-token`.
 
 use clap::Command as ClapCommand;
 
@@ -8,10 +8,10 @@ use super::{CONVERT_KUBECONFIG, GET_TOKEN, VERBOSITY, flag_values};
 use crate::error::Error;
 use crate::flag::FlagValues;
 
-/// Reads the arguments of a user that is converted, by the same flags as `get-token`.
+/// Parses the arguments of a user to convert, as `get-token` would.
 pub struct OldArgs {
     command: ClapCommand,
-    /// How often arguments were read: a test holds that each user's are read once.
+    /// How often arguments were parsed: a test checks that each user's are parsed once.
     #[cfg(test)]
     pub readings: usize,
 }
@@ -25,22 +25,21 @@ impl OldArgs {
         }
     }
 
-    /// The flags and `-v`, if it is there. An unknown flag or word is an error: it must not get lost.
+    /// The flags, and `-v` if present. An unknown flag or word is an error, so that nothing is lost silently.
     pub fn parse(&mut self, args: &[&str]) -> Result<(FlagValues, Option<i64>), Error> {
         let words = without_command(args);
         self.read(&words)
             .map_err(|error| usage_error_of_user(&error))
     }
 
-    /// The same, but for flags that no kubelogin knows and `get-token` would refuse: they are left out, each with its
-    /// value, and returned.
+    /// The same, but unknown flags, which `get-token` would refuse, are removed with their values and returned.
     pub fn parse_known(
         &mut self,
         args: &[&str],
     ) -> Result<(FlagValues, Option<i64>, Vec<UnknownFlag>), Error> {
-        /// Each costs another reading of all arguments.
+        /// Each one means parsing all arguments again.
         const MOST: usize = 20;
-        /// More than twice as many as all flags and their values.
+        /// More than twice the number of all flags and their values.
         const MOST_WORDS: usize = 256;
         if args.len() > MOST_WORDS {
             return Err(Error::input(format!(
@@ -80,7 +79,7 @@ impl OldArgs {
         Ok((flag_values(&matches), matches.get_one(VERBOSITY).copied()))
     }
 
-    /// Where an unknown flag is, and not the value of another flag that looks like it.
+    /// The position of an unknown flag, not of another flag's value that looks like it.
     fn place(&mut self, words: &[&str], flag: &UnknownFlag) -> Option<usize> {
         let is_like = |word: &str| {
             let rest = word.strip_prefix(flag.name.as_str());
@@ -97,8 +96,8 @@ impl OldArgs {
     }
 }
 
-/// The arguments without the command. `convert-kubeconfig` in a kubeconfig is a mistake that this very command fixes. Flags
-/// may come before either.
+/// The arguments without the command. `convert-kubeconfig` in a kubeconfig is a mistake that this command fixes. Flags
+/// may come before either of them.
 fn without_command<'a>(args: &[&'a str]) -> Vec<&'a str> {
     let mut words = args.to_vec();
     let command = words

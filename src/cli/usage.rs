@@ -1,5 +1,4 @@
-//! Errors of the command line: what is wrong, where, what to do - and never a value, which may be a secret in the wrong
-//! place.
+//! Command line errors: what is wrong, where, and what to do, but never a value: it may be a misplaced secret.
 
 use std::ffi::OsString;
 
@@ -10,12 +9,13 @@ use crate::error::{self, Error};
 use crate::flag::{Flag, FlagValues};
 use crate::login_mode::LoginMode;
 
-/// How the flags of int128/kubelogin begin, another program of this name.
+/// The prefix of the flags of int128/kubelogin, another program with this name.
 pub const INT128: &str = "--oidc-";
 const LOOSE_WORD: &str =
     "Quote values that contain spaces; turn a switch off with --flag=false, without a space.";
 
-/// clap's error in our form, with the place of an argument that is not shown. The program's name is the first of `args`.
+/// Converts clap's error to ours, with the position of an argument that is not shown. `args` starts with the program's
+/// name.
 pub fn usage_error_in(args: &[OsString], error: &clap::Error) -> Error {
     let (ErrorKind::UnknownArgument, Some(ContextValue::String(word))) =
         (error.kind(), error.get(ContextKind::InvalidArg))
@@ -50,7 +50,7 @@ pub fn usage_error_of_user(error: &clap::Error) -> Error {
     usage_error(error, Some(GET_TOKEN))
 }
 
-/// A flag that kubelogin does not know, and the one that may have been meant.
+/// An unknown flag, and the flag that was probably meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownFlag {
     /// Without its value, which may be a secret.
@@ -58,7 +58,7 @@ pub struct UnknownFlag {
     pub near: Option<String>,
 }
 
-/// The flag that clap does not know, if that is the error and the flag is nobody else's.
+/// The unknown flag, if that is clap's error and no other program has the flag.
 pub fn unknown_flag_of(error: &clap::Error) -> Option<UnknownFlag> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
@@ -67,7 +67,7 @@ pub fn unknown_flag_of(error: &clap::Error) -> Option<UnknownFlag> {
     let arg = text(ContextKind::InvalidArg).filter(|_| error.kind() == ErrorKind::UnknownArgument);
     let name = arg?.split([' ', '=', '[']).next()?;
     let near = text(ContextKind::SuggestedArg);
-    // Where the name is right, flag and value are in one word.
+    // If the name is right, flag and value are one word.
     let is_unknown = name.starts_with('-') && near != Some(name) && !name.starts_with(INT128);
     is_unknown.then(|| UnknownFlag {
         name: name.to_owned(),
@@ -75,7 +75,7 @@ pub fn unknown_flag_of(error: &clap::Error) -> Option<UnknownFlag> {
     })
 }
 
-/// Checks that no value begins with a blank: then a short flag and its value are one word, as in `'-l spn'`.
+/// Checks that no value starts with a space: then a short flag and its value are one word, as in `'-l spn'`.
 pub fn check_words(values: &FlagValues) -> Result<(), Error> {
     let shorts = Flag::ALL.iter().filter(|flag| flag.short.is_some());
     let mut texts = shorts.filter_map(|flag| Some((flag, values.text(flag.flag)?)));
@@ -91,7 +91,7 @@ fn one_word(name: &str) -> Error {
     ))
 }
 
-/// clap's error in our form, for the arguments of this command.
+/// Converts clap's error for the arguments of this command.
 fn usage_error(error: &clap::Error, command: Option<&str>) -> Error {
     let all = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => vec![text.as_str()],
@@ -105,7 +105,7 @@ fn usage_error(error: &clap::Error, command: Option<&str>) -> Error {
     let valid = all(ContextKind::ValidValue).join(", ");
     let suggestion = match all(ContextKind::SuggestedSubcommand)[..] {
         [] => first(ContextKind::SuggestedArg),
-        // clap puts the best one last.
+        // clap lists the best match last.
         [.., best] => Some(best),
     };
     match error.kind() {
@@ -143,7 +143,7 @@ fn usage_error(error: &clap::Error, command: Option<&str>) -> Error {
 
 fn unknown_flag(name: &str, suggestion: Option<&str>, command: Option<&str>) -> Error {
     if suggestion == Some(name) {
-        // clap knows the flag, but not with a blank and its value in the same argument.
+        // clap knows the flag, but not with a space and the value in the same argument.
         return one_word(name);
     }
     let error = Error::input(format!("unknown flag: {name}"));
@@ -165,7 +165,7 @@ fn unexpected_argument(word: &str) -> Error {
     Error::input(shown).remedy(LOOSE_WORD)
 }
 
-/// True if a word is certainly no secret.
+/// True if a word certainly is not a secret.
 fn is_harmless(word: &str) -> bool {
     LoginMode::from_word(word).is_some() || ["true", "false"].contains(&word)
 }

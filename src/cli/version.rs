@@ -1,6 +1,6 @@
 //! What `kubelogin version` and `kubelogin --version` print.
 
-/// The shape of the original's version text, which scripts read: a first line, then one value a line.
+/// The format of Azure/kubelogin's version text, which scripts parse: a first line, then one value per line.
 pub fn text() -> String {
     format!(
         "kubelogin version \ngit hash: {}\nRust version: {}\nBuild time: {}\nPlatform: {}/{}\n",
@@ -12,7 +12,7 @@ pub fn text() -> String {
     )
 }
 
-/// The platform's name as Go writes it, and so every script around the original.
+/// The platform in Go's notation, which scripts for Azure/kubelogin expect.
 fn go_name(rust_name: &'static str) -> &'static str {
     match rust_name {
         "macos" => "darwin",

@@ -18,7 +18,7 @@ use crate::kubeconfig::file::{self, Found};
 use crate::login_mode::LoginMode;
 use crate::token_cache::Storage;
 
-/// The script for a shell. Where there are no candidates, each completes file names.
+/// The script for a shell. Without candidates, the shell completes file names.
 pub fn script(shell: Shell) -> &'static str {
     match shell {
         Shell::Bash => include_str!("completion/kubelogin.bash"),
@@ -28,7 +28,7 @@ pub fn script(shell: Shell) -> &'static str {
     }
 }
 
-/// Prints what the last word of `line` can become, each with its help after a tab.
+/// Prints the completions of the last word of `line`, each followed by a tab and its help.
 pub fn complete(line: &str, env: &Env, out: &mut dyn Write) -> Result<(), Error> {
     let text: String = candidates(line, env)
         .into_iter()
@@ -137,7 +137,7 @@ fn shell_words(line: &str) -> Vec<String> {
         match (quote, c) {
             (Some(open), _) if c == open => quote = None,
             (None, '"' | '\'') => quote = Some(c),
-            // Before a letter it is not an escape but part of a Windows path.
+            // Before a letter, it is part of a Windows path, not an escape.
             (None | Some('"'), '\\') => {
                 word.push(chars.next_if(|c| !c.is_alphanumeric()).unwrap_or(c));
             }
@@ -153,7 +153,7 @@ fn shell_words(line: &str) -> Vec<String> {
     words
 }
 
-/// The values that an argument can take, as far as they can be listed.
+/// The possible values of an argument, if they can be listed.
 fn values(arg: &Arg, words: &[&str], env: &Env) -> Vec<Candidate> {
     let is = |flag: Flag| arg.get_id() == flag.definition().name;
     let values = if is(Flag::Login) || arg.get_id() == get_credentials::WRITE_LOGIN {
@@ -194,7 +194,7 @@ fn contexts(words: &[&str], env: &Env) -> Vec<String> {
             && let Ok(kubeconfig) = Kubeconfig::parse("", &file.text)
             && let Ok(contexts) = kubeconfig.contexts()
         {
-            // A control character would be interpreted by the terminal.
+            // The terminal would interpret a control character.
             let contexts = contexts
                 .iter()
                 .map(|context| context.name)

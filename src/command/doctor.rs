@@ -1,7 +1,7 @@
-//! `kubelogin doctor`: everything between kubectl and the cluster, checked. It changes nothing and asks nobody.
+//! `kubelogin doctor`: checks everything between kubectl and the cluster. It changes nothing and never prompts.
 //!
-//! What can be learnt is gathered first, the network in parallel ([`case`]); then every check of the table
-//! ([`checks`]) says what it makes of it, whatever the others say.
+//! The facts are gathered first, from the network in parallel ([`case`]); then each check of the table ([`checks`])
+//! judges them, independently of the others.
 
 mod api_server;
 mod arm;
@@ -29,22 +29,22 @@ use checks::Check;
 use quiet::Quiet;
 use redact::Redactor;
 
-/// What a check came to.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Nothing to mend; what there is.
+    /// Nothing to fix; what was found.
     Good(String),
-    /// The same, of what only those want to know who ask for every check.
+    /// The same, but only worth showing with every check (`-v 1`).
     Fine(String),
-    /// It may be the reason, or will be.
+    /// It may be the cause, or become one.
     Warning(Problem),
-    /// It is in the way.
+    /// It prevents the login.
     Failure(Problem),
-    /// It could not be made, and why.
+    /// The check could not be run, and why.
     Skipped(String),
 }
 
-/// What is wrong, and what mends it.
+/// What is wrong, and how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     pub what: String,
@@ -52,7 +52,7 @@ pub struct Problem {
     pub remedy: String,
 }
 
-/// A check that was made.
+/// A check with its result.
 pub struct Finding {
     pub check: &'static Check,
     pub outcome: Outcome,

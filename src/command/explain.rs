@@ -1,4 +1,4 @@
-//! Why a cluster says Unauthorized or Forbidden: the tables of causes, by what the token and the answer show.
+//! Why a cluster says Unauthorized or Forbidden: tables of causes, judged by the token and the response.
 //!
 //! Facts: guard, authz/providers/azure/rbac; Microsoft, "Use Kubernetes RBAC with Microsoft Entra ID in AKS".
 
@@ -26,12 +26,12 @@ impl Cause {
     }
 }
 
-/// The error of a token that the cluster does not accept.
+/// Explains why the cluster does not accept a token.
 pub fn unauthorized(claims: Option<&Claims>, expected: &Expected) -> Cause {
     why_unauthorized(claims, expected).after("Unauthorized")
 }
 
-/// What the token shows, else what is left.
+/// What the token shows, or else the remaining cause.
 fn why_unauthorized(claims: Option<&Claims>, expected: &Expected) -> Cause {
     let Some(claims) = claims else {
         return Cause {
@@ -91,7 +91,7 @@ pub fn forbidden(
     }
 }
 
-/// What the token says about why a binding may not count.
+/// What in the token may keep a role binding from applying.
 fn hint(claims: Option<&Claims>, now: DateTime<Utc>, context: &str) -> String {
     let Some(claims) = claims else {
         return String::new();

@@ -1,4 +1,4 @@
-//! What in an access token may make a cluster reject it although Entra issued it.
+//! Properties of an access token for which a cluster may reject it although Entra issued it.
 
 pub mod claims;
 pub mod fit;
@@ -20,12 +20,12 @@ struct Claims {
     hasgroups: Value,
 }
 
-/// A line about each oddity; none for a token that is not a JWT.
+/// A line for each problem; none for a token that is not a JWT.
 pub fn oddities(access_token: &Secret, version: Version) -> Vec<&'static str> {
     let Some(claims) = unverified_claims::<Claims>(access_token) else {
         return Vec::new();
     };
-    // Azure/kubelogin#79: managed identities on some services get it without asking.
+    // Azure/kubelogin#79: managed identities on some services get it without requesting it.
     let is_v1_audience = claims
         .aud
         .as_str()

@@ -1,4 +1,4 @@
-//! Responses of the token and device authorization endpoints. No byte of a body is ever shown: it may hold a token.
+//! Responses of the token and device authorization endpoints. A body is never shown: it may contain a token.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use http::StatusCode;
@@ -122,10 +122,10 @@ fn throttled(answer: &HttpResponse) -> String {
     format!("Entra ID is throttling this application or user: wait {after}, then try again.")
 }
 
-/// The members of an error response that a person reads, and those that decisions rest on.
+/// The members of an error response: those for people, and those for decisions.
 const SHOWN: &[&str] = &["error", "error_description", "correlation_id"];
 
-/// Takes secrets out of what a response that is no token says. An `error` that OAuth knows stays: it decides what happens.
+/// Removes secrets from an error response. An `error` that OAuth defines stays: it decides what happens.
 pub fn hide(body: &mut Vec<u8>, secrets: &[&Secret]) {
     let Ok(mut answer) = serde_json::from_slice::<Value>(without_bom(body)) else {
         return;
@@ -153,8 +153,8 @@ pub fn hide(body: &mut Vec<u8>, secrets: &[&Secret]) {
 /// A clock that is further off than this breaks assertions, which are valid for minutes.
 const LARGEST_SKEW: TimeDelta = TimeDelta::seconds(60);
 
-/// Adds to a refusal that is about time how far this machine's clock is off, by the response's `Date` (RFC 9110 section
-/// 6.6.1).
+/// Adds to a refusal about time how far this machine's clock is off, according to the response's `Date` (RFC 9110
+/// section 6.6.1).
 pub fn explain_clock(error: Error, answer: &HttpResponse, now: DateTime<Utc>) -> Error {
     let date = answer
         .headers()

@@ -106,7 +106,7 @@ pub struct AssertionClaims {
 /// The audience that the webhook of identity bindings gives a pod's token.
 pub const TOKEN_PROXY_AUDIENCE: &str = "api://AKSIdentityBinding";
 
-/// The longest life of a Kubernetes service account's token that Entra takes, as the AKS webhook bounds it: a day.
+/// The longest lifetime of a Kubernetes service account token that Entra accepts, as limited by the AKS webhook: a day.
 const LONGEST_SERVICE_ACCOUNT_LIFE: i64 = 86_400;
 
 impl AssertionClaims {
@@ -120,8 +120,8 @@ impl AssertionClaims {
         (self.iss.to_string(), self.sub.to_string())
     }
 
-    /// What to know about the subject of a GitHub Actions job: repositories that were created, renamed or transferred
-    /// since July 2026 have IDs in it (GitHub, "immutable subject claims").
+    /// A note about the subject of a GitHub Actions job: repositories that were created, renamed or transferred since
+    /// July 2026 have IDs in it (GitHub, "immutable subject claims").
     fn github_subject(&self) -> &'static str {
         if self.iss != "https://token.actions.githubusercontent.com" {
             return "";
@@ -136,8 +136,8 @@ impl AssertionClaims {
         }
     }
 
-    /// Why Entra must refuse a Kubernetes service account's token: it is one for the API server, or of the old kind
-    /// without an end. `None` for any other token.
+    /// Why Entra will refuse a Kubernetes service account token: it is for the API server, or an old one that never
+    /// expires. `None` for any other token.
     pub fn unfit_service_account(&self) -> Option<String> {
         self.sub.as_str()?.strip_prefix("system:serviceaccount:")?;
         let Some(expires) = seconds(&self.exp) else {

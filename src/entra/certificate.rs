@@ -73,7 +73,7 @@ impl CertificateFile {
         [&self.bytes, password.as_bytes()]
     }
 
-    /// Parses the file as PEM or PKCS#12, whatever its name says (Azure/kubelogin reads .pfx only as PKCS#12).
+    /// Parses the file as PEM or PKCS#12, whatever its name (Azure/kubelogin reads .pfx only as PKCS#12).
     ///
     /// # Errors
     /// The format or its encryption is not supported, the password is missing or wrong, there is no key or no
@@ -96,7 +96,7 @@ fn in_file(path: &Path, error: Error) -> Error {
 }
 
 impl Content {
-    /// The first key with its certificate, if both are of use.
+    /// The first key with its certificate, if both are usable.
     fn check(mut self, now: DateTime<Utc>) -> Result<Certificate, Error> {
         self.check_count()?;
         if self.keys.is_empty() {
@@ -368,7 +368,7 @@ pub mod tests {
         }
     }
 
-    /// A pipe that nobody writes to gets no more time than a server; a device is read to the limit.
+    /// A pipe without a writer gets no more time than a server; a device is read up to the limit.
     #[cfg(unix)]
     #[test]
     fn what_never_ends_is_no_certificate() {

@@ -41,8 +41,7 @@ pub fn is_application_id(id: &str) -> bool {
 
 /// Checks the ID of a client.
 ///
-/// # Errors
-/// It is another kind of ID, or has characters that no ID has.
+/// # Errors It is another kind of ID, or has invalid characters.
 pub fn check_client_id(id: &str) -> Result<(), Error> {
     if id.starts_with("/subscriptions/") {
         return Err(
@@ -73,7 +72,7 @@ impl ClientAuth {
     /// The credentials, for the fingerprint of a token obtained with them.
     pub fn secrets(&self) -> Vec<&[u8]> {
         match self {
-            // A token outlives the assertion it was obtained with, and the next assertion is a different one.
+            // A token outlives its assertion, and the next assertion is a different one.
             Self::Public | Self::Assertion(_) => vec![],
             Self::Secret(secret) => vec![secret.expose().as_bytes()],
             Self::Certificate(file) => file.secrets().to_vec(),
@@ -107,8 +106,8 @@ impl Client {
             .token(grant, scope, deadline)
     }
 
-    /// Gets ready to talk to the authority. Opens the certificate first, so that nothing is sent with one that does not
-    /// open. Then finds the endpoints: in a table for a known cloud, with one request for any other host.
+    /// Prepares to talk to the authority. Opens the certificate first, so that nothing is sent if it cannot be opened.
+    /// Then finds the endpoints: in a table for a known cloud, with one request for any other host.
     pub fn exchange<'a>(
         &'a self,
         system: &'a dyn System,
@@ -152,7 +151,7 @@ impl Client {
     }
 }
 
-/// A conversation with the endpoints of a client's authority; it lasts for one sign-in.
+/// An exchange with the endpoints of a client's authority, for one sign-in.
 pub struct Exchange<'a> {
     client: &'a Client,
     proof: Proof<'a>,
@@ -182,7 +181,7 @@ impl Exchange<'_> {
                 (request, answer)
             }
         };
-        // Whoever answered has seen what was sent, and may quote it.
+        // The responder has seen the request and may quote it.
         let sent = proof.iter().map(|(_, secret)| secret);
         let sent: Vec<_> = sent.chain(grant.secrets()).collect();
         answer::hide(answer.body_mut(), &sent);
@@ -192,11 +191,10 @@ impl Exchange<'_> {
         })
     }
 
-    /// Asks once whether the user has entered a device code (RFC 8628 section 3.4): when to ask again is not a matter of
-    /// retrying a request, but of the code's interval (section 3.5).
+    /// Asks once whether the user has entered a device code (RFC 8628 section 3.4): when to ask again depends on the
+    /// code's interval, not on retry rules (section 3.5).
     ///
-    /// # Errors
-    /// There was no answer. What the server answered is in the inner result.
+    /// # Errors There was no response. The server's response is in the inner result.
     pub fn poll(
         &self,
         device_code: &Secret,
@@ -214,7 +212,7 @@ impl Exchange<'_> {
         Ok(answer::read_token(&request, &answer, now))
     }
 
-    /// Adds to a refusal what only we know: what was presented.
+    /// Adds to a refusal what was presented, which only we know.
     fn explain(&self, error: Error, grant: &Grant) -> Error {
         let code = error::code_in(&error.to_string());
         let (name, secret) = match (&self.proof, grant, code) {
@@ -345,7 +343,7 @@ impl Exchange<'_> {
     }
 }
 
-/// What is odd about a secret that was refused, as a person would not see it.
+/// What is odd about a rejected secret and hard for a person to see.
 fn fault_of(secret: &Secret) -> Option<&'static str> {
     let text = secret.expose();
     if text.ends_with(['\n', '\r']) {

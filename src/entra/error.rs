@@ -1,4 +1,4 @@
-//! Entra's error responses, and what you can do about them.
+//! Entra's error responses and how to fix them.
 //!
 //! The AADSTS codes are for advice only, because Microsoft changes them. What the program does next depends on the OAuth
 //! `error` (RFC 6749 section 5.2, RFC 8628 section 3.5).
@@ -20,7 +20,7 @@ struct ErrorAnswer {
     correlation_id: Option<String>,
 }
 
-/// A member of an unexpected type counts as absent: it must not hide `error`, which decides.
+/// A member of an unexpected type counts as absent, so that it cannot hide `error`, which decides.
 fn or_absent<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -413,7 +413,7 @@ mod tests {
         }
     }
 
-    /// Waiting for a device code must not end because of a member that nobody needs.
+    /// A member that is not needed must not end the wait for a device code.
     #[test]
     fn malformed_members_do_not_hide_the_oauth_error() {
         for rest in [
@@ -430,7 +430,7 @@ mod tests {
         assert!(error.contains("AZURE_CLIENT_SECRET"), "{error}");
     }
 
-    /// Reported by many, and each with another fix: a row that is lost is noticed.
+    /// The most reported codes, each with its own fix: a missing row is noticed.
     #[test]
     fn the_codes_that_people_report_most_have_their_own_advice() {
         for (code, fix) in [

@@ -1,7 +1,7 @@
-//! The token proxy of AKS identity bindings: inside the cluster, it takes a pod's token requests to Entra ID, so that one
-//! managed identity serves many clusters (Microsoft, "Identity bindings in AKS").
+//! The token proxy of AKS identity bindings: inside the cluster, it forwards a pod's token requests to Entra ID, so
+//! that one managed identity serves many clusters (Microsoft, "Identity bindings in AKS").
 //!
-//! It has a TLS name and a certificate authority of its own, which is renewed while pods run.
+//! It has its own TLS name and its own certificate authority, which is renewed while pods run.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,14 +23,14 @@ pub struct TokenProxy {
     authorities: Authorities,
 }
 
-/// Whose certificates count for the proxy.
+/// Which certificates to trust for the proxy.
 #[derive(Debug, Clone)]
 pub enum Authorities {
     /// Those of this machine's trust store.
     OfThisMachine,
     /// Those in this PEM text.
     Given(Vec<u8>),
-    /// Those in this PEM file, which is replaced now and then.
+    /// Those in this PEM file, which is replaced from time to time.
     File(PathBuf),
 }
 
@@ -44,8 +44,7 @@ const REMEDY: &str = "AKS sets AZURE_KUBERNETES_TOKEN_PROXY, _SNI_NAME and _CA_F
 impl TokenProxy {
     /// The proxy at `url`.
     ///
-    /// # Errors
-    /// The URL or the server name cannot be one of a token proxy.
+    /// # Errors The URL or the server name is not valid for a token proxy.
     pub fn new(
         url: &str,
         server_name: Option<&str>,
@@ -146,7 +145,7 @@ impl TokenProxy {
         system.send_to_cluster(request, &way, timeout)
     }
 
-    /// Whom to trust; waits for a file that is being replaced.
+    /// Which certificates to trust; waits for a file that is being replaced.
     fn trust(&self, system: &dyn System, deadline: Deadline) -> Result<Trust, Error> {
         let path = match &self.authorities {
             Authorities::OfThisMachine => return Ok(Trust::ThisMachine),
@@ -170,7 +169,7 @@ impl TokenProxy {
         }
     }
 
-    /// What is in the file by now, if that is something else.
+    /// The file's current content, if it has changed.
     fn newer_than(&self, trust: &Trust) -> Option<Trust> {
         let Authorities::File(path) = &self.authorities else {
             return None;

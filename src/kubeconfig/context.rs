@@ -17,11 +17,11 @@ use crate::secret::Secret;
 /// All contexts, clusters and users of the kubeconfig files.
 #[derive(Default)]
 pub struct Contexts {
-    /// The files that are there, in kubectl's order.
+    /// The files that exist, in kubectl's order.
     pub files: Vec<PathBuf>,
-    /// Files that are named and are not there.
+    /// Files that are named but do not exist.
     pub missing: Vec<PathBuf>,
-    /// `current-context`, and where it stands.
+    /// `current-context`, and where it is set.
     pub current: Option<(String, Place)>,
     pub contexts: Vec<ContextEntry>,
     clusters: Vec<Cluster>,
@@ -74,7 +74,7 @@ pub enum Pem {
     File(PathBuf),
 }
 
-/// What a user has to show to the cluster without another program.
+/// A user's own credentials for the cluster.
 #[derive(Clone)]
 pub enum Proof {
     Certificate { certificate: Pem, key: Pem },
@@ -86,15 +86,15 @@ pub enum Proof {
 pub struct UserEntry {
     pub name: String,
     pub credentials: UserCredentials,
-    /// Whom the user acts as, as headers (`as`, `as-groups`, `as-uid`).
+    /// The user to impersonate, as headers (`as`, `as-groups`, `as-uid`).
     pub impersonation: Vec<(&'static str, String)>,
 }
 
-/// How a user proves who they are, as far as other programs than the one named there may know.
+/// How a user authenticates.
 #[derive(Clone)]
 pub enum UserCredentials {
     Exec(ExecEntry),
-    /// kubectl's own login plugins of old, by name.
+    /// kubectl's former built-in login plugins, by name.
     AuthProvider(String),
     /// A client certificate, a token, a password: in words, for a message; and what of it a cluster can be shown.
     Own(&'static str, Option<Proof>),
@@ -114,8 +114,7 @@ pub struct ExecEntry {
 impl Contexts {
     /// Reads everything in these files.
     ///
-    /// # Errors
-    /// If one of them cannot be read or understood: kubectl reads none of them then.
+    /// # Errors If one of them cannot be read or parsed: kubectl then reads none of them.
     pub fn read(paths: &[PathBuf]) -> Result<Self, Error> {
         let mut contexts = Self::default();
         for path in paths {
@@ -236,7 +235,7 @@ impl<'n, 't> Reader<'n, 't> {
         })
     }
 
-    /// Given in one field, or in the file that another names; the data goes before the file, as for kubectl.
+    /// Given in one field, or in a file that another field names; the data takes precedence, as for kubectl.
     fn pem(&self, fields: &'n [Pair<'t>], data: &str, file: &str) -> Result<Option<Pem>, Error> {
         if let Some(data) = self.text(fields, data)?.map(Zeroizing::new) {
             let data: Zeroizing<String> = Zeroizing::new(data.split_whitespace().collect());
@@ -413,7 +412,7 @@ users:
             cluster.server.as_deref(),
             Some("https://one.example:443/path")
         );
-        // The data goes before the file, as for kubectl.
+        // The data takes precedence over the file, as for kubectl.
         let data = Pem::Data(Some(Zeroizing::new(b"abc".to_vec())));
         assert!(cluster.authority == Some(data));
         let user = all.user("u").expect("there");

@@ -1,4 +1,4 @@
-//! Changes to users: what an exec plugin becomes, and the check that nothing else changes with it.
+//! Changes to users: the new exec plugin, and the check that nothing else changes with it.
 
 use std::collections::HashMap;
 
@@ -116,7 +116,7 @@ impl<'n, 't> Edit<'n, 't> {
         Ok(())
     }
 
-    /// Changes the keys of an exec plugin that differ from what is wanted. True if one did.
+    /// Changes the keys of an exec plugin that differ. True if one did.
     pub fn update(
         &mut self,
         user: &User<'n, 't>,
@@ -219,7 +219,7 @@ impl<'n, 't> Edit<'n, 't> {
         }
     }
 
-    /// An edit must change this user and nothing else: what is edited must be written here, with no alias to it elsewhere.
+    /// An edit must change only this user: the edited part must be written here, with no alias to it elsewhere.
     fn check_own(
         &self,
         user: &User<'n, 't>,
@@ -254,7 +254,7 @@ impl<'n, 't> Edit<'n, 't> {
             .remedy("Write it out in the user itself, then convert again."))
     }
 
-    /// Checks that an entry is written where it stands, and that nothing in it is used elsewhere.
+    /// Checks that an entry is written out here, and that nothing in it is used elsewhere.
     pub(super) fn check_written_here(&self, entry: &User<'n, 't>) -> Result<(), Error> {
         let tree = &self.kubeconfig.tree;
         self.check_no_alias(entry.entry)?;

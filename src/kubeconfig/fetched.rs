@@ -1,7 +1,6 @@
-//! A kubeconfig that another host made for one cluster: read in full, and refused if anything in it is out of the ordinary.
+//! A kubeconfig that Azure made for one cluster: parsed in full, and refused if anything in it is unexpected.
 //!
-//! A kubeconfig names programs to run, files to read and hosts to send tokens to: nothing goes on from here that was not
-//! looked at.
+//! A kubeconfig names programs to run, files to read and hosts to send tokens to, so nothing unchecked gets past here.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -85,13 +84,13 @@ const AUTH_PROVIDER: &[&str] = &[
     "tenant-id",
 ];
 
-/// Why a kubeconfig is refused, for a sentence that begins with whose it is.
+/// Why a kubeconfig is refused, to follow its name in a sentence.
 type Odd = String;
 
 impl Fetched {
     /// Reads `text`.
     pub fn read(text: &str) -> Result<Self, Error> {
-        // A syntax error would quote the text at its place, and the text may be a secret.
+        // A syntax error would quote the text around it, which may be a secret.
         let kubeconfig = Kubeconfig::parse("", text).map_err(|_| refused("is not YAML or JSON"))?;
         kubeconfig.fetched().map_err(|why| refused(&why))
     }
@@ -132,7 +131,7 @@ impl<'t> Kubeconfig<'t> {
         })
     }
 
-    /// The one item of a list: its name, and the keys of its value.
+    /// The only item of a list: its name, and the keys of its value.
     fn only<'n>(
         &'n self,
         root: &'n [Pair<'t>],
@@ -308,7 +307,7 @@ fn check_keys(pairs: &[Pair], known: &[&str]) -> Result<(), Odd> {
     Ok(())
 }
 
-/// A name goes into messages and other programs' tables.
+/// A name is shown in messages and in other programs' tables.
 fn check_name(name: &str) -> Result<(), Odd> {
     let is_valid = !name.is_empty()
         && name.len() <= LONGEST_NAME

@@ -21,7 +21,7 @@ const LARGEST_FILE: u64 = 64 * 1024 * 1024;
 
 /// A kubeconfig as it was read.
 pub struct KubeconfigFile {
-    /// As the flag or the variable names it.
+    /// The path as given by the flag or the variable.
     pub path: PathBuf,
     /// The file that links lead to.
     real_path: PathBuf,
@@ -48,7 +48,7 @@ impl KubeconfigFile {
         }
     }
 
-    /// An empty file where there is none; a link that leads nowhere is followed.
+    /// Empty if the file does not exist; a dangling link is followed.
     pub fn missing(path: &Path) -> Self {
         /// As many links as Linux follows.
         const MOST_LINKS: usize = 40;
@@ -72,7 +72,7 @@ impl KubeconfigFile {
         self.existence == Existence::New
     }
 
-    /// True if what is on disk is still what was read.
+    /// True if the file on disk has not changed since it was read.
     fn is_current(&self) -> bool {
         match (bounded::read(&self.real_path, LARGEST_FILE), self.existence) {
             (Ok(bytes), Existence::Old) => bytes == self.text.as_bytes(),
@@ -82,7 +82,7 @@ impl KubeconfigFile {
     }
 }
 
-/// What may be where a kubeconfig is expected.
+/// What a kubeconfig's path may lead to.
 pub enum Found {
     File(KubeconfigFile),
     Nothing(PathBuf),

@@ -1,7 +1,7 @@
 //! Puts clusters, with their contexts and users, into kubeconfigs and keeps every other byte.
 //!
-//! kubectl's rules hold: of several files the first that names an object counts, and what is new goes to one of them.
-//! An object of the same name is updated if it is of the same cluster, else it is somebody else's.
+//! kubectl's rules apply: the first file that defines an object wins, and new objects go to one of the files. An object
+//! with the same name is updated if it belongs to the same cluster; otherwise it is not ours to change.
 
 mod new;
 mod present;
@@ -18,18 +18,18 @@ use crate::error::Error;
 use new::{document, extension, item, marked, new_cluster, new_context, new_user};
 use present::{List, Place, Present};
 
-/// The name of our extension of a cluster. It is never the one whose content is handed to exec plugins.
+/// The name of our extension of a cluster. It differs from the one whose content is passed to exec plugins.
 pub const ORIGIN: &str = "kubelogin.azure";
 /// The key of the cluster's Azure resource ID in it.
 pub const RESOURCE_ID: &str = "resourceID";
 
-/// What is to be there afterwards.
+/// What to add or update.
 pub struct Addition {
     pub fetched: Fetched,
     pub origin: Origin,
 }
 
-/// Where a cluster comes from, so that a later command finds it.
+/// Where a cluster comes from, so that later commands can find it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     /// The Azure resource ID.
@@ -39,7 +39,7 @@ pub struct Origin {
     pub environment: String,
 }
 
-/// How much a person allows.
+/// What to do about objects of other clusters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Others {
     /// Objects of other clusters stay.
@@ -48,7 +48,7 @@ pub enum Others {
     Overwrite,
 }
 
-/// What became of an addition.
+/// The result of an addition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Added,
@@ -63,7 +63,7 @@ pub struct Merged {
     pub outcomes: Vec<Result<Outcome, Error>>,
 }
 
-/// What one file is to hold.
+/// The changes to one file.
 pub struct Change {
     /// The number of the file.
     pub file: usize,
@@ -72,7 +72,7 @@ pub struct Change {
     pub text: String,
 }
 
-/// Merges `additions` into `files`; what is new goes into the file `home`. `current` is the context to switch to.
+/// Merges `additions` into `files`; new objects go into the file `home`. `current` is the context to switch to.
 pub fn merge(
     files: &[Kubeconfig],
     home: usize,
@@ -99,9 +99,9 @@ pub fn merge(
 enum Step {
     Add,
     Keep,
-    /// It is of the same cluster: only what differs is set.
+    /// It belongs to the same cluster: only differences are written.
     Update,
-    /// It is of another cluster, and is to go.
+    /// It belongs to another cluster and is to be replaced.
     Replace,
 }
 
@@ -182,7 +182,7 @@ impl<'n, 't> Merge<'n, 't> {
         })
     }
 
-    /// An object that is only a name would be there twice.
+    /// An object that is only a name would end up twice in the file.
     fn check_complete(&self, list: List, name: &str) -> Result<(), Error> {
         match self.present.place(list, name) {
             Some(place) if place.is_bare => {
@@ -374,7 +374,7 @@ impl<'n, 't> Merge<'n, 't> {
         let is_ours = is_kubelogin(old.command) && !is_int128(kubeconfig.args(&old)?);
         let new = NewExec {
             api_version: super::exec_api_version(&new.api_version),
-            // A person's own path to kubelogin stays.
+            // The user's own path to kubelogin stays.
             command: (!is_ours).then_some("kubelogin"),
             args: new.args.clone(),
             note: new.note.clone(),
@@ -448,7 +448,7 @@ impl<'n, 't> Merge<'n, 't> {
     }
 }
 
-/// What to do about a name that is taken.
+/// Advice for a name that is taken.
 const WAYS: &str = "Give this one its own name with --context NAME, or replace the other one with --overwrite-existing.";
 
 #[cfg(test)]

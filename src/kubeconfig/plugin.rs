@@ -1,9 +1,9 @@
-//! Which exec plugin is this kubelogin: others have its name, and it has several.
+//! Recognises this kubelogin as an exec plugin: other programs share its name, and it has several names.
 
 use crate::cli::INT128;
 
-/// True for kubelogin by one of the names under which it is installed, in whatever folder; a wrapper, a folder of that name
-/// and `kubelogin-oidc` (int128/kubelogin in some packages) are something else.
+/// True for one of the names under which kubelogin is installed, in any folder; not for a wrapper, a folder of that
+/// name or `kubelogin-oidc` (int128/kubelogin in some packages).
 pub fn is_kubelogin(command: &str) -> bool {
     const SUFFIXES: &[&str] = &[".exe", ".cmd", ".bat", ".com"];
     const SYSTEMS: &[&str] = &["linux", "darwin", "macos", "windows", "win"];
@@ -15,7 +15,7 @@ pub fn is_kubelogin(command: &str) -> bool {
     if matches!(&*stem, "kubelogin" | "azure-kubelogin" | "kubelogin-azure") {
         return true;
     }
-    // As the files of a release are named: kubelogin-linux-amd64. x86_64 has become x86-64.
+    // The names of release files: kubelogin-linux-amd64. x86_64 has become x86-64.
     let platform = stem
         .strip_prefix("kubelogin-")
         .and_then(|rest| rest.split_once('-'));

@@ -16,7 +16,7 @@ const SECRET_KEYS: &[&str] = &[
     "client-secret",
     "cookie",
 ];
-/// What the names of variables contain that hold secrets.
+/// Parts of the names of variables that contain secrets.
 const SECRET_NAMES: &[&str] = &[
     "SECRET",
     "PASSWORD",
@@ -30,7 +30,7 @@ const SECRET_NAMES: &[&str] = &[
     "CONNECTIONSTRING",
     "CONN_STR",
 ];
-/// How the flags end that take a secret, ours and those of other tools.
+/// Endings of flags that take a secret, ours and other tools'.
 const SECRET_FLAGS: &[&str] = &[
     "secret",
     "password",
@@ -42,7 +42,7 @@ const SECRET_FLAGS: &[&str] = &[
     "credentials",
     "connection-string",
 ];
-/// How the parts of connection strings and addresses begin that are secrets.
+/// Beginnings of the secret parts of connection strings and addresses.
 const SECRET_PARTS: &[&str] = &[
     "password=",
     "pwd=",
@@ -55,7 +55,7 @@ const SECRET_PARTS: &[&str] = &[
     "sig=",
 ];
 
-/// The text of a kubeconfig with each secret replaced by what `mask` makes of it. Lines stay lines.
+/// The text of a kubeconfig with each secret replaced by `mask`'s result. Line breaks stay.
 pub fn masked(tree: &Tree, mask: impl Fn(&str) -> &'static str) -> String {
     let text = tree.text();
     let mut shown = String::with_capacity(text.len());
@@ -71,8 +71,8 @@ pub fn masked(tree: &Tree, mask: impl Fn(&str) -> &'static str) -> String {
     shown
 }
 
-/// The bytes that must not be shown, in the order of the file: what has the name of a secret, what looks like one, and each
-/// other place that holds the same.
+/// The bytes that must not be shown, in the order of the file: values with the name of a secret, values that look like
+/// one, and every other occurrence of these values.
 pub fn secrets(tree: &Tree) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut scalars = Vec::new();
@@ -101,9 +101,9 @@ pub fn secrets(tree: &Tree) -> Vec<Range<usize>> {
     found
 }
 
-/// The values of the secrets that were found by name, without words that say nothing.
+/// The values of secrets found by name, without common words.
 fn known_values<'n>(found: &[Range<usize>], scalars: &[(&Node, &'n str)]) -> HashSet<&'n str> {
-    /// Shorter ones are words, such as `true` and `none`, and would hide half of the file.
+    /// Shorter ones are words such as `true` and `none`, and would mask half of the file.
     const SHORTEST: usize = 6;
     let starts: HashSet<usize> = found.iter().map(|range| range.start).collect();
     let secrets = scalars
@@ -140,7 +140,7 @@ fn looks_secret(text: &str) -> bool {
             .rsplit_once('@')
             .is_some_and(|(user, _)| user.contains(':'))
     });
-    // Three characters, a digit, `Q~` and 34 more: how Entra ID makes client secrets.
+    // Entra ID's client secrets: three characters, a digit, `Q~` and 34 more.
     let is_client_secret = text.split_once("Q~").is_some_and(|(start, rest)| {
         start.ends_with(|c: char| c.is_ascii_digit()) && rest.len() >= 30
     });

@@ -6,7 +6,7 @@ use super::tree::{Node, Pair, Style, Tree, Value};
 use super::write::{BlockStyle, FlowStyle, Indentation, NOTE, New, Pretty, quoted, single};
 use crate::error::Error;
 
-/// One replacement: the text that takes the place of these bytes.
+/// One replacement: the new text for these bytes.
 #[derive(Debug)]
 pub struct Cut {
     pub range: Range<usize>,
@@ -167,7 +167,7 @@ impl<'a, 't> Splice<'a, 't> {
         self.cut(dash..dash, text);
     }
 
-    /// Puts items behind the last one of the list that is a key's value; where there is no list yet, makes it.
+    /// Appends items to the list that is a key's value; creates the list if there is none.
     pub fn append(&mut self, map: &Node<'t>, key: &str, items: Vec<New>) -> Result<(), Error> {
         let Value::Map(_, pairs) = &map.value else {
             return Err(self.tree.error(map.start(), "expected a map"));
@@ -208,13 +208,13 @@ impl<'a, 't> Splice<'a, 't> {
             text.push_str("- ");
             text.push_str(&block.text(item, column + 2));
         }
-        // Behind a comment that stands in the last line.
+        // After a comment in the last line.
         let rest = &self.text()[pair.value.end()..];
         let end = pair.value.end() + rest.find(['\n', '\r']).unwrap_or(rest.len());
         self.cut(end..end, text);
     }
 
-    /// Puts a whole document in the place of one that says nothing, or behind the comments of a file without any.
+    /// Replaces an empty document, or appends a document after the comments of a file that has none.
     pub fn put_document(&mut self, old: Option<&Node<'t>>, new: &New) {
         let text = self.text();
         let block = self.block_style(0);
@@ -230,7 +230,7 @@ impl<'a, 't> Splice<'a, 't> {
         }
     }
 
-    /// Removes a pair from a map that keeps others.
+    /// Removes a pair from a map with other pairs.
     pub fn remove(&mut self, map: &Node<'t>, pair: &Pair<'t>) -> Result<(), Error> {
         let (key, value) = (&pair.key, &pair.value);
         let (style, pairs) = match &map.value {
@@ -281,7 +281,7 @@ impl<'a, 't> Splice<'a, 't> {
         self.cuts.len()
     }
 
-    /// Forgets the replacements after so many.
+    /// Drops all replacements after the first `count`.
     pub fn truncate(&mut self, length: usize) {
         self.cuts.truncate(length);
     }

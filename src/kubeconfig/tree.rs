@@ -22,12 +22,12 @@ pub struct Tree<'t> {
     anchors: HashMap<u32, u32>,
     /// Which anchor each alias refers to, and where the alias is.
     aliases: Vec<(u32, u32)>,
-    /// Where the keys of large maps are, by the map's address: many aliases can lead to one map, and each search of it
-    /// takes as long as it is large.
+    /// An index of the keys of large maps, by the map's address: many aliases can refer to one map, and each search of
+    /// it is linear.
     indexes: RefCell<HashMap<usize, Index>>,
     /// How many keys were compared so far.
     steps: Cell<usize>,
-    /// Made with the first error: each of 10,000 users may have one.
+    /// Created with the first error: each of 10,000 users may have one.
     places: OnceCell<Places>,
 }
 
@@ -230,7 +230,7 @@ impl<'t> Tree<'t> {
         Some(node)
     }
 
-    /// The pair with this key. A duplicate is an error, as programs differ in which one they use.
+    /// The pair with this key. A duplicate is an error, because programs differ in which one they use.
     pub fn pair<'n>(
         &self,
         pairs: &'n [Pair<'t>],
@@ -284,7 +284,7 @@ impl<'t> Tree<'t> {
         self.steps.set(self.steps.get() + steps);
     }
 
-    /// How many steps there were so far: a test holds that they grow as the file does.
+    /// How many steps so far: a test checks that they grow linearly with the file.
     #[cfg(test)]
     pub fn steps(&self) -> usize {
         self.steps.get()

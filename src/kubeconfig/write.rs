@@ -21,7 +21,7 @@ impl From<&str> for New {
     }
 }
 
-/// By how many columns the file's block style indents.
+/// How many columns the file's block style indents by.
 #[derive(Debug, Clone, Copy)]
 pub struct Indentation {
     /// From a key to the map below it.

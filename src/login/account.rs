@@ -1,4 +1,4 @@
-//! Which account a person signed in with, compared with `--login-hint`.
+//! Compares the account that the user signed in with to `--login-hint`.
 
 use crate::entra::access_token::claims::Claims;
 use crate::error::Error;
@@ -8,7 +8,7 @@ use crate::token_cache::CacheKey;
 /// The claims that name a user.
 const NAMES: &[&str] = &["upn", "unique_name", "preferred_username", "email"];
 
-/// Adds who is meant to sign in.
+/// Adds the expected user.
 pub fn identify(key: CacheKey, hint: Option<&str>) -> CacheKey {
     match hint {
         Some(hint) => key.with("login hint", hint),
@@ -18,8 +18,7 @@ pub fn identify(key: CacheKey, hint: Option<&str>) -> CacheKey {
 
 /// The name of the account that has signed in; `None` if the token does not say.
 ///
-/// # Errors
-/// It is another account than `hint`: a browser may have chosen it without asking.
+/// # Errors The account is not `hint`: a browser may have chosen it without asking.
 pub fn check(token: &Token, hint: Option<&str>) -> Result<Option<String>, Error> {
     let Some(claims) = Claims::read(&token.access_token) else {
         return Ok(None);
@@ -28,7 +27,7 @@ pub fn check(token: &Token, hint: Option<&str>) -> Result<Option<String>, Error>
     let Some(name) = names.first() else {
         return Ok(None);
     };
-    // A hint that is not a user name is Entra's business.
+    // A hint that is not a user name is left to Entra.
     if let Some(hint) = hint.filter(|hint| hint.contains('@'))
         && !names.iter().any(|name| is_same(name, hint))
     {

@@ -36,7 +36,7 @@ const AZURE_DEVELOPER_CLI: Product = Product {
     ],
 };
 
-/// azd, with what to ask it for.
+/// azd, with the arguments of the request.
 #[derive(Debug)]
 pub struct Azd {
     tenant_id: Option<String>,
@@ -106,7 +106,7 @@ impl Azd {
         Program {
             name: AZURE_DEVELOPER_CLI.name,
             args: args.into_iter().map(str::to_owned).collect(),
-            // So that azd uses the folders that `collect` reads.
+            // Makes azd use the folders that `collect` reads.
             environment: self
                 .folder
                 .iter()
@@ -128,8 +128,8 @@ impl Azd {
     }
 }
 
-/// Whether somebody is signed in to azd (azd, `pkg/auth/manager.go`), or to az or an editor in its place. azd's files do
-/// not say who, nor to which tenant.
+/// Whether a user is signed in to azd (azd, `pkg/auth/manager.go`), or to az or an editor in its place. azd's files say
+/// neither which user nor which tenant.
 pub fn standing(env: &Env) -> Standing {
     let folder = folder(env, env::AZD_CONFIG_DIR, ".azd");
     let auth = |file: &str| {

@@ -74,10 +74,10 @@ finally{[System.Runtime.InteropServices.Marshal]::ZeroFreeBSTR($b)}
 }catch{[Console]::Error.WriteLine('ERROR: '+$_.Exception.Message);exit 1}
 "#;
 
-/// How the one line of the output begins that counts.
+/// The prefix of the output line with the token.
 const MARK: &str = "kubelogin%";
 
-/// PowerShell, with what to ask it for.
+/// PowerShell, with the arguments of the request.
 #[derive(Debug)]
 pub struct AzurePowerShell {
     tenant_id: Option<String>,
@@ -174,7 +174,7 @@ impl AzurePowerShell {
     }
 }
 
-/// A PowerShell string with no meaning but its own. Within one, a typographic quote ends it as a straight one does.
+/// A PowerShell string with no meaning but its own. Typographic quotes end a string just as straight ones do.
 fn literal(text: &str) -> String {
     let mut literal = String::from("'");
     for c in text.chars() {
@@ -191,7 +191,7 @@ fn encoded(script: &str) -> String {
     STANDARD.encode(bytes)
 }
 
-/// The token and its expiry, in Unix seconds, out of all that PowerShell printed.
+/// The token and its expiry, in Unix seconds, from PowerShell's output.
 fn answer(output: &str) -> Result<(Secret, i64), Error> {
     let mut answers = output.match_indices(MARK).map(|(at, _)| {
         let rest = &output[at + MARK.len()..];
@@ -218,7 +218,7 @@ pub struct State {
     folder: Option<PathBuf>,
 }
 
-/// Whom Azure PowerShell is signed in as.
+/// The account that Azure PowerShell is signed in as.
 pub fn standing(env: &Env, tenant: Option<&str>) -> Standing {
     let files = State::new(env).read().ok();
     Standing {
@@ -310,7 +310,7 @@ impl State {
         let files = self.read()?;
         state.add_content(files.settings);
         state.add(files.contexts_path.as_os_str().as_encoded_bytes());
-        // Not which writing of it: a call for a token may write the same contexts again.
+        // Only the content: a call for a token may rewrite the same contexts.
         let contexts = state.add_content(files.contexts);
         let account = default_context(contexts).map(|(account, _)| account);
         if account.is_some_and(|account| account.has_one_tenant) {

@@ -15,7 +15,7 @@ use crate::timeout::Timeout;
 use crate::token::{Scope, Token};
 use crate::token_cache::CacheKey;
 
-/// The shortest wait between two polls: a response with an interval of 0 must not make us poll without pause.
+/// The shortest wait between two polls, in case the server sends an interval of 0.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What `slow_down` adds to the interval (RFC 8628 section 3.5).
@@ -24,11 +24,11 @@ const SLOW_DOWN: Duration = Duration::from_secs(5);
 /// The longest wait between two polls while the network is down.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How long a code is waited for in a CI job: long enough for someone who watches its log (Azure/kubelogin#150), and far
-/// shorter than the 15 minutes of the code.
+/// How long to wait for the code in a CI job: long enough for someone who watches the log (Azure/kubelogin#150), and
+/// much shorter than the code's 15 minutes.
 const PATIENCE_IN_CI: Duration = Duration::from_secs(2 * 60);
 
-/// How to sign in where nobody is.
+/// How to sign in without a user.
 const WITHOUT_A_PERSON: &str = "In a CI job, use --login workloadidentity, azurepipelines, spn or msi: they do not need a user.";
 
 /// A public client whose user enters a code elsewhere.
@@ -38,7 +38,7 @@ pub struct DeviceCode {
     login_hint: Option<String>,
     /// What the user signs in to.
     destination: Destination,
-    /// The variable that says that this is a job of a CI system.
+    /// The variable that marks this as a CI job.
     ci: Option<&'static str>,
 }
 
@@ -53,13 +53,13 @@ impl DeviceCode {
         })
     }
 
-    /// The variable that says that this is a CI job, if nobody is at a terminal here either.
+    /// The variable that marks this as a CI job, if there is no terminal either.
     fn unattended(&self, system: &dyn System) -> Option<&'static str> {
         self.ci.filter(|_| !system.has_person())
     }
 
-    /// What to tell the user: Entra's own text, else the same in our words; what for, as whom. One line, whatever the
-    /// server sent.
+    /// The prompt: Entra's own text, or else the same in our words; for what, and as whom. Always one line, whatever
+    /// the server sent.
     fn instructions(&self, code: &DeviceAuthorization) -> String {
         let message = code.extra_fields().message.as_deref();
         let message = message.filter(|message| !message.trim().is_empty());
@@ -77,7 +77,7 @@ impl DeviceCode {
         one_line(&format!("{message} ({}{account})", self.destination))
     }
 
-    /// How long to wait for the user: as long as the code is valid, unless a timeout was given or nobody is here.
+    /// How long to wait for the user: as long as the code is valid, unless a timeout was given or this is a CI job.
     fn patience(
         &self,
         code: &DeviceAuthorization,
@@ -121,7 +121,7 @@ impl Login for DeviceCode {
         let code = exchange.device_authorization(scope, network)?;
         let patience = self.patience(&code, network, timeout, system);
         let told_patience = match timeout.is_given {
-            // What was typed, not what the first request has left of it.
+            // The timeout as typed, not what remains after the first request.
             true => code.expires_in().min(timeout.duration),
             false => patience,
         };
@@ -216,13 +216,13 @@ impl Polling<'_> {
     }
 }
 
-/// True if the error says nothing about the code: the network or the host failed, or what came is not an OAuth answer, as
-/// from a proxy or the sign-in page of a hotel.
+/// True if the error says nothing about the code: the network or the host failed, or the response is not OAuth, such as
+/// one from a proxy or a hotel's sign-in page.
 fn is_no_answer(error: &Error) -> bool {
     *error.kind() == ErrorKind::Outside || error.is_refused_with("")
 }
 
-/// The error of a poll that ends the login. A code that has expired is nobody's decision.
+/// The error of a poll that ends the login. An expired code was declined by nobody.
 fn ended(error: Error) -> Error {
     match error.is_refused_with("expired_token") || error.is_refused_with("code_expired") {
         true => error.into_unanswered(),
@@ -243,7 +243,7 @@ fn next_wait(error: &Error, timed_out: bool, interval: Duration) -> Option<Durat
     goes_on.then_some(interval)
 }
 
-/// The error if the last poll failed: nobody knows whether the code was entered, and the user may have done so.
+/// The error if the last poll failed: the user may have entered the code.
 fn unknown(last: &Error) -> Error {
     let (what, remedy) = last.parts();
     let what = format!(

@@ -1,7 +1,7 @@
 //! Federated tokens: JWTs from another identity provider with which an application proves its identity to Entra in place
 //! of a secret (Microsoft, "Workload identity federation"). They expire within minutes, so each sign-in gets a new one.
 //!
-//! Each source has a file of its own, which says where the token comes from and what to check if that fails.
+//! Each source has its own file, with where the token comes from and what to check if that fails.
 
 pub mod azure_pipelines;
 mod endpoint;
@@ -39,8 +39,8 @@ impl Login for Federated {
         self.client.identify(key)
     }
 
-    /// Whose federated token it is: many jobs can share an account of a runner, and so a cache. `None` without a token,
-    /// which is then the error to report, and never another job's token to use.
+    /// Identifies the owner of the federated token: many jobs can share a runner's account, and so its cache. `None`
+    /// without a token: then that is the error, and another job's token is never used.
     fn fingerprint(&self) -> Option<Fingerprint> {
         match &self.source.place {
             Place::File(path) => file::subject(path),
@@ -129,8 +129,8 @@ impl Source {
         }
     }
 
-    /// The variables that name a token proxy may be those of a kubeconfig's exec entry, and the proxy a stranger. It gets no
-    /// token that is good for anything but the token proxy of the pod's own cluster.
+    /// The variables of a token proxy may come from a kubeconfig's exec entry, so the proxy may be hostile. It only
+    /// gets a token that is valid solely for the token proxy of the pod's own cluster.
     fn check_for_proxy(&self, jwt: &Secret) -> Result<(), Error> {
         match AssertionClaims::of(jwt) {
             Some(claims) if claims.is_for_token_proxy() => Ok(()),

@@ -1,5 +1,5 @@
-//! `--login interactive`: the user signs in with a browser on this machine (RFC 8252: authorization code with PKCE and a
-//! loopback redirect), or with one on another machine and pastes back the address that it ends on.
+//! `--login interactive`: the user signs in with a browser on this machine (RFC 8252: authorization code with PKCE and
+//! a loopback redirect), or with one on another machine, and then pastes the address it ends on.
 
 mod listener;
 mod page;
@@ -143,7 +143,7 @@ impl Interactive {
         listener.serve(&deliver)?;
         let receive_typed = move |line: String| {
             if !line.trim().is_empty() {
-                // Once nobody receives, the login is over.
+                // When nobody receives any more, the login is over.
                 let _ = deliver.try_send(Answer::typed(&line));
             }
         };
@@ -164,8 +164,8 @@ impl Interactive {
         format!("{sign_in}\n{address}")
     }
 
-    /// The token, and the name of the account that it is for. A page that someone else prepared signs in their account,
-    /// which would otherwise go unnoticed.
+    /// The token, and the name of the account that it is for. A page prepared by an attacker signs in the attacker's
+    /// account, which would otherwise go unnoticed.
     fn redeem(
         &self,
         exchange: &Exchange,
@@ -179,8 +179,8 @@ impl Interactive {
     }
 }
 
-/// Shows the waiting browser how the sign-in ended. Any browser that has sent an answer since sees the same result: only
-/// the first answer counted.
+/// Shows the waiting browser how the sign-in ended. Browsers that have sent an answer since then see the same result:
+/// only the first answer counts.
 fn show_result(result: &Page, answer: Answer, later: &Receiver<Answer>, state: &CsrfToken) {
     for answer in std::iter::once(answer).chain(later.try_iter()) {
         answer.show(match is_ours(&answer, state) {
@@ -216,7 +216,7 @@ fn first_of_ours(
     Ok(None)
 }
 
-/// The next answer, if it comes in time and the client lives to see it.
+/// The next answer, if it comes in time and the client is still there.
 fn next(
     answers: &Receiver<Answer>,
     mut remaining: Duration,

@@ -1,6 +1,6 @@
 //! `--login msi`: a managed identity of the machine or service that kubelogin runs on.
 //!
-//! Each service that hosts managed identities has a file of its own, with all that is particular to it.
+//! Each service that hosts managed identities has its own file with everything specific to it.
 
 mod answer;
 mod app_service;
@@ -87,7 +87,7 @@ impl ManagedIdentity {
     }
 }
 
-/// An ID of the other kind is refused with the flag that it belongs to: every host would only say that there is no such
+/// An ID of the other kind is refused, naming the flag it belongs to: a host would only say that there is no such
 /// identity.
 fn check_kinds(client_id: Option<&str>, resource_id: Option<&str>) -> Result<(), Error> {
     let is_resource = |id: &str| id.to_ascii_lowercase().starts_with("/subscriptions/");

@@ -1,4 +1,4 @@
-//! What a token depends on besides our options: who is signed in to az or azd, with which account, on which machine.
+//! The state that a token depends on besides our options: which account is signed in to az or azd, on which machine.
 //!
 //! The original once cached az's tokens without this, and served one user's token to the next (Azure/kubelogin#137).
 
@@ -18,11 +18,11 @@ const LARGEST_FILE: u64 = 16 * 1024 * 1024;
 #[derive(Default)]
 pub struct OutsideState(Vec<Vec<u8>>);
 
-/// Whom another program is signed in as, as far as its files tell.
+/// The account that another program is signed in as, according to its files.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SignedIn {
     As(Account),
-    /// Only to other tenants than the one that is wanted.
+    /// Only to tenants other than the requested one.
     Elsewhere,
     Nobody,
 }
@@ -37,7 +37,7 @@ pub struct Account {
     pub has_one_tenant: bool,
 }
 
-/// True if an account is in the wanted tenant, as far as one can tell: a domain name may be any tenant's.
+/// True if an account may be in the requested tenant: a domain name could belong to any tenant.
 pub fn is_in_tenant(own: Option<&str>, wanted: Option<&str>) -> bool {
     !matches!((own, wanted), (Some(own), Some(wanted)) if is_another_tenant(wanted, own))
 }
@@ -56,9 +56,9 @@ impl OutsideState {
         self.0.push(part.into());
     }
 
-    /// Adds a file's content and which writing of it this is, and returns the content; a missing file is a state of its
-    /// own. The content alone says too little: after a new sign-in by the same account az writes the same bytes again, and the token may have
-    /// other groups (Azure/AKS#4232).
+    /// Adds a file's content and the identity of this version of it, and returns the content; a missing file is a state
+    /// of its own. The content alone is not enough: after a new sign-in by the same account az writes the same bytes
+    /// again, and the token may have other groups (Azure/AKS#4232).
     pub fn add_file(&mut self, path: &Path) -> io::Result<&[u8]> {
         let Some((content, metadata)) = open(path)? else {
             return Ok(self.add_content(None));
@@ -67,8 +67,8 @@ impl OutsideState {
         Ok(self.add_content(Some(content)))
     }
 
-    /// Adds what a file holds, without which writing of it this is: for a program that may write the same again without a
-    /// sign-in. Returns it; nothing for a missing file.
+    /// Adds only a file's content: for a program that may rewrite the same content without a sign-in. Returns it;
+    /// nothing for a missing file.
     pub fn add_content(&mut self, content: Option<Vec<u8>>) -> &[u8] {
         self.add(if content.is_some() {
             "present"
@@ -79,7 +79,7 @@ impl OutsideState {
         self.0.last().map_or(&[], Vec::as_slice)
     }
 
-    /// Adds which machine this is: several can share a home folder. On Windows no two share a cache.
+    /// Adds the machine's identity: several machines can share a home folder. On Windows no two share a cache.
     pub fn add_machine(&mut self) -> io::Result<()> {
         for file in ["/etc/machine-id", "/proc/sys/kernel/hostname"] {
             self.add_content(read(Path::new(file))?);

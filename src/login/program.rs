@@ -18,7 +18,7 @@ use crate::system::{Output, Program, ProgramError, System};
 use crate::timeout::Timeout;
 use crate::token::{Scope, Token, UNKNOWN_LIFE, expiry_claim};
 
-/// What errors say about a program.
+/// How errors describe a program.
 pub struct Product {
     /// The command: `az`.
     pub name: &'static str,
@@ -30,7 +30,7 @@ pub struct Product {
     pub sign_in: &'static str,
     /// Its flag for the tenant.
     pub tenant_flag: &'static str,
-    /// Parts of its messages, in the order they are looked for, each with what to do. `<scope>` is the requested scope.
+    /// Parts of its messages, in search order, each with the fix. `<scope>` is the requested scope.
     pub advice: &'static [(&'static str, &'static str)],
 }
 
@@ -49,7 +49,7 @@ impl Product {
     }
 }
 
-/// Whom a program is signed in as, as far as its files tell without starting it.
+/// The account that a program is signed in as, according to its files; the program is not started.
 pub struct Standing {
     pub product: &'static Product,
     /// The file that says so.
@@ -184,7 +184,7 @@ fn own_message(text: &str) -> String {
     lines.join("\n")
 }
 
-/// True for what PowerShell writes in XML for another PowerShell, whatever format it was asked for.
+/// True for the XML that PowerShell writes for another PowerShell, whatever output format was requested.
 fn is_clixml(line: &str) -> bool {
     line.starts_with("#< CLIXML") || line.starts_with("<Objs ")
 }
@@ -192,9 +192,9 @@ fn is_clixml(line: &str) -> bool {
 /// How deep a message in JSON is looked for: azd quotes a response of Entra in a message of its own.
 const DEEPEST: usize = 4;
 
-/// A program's stderr as a person reads it: every JSON object in it, on one line or on several, is replaced by the
-/// messages that it holds, and dropped if it holds none. If there are objects on lines of their own, they are the message
-/// and the rest is noise.
+/// A program's stderr in readable form: every JSON object in it, on one line or several, is replaced by the messages it
+/// contains, or removed if it contains none. If there are objects on their own lines, they are the message and the rest
+/// is noise.
 fn readable(stderr: &str, depth: usize) -> String {
     let (mut text, mut alone, mut rest) = (String::new(), String::new(), stderr);
     while let Some(start) = rest.find('{') {
@@ -216,7 +216,7 @@ fn readable(stderr: &str, depth: usize) -> String {
                 text.push_str(&messages);
                 values.byte_offset()
             }
-            // Go on where it stops being an object, so that nothing is read twice.
+            // Continue where it stops being an object, so that nothing is parsed twice.
             Some(Err(error)) => {
                 let end = offset_of(&error, object.as_bytes()).clamp(1, object.len());
                 let end = (end..=object.len()).find(|end| object.is_char_boundary(*end));
@@ -235,7 +235,7 @@ fn readable(stderr: &str, depth: usize) -> String {
     }
 }
 
-/// The members that say what went wrong and what to do, in that order.
+/// The members with the problem and the fix, in that order.
 const MESSAGES: &[&str] = &[
     "data",
     "error_description",
@@ -275,7 +275,7 @@ pub fn json_object<T: DeserializeOwned>(output: &[u8]) -> Option<T> {
         let mut values = serde_json::Deserializer::from_slice(rest).into_iter();
         match values.next()? {
             Ok(value) => return Some(value),
-            // Go on where it stops being such an object, so that nothing is read twice.
+            // Continue where it stops being such an object, so that nothing is parsed twice.
             Err(error) => rest = &rest[offset_of(&error, rest).clamp(1, rest.len())..],
         }
     }
@@ -346,8 +346,8 @@ pub fn token(
     })
 }
 
-/// Checks that the token is of the tenant that was asked for: the cluster of another would answer 401 without a reason. A
-/// tenant given by its domain cannot be compared.
+/// Checks that the token is from the requested tenant: a cluster of another tenant would respond with 401 and no
+/// reason. A tenant given by its domain name cannot be compared.
 fn check_tenant(product: &Product, token: &Secret, tenant: Option<&str>) -> Result<(), Error> {
     let wanted = tenant.filter(|tenant| Uuid::parse_str(tenant).is_ok());
     let claims = Claims::read(token);
@@ -386,8 +386,7 @@ pub fn no_token(product: &Product) -> Error {
 
 /// The value of a flag, to be passed to the program.
 ///
-/// # Errors
-/// The program could misread it. The original refuses such values too.
+/// # Errors The program could misread it. Azure/kubelogin refuses such values too.
 pub fn argument(options: &Options, flag: Flag) -> Result<Option<String>, Error> {
     let Some(value) = options.text(flag) else {
         return Ok(None);

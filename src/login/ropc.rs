@@ -47,8 +47,8 @@ impl Login for Ropc {
         Some(&self.client)
     }
 
-    /// Sends the password to the token endpoint and nowhere else. The original first asks for the user's realm and
-    /// sends the password of a federated user to the federation server too; here such a user is told to use a browser.
+    /// Sends the password only to the token endpoint. Azure/kubelogin first looks up the user's realm and also sends
+    /// the password of a federated user to the federation server; here such a user is told to use a browser.
     fn acquire(
         &self,
         scope: &Scope,

@@ -12,8 +12,8 @@ use crate::flag::Flag;
 use crate::options::Options;
 use crate::system::{LARGEST_BODY, bounded};
 
-/// A CI system where nothing of a federated token is set: the variable that it sets, what is wrong, the fix, and what to
-/// write into the job.
+/// A CI system in which no federated token is set up: the variable that identifies it, the problem, the fix, and what
+/// to add to the job.
 type CiSystem = (&'static str, &'static str, &'static str, &'static str);
 
 #[rustfmt::skip]
@@ -35,7 +35,7 @@ const CI_SYSTEMS: &[CiSystem] = &[
 ];
 
 pub fn new(options: &Options, env: &Env) -> Result<Federated, Error> {
-    // In a CI system, what is missing first is the right to a token; its client ID is no use without.
+    // In a CI system, the permission to get a token comes first: the client ID is useless without it.
     if !has_source(options, env) {
         without_token(env)?;
     }
@@ -46,7 +46,7 @@ pub fn new(options: &Options, env: &Env) -> Result<Federated, Error> {
     Ok(Federated { client, source })
 }
 
-/// True if anything says where the token is.
+/// True if anything names a source for the token.
 fn has_source(options: &Options, env: &Env) -> bool {
     let is_given = |flag| options.text(flag).is_some();
     is_given(Flag::FederatedTokenFile)
@@ -55,8 +55,8 @@ fn has_source(options: &Options, env: &Env) -> bool {
         || has_terraform_s(options, env)
 }
 
-/// What was typed comes first, then Terraform's variables if they count, then GitHub Actions, then a file that only
-/// AZURE_FEDERATED_TOKEN_FILE names.
+/// Flags come first, then Terraform's variables if they are enabled, then GitHub Actions, then
+/// AZURE_FEDERATED_TOKEN_FILE.
 fn source(options: &Options, env: &Env, audience: &str) -> Result<Source, Error> {
     let file = Flag::FederatedTokenFile;
     let path = options.text(file);
@@ -78,7 +78,7 @@ fn source(options: &Options, env: &Env, audience: &str) -> Result<Source, Error>
     }
 }
 
-/// True if Terraform's variables count and name a token (terraform-provider-azurerm, "Authenticating using OpenID
+/// True if Terraform's variables are enabled and name a token (terraform-provider-azurerm, "Authenticating using OpenID
 /// Connect").
 pub fn has_terraform_s(options: &Options, env: &Env) -> bool {
     let is_off = env
@@ -154,8 +154,7 @@ fn token_proxy(options: &Options, env: &Env) -> Result<Option<TokenProxy>, Error
     TokenProxy::new(address, server_name, authorities).map(Some)
 }
 
-/// # Errors
-/// This is a job of a CI system, whose advice is better than ours.
+/// # Errors This is a CI job; then the advice for that CI system is better.
 fn without_token(env: &Env) -> Result<(), Error> {
     let system = CI_SYSTEMS
         .iter()
@@ -358,7 +357,7 @@ mod tests {
         login(&[], &github).expect("a token");
     }
 
-    /// Azure/azure-cli#28551: "clientID cannot be empty" told nobody what to set.
+    /// Azure/azure-cli#28551: "clientID cannot be empty" did not say what to set.
     #[test]
     fn a_missing_value_is_named_with_its_usual_source() {
         for (env, names) in [

@@ -13,7 +13,7 @@ fn granted(token: &str) -> String {
     format!(r#"{{"access_token":"{token}","expires_in":3600,"refresh_token":"refresh {token}"}}"#)
 }
 
-/// How to ask, after how many minutes, the server's responses, and what is said.
+/// How to ask, after how many minutes, the server's responses, and the expected message.
 type Step<'a> = (Get, u64, &'a [(u16, &'a str)], &'a str);
 type Get = fn(&SignIn, &Scope) -> Result<Token, Error>;
 
@@ -153,7 +153,8 @@ fn a_revoked_refresh_token_costs_one_sign_in_and_is_not_tried_again() {
     }
 }
 
-/// Two kubectl commands, and nobody who enters the codes: they would wait for each other's until each has tried five times.
+/// Two kubectl commands, and nobody to enter the codes: each would wait for the other's until each has tried five
+/// times.
 #[test]
 fn a_client_that_tries_again_gets_its_error_though_another_process_is_signing_in() {
     let scratch = TempDir::new().expect("a folder");
@@ -221,7 +222,7 @@ fn a_blocked_device_code_session_is_dropped_and_asks_for_no_new_code_at_once() {
     let error = error.expect_err("blocked").to_string();
     assert!(error.contains("-l interactive"), "{error}");
     assert_eq!(system.prompts(), [""; 0]);
-    // Whoever tries again later may; the refresh token is not redeemed any more.
+    // A later attempt is allowed; the refresh token is not redeemed any more.
     assert_eq!(
         token_at(&scratch, 62, &[(200, CODE), (200, &granted("2"))]),
         "2"

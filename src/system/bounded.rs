@@ -1,5 +1,5 @@
-//! Reading a file within limits, whatever a kubeconfig or a variable names: a huge file, a device that never ends, a pipe
-//! that nobody writes to, a volume whose server is gone.
+//! Reads files within limits, whatever a kubeconfig or a variable names: a huge file, an endless device, a pipe without
+//! a writer, a volume whose server is gone.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::platform;
 use crate::error::duration;
 
-/// The regular file at `path`. Never waits for something that is no file.
+/// The regular file at `path`. Never waits for anything other than a regular file.
 ///
 /// # Errors
 /// It cannot be read, is not a regular file, or is larger than `most` bytes ([`io::ErrorKind::FileTooLarge`]).
@@ -63,7 +63,7 @@ pub fn read_waiting(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     read_to_end(file, expected, most)
 }
 
-/// What `work` returns, if it does within `patience`. Otherwise its thread is left behind.
+/// The result of `work`, if it returns within `patience`. Otherwise its thread is left behind.
 ///
 /// # Errors
 /// `work` fails or takes longer.
@@ -97,7 +97,7 @@ fn check_regular(metadata: &Metadata) -> io::Result<()> {
     }
 }
 
-/// Room for the whole file from the start: a secret is not copied while the buffer grows.
+/// Allocates room for the whole file first, so that a growing buffer leaves no copies of a secret behind.
 fn read_to_end(file: File, expected: u64, most: u64) -> io::Result<Vec<u8>> {
     let room = usize::try_from(expected)
         .unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Opens a browser: the one that BROWSER names, else the desktop's.
+//! Opens a browser: the one in BROWSER, or else the desktop's.
 //!
 //! The `open` crate ignores BROWSER and may pass the address through cmd.exe on Windows.
 
@@ -14,7 +14,7 @@ use crate::env::{self, Env};
 /// The placeholder for the address in an entry of BROWSER.
 const PLACE_OF_URL: &str = "%s";
 
-/// True if a browser can be opened for the person who runs us.
+/// True if a browser can be opened for the user.
 pub fn has_browser(env: &Env) -> bool {
     let has = |name| env.get(name).is_some();
     let has_desktop = cfg!(any(windows, target_os = "macos")) && !has(env::SSH_CONNECTION);
@@ -105,8 +105,8 @@ fn run(browser: &CommandLine, folders: &[PathBuf]) -> io::Result<ExitStatus> {
     command.status()
 }
 
-/// The program of this name, or at this absolute path. A relative path, like a relative folder of PATH, is wherever the
-/// client happens to run: in a repository that holds more than a kubeconfig, for example.
+/// The program of this name, or at this absolute path. A relative path, like a relative folder in PATH, would depend on
+/// the client's working directory, which may be an untrusted repository.
 fn find(program: &str, folders: &[PathBuf]) -> io::Result<PathBuf> {
     let path = Path::new(program);
     if path.is_absolute() {

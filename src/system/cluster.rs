@@ -1,4 +1,4 @@
-//! The way to one Kubernetes cluster: its own certificate authority, proxy and TLS name, as its kubeconfig gives them.
+//! How to reach one Kubernetes cluster: certificate authority, proxy and TLS name from its kubeconfig.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -22,7 +22,7 @@ pub struct ClusterWay {
 /// The HTTP proxy on the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HttpProxy {
-    /// The one that the environment names for the host, if it names one; as for kubectl.
+    /// The environment's proxy for the host, if any; as for kubectl.
     OfEnvironment,
     /// This one (`proxy-url`).
     Given(String),
@@ -30,10 +30,10 @@ pub enum HttpProxy {
     Never,
 }
 
-/// Whose certificates count.
+/// Which certificates to trust.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Trust {
-    /// Those of this machine's trust store: the kubeconfig names no authority.
+    /// Those of this machine's trust store: the kubeconfig has no certificate authority.
     ThisMachine,
     /// Those of these authorities (PEM) and no others.
     Only(Vec<u8>),
@@ -42,7 +42,8 @@ pub enum Trust {
 }
 
 impl ClusterWay {
-    /// Lets a client reach this cluster alone. `addresses` are those of the URL's host, for a TLS name that is not its own.
+    /// Configures a client for this cluster only. `addresses` are those of the URL's host, needed if `tls-server-name`
+    /// differs from it.
     pub(super) fn add_to(
         &self,
         mut builder: ClientBuilder,

@@ -206,7 +206,7 @@ impl System for FakeSystem {
     fn sleep(&self, duration: Duration) {
         self.naps.borrow_mut().push(duration);
         self.elapsed.set(self.elapsed.get() + duration);
-        // Whoever holds what a loop waits for must get to run: a child that is starting has our locks for a moment.
+        // The holder of what a loop waits for must get to run: a starting child process holds our locks for a moment.
         std::thread::yield_now();
         if let Some(sleeper) = &self.sleeper {
             sleeper();

@@ -25,12 +25,12 @@ use crate::error::span;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same for a host that is near or absent: a lost packet is resent after a second.
 const NEAR_CONNECT_TIMEOUT: Duration = Duration::from_millis(2500);
-/// The platform's verifier's words where it found no CA certificate.
+/// The platform verifier's message if it finds no CA certificate.
 const NO_ROOTS: &str = "No CA certificates";
 const NOT_TRUSTED: &str = "its issuer is not trusted on this machine";
-/// hyper-util's words for a CONNECT that was answered with neither 200 nor 407.
+/// hyper-util's message for a CONNECT response other than 200 and 407.
 const REFUSED_TUNNEL: &str = "tunnel error: unsuccessful";
-/// hyper-util's words for a proxy that holds the request itself against us.
+/// hyper-util's messages for a proxy that rejects the request itself.
 const REFUSALS: &[&str] = &[
     "proxy authorization required",
     "credentials not accepted",
@@ -47,7 +47,7 @@ pub struct HttpClient {
     of_system: OnceLock<Result<Client, NetworkErrorKind>>,
     /// Through the proxy that a variable names.
     proxied: OnceLock<Result<Client, NetworkErrorKind>>,
-    /// Past that proxy, by NO_PROXY.
+    /// Bypassing that proxy, because of NO_PROXY.
     straight: OnceLock<Result<Client, NetworkErrorKind>>,
     direct: OnceLock<Result<Client, NetworkErrorKind>>,
     pinned: OnceLock<Result<Client, NetworkErrorKind>>,
@@ -197,7 +197,7 @@ impl HttpClient {
         })
     }
 
-    /// Why no answer came from the host of `uri`.
+    /// Why there is no response from the host of `uri`.
     fn why(
         &self,
         error: &reqwest::Error,
@@ -212,7 +212,7 @@ impl HttpClient {
                     None => kind,
                 }
             }
-            // Only what the proxy holds against the request itself is final: it may be busy, or starting again.
+            // Only a rejection of the request itself is final: otherwise the proxy may be busy or restarting.
             NetworkErrorKind::ProxyFailed(why) if why.contains(REFUSED_TUNNEL) => {
                 let proxy = proxy.unwrap_or_default();
                 match self.proxies.status_of_connect(uri) {
@@ -230,8 +230,8 @@ impl HttpClient {
     }
 }
 
-/// Drops a client without waiting for its thread, which may be waiting for a name server for longer than anybody has asked
-/// for: the operating system's look-up has no bound.
+/// Drops a client without waiting for its thread, which may be stuck in a DNS lookup: the operating system's lookup has
+/// no time limit.
 fn leave_alone(client: Client) {
     std::mem::forget(client);
 }
@@ -267,7 +267,7 @@ fn start(
         .send()
 }
 
-/// Host and port, for messages: what stands before an @ can be a password.
+/// Host and port, for messages; the part before an @ can be a password.
 fn host_of(uri: &http::Uri) -> String {
     let authority = uri.authority().map_or("", |authority| authority.as_str());
     authority.rsplit('@').next().unwrap_or_default().to_owned()
@@ -324,7 +324,7 @@ fn body_error(error: &io::Error) -> NetworkErrorKind {
     }
 }
 
-/// Why no answer came, as far as the error says it.
+/// Why there is no response, according to the error.
 fn why(error: &reqwest::Error, proxy: Option<&str>) -> NetworkErrorKind {
     if let Some(tls) = find(error, |e| e.downcast_ref::<rustls::Error>()) {
         return bad_certificate(tls);

@@ -1,14 +1,14 @@
-//! What must not outlive us when a signal ends us: a program we are waiting for, a terminal's changed mode, a lock file.
+//! What to undo when a signal ends us: a running program, a terminal's changed mode, a lock file.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use super::platform;
 
-/// Undoes something. It must not begin anything that has to be undone in turn.
+/// Undoes something. It must not start anything that would have to be undone itself.
 pub type Undo = Box<dyn FnOnce() + Send>;
 
-/// What has begun and is not undone yet, the latest last.
+/// Everything that has to be undone, the latest last.
 struct Pending {
     last_number: u64,
     undos: Vec<(u64, Undo)>,
@@ -37,8 +37,7 @@ pub fn begin<T>(begin: impl FnOnce() -> io::Result<(T, Undo)>) -> io::Result<(T,
     Ok((result, Begun(number)))
 }
 
-/// Does something that must not be left half done: a signal that arrives meanwhile waits. `act` must begin nothing, and end
-/// nothing that was begun.
+/// Runs `act` without interruption: a signal that arrives meanwhile waits. `act` must neither begin nor undo anything.
 pub fn undisturbed<T>(act: impl FnOnce() -> T) -> T {
     LISTENER.call_once(|| platform::before_a_signal_ends_us(undo_all));
     let _pending = lock();

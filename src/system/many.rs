@@ -1,4 +1,4 @@
-//! Many requests at once, as many as a service likes from one client.
+//! Sends many requests at once, a few at a time.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError, mpsc};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{HttpRequest, HttpResponse, NetworkError, Next, System};
 
-/// How many requests are under way at a time.
+/// How many requests are in flight at a time.
 const AT_ONCE: usize = 8;
 
 type Outcome = Result<HttpResponse, NetworkError>;
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(threads.into_inner().expect("a set").len(), 8);
     }
 
-    /// What a busy service asks for, it asks of all.
+    /// A busy service's pause applies to all requests.
     #[test]
     fn nothing_is_sent_while_one_has_to_wait() {
         let system = FakeSystem::new([]);
@@ -114,7 +114,7 @@ mod tests {
             }
         });
         assert_eq!(system.elapsed(), pause);
-        // Those that were under way by then come in before the pause, all others after it.
+        // Requests in flight finish before the pause; all others are sent after it.
         let before = received.iter().filter(|(_, at)| *at < pause).count();
         assert_eq!((received.len(), before), (21, 8));
     }

@@ -1,5 +1,5 @@
-//! TLS with one known certificate, whoever signed it: Service Fabric's managed identity endpoint has a self-signed one
-//! and puts its thumbprint in the environment.
+//! TLS with one known certificate, whatever its issuer: Service Fabric's managed identity endpoint has a self-signed
+//! one, whose thumbprint is in the environment.
 
 use std::sync::Arc;
 

@@ -14,7 +14,7 @@ use crate::env::{self, Env};
 /// The most that a program may write to one of its streams, in bytes: az writes a few KiB.
 const LARGEST_OUTPUT: usize = 4 * 1024 * 1024;
 
-/// How long to go on reading after a program has ended: a process it left running may keep its pipes open forever.
+/// How long to keep reading after a program has exited: a process it left running may keep the pipes open forever.
 const AFTER_THE_END: Duration = Duration::from_millis(200);
 
 /// The programs of this machine.
@@ -88,7 +88,7 @@ impl Programs {
                     .iter()
                     .map(|(name, value)| (name, value)),
             )
-            // Not kubectl's: a program written in Python may import files from there.
+            // Not kubectl's folder: a program written in Python may import files from there.
             .current_dir(&self.working_folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -98,7 +98,7 @@ impl Programs {
     }
 }
 
-/// The folders in PATH. A relative one is left out: it would depend on where kubectl happens to run.
+/// The folders in PATH. A relative one is left out: it would depend on kubectl's working directory.
 pub fn path_folders(env: &Env) -> impl Iterator<Item = PathBuf> {
     std::env::split_paths(env.get(env::PATH).unwrap_or_default())
         .filter(|folder| folder.is_absolute())

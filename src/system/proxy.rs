@@ -1,4 +1,4 @@
-//! The proxies that the environment names: which one is on the way to a host, whether it can be one, and what it answers.
+//! The environment's proxies: which one is used for a host, whether its URL is valid, and how it responds.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -13,7 +13,7 @@ use crate::env::{self, Env};
 
 /// The schemes of a proxy's URL; `socks5h` resolves names at the proxy, `socks5` here.
 const SCHEMES: &[&str] = &["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
-/// Where a SOCKS proxy listens if its URL does not say (RFC 1928 section 3).
+/// The port of a SOCKS proxy if its URL has none (RFC 1928 section 3).
 const SOCKS_PORT: u16 = 1080;
 /// How long the proxy may take to repeat why it refused.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -72,8 +72,7 @@ impl Proxies {
 
     /// How a request to this URL leaves this machine.
     ///
-    /// # Errors
-    /// It goes through a proxy whose URL cannot be one's; the error names the variable.
+    /// # Errors It goes through a proxy with an invalid URL; the error names the variable.
     pub fn route(&self, uri: &http::Uri) -> Result<Route, NetworkErrorKind> {
         if self.bypasses(uri) {
             return Ok(Route::Straight);
@@ -84,7 +83,7 @@ impl Proxies {
         }
     }
 
-    /// Lets a client go through the proxies that variables name.
+    /// Makes a client use the environment's proxies.
     pub fn add_to(&self, mut builder: ClientBuilder) -> ClientBuilder {
         builder = builder.no_proxy();
         let https = self.https.iter().map(|proxy| Proxy::https(&*proxy.url));
@@ -107,8 +106,8 @@ impl Proxies {
         }
     }
 
-    /// Asks the proxy once more to connect to the host of `uri`, for the status that it answers, which the HTTP library
-    /// keeps to itself; `None` where none came.
+    /// Asks the proxy again to connect to the host of `uri`, to get the status, which the HTTP library does not expose;
+    /// `None` if there is none.
     pub fn status_of_connect(&self, uri: &http::Uri) -> Option<u16> {
         let url = &self.named(uri)?.url;
         let proxy = Matcher::builder().all(url).build().intercept(uri)?;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::NetworkErrorKind;
 
-/// The addresses of a host. The operating system has no bound for this: after `timeout` its answer is not waited for.
+/// The addresses of a host. The operating system has no time limit for this, so its answer is abandoned after
+/// `timeout`.
 pub fn resolve(
     host: &str,
     port: u16,
@@ -28,7 +29,7 @@ pub fn resolve(
     }
 }
 
-/// Opens a TCP connection to the first of these addresses that takes one, and closes it.
+/// Opens a TCP connection to the first of these addresses that accepts one, and closes it.
 pub fn connect(addresses: &[SocketAddr], timeout: Duration) -> Result<(), NetworkErrorKind> {
     let mut last = NetworkErrorKind::Unreachable("the name has no address".into());
     let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);

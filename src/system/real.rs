@@ -61,7 +61,7 @@ impl RealSystem {
         self.verbosity = level;
     }
 
-    /// The command's result is a token on stdout: without a reader it need not go on.
+    /// The command's result is a token on stdout: without a reader, it can stop.
     pub fn set_prints_token(&mut self, prints_token: bool) {
         self.prints_token = prints_token;
     }

@@ -57,7 +57,7 @@ fn locked(receiver: &Mutex<Option<LineReceiver>>) -> MutexGuard<'_, Option<LineR
     receiver.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// True if a person can type here, to us.
+/// True if a person can type here.
 pub fn can_type() -> bool {
     io::stdin().is_terminal() && platform::is_in_foreground()
 }
@@ -67,14 +67,14 @@ pub fn read_line() -> Option<String> {
     io::stdin().lines().next()?.ok()
 }
 
-/// True if stdin is a terminal, where a person can answer.
+/// True if stdin is a terminal, where a person can type.
 pub fn is_at_terminal() -> bool {
     io::stdin().is_terminal()
 }
 
-/// How wide the terminal is that stdout goes to; `None` if it goes elsewhere.
+/// The width of the terminal that stdout goes to; `None` if it goes elsewhere.
 pub fn columns() -> Option<u16> {
-    /// Where the terminal does not say.
+    /// If the terminal does not say.
     const USUAL: u16 = 80;
     let stdout = io::stdout();
     if !stdout.is_terminal() {

@@ -1,4 +1,4 @@
-//! The CA certificates that SSL_CERT_FILE and SSL_CERT_DIR name: what is wrong with them, when no server can be trusted.
+//! The CA certificates in SSL_CERT_FILE and SSL_CERT_DIR, and what is wrong with them if no server can be trusted.
 
 use std::fs;
 use std::io;
@@ -15,7 +15,7 @@ const LARGEST_FILE: u64 = 16 * 1024 * 1024;
 /// Where the environment says that CA certificates are.
 pub struct Roots {
     file: Option<PathBuf>,
-    /// Read by no TLS library but that of Linux.
+    /// Only the TLS library on Linux reads it.
     folders: Vec<PathBuf>,
 }
 
@@ -31,7 +31,7 @@ impl Roots {
         }
     }
 
-    /// What would make the TLS library read without end.
+    /// Rejects files that the TLS library would read without end.
     ///
     /// # Errors
     /// SSL_CERT_FILE is a device or a pipe, or is huge.
@@ -48,8 +48,8 @@ impl Roots {
         }
     }
 
-    /// The certificates in SSL_CERT_FILE, where the TLS library does not read it by itself. A file that is missing or
-    /// holds none is no reason to fail: the variable is other programs' too.
+    /// The certificates in SSL_CERT_FILE, if the TLS library does not read it itself. A missing or empty file is not an
+    /// error, because other programs use the variable too.
     pub fn more(&self) -> Vec<Certificate> {
         let file = self
             .file
@@ -58,8 +58,7 @@ impl Roots {
         file.and_then(|file| read(file).ok()).unwrap_or_default()
     }
 
-    /// Why nothing is trusted, in words that name the variable, its path and the reason; `None` if both variables are in
-    /// order or unset.
+    /// Why nothing is trusted: the variable, its path and the reason; `None` if both variables are valid or unset.
     pub fn problem(&self) -> Option<String> {
         let file = self.file.iter().filter_map(|file| {
             let why = match read(file) {
@@ -83,7 +82,7 @@ impl Roots {
         file.chain(folders).next()
     }
 
-    /// The sentence for a machine on which no CA certificate was found at all.
+    /// The message for a machine without any CA certificate.
     pub fn none_found(&self) -> String {
         self.problem()
             .unwrap_or_else(|| "this machine has no CA certificates".into())

@@ -46,7 +46,7 @@ const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 const ROOT: u32 = 0;
 
-/// Opens a file for reading, but does not wait for the other end of a FIFO, and makes no terminal its own.
+/// Opens a file for reading, without waiting for the other end of a FIFO or acquiring a terminal.
 #[expect(clippy::cast_possible_wrap, reason = "flags are bits")]
 pub fn open_at_once(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
@@ -56,7 +56,7 @@ pub fn open_at_once(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Opens a file, but follows no link and does not wait for the other end of a FIFO. A new one is private.
+/// Opens a file without following links or waiting for the other end of a FIFO. A new one is private.
 #[expect(clippy::cast_possible_wrap, reason = "flags are bits")]
 pub fn open_careful(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -98,20 +98,20 @@ pub fn is_private_file(_file: &File, metadata: &Metadata) -> bool {
     is_private(metadata)
 }
 
-/// True if a folder can be written by others. The group of the user's own name is not others: with it, a umask of 002 is
+/// True if others can write to a folder. The user's own group does not count: with such groups, a umask of 002 is
 /// usual.
 fn others_may_write(metadata: &Metadata) -> bool {
     let is_own_group = metadata.gid() == metadata.uid() && metadata.gid() == getegid().as_raw();
     metadata.mode() & 0o002 != 0 || metadata.mode() & 0o020 != 0 && !is_own_group
 }
 
-/// False for a file with a hard link elsewhere: what is written here would be read there.
+/// False for a file with a hard link elsewhere: it would show what is written here.
 pub fn has_one_name(metadata: &Metadata) -> bool {
     metadata.nlink() == 1
 }
 
-/// Keeps secrets in memory out of core dumps, which crash reporters collect: of this process only, as far as the
-/// programs that it starts may raise the limit again. On Linux other processes of the user cannot read its memory either.
+/// Keeps secrets in memory out of core dumps, which crash reporters collect: of this process only, because the programs
+/// that it starts may raise the limit again. On Linux other processes of the user cannot read its memory either.
 pub fn forbid_core_dumps() {
     let limit = getrlimit(Resource::Core);
     if limit.current != Some(0) {
@@ -157,7 +157,7 @@ pub fn keep_owner_and_mode(file: &File, old: &Metadata) -> io::Result<()> {
     file.set_permissions(old.permissions())
 }
 
-/// Tells two writings of the same bytes apart: which file it is, and when it was written last.
+/// Distinguishes two versions with the same bytes: by inode and by time of the last write.
 pub fn writing(metadata: &Metadata) -> String {
     let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
     format!("{} {seconds} {nanoseconds}", metadata.ino())
@@ -200,8 +200,8 @@ pub fn check_size(length: usize) -> io::Result<()> {
 /// A command line, to which the address is added.
 pub type Opener = &'static [&'static str];
 
-/// The programs that open an address in the desktop's browser, the best first. The address is an argument, and no shell
-/// is involved.
+/// The programs that open an address in the desktop's browser, in order of preference. The address is an argument, and
+/// no shell is involved.
 pub fn openers(says_wsl: bool) -> Vec<Opener> {
     const MACOS: &[Opener] = &[&["open"]];
     const WSL: &[Opener] = &[
@@ -224,7 +224,7 @@ fn is_kernel_of_wsl(version: &Path) -> bool {
         .is_ok_and(|text| text.to_ascii_lowercase().contains("microsoft"))
 }
 
-/// Where installers put programs, for callers with a short PATH: desktop programs, sandboxes, services.
+/// Where installers put programs, for callers with a short PATH: desktop programs, sandboxes and services.
 pub fn usual_folders(_env: &Env) -> Vec<PathBuf> {
     [
         "/usr/local/bin",
@@ -251,7 +251,7 @@ pub fn detach(command: &mut Command) {
     command.process_group(0);
 }
 
-/// Starts a program that can be killed with its child processes.
+/// Starts a program so that it can be killed with its child processes.
 pub fn spawn(command: &mut Command) -> io::Result<(Child, Group)> {
     detach(command);
     let child = command.spawn()?;
@@ -285,13 +285,13 @@ pub fn before_a_signal_ends_us(undo: fn()) {
     });
 }
 
-/// Puts a file in the place of another, at once.
+/// Replaces one file by another, atomically.
 pub fn replace_file(new: &Path, old: &Path) -> io::Result<()> {
     std::fs::rename(new, old)
 }
 
-/// Does nothing: the standard library keeps our standard streams from the programs that we start. At start-up it also
-/// opened /dev/null for streams that were closed, so that no file gets their numbers, and ignored SIGPIPE.
+/// Does nothing: the standard library does not pass our standard streams to the programs that we start. At start-up it
+/// also opened /dev/null for closed streams, so that no file gets their numbers, and ignored SIGPIPE.
 pub fn keep_streams_private() {}
 
 /// How long the machine has been on.
@@ -317,7 +317,7 @@ fn stat_field(process: &str, number: usize) -> Option<String> {
     Some(fields.split_whitespace().nth(number - 3)?.to_owned())
 }
 
-/// Tells the controlling terminal from every other, on all machines that share a home folder; `None` without one.
+/// Identifies the controlling terminal among all machines that share a home folder; `None` without one.
 pub fn terminal_id() -> Option<String> {
     Some(format!(
         "{} {}",
@@ -341,7 +341,7 @@ fn controlling_terminal() -> Option<String> {
     Some(session.as_raw_nonzero().to_string())
 }
 
-/// The process that holds the lock on a file, where the system tells (Linux, proc_locks(5)).
+/// The process that holds the lock on a file, if the system reports it (Linux, proc_locks(5)).
 pub fn lock_holder(file: &Metadata) -> Option<u32> {
     let locks = std::fs::read_to_string("/proc/locks").ok()?;
     lock_holder_in(&locks, file.ino())
@@ -360,10 +360,10 @@ fn lock_holder_in(locks: &str, inode: u64) -> Option<u32> {
     locks.lines().find_map(holder).filter(|id| *id != 0)
 }
 
-/// Whoever gets our token: the reader of our stdout, and the Kubernetes client that ran us.
+/// The receiver of our token: the reader of our stdout, and the Kubernetes client that ran us.
 pub struct Client {
-    /// Our parent before somebody was asked or waited for. Only of a client's plugin: any other program may be meant to outlive
-    /// its parent, as after `kubelogin get-token > file & exit`.
+    /// Our parent before the first prompt or wait. Only for a client's plugin: otherwise we may be meant to outlive the
+    /// parent, as after `kubelogin get-token > file & exit`.
     parent: Option<u32>,
 }
 
@@ -374,12 +374,12 @@ impl Client {
         }
     }
 
-    /// True if nobody reads stdout any more: a pipe or socket without its other end, a terminal that is closed. A file
-    /// always has a reader. True too if the parent has ended: the kernel gives us another one then.
+    /// True if nobody reads stdout any more: a pipe or socket whose other end is closed, or a closed terminal. A file
+    /// always has a reader. Also true if the parent has exited: the kernel then gives us another one.
     pub fn is_gone(&self) -> bool {
         let no_time = Timespec::default();
         let stdout = io::stdout();
-        // macOS looks at the other end only when it is asked whether we can write.
+        // macOS checks the other end only when polled for writing.
         let mut stdout = [PollFd::new(&stdout, PollFlags::OUT)];
         let is_known = poll(&mut stdout, Some(&no_time)).is_ok();
         let is_unread = is_known
@@ -395,7 +395,7 @@ pub fn is_in_foreground() -> bool {
     tcgetpgrp(io::stdin()).is_ok_and(|foreground| foreground == getpgrp())
 }
 
-/// How wide a terminal is; `None` if it does not say.
+/// The width of a terminal; `None` if unknown.
 pub fn columns(terminal: &impl AsFd) -> Option<u16> {
     let size = tcgetwinsize(terminal).ok()?;
     Some(size.ws_col).filter(|columns| *columns > 0)

@@ -39,7 +39,7 @@ pub fn open_at_once(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
-/// Opens a file, but follows no link.
+/// Opens a file without following links.
 pub fn open_careful(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     options
         .custom_flags(FILE_FLAG_OPEN_REPARSE_POINT)
@@ -127,7 +127,7 @@ pub fn keep_owner_and_mode(_file: &File, _old: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
-/// Tells two writings of the same bytes apart: a file that replaces another has its own time of creation.
+/// Distinguishes two versions with the same bytes: a file that replaces another has its own creation time.
 pub fn writing(metadata: &Metadata) -> String {
     let (created, written) = (metadata.creation_time(), metadata.last_write_time());
     format!("{created} {written}")
@@ -138,7 +138,7 @@ pub fn mode(_metadata: &Metadata) -> Option<u32> {
     None
 }
 
-/// Fails if a folder cannot be looked at; its access control list is not evaluated.
+/// Fails if a folder cannot be examined; its access control list is not evaluated.
 pub fn check_writable(folder: &Path) -> io::Result<()> {
     fs::metadata(folder).map(drop)
 }
@@ -197,7 +197,7 @@ pub fn is_executable(_metadata: &Metadata) -> bool {
 /// Does nothing: Ctrl-C reaches only the console's programs, and a browser is not one.
 pub fn detach(_command: &mut Command) {}
 
-/// Starts a program that can be killed with its child processes.
+/// Starts a program so that it can be killed with its child processes.
 pub fn spawn(command: &mut Command) -> io::Result<(Child, Group)> {
     let child = command.spawn()?;
     let job = Job::create().and_then(|job| {
@@ -224,7 +224,7 @@ impl Group {
 /// Does nothing: Ctrl-C reaches every program of the console, and Windows removes our lock file.
 pub fn before_a_signal_ends_us(_undo: fn()) {}
 
-/// Puts a file in the place of another, whose access control list it gets: a rename would give it that of the folder.
+/// Replaces one file by another, keeping the replaced file's access control list: a rename would apply the folder's.
 #[expect(
     unsafe_code,
     reason = "neither std nor a safe crate keeps the access control list"
@@ -244,8 +244,8 @@ pub fn replace_file(new: &Path, old: &Path) -> io::Result<()> {
     }
 }
 
-/// Keeps the pipes to our client from the programs that we start. Windows programs inherit them along with their own
-/// streams: a browser would hold them open until it is closed, and kubectl would wait for that.
+/// Does not pass the pipes to our client to the programs that we start. Windows programs inherit them along with their
+/// own streams: a browser would hold them open until it is closed, and kubectl would wait for that.
 #[expect(
     unsafe_code,
     reason = "neither std nor a safe crate can change the flag of a handle that stays open"
@@ -271,7 +271,7 @@ pub fn caller() -> Option<String> {
     None
 }
 
-/// Tells this process's console from every other by its window, which a tab of Windows Terminal has, too; `None` without one.
+/// Identifies this process's console by its window, which a tab of Windows Terminal has too; `None` without one.
 #[expect(
     unsafe_code,
     reason = "neither std nor a safe crate tells consoles apart"
@@ -282,7 +282,7 @@ pub fn terminal_id() -> Option<String> {
     (!window.is_null()).then(|| window.addr().to_string())
 }
 
-/// Windows does not tell who holds a lock.
+/// Windows does not report who holds a lock.
 pub fn lock_holder(_file: &Metadata) -> Option<u32> {
     None
 }
@@ -330,7 +330,7 @@ mod tests {
         let mut output = child.stdout.take().expect("a pipe");
         output.read_exact(&mut [0]).expect("ping writes");
         group.kill();
-        // The end comes when nobody holds the pipe any more: ping has been killed, too.
+        // The pipe ends when nobody holds it any more: ping has been killed too.
         output.read_to_end(&mut Vec::new()).expect("the end");
         assert!(!child.wait().expect("an exit code").success());
     }

@@ -16,7 +16,7 @@ pub enum Renewal {
     ByPerson,
 }
 
-/// A moment by the system's clock, which can be set, and by its uptime, which cannot.
+/// A time on the system clock, which can be set, and as uptime, which cannot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moment {
     time: DateTime<Utc>,
@@ -32,8 +32,8 @@ impl Moment {
         }
     }
 
-    /// True if the clock was set back between this moment and `now`: it shows an earlier time, or less time has passed by
-    /// the clock than by the uptime. An uptime that starts again, after a restart, proves nothing.
+    /// True if the clock was set back between this time and `now`: it shows an earlier time, or less time has passed by
+    /// the clock than by uptime. After a restart, uptime proves nothing.
     fn is_past_a_jump_back(&self, now: &Self) -> bool {
         let by_clock = now.time - self.time;
         let passed = match (&self.uptime, &now.uptime) {
@@ -54,8 +54,8 @@ pub struct Entry {
     pub obtained: Moment,
 }
 
-/// A token is used while it is valid for longer than this. It is also how far the clock may be set back unnoticed: then
-/// a token is used at most five minutes too long, and these are the five minutes.
+/// A token is used only if it is valid for longer than this. It is also how far the clock may be set back unnoticed:
+/// then a token may be used five minutes too long, which this margin covers.
 const MARGIN: TimeDelta = TimeDelta::minutes(5);
 
 impl Entry {
@@ -70,12 +70,12 @@ impl Entry {
         self.lives_longer_than(margin, now)
     }
 
-    /// True if the token has not expired: good enough if there is no other.
+    /// True if the token has not expired: good enough if no other can be obtained.
     pub fn is_alive(&self, now: &Moment) -> bool {
         self.lives_longer_than(TimeDelta::zero(), now)
     }
 
-    /// False also if the clock was set back, as we then do not know when the token expires.
+    /// Also false if the clock was set back, because then it is unknown when the token expires.
     fn lives_longer_than(&self, margin: TimeDelta, now: &Moment) -> bool {
         !self.obtained.is_past_a_jump_back(now) && now.time + margin < self.token.expires_on
     }
@@ -155,7 +155,7 @@ mod tests {
             (240, 191, ByPerson, true),
             (240, 192, ByPerson, false),
             (0, 0, ByPerson, false),
-            // The clock was set back: by a little, which passes for skew, or by more, which is noticed.
+            // The clock was set back: by a little, which counts as skew, or by more, which is noticed.
             (3600, -300, Silent, true),
             (3600, -301, Silent, false),
             (3600, -301, ByPerson, false),

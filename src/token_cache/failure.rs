@@ -1,5 +1,5 @@
-//! A sign-in that failed: its error goes to all who waited for it, unless nobody decided anything, and to the caller if it
-//! runs us again at once.
+//! A failed sign-in: processes that waited for it get its error, unless it went unanswered, and so does a caller that
+//! runs us again immediately.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -8,8 +8,8 @@ use super::key::Fingerprint;
 use crate::error::{Error, ErrorKind};
 
 /// kubectl runs a failing plugin up to five times in one command, one right after the other. For this long the same
-/// caller gets the same error instead of another prompt or another attempt with a wrong password, five of which lock an
-/// account. When a person runs the command again, the caller is a new process, which gets a new attempt.
+/// caller gets the same error instead of another prompt or another attempt with a wrong password, five of which lock
+/// the account. When a person runs the command again, the caller is a new process, which gets a new attempt.
 const LIFE: TimeDelta = TimeDelta::seconds(10);
 
 /// The same if the caller is not known: shorter than it takes a person to read the error and try again.
@@ -45,8 +45,9 @@ impl SealedFailure {
         self.fingerprint == *fingerprint
     }
 
-    /// True if it failed while someone who `began` then has been waiting, and is their failure as well. If nobody came, the
-    /// next one asks: the person may be there now, and may not have seen the first prompt.
+    /// True if it failed while a process that `began` then was waiting, so that it is that process's failure too. If
+    /// the prompt went unanswered, the next process asks again: the user may be there now, and may not have seen the
+    /// first prompt.
     pub fn answers_those_who_waited_since(&self, began: DateTime<Utc>, now: DateTime<Utc>) -> bool {
         *self.error.kind() != ErrorKind::Unanswered
             && (began.timestamp_millis()..=now.timestamp_millis()).contains(&self.failed_on)

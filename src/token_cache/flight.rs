@@ -1,6 +1,6 @@
-//! Single flight: of all processes that want the same token at the same time, one signs in and the others wait.
+//! Single flight: when several processes want the same token, one signs in and the others wait.
 //!
-//! The lock is the operating system's, on a file of its own: it is released when its holder dies, however that happens.
+//! The lock is the operating system's, on a file of its own: it is released when its holder dies, for whatever reason.
 
 use std::fs::{File, TryLockError};
 use std::time::Duration;
@@ -8,12 +8,12 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::system::System;
 
-/// How soon a waiter looks again, and the longest that this grows to: the token that it waits for is used within 5 ms, and
-/// looking takes microseconds.
+/// The first and the longest interval between two checks: the new token is used within 5 ms, and a check takes
+/// microseconds.
 const FIRST_NAP: Duration = Duration::from_millis(1);
 const LONGEST_NAP: Duration = Duration::from_millis(4);
 
-/// How often a waiter does something else meanwhile.
+/// How often to call `meanwhile`.
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// How the wait for a lock ended.
@@ -37,7 +37,7 @@ impl Lock {
     }
 }
 
-/// The right to sign in: nobody else does at the same time, as far as the file system can tell.
+/// The right to sign in: no other process signs in at the same time, if the file system supports locks.
 pub struct Turn {
     /// `None` if there is no lock file.
     pub lock: Option<Lock>,

@@ -10,7 +10,7 @@ use crate::system::platform;
 /// The largest file that is read, in bytes. An entry takes a few KiB.
 const LARGEST_FILE: u64 = 1024 * 1024;
 
-/// How the name of a file ends while it is written.
+/// The suffix of a file while it is being written.
 pub const TEMPORARY: &str = ".tmp";
 
 /// What was removed from a folder.
@@ -63,7 +63,7 @@ impl Folder {
     }
 
     /// The content of a file; `None` unless it is a regular file, belongs to the user and has a plausible size. Never
-    /// blocks, whatever has that name.
+    /// blocks, whatever the file is.
     pub fn read(&self, name: &str) -> Option<Vec<u8>> {
         self.read_if(name, |_, _| true)
     }
@@ -116,7 +116,7 @@ impl Folder {
             return Err(io::Error::other(format!("{name} is not a regular file")));
         }
         if !platform::has_one_name(&metadata) || !platform::is_ours(&metadata) {
-            // Its mode is about to be changed, which must not happen to a file that somebody linked here.
+            // Its mode is about to be changed, which must not affect a file that somebody linked here.
             return Err(io::Error::other(format!(
                 "{name} has hard links or belongs to another user"
             )));
@@ -131,7 +131,7 @@ impl Folder {
         files.filter_map(|file| file.file_name().into_string().ok())
     }
 
-    /// Removes the files with names of ours that were last written before this moment, as far as that is possible.
+    /// Removes our files that were last written before this time, if possible.
     pub fn remove_older(&self, moment: Option<SystemTime>, is_ours: impl Fn(&str) -> bool) {
         for name in self.names().filter(|name| is_ours(name)) {
             let metadata = fs::symlink_metadata(self.path.join(&name));
@@ -147,7 +147,7 @@ impl Folder {
         fs::symlink_metadata(self.path.join(name)).is_ok()
     }
 
-    /// Removes the files with names of ours, and the folder if nothing else is in it. A missing folder is fine.
+    /// Removes our files, and the folder if it is then empty. A missing folder is fine.
     pub fn clear(&self, is_ours: impl Fn(&str) -> bool) -> io::Result<Cleared> {
         let files = match fs::read_dir(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Cleared::default()),

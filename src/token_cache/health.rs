@@ -1,4 +1,4 @@
-//! The state of the token cache, for people who wonder why they have to sign in again. Reads only.
+//! The state of the token cache, to find out why users have to sign in again. Read-only.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,9 +18,9 @@ pub struct Health {
     pub problem: Option<String>,
     /// Why the operating system's keyring cannot keep the key.
     pub keyring_problem: Option<String>,
-    /// The sign-ins that are remembered, of whatever login.
+    /// The cached tokens of all logins.
     pub remembered: Vec<Token>,
-    /// How many more there are that cannot be opened with a key of this machine.
+    /// How many more there are that cannot be opened with this machine's key.
     pub unreadable: usize,
     /// Locks that another process holds.
     pub busy: Vec<Busy>,

@@ -1,4 +1,4 @@
-//! The operating system's keyring: one sealing key for each cache folder, under a name of our own.
+//! The operating system's keyring: one sealing key for each cache folder, under our own name.
 //!
 //! Linux: the kernel's keyring, which answers in microseconds and is lost at reboot, filled from a desktop's Secret
 //! Service, which is permanent. macOS: the Keychain. Windows: the Credential Manager.
@@ -17,7 +17,7 @@ const SERVICE: &str = "kubelogin token cache";
 pub struct Keyring {
     /// The cache folder's path, for people who look at their keyring.
     account: String,
-    /// It did not answer in time once: one wait in a run is enough.
+    /// It did not answer in time once: one wait per run is enough.
     #[cfg(target_os = "linux")]
     secret_service_hangs: Cell<bool>,
 }
@@ -27,7 +27,7 @@ pub struct Keyring {
 pub enum Memory {
     /// As long as that keyring keeps anything.
     Lasting,
-    /// Shorter than it should, because the Secret Service does not work.
+    /// Not as long as it should, because the Secret Service does not work.
     UntilReboot,
 }
 
@@ -95,8 +95,7 @@ impl Keyring {
 
 #[cfg(target_os = "linux")]
 impl Keyring {
-    /// The key in the kernel's keyring, without a look into the Secret Service. To open entries, which nobody seals with a
-    /// key that [`Keyring::find`] refuses.
+    /// The key in the kernel's keyring, without asking the Secret Service; used only to open entries.
     pub fn find_at_once(&self) -> Result<Option<SealingKey>, Unavailable> {
         kernel::find(&self.name())
     }
@@ -122,7 +121,7 @@ impl Keyring {
         let key = key.clone();
         let written = self.ask_secret_service(move |account| write_item(account, &key));
         Ok(match written {
-            // Without a Secret Service, the kernel's keyring is all that anybody expects.
+            // Without a Secret Service, the kernel's keyring is good enough.
             Some(Ok(()) | Err(keyring::Error::NoDefaultStore)) => Memory::Lasting,
             Some(Err(_)) | None => Memory::UntilReboot,
         })
@@ -197,7 +196,7 @@ mod kernel {
     /// A longer name makes `metadata` panic.
     const LONGEST_DESCRIBED: usize = 400;
 
-    /// Why someone else may know a key. Nothing tells a key apart that another process of the same user has made.
+    /// Why someone else may know a key. A key made by another process of the same user cannot be told apart.
     pub fn fault(key: &Metadata, user: u32) -> Option<&'static str> {
         const OF_GROUP_AND_OTHERS: u32 = 0xffff;
         if key.get_uid() != user {

@@ -14,11 +14,11 @@ pub const FILE: File = File {
 /// Guards the creation of the key: with two keys, two processes would not find each other's tokens.
 pub const LOCK_FILE: &str = "kubelogin-pop.key.lock";
 
-/// How long another process may take to create the key.
+/// How long to wait for another process to create the key.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl TokenCache<'_> {
-    /// The key; creates and saves one if there is none. A key that cannot be saved serves this run.
+    /// The key; creates and saves one if there is none. A key that cannot be saved is used for this run.
     pub fn pop_key(&self) -> Result<Key, Error> {
         if let Some(key) = self.find_pop_key() {
             return Ok(key);

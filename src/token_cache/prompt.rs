@@ -1,4 +1,4 @@
-//! What a sign-in asks a person, for those who wait for it: their user may be at another terminal, or at none.
+//! The prompt of a sign-in, for the processes that wait for it: their user may be at another terminal, or at none.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::system::System;
 
-/// After how long a waiter tells the user why nothing happens.
+/// How long a waiter stays silent before it tells the user why nothing happens.
 const SILENCE: Duration = Duration::from_secs(1);
 
 const WAITING: &str = "Waiting for another kubelogin that is signing in with the same options ...";
@@ -19,7 +19,7 @@ pub struct SealedPrompt {
     process: u32,
     /// The ID of the terminal that shows it; `None` if there is none.
     terminal: Option<String>,
-    /// Until when it is of use: Unix milliseconds.
+    /// When it expires, in Unix milliseconds.
     until: i64,
 }
 
@@ -45,14 +45,14 @@ impl SealedPrompt {
 /// Who waits for another process's sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waiter {
-    /// It must ask nobody.
+    /// It must not prompt.
     Silent,
-    /// It may ask a person, and so shows what the other process asks.
+    /// It may prompt, and so shows the other process's prompt.
     Asking,
 }
 
 impl Waiter {
-    /// What it tells while it waits; `read` reads the prompt of the process that it waits for.
+    /// What to print while waiting; `read` reads the prompt of the other process.
     pub fn telling<R: Fn() -> Option<SealedPrompt>>(
         self,
         system: &dyn System,
@@ -77,7 +77,7 @@ pub struct Telling<'a, R> {
 }
 
 impl<R: Fn() -> Option<SealedPrompt>> Telling<'_, R> {
-    /// Shows a new prompt; without any, tells once that another process is waited for.
+    /// Shows a new prompt; without one, says once that it is waiting for another process.
     pub fn tell(&mut self, waited: Duration) {
         if waited < SILENCE {
             return;
@@ -106,7 +106,7 @@ impl<R: Fn() -> Option<SealedPrompt>> Telling<'_, R> {
                 "Waiting for the sign-in above (kubelogin process {}) ...",
                 prompt.process
             )),
-            // Whoever reads our stderr has not seen it.
+            // The reader of our stderr has not seen it.
             Some(_) => self.system.tell(&prompt.told()),
         }
     }

@@ -12,7 +12,7 @@ const ID_LENGTH: usize = 16;
 /// Why a key or a seal could not be made.
 pub const NO_RANDOM_NUMBERS: &str = "the system's random number generator failed";
 
-/// True for what may be the ID of a key.
+/// True if the text can be the ID of a key.
 pub fn is_id(text: &str) -> bool {
     text.len() == ID_LENGTH && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -22,14 +22,14 @@ pub fn is_id(text: &str) -> bool {
 pub struct SealingKey(Zeroizing<[u8; KEY_LENGTH]>);
 
 impl SealingKey {
-    /// A new key; `None` if the operating system has no random numbers.
+    /// A new key; `None` if the operating system's random number generator fails.
     pub fn random() -> Option<Self> {
         let mut bytes = Zeroizing::new([0; KEY_LENGTH]);
         SystemRandom::new().fill(bytes.as_mut_slice()).ok()?;
         Some(Self(bytes))
     }
 
-    /// The key with these bytes; `None` unless there are 32, as what a vault holds may be damaged.
+    /// The key with these bytes; `None` unless there are 32, because a vault's content may be damaged.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let bytes: [u8; KEY_LENGTH] = bytes.try_into().ok()?;
         Some(Self(Zeroizing::new(bytes)))
@@ -40,7 +40,7 @@ impl SealingKey {
         self.0.as_slice()
     }
 
-    /// Tells this key from others in the names of files. Nothing about the key can be learned from it.
+    /// Identifies this key in the names of files, without revealing anything about it.
     pub fn id(&self) -> String {
         let mut context = Context::new(&SHA256);
         context.update(b"kubelogin sealing key");

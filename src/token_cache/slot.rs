@@ -1,4 +1,4 @@
-//! One login in the cache: its token, the failure and the prompt of a sign-in, and the turn to sign in.
+//! One login in the cache: its token, the failure and the prompt of a sign-in, and the right to sign in.
 
 use std::io;
 use std::time::Duration;
@@ -70,7 +70,7 @@ impl<'a> Slot<'a> {
         }
     }
 
-    /// Saves the error of a sign-in for those who wait for it. Like any error, it contains no secret.
+    /// Saves the error of a sign-in for waiting processes. Like any error, it contains no secret.
     pub fn save_failure(&self, error: &Error, turn: &Turn) {
         let system = self.cache.system;
         let sealed = SealedFailure::new(error, system.now(), system.caller(), &self.fingerprint);
@@ -79,8 +79,8 @@ impl<'a> Slot<'a> {
         }
     }
 
-    /// The error of a sign-in that counts as ours: it failed after we `began` to wait for it, or a moment ago for the
-    /// same caller, if that is a program that tries again.
+    /// The error of a sign-in that counts as ours: it failed after we `began` to wait, or a moment ago for the same
+    /// caller, if that is a program that retries.
     pub fn failure(&self, began: DateTime<Utc>, tries_again: bool) -> Option<Error> {
         let sealed: SealedFailure = self.read(FAILURE)?;
         let (now, caller) = (self.cache.system.now(), self.cache.system.caller());
@@ -122,12 +122,13 @@ impl<'a> Slot<'a> {
         }))
     }
 
-    /// Waits until nobody else signs in for this login, for at most `patience`. Then load the entry again.
+    /// Waits until no other process signs in for this login, for at most `patience`. The caller then loads the entry
+    /// again.
     ///
     /// # Errors
     /// The client is gone.
     pub fn wait_for_turn(&self, patience: Duration, waiter: Waiter) -> Result<Turn, Error> {
-        // One for all sealing keys: a person is asked once, whoever can read the result.
+        // One for all sealing keys, so that the user is prompted once.
         let file = format!("{}.{LOCK}", self.name);
         let system = self.cache.system;
         let mut telling = waiter.telling(system, || self.read(PROMPT));
@@ -142,8 +143,8 @@ impl<'a> Slot<'a> {
         Ok(turn)
     }
 
-    /// Shows everybody who waits for this sign-in what it asks the person, who may not see us: for as long as the prompt
-    /// is of use, and until the result is dropped.
+    /// Shows the prompt to all processes that wait for this sign-in, because the user may not see ours: while the
+    /// prompt is valid, and until the result is dropped.
     pub fn show_prompt(&self, text: &str, life: Duration, turn: &Turn) -> Option<Begun> {
         let sealed = SealedPrompt::new(text, life, self.cache.system);
         turn.may_write().then_some(())?;
@@ -153,7 +154,7 @@ impl<'a> Slot<'a> {
         begun.ok().map(|((), begun)| begun)
     }
 
-    /// Removes the files of this kind, whatever key they were sealed with.
+    /// Removes the files of this kind, whatever their sealing key.
     fn remove_all(&self, kind: &str) -> io::Result<()> {
         let folder = &self.cache.folder;
         let mut names = folder.names().filter(|name| self.file(kind).is_name(name));
@@ -179,7 +180,7 @@ impl<'a> Slot<'a> {
         self.cache.seal(self.file(kind), label, &plain)
     }
 
-    /// What a sealed file is bound to, so that it opens only in its own place.
+    /// What a sealed file is bound to, so that it opens only under its own name.
     fn label(&self, place: Place, kind: &str) -> Vec<u8> {
         [&[VERSION, place as u8], kind.as_bytes(), &self.digest].concat()
     }

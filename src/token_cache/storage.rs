@@ -1,4 +1,4 @@
-//! Where tokens are kept and what protects them: `--cache-dir` and `--token-cache-storage`.
+//! Where tokens are cached and what protects them: `--cache-dir` and `--token-cache-storage`.
 
 use std::path::{Path, PathBuf};
 
@@ -12,13 +12,13 @@ use crate::variables::Merged;
 /// The settings of the token cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheSettings {
-    /// The absolute path of the cache folder; `None` if there is no place for one, as without HOME.
+    /// The absolute path of the cache folder; `None` if there is none, for example without HOME.
     pub folder: Option<PathBuf>,
     pub storage: Storage,
 }
 
 impl CacheSettings {
-    /// Merges what was typed with the environment, for a command that needs no more than the cache.
+    /// Merges the flags with the environment, for a command that needs only the cache.
     ///
     /// # Errors
     /// `--token-cache-storage` or `--cache-dir` is not valid.
@@ -55,8 +55,8 @@ pub enum Storage {
 }
 
 impl Storage {
-    /// The stricter of this and KUBELOGIN_TOKEN_CACHE_STORAGE, whatever `--disable-environment-override` says: the flags may
-    /// be those of a kubeconfig that somebody else wrote.
+    /// The stricter of this and KUBELOGIN_TOKEN_CACHE_STORAGE, whatever `--disable-environment-override` says: the
+    /// flags may come from somebody else's kubeconfig.
     fn tightened(self, env: &Env) -> Self {
         let word = env.get(env::KUBELOGIN_TOKEN_CACHE_STORAGE);
         let variable = word.and_then(|word| Self::parse(word).ok());
@@ -88,10 +88,11 @@ impl Storage {
 }
 
 /// The cache folder: `--cache-dir`, else KUBECACHEDIR, else `.kube/cache/kubelogin` at home. As with the original,
-/// KUBECACHEDIR is the flag's default: the flag beats it, and `--disable-environment-override` does not switch it off.
+/// KUBECACHEDIR is the flag's default: the flag takes precedence, and `--disable-environment-override` does not turn it
+/// off.
 ///
-/// A relative path counts from home: tokens must not end up wherever the user happens to be (Azure/kubelogin#108), such as
-/// in a repository whose kubeconfig says so.
+/// A relative path is relative to home: tokens must not end up in the current folder (Azure/kubelogin#108), which may
+/// be a repository with its own kubeconfig.
 ///
 /// # Errors
 /// `--cache-dir` is on another host: Windows would send it the user's credentials.

@@ -1,4 +1,4 @@
-//! The cache in a folder of the test's own, with the key on disk.
+//! The cache in the test's own folder, with the key on disk.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ use crate::system::Uptime;
 use crate::system::fake::FakeSystem;
 use crate::token::{Scope, Token};
 
-/// With the key on disk: a unit test leaves the developer's keyring alone.
+/// With the key on disk, so that unit tests leave the developer's keyring alone.
 fn cache<'a>(scratch: &TempDir, system: &'a FakeSystem) -> TokenCache<'a> {
     let settings = CacheSettings {
         folder: Some(scratch.path().join("cache")),

@@ -12,13 +12,13 @@ use super::seal::{NO_RANDOM_NUMBERS, SealingKey};
 use super::storage::Storage;
 use crate::system::System;
 
-/// Holds the sealing key if there is no keyring. Next to the entries it protects no better than file permissions do; it
-/// keeps the format the same.
+/// Holds the sealing key if there is no keyring. Next to the entries it protects no better than file permissions; it
+/// only keeps the format the same.
 pub const KEY_FILE: &str = "kubelogin.key";
 /// Guards the creation of a key: with two keys, two processes would not read each other's entries.
 pub const LOCK_FILE: &str = "kubelogin.key.lock";
 
-/// How long another process may take to create the key: a little longer than the Secret Service may take.
+/// How long to wait for another process to create the key: a little longer than the Secret Service may take.
 const PATIENCE: Duration = Duration::from_secs(6);
 
 /// The place of a key, as entries name it in their second byte.
@@ -52,8 +52,8 @@ impl<'a> Vault<'a> {
         }
     }
 
-    /// The keys that the settings allow, one after the other as they are asked for: a keyring that answers at once, the key
-    /// on disk, and, `if_needed`, a keyring that takes long.
+    /// The keys that the settings allow, each looked up only when needed: from a fast keyring, from disk and,
+    /// `if_needed`, from a slow keyring.
     pub fn keys<'v>(
         &'v self,
         folder: &'v Folder,
@@ -83,7 +83,7 @@ impl<'a> Vault<'a> {
         match self.storage {
             Storage::Keyring => self.keyring_key(folder),
             Storage::Disk => self.disk_key(folder, || {}),
-            // Reported when the key file is created: once on a machine, not on every call.
+            // Reported when the key file is created: once per machine, not on every call.
             Storage::Auto => self.keyring_key(folder).or_else(|why| {
                 self.disk_key(folder, || self.system.notice(&step_down(&why, folder)))
             }),
@@ -154,7 +154,7 @@ impl<'a> Vault<'a> {
         SealingKey::from_bytes(&zeroize::Zeroizing::new(bytes))
     }
 
-    /// The keyring of this folder. A folder has one name, whatever path leads to it.
+    /// The keyring of this folder. A folder has one name, whichever path leads to it.
     fn keyring(&self, folder: &Folder) -> &Keyring {
         self.keyring.get_or_init(|| {
             let path = canonical(folder.path());

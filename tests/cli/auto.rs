@@ -1,4 +1,4 @@
-//! `--login auto`: what it chooses, and what it never starts or asks.
+//! `--login auto`: what it chooses, and which programs and hosts it never contacts.
 
 use std::fs;
 
@@ -21,7 +21,7 @@ impl World {
             .program("azd", "echo azd >> \"$LOG\"; exit 1")
             .program("pwsh", "echo pwsh >> \"$LOG\"; exit 1")
             .args(["--tenant-id", TENANT_ID])
-            // Wherever the tests run: not as on an Azure VM, and nobody can be asked.
+            // Independent of where the tests run: not on an Azure VM, and without a terminal.
             .env("KUBERNETES_SERVICE_HOST", "10.0.0.1")
             .env("KUBERNETES_EXEC_INFO", exec_info(false));
         Self { kubelogin }
@@ -152,7 +152,7 @@ fn an_earlier_sign_in_comes_before_az_and_asks_nobody() {
     assert_eq!(world.log(), "");
 }
 
-/// Whoever chooses is ended by the kernel at the first socket, child or thread. With `-v 1` every row is looked at.
+/// The kernel kills the process at its first socket, child or thread. With `-v 1` every row is evaluated.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_choice_with_a_cached_token_takes_no_socket_program_or_thread() {
@@ -178,7 +178,7 @@ fn a_choice_with_a_cached_token_takes_no_socket_program_or_thread() {
     );
 }
 
-/// A person who is not here is not asked, by a refresh token that does not work any more either.
+/// A user who is not there is not prompted, even if the refresh token no longer works.
 #[test]
 fn a_forced_refresh_uses_the_earlier_sign_in_and_never_asks_who_cannot_answer() {
     let entra = FakeEntra::start();

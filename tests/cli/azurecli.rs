@@ -236,7 +236,7 @@ fn a_local_time_is_read_in_the_zone_of_the_machine() {
     );
 }
 
-/// A FIFO that az and its child processes hold open: it ends when the last of them is gone.
+/// A FIFO that az and its child processes hold open: it ends when the last of them exits.
 struct Lifeline(PathBuf, mpsc::Receiver<()>);
 
 impl Lifeline {

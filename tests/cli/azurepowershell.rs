@@ -1,5 +1,5 @@
-//! `--login azurepowershell`, with a shell script as the first pwsh on PATH. It takes the arguments that PowerShell takes,
-//! decodes the script as PowerShell does, and answers as an Az.Accounts of `$VERSION` would to that script.
+//! `--login azurepowershell`, with a shell script as the first pwsh on PATH. It accepts PowerShell's arguments, decodes
+//! the script as PowerShell does, and responds like Az.Accounts `$VERSION`.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! `completion` in bash, which is installed everywhere; tests/real has the other shells.
+//! `completion` in bash, which is installed everywhere; tests/real covers the other shells.
 #![cfg(unix)]
 
 use std::process::Command;
@@ -111,7 +111,7 @@ fn bash_completes_commands_flags_values_and_contexts() {
     }
 }
 
-/// Who presses Tab and Enter must not run what is in a name.
+/// Pressing Tab and Enter must not run what is in a name.
 #[test]
 fn a_context_s_name_is_quoted_for_the_quotes_that_are_open() {
     let names = ["run $(touch x)", "run it's \"q\" `id`"];

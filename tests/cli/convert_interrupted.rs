@@ -1,4 +1,4 @@
-//! A conversion that a signal ends: what is left on disk.
+//! A conversion that is interrupted by a signal: what is left on disk.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ fn a_signal_leaves_no_lock_and_no_draft() {
         let room = TempDir::new();
         let one = room.file("a", legacy_kubeconfig(1));
         let two = room.file("b", legacy_kubeconfig(2));
-        // The first file's lock is held while the second's is waited for.
+        // The first file's lock is held while waiting for the second's.
         let held = room.file("b.lock", "");
         let list = std::env::join_paths([&one, &two]).expect("a list");
         let running = Kubelogin::convert_kubeconfig("spn")
@@ -41,7 +41,7 @@ fn a_signal_leaves_no_lock_and_no_draft() {
     }
 }
 
-/// A name without room for a suffix stands for a folder in which nothing can be made.
+/// A name without room for a suffix simulates a folder in which nothing can be created.
 #[test]
 fn a_killed_write_in_place_leaves_the_old_text_and_the_next_run_says_where() {
     const KILLS: u32 = 60;

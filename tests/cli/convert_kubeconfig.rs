@@ -26,7 +26,7 @@ fn refused(kubelogin: &Kubelogin, path: &Path) -> String {
     error
 }
 
-/// Told what it does, as a person at a terminal is.
+/// With progress messages, as at a terminal.
 fn converting_to(login: &str) -> Kubelogin {
     Kubelogin::convert_kubeconfig(login).args(["-v", "1"])
 }
@@ -76,7 +76,7 @@ fn kubeconfig_names_the_files_and_its_flag_beats_it() {
     let kubelogin = converting_to("spn").env("KUBECONFIG", &list);
     let (_, told) = converted(&kubelogin, &two);
     assert!(read(&one).contains("- spn"));
-    // A user that is in both files counts in the first one.
+    // A user in both files is taken from the first one.
     assert_eq!(read(&two).matches("- spn").count(), 1);
     assert!(told.contains("missing does not exist: skipped"), "{told}");
     assert_eq!(told.matches("converted to spn").count(), 2);

@@ -1,4 +1,4 @@
-//! `doctor`: something broken for each check, with what must be said; and that it changes nothing.
+//! `doctor`: a broken situation for each check, with the expected words; and that it changes nothing.
 
 mod azure; // what is asked of Azure Resource Manager
 mod bad_input; // what is broken outside of a kubeconfig, and input that is none
@@ -14,10 +14,10 @@ use crate::golden::check;
 use crate::support::*;
 use crate::whoami::{LOGIN, World};
 
-/// A healthy world, and one thing changed in it.
+/// A healthy setup with one thing changed.
 struct Patient {
     world: World,
-    /// Azure Resource Manager, if it is asked.
+    /// Azure Resource Manager, for `--arm`.
     arm: Option<FakeArm>,
     config: Value,
     env: Vec<(&'static str, String)>,
@@ -165,7 +165,7 @@ fn a_healthy_login_gets_a_line_for_each_area_and_no_finding() {
     assert_eq!(json["summary"]["skip"], 0, "{json:#}");
 }
 
-/// The same files with the same content, the same requests, nobody asked.
+/// The same files with the same content, the same requests, no prompt.
 #[test]
 fn it_changes_nothing_and_asks_nobody() {
     fn files(folder: &Path, all: &mut Vec<(PathBuf, Vec<u8>)>) {
@@ -399,7 +399,7 @@ fn an_error_of_get_token_that_can_be_looked_into_ends_with_the_command_for_its_c
     }
 }
 
-/// What people read and programs parse, of a healthy login and of one where much is wrong.
+/// The page and the JSON of a healthy login and of a badly broken one.
 #[test]
 #[cfg(unix)] // paths and programs have other names elsewhere
 fn the_pages_are_as_they_were() {

@@ -1,4 +1,4 @@
-//! What must hold for every login mode: whoever adds one and forgets a place finds it here.
+//! Requirements for every login mode: if a new mode is missing somewhere, a test here fails.
 
 use std::path::Path;
 

@@ -48,7 +48,7 @@ fn a_token_file_costs_one_request_and_is_not_read_again() {
     let first = kubelogin.run();
     assert_eq!(claims_of(&first.token())["appid"], CONFIDENTIAL_CLIENT_ID);
     assert_eq!((first.stderr.as_str(), entra.requests().len()), ("", 1));
-    // The cached token outlives the assertion (Azure/kubelogin#353): only whose it is still matters.
+    // The cached token outlives the assertion (Azure/kubelogin#353): only its owner still matters.
     let mut claims = claims_of(&entra.federated_token());
     claims["exp"] = json!(1_700_000_000);
     std::fs::write(&file, entra.sign(&claims)).unwrap();

@@ -1,4 +1,4 @@
-//! `get-credentials`: which cluster, who asks, what is written, and what goes wrong.
+//! `get-credentials`: cluster selection, sign-in, the written kubeconfig, and errors.
 
 mod challenge; // Azure wants a stronger sign-in
 mod file; // the kubeconfig that is written, and what may be wrong with it
@@ -35,7 +35,7 @@ fn written(kubelogin: &Kubelogin) -> (String, String) {
     let output = kubelogin.clone().verbose().run();
     assert!(output.status.success(), "{output:?}");
     assert_eq!(output.stdout, "");
-    // How the token came about is another test's concern.
+    // How the token is obtained is tested elsewhere.
     let told = output.stderr.lines();
     let told = told.filter(|line| !line.starts_with("Token: "));
     let told: String = told.flat_map(|line| [line, "\n"]).collect();
@@ -112,7 +112,7 @@ fn a_cluster_by_group_and_name_costs_one_request_to_each_and_makes_a_private_fil
         assert_eq!(mode(&config(&kubelogin)), 0o600);
         assert_eq!(mode(config(&kubelogin).parent().expect("a folder")), 0o700);
     }
-    // Again: nothing new, nothing said, and the token is the same one.
+    // A second run: no change, no message, and the same token.
     let (again, told) = written(&kubelogin);
     assert_eq!((again, told.as_str()), (text, ""));
     assert_eq!(entra.token_requests(), 1);

@@ -1,4 +1,4 @@
-//! What a caller of `get-token` sees: requests, prompts, stdout, errors.
+//! `get-token` as its callers see it: requests, prompts, stdout, errors.
 
 use serde_json::json;
 
@@ -289,7 +289,7 @@ fn a_closed_stderr_writes_no_message_into_a_file() {
     }
 }
 
-/// Azure/kubelogin#79, #136: the cluster answers Unauthorized, and nothing explains why.
+/// Azure/kubelogin#79, #136: the cluster says Unauthorized, and nothing explains why.
 #[test]
 fn verbosity_1_explains_a_token_that_a_cluster_may_reject() {
     let rows = [
@@ -304,7 +304,7 @@ fn verbosity_1_explains_a_token_that_a_cluster_may_reject() {
         entra.next(Endpoint::Token, Reply::json(200, &answer));
         let quiet = spn(&entra);
         assert_eq!(quiet.run().stderr, "");
-        // Whoever looks for the reason has a cached token.
+        // A user who looks for the reason has a cached token.
         let output = quiet.args(["-v", "1"]).run();
         output.token();
         // Besides where each option came from.

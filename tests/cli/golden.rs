@@ -1,6 +1,6 @@
-//! What people read, as files in `tests/golden`: a change of words shows up in review as a change of such a file.
+//! The texts that users read, as files in `tests/golden`, so that changed words show up in review.
 //!
-//! To accept new words, write the files anew and look at `git diff`:
+//! To accept new words, rewrite the files and check `git diff`:
 //!
 //! ```sh
 //! UPDATE_GOLDEN=1 cargo test --test cli golden

@@ -341,7 +341,7 @@ mod browser {
         }
     }
 
-    /// A client runs us wherever its user is: in a repository with a program of that name, for example.
+    /// A client runs us in the user's current folder, which may be a repository with a program of that name.
     #[test]
     fn no_program_of_the_working_directory_is_started() {
         for (path, browser, why) in [

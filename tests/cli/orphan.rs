@@ -1,5 +1,5 @@
-//! A sign-in whose client is gone: it ends within seconds and frees the login for the next one. One whose client is there
-//! goes on.
+//! A sign-in whose client is gone ends within seconds and makes way for the next one. While the client is there, it
+//! continues.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -11,7 +11,7 @@ use crate::support::*;
 
 const CANCELLED: &str = "the program that asked for the token has ended";
 
-/// A person who enters the code after so many polls.
+/// A user who enters the code after this many polls.
 fn entra_with(polls: Vec<Poll>) -> FakeEntra {
     FakeEntra::start_with(|rules| {
         // Shorter than Entra's: a sign-in that lives on ends with the wrong error, and this test with it.
@@ -90,8 +90,7 @@ fn a_call_that_waits_for_another_s_sign_in_ends_when_kubectl_is_killed() {
     first.wait().token();
 }
 
-/// `kubelogin get-token | jq`, and every client: what kubectl's other end of the pipe tells even where a wrapper script is
-/// our parent.
+/// `kubelogin get-token | jq`, and every client: the closed pipe is noticed even if a wrapper script is our parent.
 #[test]
 fn a_sign_in_ends_when_nobody_reads_its_stdout_any_more() {
     let entra = entra_with(vec![Poll::Pending]);
@@ -100,7 +99,7 @@ fn a_sign_in_ends_when_nobody_reads_its_stdout_any_more() {
     assert!(stderr.contains(CANCELLED), "{stderr}");
 }
 
-/// Some seconds of a person's time.
+/// A few seconds for a person to act.
 fn a_while() -> Vec<Poll> {
     vec![Poll::Pending, Poll::Pending, Poll::Pending, Poll::Approve]
 }
@@ -111,7 +110,8 @@ fn a_client_that_waits_gets_its_token_however_long_the_person_takes() {
     under_kubectl(&devicecode(&entra)).wait().token();
 }
 
-/// As after `kubelogin get-token > file & exit`, with nohup or from a script that does not wait: somebody reads the file later.
+/// As after `kubelogin get-token > file & exit`, with nohup or from a script that does not wait: the file is read
+/// later.
 #[test]
 fn a_sign_in_into_a_file_outlives_whoever_started_it() {
     let entra = entra_with(a_while());
@@ -132,7 +132,7 @@ fn a_sign_in_into_a_file_outlives_whoever_started_it() {
     }
     shell.kill().expect("it runs");
     shell.wait().expect("it ends");
-    // The end comes when the sign-in has ended, too.
+    // The stream ends only when the sign-in has ended too.
     stderr.read_to_string(&mut shown).expect("UTF-8");
     let text = std::fs::read_to_string(&path).expect("text");
     assert!(text.contains("ExecCredential"), "{shown}");

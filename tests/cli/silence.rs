@@ -1,5 +1,5 @@
-//! What is on stderr when a call succeeds: nothing, unless it is a terminal, `-v` asks for more, or a person must act.
-//! fabric8 7.3 merges stderr into the ExecCredential, and some pipelines fail on a single line.
+//! A successful call prints nothing on stderr, unless it is a terminal, `-v` is given, or a person must act. fabric8
+//! 7.3 merges stderr into the ExecCredential, and some pipelines fail on a single line.
 
 use std::cell::RefCell;
 use std::fs;
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::support::*;
 
-/// A world in which each notice has its reason.
+/// A setup that triggers each notice.
 struct World {
     entra: FakeEntra,
     host: FakeHttp,
@@ -31,7 +31,7 @@ impl World {
         }
     }
 
-    /// For each notice a part of it, and a login that gives reason for it, each time in a new home.
+    /// For each notice, a part of it and a login that triggers it, each time with a new home.
     fn reasons(&self) -> Vec<(&'static str, Kubelogin)> {
         let entra = &self.entra;
         let spn = || spn(entra);
@@ -152,7 +152,7 @@ fn every_notice_is_shown_with_the_error_when_the_call_fails() {
     }
 }
 
-/// az takes its time, and nobody can do anything about it.
+/// az is slow, and nobody can do anything about it.
 #[cfg(unix)]
 #[test]
 fn a_wait_for_another_call_that_asks_nobody_is_silent_unless_more_is_asked_for() {
@@ -263,7 +263,7 @@ fn who_signed_in_with_the_browser_is_a_notice() {
     assert_eq!(notices.last(), Some(&&*format!("signed in as {USER_NAME}")));
 }
 
-/// Whoever adds a notice to another file adds it to the tests here, or names the test that shows it silent.
+/// If you add a notice to another file, add it to the tests here, or name the test that shows it is silent.
 #[test]
 fn every_file_that_has_a_notice_is_known_here() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -305,8 +305,8 @@ const WITH_NOTICES: &[&str] = &[
     "command/remove_cache_dir.rs",
 ];
 
-/// What is told at once is an error, a line that `-v` asked for, or something that a person has to act on. Whoever adds a
-/// line that is none of these finds `System::notice` here.
+/// A line is printed immediately only if it is an error, requested by `-v`, or something to act on. For any other line,
+/// use `System::notice`.
 #[test]
 fn only_these_files_write_to_stderr_at_once() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

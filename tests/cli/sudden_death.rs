@@ -1,4 +1,4 @@
-//! Runs that are killed at any moment: what they leave behind, with and without a chance to clean up.
+//! Runs that are killed at any moment, and what they leave behind, with and without a chance to clean up.
 
 use std::fs;
 use std::path::Path;
@@ -121,7 +121,7 @@ fn a_killed_conversion_leaves_the_old_file_or_the_new_one() {
     );
 }
 
-/// Otherwise kubectl and every later conversion would wait for a lock that nobody holds.
+/// Otherwise kubectl and every later conversion would wait for an abandoned lock.
 #[cfg(unix)]
 #[test]
 fn a_conversion_that_a_signal_ends_leaves_nothing_behind() {

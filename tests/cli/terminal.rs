@@ -73,7 +73,7 @@ fn a_long_address_can_be_pasted_and_the_terminal_is_left_as_it_was() {
     assert_eq!(modes_of(&session.kept_open), session.before);
 }
 
-/// As Terraform starts many of us. One has its stderr swallowed: whoever reads that has not seen the terminal.
+/// Terraform starts many of us. One has its stderr swallowed: its reader has not seen the terminal.
 #[test]
 fn a_terminal_shows_a_prompt_once_however_many_wait_for_the_sign_in() {
     const AT_ONE_TERMINAL: &str =

@@ -1,4 +1,5 @@
-//! The token cache from outside: when somebody has to sign in again, what is on disk, and that a broken cache costs no token.
+//! The token cache from outside: when users have to sign in again, what is on disk, and that a broken cache never costs
+//! a token.
 
 mod folder; // where tokens are stored, and what may be wrong with that folder
 #[cfg(target_os = "linux")]
@@ -157,7 +158,7 @@ fn calls_that_waited_for_a_failed_sign_in_get_its_error() {
     assert_eq!(entra.prompts(), 1);
 }
 
-/// They did not show the code that nobody entered; and whoever was killed answers nobody.
+/// They did not show the code that was not entered; and a killed process reports no result.
 #[test]
 fn calls_that_waited_for_a_code_that_expired_or_a_process_that_died_ask_anew() {
     for dies in [false, true] {
@@ -253,7 +254,7 @@ fn another_client_gets_its_own_attempt() {
     assert_eq!(entra.prompts(), 2);
 }
 
-/// Azure/AKS#4232: after a change of groups the cached token is right for nobody.
+/// Azure/AKS#4232: after a group change, the cached token is out of date.
 #[test]
 fn a_forced_refresh_asks_nobody_and_its_token_is_the_next_one_s() {
     let entra = FakeEntra::start();
@@ -268,7 +269,7 @@ fn a_forced_refresh_asks_nobody_and_its_token_is_the_next_one_s() {
     assert_ne!(service.arg("--force-refresh").run().token(), old);
 }
 
-/// Files, keys and locks, so that whoever is asked again can see why.
+/// Files, keys and locks, so that users who are prompted again can see why.
 #[test]
 fn at_verbosity_5_a_cached_call_tells_each_step() {
     let entra = FakeEntra::start();
@@ -322,7 +323,7 @@ fn two_machines_with_one_home_sign_in_once_each() {
     assert_eq!(locks.count(), 1, "one for both: {names:?}");
 }
 
-/// Three months: nothing in it can be used any more, whoever could open it.
+/// Three months: nothing in it can be used any more, by anyone.
 #[test]
 fn an_entry_that_nobody_has_used_for_months_is_removed_by_the_next_sign_in() {
     let entra = FakeEntra::start();

@@ -1,4 +1,4 @@
-//! `whoami`: what it shows of a login, what it asks of the cluster, how it ends.
+//! `whoami`: what it shows, what it asks the cluster, and its exit codes.
 
 mod own; // a certificate or token in the kubeconfig
 

@@ -1,4 +1,4 @@
-//! The person's browser, without a screen: signs in where the program sent it, and carries the answer back.
+//! The user's browser, without a screen: signs in where the program sent it, and delivers the response.
 
 use std::io;
 use std::net::TcpStream;

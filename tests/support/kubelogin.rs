@@ -1,4 +1,4 @@
-//! Runs the program under test in isolation from the environment, home folder and PATH of whoever runs the tests.
+//! Runs the program under test isolated from the environment, home folder and PATH of the person who runs the tests.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -43,7 +43,7 @@ impl Kubelogin {
             stdin: Vec::new(),
         };
         let kubelogin = kubelogin.env("HOME", &home).env("PATH", programs);
-        // Encryption keys in files: a test must not use the keyring of whoever runs it.
+        // Encryption keys in files: a test must not use the keyring of the person who runs it.
         let kubelogin = kubelogin.storage("disk");
         if !cfg!(windows) {
             return kubelogin;

@@ -1,4 +1,4 @@
-//! Checks of the cluster: the way to its API server, and what it makes of the token.
+//! Checks of the cluster: whether the API server can be reached, and what it says to the token.
 
 use super::case::Case;
 use super::entra::{step_dns, step_tcp};
@@ -88,7 +88,7 @@ pub fn auth(case: &Case) -> Outcome {
         Some(ClusterSees::Identity(identity)) => {
             good(format!("the cluster sees {}", identity.username))
         }
-        // Kubernetes before 1.26, or a cluster that does not let everyone ask.
+        // Kubernetes before 1.26, or a cluster that does not allow everyone to ask.
         Some(ClusterSees::SomeUser) => good("the cluster accepts the user"),
         Some(ClusterSees::Refused(Cause { what, remedy })) => failure(what).with(remedy),
         Some(ClusterSees::Unreachable(why)) => failure(why).with("Try again."),
@@ -112,7 +112,7 @@ pub fn authz(case: &Case) -> Outcome {
     };
     match verdict {
         Verdict::Yes(Ok(())) => good("listing pods is allowed"),
-        // What Kubernetes RBAC does not grant, a person may not need; Azure RBAC says why.
+        // The user may not need what Kubernetes RBAC does not grant; Azure RBAC says why.
         Verdict::Yes(Err(reason)) => soften(denied(rbac(reason), None)),
         Verdict::No(Refusal::Forbidden { user, by, .. }) => denied(*by, user.as_deref()),
         Verdict::No(Refusal::Unauthorized) => skipped("see api.auth"),
@@ -121,7 +121,7 @@ pub fn authz(case: &Case) -> Outcome {
     }
 }
 
-/// A failure as a warning: listing pods is but a sample of what one may do.
+/// A failure as a warning: listing pods is only a sample of the user's permissions.
 fn soften(outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Failure(Problem { what, remedy }) => Outcome::Warning(Problem { what, remedy }),

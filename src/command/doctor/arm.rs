@@ -1,5 +1,5 @@
-//! The check of what Azure Resource Manager knows of the cluster. It takes another token and more requests, so it is made
-//! only for those who ask for it.
+//! Checks the cluster in Azure Resource Manager. It needs another token and more requests, so it runs only with
+//! `--arm`.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use crate::sign_in::SignIn;
 use crate::token::Scope;
 use crate::token_cache::Storage;
 
-/// What Azure says of the cluster; `Ok(None)` if it shows this identity no such cluster.
+/// What Azure says about the cluster; `Ok(None)` if this identity cannot see it.
 pub type Answer = Result<Option<Details>, Error>;
 
-/// How long Azure may take for one answer.
+/// Time limit for one request to Azure.
 const STEP: Duration = Duration::from_secs(2);
 
 /// Asks within `time`: for a token, for the cluster at the API server's address unless the kubeconfig says which one it is,
@@ -75,7 +75,7 @@ fn details(arm: &Arm, id: &ResourceId) -> Answer {
     }
 }
 
-/// A token for Azure from the sign-in that there is. It is not kept.
+/// A token for Azure from the existing sign-in. It is not cached.
 fn bearer(case: &Case, sign_in: &SignIn, scope: &Scope) -> Result<Secret, Error> {
     let token = case.fetched().map(|fetched| &fetched.token);
     let token = match token.filter(|token| token.refresh_token.is_some()) {
@@ -89,7 +89,7 @@ pub fn reach(case: &Case) -> Outcome {
     let host = case.server().and_then(|server| server.uri().host());
     match &case.arm {
         None => skipped("not asked"),
-        // That Azure does not answer keeps nobody from the cluster.
+        // Without a response from Azure, the cluster can still be used.
         Some(Err(error)) => {
             let (what, remedy) = error.parts();
             warning(what).with(remedy)
@@ -106,7 +106,7 @@ pub fn reach(case: &Case) -> Outcome {
     }
 }
 
-/// What keeps this login out; `tenant` is its own, and it may be connected to the API server.
+/// What denies this login access. `tenant` is the login's own.
 fn judge(cluster: &Details, tenant: Option<&str>, is_connected: bool) -> Outcome {
     let ResourceId {
         subscription,

@@ -1,4 +1,4 @@
-//! Checks of the token cache: why one is asked on every call (Azure/kubelogin#642, #698, #740, #762).
+//! Checks of the token cache: why kubelogin asks you to sign in on every call (Azure/kubelogin#642, #698, #740, #762).
 
 use chrono::{DateTime, TimeDelta, Utc};
 

@@ -1,4 +1,5 @@
-//! What the checks look at, gathered once: files at once, the network and other programs in parallel, all within a bound.
+//! The facts that the checks judge, gathered once: files first, then the network and other programs in parallel, all
+//! within a time limit.
 
 use std::path::PathBuf;
 use std::thread;
@@ -31,7 +32,7 @@ use crate::token_cache::{Health, Storage, TokenCache};
 
 /// How long one step on the network may take.
 pub const STEP: Duration = Duration::from_secs(4);
-/// How long another program may take, beside everything else: az takes seconds to start on some machines.
+/// Time limit for another program, in parallel with everything else: az takes seconds to start on some machines.
 const PROGRAM: Duration = Duration::from_secs(10);
 /// How long all of it may take.
 const ALL: Duration = Duration::from_secs(14);
@@ -64,10 +65,10 @@ pub struct Fetched {
     pub for_cluster: Token,
 }
 
-/// Steps to a host, as far as they went.
+/// The steps to a host, up to the first that failed.
 #[derive(Default)]
 pub struct Steps {
-    /// The proxy on the way, which is then what the steps go to.
+    /// The proxy for the host; if there is one, the steps go to it instead.
     pub proxy: Option<String>,
     pub dns: Option<Result<Vec<String>, NetworkError>>,
     pub tcp: Option<Result<(), NetworkError>>,
@@ -78,7 +79,7 @@ pub struct Steps {
 pub struct ApiProbe {
     pub steps: Steps,
     pub greeting: Option<Result<Greeting, NetworkError>>,
-    /// Whom it takes the user for.
+    /// Who it says the user is.
     pub sees: Option<ClusterSees>,
     pub may_list: Option<MayList>,
 }
@@ -86,7 +87,7 @@ pub struct ApiProbe {
 type MayList = Result<Verdict<Result<(), String>>, NetworkError>;
 
 impl<'a> Case<'a> {
-    /// Looks at everything that these checks need.
+    /// Gathers everything that these checks need.
     pub fn gather(
         args: &'a SubjectArgs,
         checks: &[&Check],
@@ -193,7 +194,7 @@ impl<'a> Case<'a> {
         self.api_server.as_ref()?.as_ref().ok()
     }
 
-    /// The context that is looked at, whoever its user is.
+    /// The context to look at, whatever its user.
     pub fn entry(&self) -> Option<&ContextEntry> {
         let name = self.context.as_ref()?.as_ref().ok()?;
         self.kubeconfig()?.context(name)
@@ -250,7 +251,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// What a user who signs in without kubelogin shows to the cluster.
+    /// The credentials of a user who signs in without kubelogin.
     pub fn own(&self) -> Option<Own<'_>> {
         match &self.subject {
             Some(Err(NotOurs::Other(_))) => Own::of(self.kubeconfig()?, self.entry()?),
@@ -258,8 +259,8 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// A token that costs nobody anything: from the cache or by refresh where a person would have to sign in; where no
-    /// person is needed, by the login itself, which then leaves nothing in the cache.
+    /// A token without prompting anyone: from the cache or by refresh if a person would have to sign in, otherwise from
+    /// a new login, which is not cached.
     fn fetch_token(&self) -> Option<Result<Fetched, Error>> {
         let subject = self.subject()?;
         let mut options = subject.options().ok()?;
@@ -276,7 +277,7 @@ impl<'a> Case<'a> {
             options.cache.storage = Storage::None;
         }
         let sign_in = SignIn::new(options, env, self.system)?;
-        // The key of PoP tokens is made when it is first needed, which is not now.
+        // The key of PoP tokens is created when first needed, not by doctor.
         if sign_in.lacks_pop_key(options) {
             return Err(Error::not_signed_in(None));
         }
@@ -291,11 +292,11 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// Asks the cluster whom it takes the user for, and at the same time what a token of ours allows.
+    /// Asks the cluster who the user is and, at the same time, what our token allows.
     fn ask_about_user(&self, timeout: Duration) -> Option<(ClusterSees, Option<MayList>)> {
         let server = self.server()?;
         let is_its_own = |greeting: &Greeting| greeting.oddity.is_none();
-        // A token goes only to what has proved to be the cluster.
+        // The token is sent only to a server that has proved to be the cluster.
         let may_be_asked = matches!(&self.api.greeting, Some(Ok(greeting)) if is_its_own(greeting));
         let system = self.system;
         let review = |server: &ApiServer, caller: &Caller| {
@@ -333,7 +334,7 @@ impl<'a> Case<'a> {
         Some((sees, Some(may_list)))
     }
 
-    /// True if the error says only that somebody has to sign in.
+    /// True if the error only says that the user has to sign in.
     pub fn is_not_signed_in(error: &Error) -> bool {
         *error.kind() == ErrorKind::NotSignedIn
     }
@@ -345,7 +346,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// A proxy's host and port: what stands before an @ can be a password.
+/// A proxy's host and port; the part before an @ can be a password.
 pub fn bare(proxy: &str) -> &str {
     proxy.rsplit('@').next().unwrap_or_default()
 }
@@ -393,7 +394,7 @@ impl ApiProbe {
             return Self::default();
         };
         let steps = Steps::to(server.uri(), server.proxy(), case.system);
-        // Some servers talk to nobody without a client certificate.
+        // Some servers require a client certificate for every request.
         let shown = case.own().and_then(|own| own.shown(server).ok());
         let greeted = shown.as_ref().unwrap_or(server);
         let greeting = steps

@@ -5,7 +5,7 @@ use super::{Finding, Outcome, skipped};
 use super::{api_server, arm, cache, entra, environment, kubeconfig, login, plugin};
 use crate::error::{Error, did_you_mean};
 
-/// What a check cannot do without.
+/// What a check requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
     /// This machine.
@@ -24,7 +24,7 @@ pub enum Need {
     Token,
     /// Both.
     ClusterAndToken,
-    /// A cluster, a login, and that somebody asks for it: another service is asked.
+    /// A cluster, a login, and `--arm`: it contacts another service.
     Arm,
 }
 
@@ -131,7 +131,7 @@ pub fn areas(checks: &[&'static Check]) -> Vec<&'static str> {
     areas
 }
 
-/// What to do about a name that no check has: the check it may mean, if it is like one.
+/// Advice for an unknown check name: the check that was probably meant, if one is similar.
 fn near(name: &str) -> String {
     const LIST: &str = "kubelogin doctor --list names them all.";
     let distance = |id: &&str| strsim::osa_distance(id, name);
@@ -167,7 +167,7 @@ impl Check {
         self.id == name || self.area() == name
     }
 
-    /// Makes the check, if there is what it needs.
+    /// Runs the check if its requirements are met.
     pub fn make(&'static self, case: &Case) -> Finding {
         let outcome = match case.lacks(self.needs) {
             Some(why) => skipped(why),

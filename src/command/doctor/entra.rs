@@ -1,4 +1,4 @@
-//! Checks of the way to Entra ID.
+//! Checks of the connection to Entra ID.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::login_mode::{LoginMode, Source};
 use crate::options::Options;
 use crate::system::{HttpResponse, NetworkError, NetworkErrorKind, System, Via};
 
-/// A clock that is further off is worth a word; one further still breaks assertions.
+/// A clock that is off by more gets a warning; by much more, it breaks assertions.
 const SMALL_SKEW: i64 = 60;
 const LARGE_SKEW: i64 = 300;
-/// How long a host may take that is on this machine or one hop away.
+/// Time limit for a host that is on this machine or one hop away.
 const NEAR: Duration = Duration::from_secs(1);
 /// The managed identity endpoint of virtual machines.
 const IMDS: SocketAddr = SocketAddr::new(
@@ -79,7 +79,7 @@ fn probe<'c>(case: &'c Case) -> Result<&'c EntraProbe, Outcome> {
     case.entra.as_ref().ok_or_else(|| skipped("no tenant"))
 }
 
-/// What the first step to a host came to.
+/// The result of the first step to a host: DNS.
 pub fn step_dns(host: &str, steps: &Steps) -> Outcome {
     let (host, what) = match &steps.proxy {
         Some(proxy) => (proxy.as_str(), "the proxy "),
@@ -87,7 +87,7 @@ pub fn step_dns(host: &str, steps: &Steps) -> Outcome {
     };
     match &steps.dns {
         None => skipped("not asked"),
-        // The address itself needs no name server.
+        // An IP address needs no DNS.
         Some(Ok(addresses)) if *addresses == [host.trim_matches(['[', ']'])] => {
             fine(format!("{host} is an address"))
         }
@@ -104,7 +104,7 @@ pub fn step_dns(host: &str, steps: &Steps) -> Outcome {
     }
 }
 
-/// What the second step to a host came to.
+/// The result of the second step to a host: TCP.
 pub fn step_tcp(host: &str, steps: &Steps) -> Outcome {
     let host = match &steps.proxy {
         Some(proxy) => format!("the proxy {proxy}"),
@@ -238,7 +238,7 @@ pub fn clock(case: &Case) -> Outcome {
     }
 }
 
-/// Whether anything is at the address where a managed identity is asked for.
+/// Whether anything answers at the managed identity endpoint.
 pub fn imds(case: &Case) -> Outcome {
     let Some(options) = case.options() else {
         return skipped("no login");

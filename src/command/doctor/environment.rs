@@ -1,4 +1,4 @@
-//! Checks of the environment: which variables have a say, the proxy, the browser.
+//! Checks of the environment: overriding variables, the proxy, the browser.
 
 use std::net::IpAddr;
 
@@ -25,7 +25,7 @@ pub fn overrides(case: &Case) -> Outcome {
     }
 }
 
-/// A variable that an application in this shell needs, and that a mode without flags takes for its own.
+/// A variable meant for another application in this shell, which a login mode without flags uses.
 pub fn foreign(case: &Case) -> Outcome {
     let (Some(options), Some(subject)) = (case.options(), case.subject()) else {
         return skipped("no login");
@@ -49,7 +49,7 @@ pub fn foreign(case: &Case) -> Outcome {
     fine("no variable fills in an option of this login")
 }
 
-/// The proxies on the way to Entra ID and to the API server.
+/// The proxies for Entra ID and the API server.
 pub fn proxy(case: &Case) -> Outcome {
     let entra = case.options().and_then(entra::host);
     let server = case.server().map(|server| server.uri());
@@ -87,7 +87,7 @@ fn is_private(host: &str) -> bool {
     }
 }
 
-/// Without a display there is no browser to open, but by WSL's and other openers.
+/// Without a display no browser can be opened, except through WSL and other openers.
 pub fn browser(case: &Case) -> Outcome {
     let is_interactive = case
         .options()

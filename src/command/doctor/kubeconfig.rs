@@ -1,11 +1,11 @@
-//! Checks of the kubeconfig: which files count, who can read them, whether the context is whole.
+//! Checks of the kubeconfig: which files are used, who can read them, whether the context is complete.
 
 use super::case::Case;
 use super::{Outcome, failed, failure, fine, good, skipped, warning};
 use crate::command::subject::{NotOurs, our_exec};
 use crate::system::platform;
 
-/// Azure/kubelogin#80, #251: another file than the person believes.
+/// Azure/kubelogin#80, #251: not the file that the user thinks it is.
 pub fn files(case: &Case) -> Outcome {
     let Some(contexts) = &case.contexts else {
         return skipped("the login is given by flags");
@@ -93,7 +93,7 @@ pub fn context(case: &Case) -> Outcome {
     good(format!("context {name:?}{}, {server}", origin(case, name)))
 }
 
-/// Which of several files makes this the current context.
+/// Which of several files sets the current context.
 fn origin(case: &Case, name: &str) -> String {
     let contexts = case
         .kubeconfig()

@@ -19,10 +19,11 @@ use crate::login_mode::{LoginMode, Source};
 use crate::secret::Secret;
 use crate::system::on_path;
 
-/// A certificate that expires sooner is worth a word.
+/// A certificate that expires sooner gets a warning.
 const SOON: TimeDelta = TimeDelta::days(14);
 
-/// Microsoft's managed Conditional Access policy "Block device code flow" (2025) ends even the refresh of such sign-ins.
+/// Microsoft's managed Conditional Access policy "Block device code flow" (2025) even blocks the refresh of such
+/// sign-ins.
 pub fn mode(case: &Case) -> Outcome {
     let Some(options) = case.options() else {
         return skipped("no login");
@@ -142,7 +143,7 @@ pub fn tool(case: &Case) -> Outcome {
         .unwrap_or_else(|| good(path.display().to_string()))
 }
 
-/// What is wrong with the account of the program; `None` if nothing is.
+/// What is wrong with the program's account; `None` if nothing.
 fn not_signed_in(standing: &Standing, tenant: Option<&str>) -> Option<Outcome> {
     let name = standing.product.name;
     let place = standing.file.as_ref();

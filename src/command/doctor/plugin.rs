@@ -1,4 +1,4 @@
-//! Checks of the exec plugin as kubectl sees it: which program it starts, and whether it may.
+//! Checks of the exec plugin as kubectl sees it: which program it starts, and whether that is allowed.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ const V1: &str = "client.authentication.k8s.io/v1";
 const V1BETA1: &str = "client.authentication.k8s.io/v1beta1";
 const V1ALPHA1: &str = "client.authentication.k8s.io/v1alpha1";
 
-/// What the programs on PATH say about themselves.
+/// The programs on PATH and their versions.
 #[derive(Default)]
 pub struct PluginProbe {
     /// Every `kubelogin` on PATH, the first being the one that kubectl starts.
@@ -50,7 +50,7 @@ impl Kubelogin {
         }
     }
 
-    /// By what it prints for `--version`: both forks of Azure's have its shape.
+    /// Recognised by its `--version` output: this program's has the same format as Azure's.
     fn of(version: &str) -> Self {
         if version.contains("Rust version:") {
             Self::Another
@@ -125,7 +125,8 @@ fn exec<'c>(case: &'c Case) -> Option<&'c ExecEntry> {
     case.subject()?.exec()
 }
 
-/// The file that kubectl starts for a command: over PATH, or relative to the kubeconfig's folder if it names a folder.
+/// The file that kubectl starts for a command: from PATH, or relative to the kubeconfig's folder if the command
+/// contains a folder.
 fn resolve(exec: &ExecEntry, env: &Env) -> Option<PathBuf> {
     if exec.command.contains(['/', '\\']) {
         let folder = exec.place.file.parent().unwrap_or(Path::new(""));
@@ -197,7 +198,7 @@ pub fn which(case: &Case) -> Outcome {
     fine(format!("the first is {first}"))
 }
 
-/// KEP-3104: what kubectl 1.34 and newer lets a kubeconfig start.
+/// KEP-3104: which programs kubectl 1.34 and newer allows a kubeconfig to start.
 pub fn policy(case: &Case) -> Outcome {
     let (Some(exec), env) = (exec(case), case.env) else {
         return skipped("no exec plugin");

@@ -1,4 +1,4 @@
-//! The world as `doctor` may use it: everything can be looked at, nobody can be asked, and nothing is said in between.
+//! The system as `doctor` may use it: everything can be read, nobody is prompted, and no message is printed in between.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -25,7 +25,7 @@ impl<'a> Quiet<'a> {
         }
     }
 
-    /// What would have been said on stderr.
+    /// What would have been printed on stderr.
     pub fn said(&self) -> Vec<String> {
         self.said
             .lock()

@@ -1,4 +1,4 @@
-//! `--redact`: names, IDs and hosts behind masks, the same value always behind the same mask.
+//! `--redact`: masks names, IDs and hosts, the same value always with the same mask.
 
 use std::cell::RefCell;
 
@@ -9,12 +9,12 @@ use crate::entra::authority::is_host_of_microsoft;
 use crate::flag::Flag;
 use crate::token::is_guid;
 
-/// Hosts that everybody has, beside those where Microsoft issues tokens.
+/// Hosts that are not specific to a user, in addition to Microsoft's token issuers.
 const PUBLIC: &[&str] = &["management.azure.com", "169.254.169.254"];
 
 pub struct Redactor {
     is_on: bool,
-    /// Kind and value; the mask is the kind and the value's number among its kind.
+    /// Kind and value; the mask is the kind and a number.
     known: RefCell<Vec<(&'static str, String)>>,
 }
 
@@ -103,7 +103,7 @@ impl Redactor {
         }
     }
 
-    /// The text with every known value masked, and whatever looks like an ID, a user name or a host.
+    /// The text with every known value masked, and everything that looks like an ID, a user name or a host.
     pub fn mask(&self, text: &str) -> String {
         if !self.is_on {
             return text.to_owned();
@@ -116,7 +116,7 @@ impl Redactor {
         }
         let known = self.known.borrow();
         let mut order: Vec<usize> = (0..known.len()).collect();
-        // A value that holds another goes first.
+        // A value that contains another one is masked first.
         order.sort_by_key(|number| std::cmp::Reverse(known[*number].1.len()));
         let mut masked = text.to_owned();
         for number in order {
@@ -133,7 +133,7 @@ impl Redactor {
     }
 }
 
-/// Replaces `value` where it stands for itself: not within a longer word, nor within a mask.
+/// Replaces `value` as a whole word: not inside a longer word or a mask.
 fn replace_words(text: &str, value: &str, mask: &str) -> String {
     let is_word = |c: char| c.is_alphanumeric() || c == '<' || c == '>' || c == '-';
     let mut result = String::new();

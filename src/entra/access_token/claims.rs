@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::secret::Secret;
 use crate::token::unverified_claims;
 
-/// Applications of Microsoft's own that people meet here.
+/// Microsoft's own applications that users see here.
 const APPLICATIONS: &[(&str, &str)] = &[
     (
         "6dae42f8-4368-4678-94ff-3960e28e3630",
@@ -25,7 +25,7 @@ const APPLICATIONS: &[(&str, &str)] = &[
 /// The AKS server application, to which AKS clusters with managed Entra integration belong.
 pub const AKS_SERVER: &str = APPLICATIONS[0].0;
 
-/// The public client that people sign in with to those clusters.
+/// The public client that people use to sign in to those clusters.
 pub const AKS_CLIENT: &str = APPLICATIONS[1].0;
 
 /// The name of a well-known application.
@@ -105,7 +105,7 @@ impl Claims {
         }
     }
 
-    /// The name that a person knows the identity by.
+    /// The identity's name as people know it.
     pub fn name(&self) -> &str {
         [
             "upn",

@@ -1,4 +1,4 @@
-//! Whether a token is what a cluster wants: the causes of Unauthorized that the token itself shows, as a table.
+//! Whether a token is what a cluster expects: a table of causes of Unauthorized that the token itself shows.
 //!
 //! Facts: guard (the webhook of AKS), auth/providers/azure; AKS tokens are v1 tokens of the cluster's own tenant.
 
@@ -25,7 +25,7 @@ pub struct Expected<'a> {
     pub is_ci: bool,
 }
 
-/// Something about a token that does not fit.
+/// A mismatch between the token and what the cluster expects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatch {
     /// True if the cluster will refuse the token; false if it may.
@@ -36,7 +36,7 @@ pub struct Mismatch {
 
 type Row = fn(&Claims, &Expected) -> Option<Mismatch>;
 
-/// Each cause that the token shows, in the order of how often it is the reason.
+/// Each cause that the token shows, the most frequent first.
 const ROWS: &[Row] = &[
     tenant,
     audience,
@@ -48,7 +48,7 @@ const ROWS: &[Row] = &[
     user_in_ci,
 ];
 
-/// What does not fit, the fatal first.
+/// The mismatches, fatal ones first.
 pub fn mismatches(claims: &Claims, expected: &Expected) -> Vec<Mismatch> {
     let found = ROWS.iter().filter_map(|row| row(claims, expected));
     let (mut fatal, rest): (Vec<_>, Vec<_>) = found.partition(|mismatch| mismatch.is_fatal);
@@ -72,7 +72,7 @@ fn doubtful(what: String, remedy: impl Into<String>) -> Option<Mismatch> {
     })
 }
 
-/// True if this is surely not the ID of that tenant: a domain name cannot be compared with an ID.
+/// True if this is certainly not that tenant: a domain name cannot be compared with an ID.
 pub fn is_another_tenant(wanted: &str, id: &str) -> bool {
     is_guid(wanted) && !wanted.eq_ignore_ascii_case(id)
 }

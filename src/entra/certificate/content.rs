@@ -61,7 +61,7 @@ impl Content {
         }
     }
 
-    /// Refuses more keys and certificates than anyone has, each of which costs time.
+    /// Refuses an unreasonable number of keys and certificates, each of which costs time.
     pub fn check_count(&self) -> Result<(), Error> {
         let (keys, certificates) = (self.keys.len(), self.certificates.len());
         let what = if certificates > MOST_CERTIFICATES {
@@ -227,7 +227,7 @@ fn without_base64(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     STANDARD.decode(&*digits).ok().map(Zeroizing::new)
 }
 
-/// The error for a file that is no certificate, by what it seems to be.
+/// The error for a file that is not a certificate, depending on what it seems to be.
 fn something_else(bytes: &[u8]) -> Error {
     let start = text_of(bytes).unwrap_or_default();
     let start = start.trim_start();

@@ -1,7 +1,7 @@
-//! What opening a file would cost: rounds of key derivation and memory, counted before any of the work.
+//! The cost of opening a file: key derivation rounds and memory, counted before any work is done.
 //!
-//! The file says itself how often its password is hashed, so one of a few bytes can ask for days of work. The search
-//! follows DER, also inside octet strings, so that it finds the parameters wherever PKCS#8 and PKCS#12 have them.
+//! The file itself sets the number of hash rounds, so a tiny file can demand days of work. The search follows DER, also
+//! inside octet strings, so that it finds the parameters wherever PKCS#8 and PKCS#12 have them.
 
 use crate::error::Error;
 
@@ -28,7 +28,7 @@ const PKCS12_PBE: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x0c, 0x01
 /// scrypt (RFC 7914 section 7): 1.3.6.1.4.1.11591.4.11.
 const SCRYPT: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0xda, 0x47, 0x04, 0x0b];
 
-/// What is left to spend on a file.
+/// The remaining budget for a file.
 pub struct Budget {
     rounds: u64,
 }
@@ -44,8 +44,7 @@ impl Default for Budget {
 impl Budget {
     /// Counts what the key derivations in this DER would cost.
     ///
-    /// # Errors
-    /// It is more than a file may cost, or scrypt's parameters are impossible; the error has the number.
+    /// # Errors It exceeds the budget for a file, or scrypt's parameters are impossible; the error has the number.
     pub fn spend(&mut self, der: &[u8]) -> Result<(), Error> {
         self.spend_mac(der)?;
         self.walk(der, 0)

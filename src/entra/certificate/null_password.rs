@@ -1,8 +1,8 @@
 //! PKCS#12 without a password, as Azure Key Vault, .NET and Windows write it.
 //!
-//! RFC 7292 appendix B.1 ends every password, even an empty one, with two zero bytes, and so does OpenSSL. These programs
-//! leave the zero bytes out, so every key is derived from no bytes at all, which `p12-keystore` does not support. The MAC
-//! is not checked: with a key that everybody knows, it proves nothing.
+//! RFC 7292 appendix B.1 ends every password, even an empty one, with two zero bytes, and so does OpenSSL. These
+//! programs leave the zero bytes out, so every key is derived from no bytes at all, which `p12-keystore` does not
+//! support. The MAC is not checked: with a key that everyone knows, it proves nothing.
 
 use cbc::Decryptor;
 use cbc::cipher::block_padding::Pkcs7;
@@ -59,8 +59,7 @@ pub fn read(der: &[u8]) -> Option<Bags> {
 /// Counts what the keys inside encrypted safes would cost, which only decryption shows. What does not open costs nothing
 /// later either: the whole file is refused.
 ///
-/// # Errors
-/// It is more than is left of the budget.
+/// # Errors It exceeds the remaining budget.
 pub fn spend_inner(
     der: &[u8],
     password: Option<&Secret>,

@@ -1,5 +1,6 @@
-//! Writing a kubeconfig in place, where nothing can take its place: it is mounted alone (`docker run -v FILE`), or its folder
-//! cannot be written. The old text is kept beside it, else in the folder for temporary files, until the new one is whole.
+//! Writes a kubeconfig in place if it cannot be replaced: it is mounted on its own (`docker run -v FILE`), or its
+//! folder is not writable. Until the new text is complete, the old one is kept beside it or else in the folder for
+//! temporary files.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -11,7 +12,7 @@ use super::KubeconfigFile;
 use crate::error::Error;
 use crate::system::platform;
 
-/// True if a file in this folder cannot be made, although the kubeconfig itself may be writable.
+/// True if no file can be created in this folder, although the kubeconfig itself may be writable.
 pub fn is_possible(error: &io::Error) -> bool {
     let is_of_folder = matches!(
         error.kind(),
@@ -22,7 +23,7 @@ pub fn is_possible(error: &io::Error) -> bool {
     cfg!(unix) && is_of_folder
 }
 
-/// True if a file was made and cannot take the kubeconfig's place.
+/// True if a file was created but cannot replace the kubeconfig.
 pub fn is_needed(error: &io::Error) -> bool {
     let is_of_mount = matches!(
         error.kind(),
@@ -38,7 +39,7 @@ pub fn is_needed(error: &io::Error) -> bool {
 pub fn write(file: &KubeconfigFile, text: &str) -> Result<(), Error> {
     let path = file.path.display();
     let failed = |error: &io::Error| Error::input(format!("{path} cannot be written: {error}"));
-    // Opened first: where the file cannot be written, nothing is to be kept.
+    // Opened first: if the file is not writable, no backup is needed.
     let writable = OpenOptions::new().write(true).open(&file.real_path);
     writable.map_err(|error| {
         failed(&error)
@@ -65,7 +66,7 @@ pub fn write(file: &KubeconfigFile, text: &str) -> Result<(), Error> {
     }
 }
 
-/// The new text first, and then the new length: whatever fails, the file is never empty.
+/// The new text first, then the new length: whatever fails, the file is never empty.
 fn overwrite(path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).open(path)?;
     file.write_all(text.as_bytes())?;
@@ -73,7 +74,7 @@ fn overwrite(path: &Path, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Keeps the text of a file in another one, that only its owner can read.
+/// Backs up the text of a file in another file that only its owner can read.
 pub fn keep(file: &KubeconfigFile) -> io::Result<PathBuf> {
     let mut result = Err(io::ErrorKind::NotFound.into());
     for path in places(&file.real_path) {
@@ -108,7 +109,7 @@ pub fn rescued(path: &Path) -> Option<PathBuf> {
     places.into_iter().find(|place| is_ours(place))
 }
 
-/// True for a file of our own: among the temporary files, anyone can put one of that name.
+/// True if the file is ours: anyone can create one with that name among the temporary files.
 fn is_ours(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| {
         found.is_file() && platform::is_ours(&found) && platform::is_private(&found)

@@ -18,14 +18,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const PATIENCE_TO_READ: Duration = Duration::from_secs(1);
 const NAP: Duration = Duration::from_millis(20);
 
-/// A lock that is held. It is gone when this is dropped, or when a signal ends us.
+/// A lock that is held. It is removed when this is dropped or a signal ends us.
 pub struct Lock {
     _begun: Begun,
 }
 
 /// Why there is no lock.
 enum Refusal {
-    /// Another program holds it, or left it behind.
+    /// Another program holds it, or crashed while holding it.
     Held,
     Failed(io::Error),
 }
@@ -36,8 +36,7 @@ pub fn is_locked(files: &[KubeconfigFile]) -> bool {
     files.any(|file| beside(&file.real_path).exists())
 }
 
-/// The locks on these files, as far as they can be had in a moment: while they are held, no kubectl is halfway through
-/// writing one.
+/// The locks on these files, if they can be had quickly: while they are held, no kubectl is halfway through writing.
 pub fn lock_to_read(paths: &[PathBuf], system: &dyn System) -> Vec<Lock> {
     let files = paths.iter().filter_map(|path| fs::canonicalize(path).ok());
     let names: BTreeSet<_> = files.map(|file| beside(&file)).collect();
@@ -47,8 +46,8 @@ pub fn lock_to_read(paths: &[PathBuf], system: &dyn System) -> Vec<Lock> {
     locks.filter_map(Result::ok).collect()
 }
 
-/// The locks on files that are to be changed: the one beside the file, and the one beside a link to it, for programs that
-/// reach the file by that link. In a folder that cannot be written there is no lock, for kubectl neither.
+/// The locks on files to be changed: the one beside the file, and the one beside a link to it, for programs that use
+/// the link. A folder that is not writable has no lock, for kubectl either.
 pub fn lock_to_write<'f>(
     files: impl Iterator<Item = &'f KubeconfigFile>,
     system: &dyn System,
@@ -87,7 +86,7 @@ fn beside(path: &Path) -> PathBuf {
 }
 
 impl Lock {
-    /// Never follows a link, and never takes a file that is there already.
+    /// Never follows a link, and fails if the file exists.
     fn take(path: &Path, patience: Duration, system: &dyn System) -> Result<Self, Refusal> {
         let began = system.elapsed();
         loop {

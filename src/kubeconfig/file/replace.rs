@@ -1,4 +1,4 @@
-//! Replacing kubeconfigs, all of them or none: a complete new version takes the place of the old one.
+//! Replaces kubeconfigs, all or none, each with a complete new version.
 
 use std::fs;
 use std::io::{self, Write};
@@ -27,8 +27,8 @@ pub enum Outcome {
 /// Puts the first file in the place of the second.
 type Rename<'r> = &'r dyn Fn(&Path, &Path) -> io::Result<()>;
 
-/// Replaces all files or none while holding the locks of `kubectl config`. Links, modes and owners stay. A file that nothing
-/// can take the place of, such as one mounted alone, is written in place.
+/// Replaces all files or none while holding the locks of `kubectl config`. Links, modes and owners stay. A file that
+/// cannot be replaced, such as one that is mounted on its own, is written in place.
 ///
 /// # Errors
 /// A file cannot be locked or written: nothing was changed.
@@ -61,7 +61,7 @@ fn replace_by(
             Err(error) => return Err(failed(file, &error)),
         });
     }
-    // A signal waits until all are in place, or none.
+    // A signal waits until all or none are replaced.
     interrupt::undisturbed(|| put_in_place(&drafts, replacements, rename))?;
     Ok(Outcome::Replaced)
 }
@@ -116,7 +116,7 @@ fn failed(file: &KubeconfigFile, error: &io::Error) -> Error {
     )
 }
 
-/// A file is read-only for a reason, even where its folder would let us replace it.
+/// A file is read-only for a reason, even if its folder allows replacing it.
 pub fn check_writable(file: &KubeconfigFile) -> Result<(), Error> {
     let path = file.path.display();
     let metadata = fs::metadata(&file.real_path)
@@ -129,7 +129,7 @@ pub fn check_writable(file: &KubeconfigFile) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes the folder of a new file, for nobody else.
+/// Creates the folder of a new file, private to its owner.
 fn make_folder(file: &KubeconfigFile) -> Result<(), Error> {
     let Some(folder) = file.real_path.parent() else {
         return Ok(());
@@ -140,8 +140,8 @@ fn make_folder(file: &KubeconfigFile) -> Result<(), Error> {
     })
 }
 
-/// A complete new version of a file, beside it until it takes its place. It is gone when this is dropped, or when a signal
-/// ends us.
+/// A complete new version of a file, kept beside it until it replaces it. It is removed when this is dropped or a
+/// signal ends us.
 struct Draft {
     path: PathBuf,
     _begun: Begun,
@@ -169,7 +169,7 @@ fn write_draft(kubeconfig: &KubeconfigFile, text: &str) -> io::Result<PathBuf> {
         Existence::New => None,
     };
     let name = target.file_name().unwrap_or_default().to_string_lossy();
-    // The same name in every run: the lock admits one writer, which overwrites what a killed one left.
+    // The same name in every run: the lock admits one writer, which overwrites what a killed run left behind.
     let path = target.with_file_name(format!(".{name}.kubelogin-new"));
     match fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -36,7 +36,7 @@ pub fn new_cluster(addition: &Addition) -> New {
     New::Map(pairs)
 }
 
-/// The extension that says where a cluster comes from.
+/// The extension that records where a cluster comes from.
 pub fn marked(origin: &Origin) -> New {
     New::Map(vec![
         ("extension", extension(origin)),

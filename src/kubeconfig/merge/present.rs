@@ -1,4 +1,4 @@
-//! What is in the kubeconfigs already, by its name.
+//! What the kubeconfigs already contain, by name.
 
 use std::collections::{HashMap, HashSet};
 
@@ -27,7 +27,7 @@ impl List {
         }
     }
 
-    /// The key of an item's value, and what one is called.
+    /// The key of an item's value, and the word for an item.
     pub const fn item(self) -> &'static str {
         match self {
             Self::Clusters => "cluster",
@@ -37,18 +37,18 @@ impl List {
     }
 }
 
-/// An object that is there, as an entry of its list, and in which file.
+/// An existing object: its list entry and its file.
 #[derive(Clone, Copy)]
 pub struct Place<'n, 't> {
     pub file: usize,
     pub entry: User<'n, 't>,
-    /// It has a name and no value, as when its key is mistyped: nothing can be said about it, nor changed in it.
+    /// It has a name but no value, for example because its key is mistyped, so it cannot be compared or changed.
     pub is_bare: bool,
 }
 
 type Index<'n, 't> = HashMap<&'n str, Place<'n, 't>>;
 
-/// Every object of some files, by its name: of several files the first counts.
+/// Every object of some files, by name; the first file wins.
 pub struct Present<'n, 't> {
     pub files: &'n [Kubeconfig<'t>],
     /// By list.
@@ -84,7 +84,7 @@ impl<'n, 't> Present<'n, 't> {
         self.clusters_of_users.get(user)
     }
 
-    /// True if the cluster that is there is the one of the addition: by its resource ID, else by its API server.
+    /// True if the existing cluster is the one being added: by resource ID, else by API server.
     pub fn is_same(&self, place: Place<'n, 't>, addition: &Addition) -> bool {
         let id = &addition.origin.resource_id;
         match self.origin(place) {
@@ -95,7 +95,7 @@ impl<'n, 't> Present<'n, 't> {
         }
     }
 
-    /// True if a user signs in exactly so already.
+    /// True if the user already signs in exactly like this.
     pub fn has_login(&self, place: Place<'n, 't>, login: &Login) -> Result<bool, Error> {
         let kubeconfig = &self.files[place.file];
         Ok(match (kubeconfig.credentials(&place.entry)?, login) {
@@ -194,7 +194,7 @@ impl<'t> Kubeconfig<'t> {
         self.origin_text(cluster, RESOURCE_ID)
     }
 
-    /// What an earlier run left of where a cluster comes from.
+    /// Where a cluster comes from, as recorded by an earlier run.
     fn origin_text<'n>(&'n self, cluster: &'n Node<'t>, key: &str) -> Option<&'n str> {
         let item = self.origin_item(cluster)?;
         let pairs = self.map(item, "").ok()?;
@@ -203,7 +203,7 @@ impl<'t> Kubeconfig<'t> {
         self.text_of(pairs, key).ok()?
     }
 
-    /// The extension that says where a cluster comes from.
+    /// The extension that records where a cluster comes from.
     pub fn origin_item<'n>(&'n self, cluster: &'n Node<'t>) -> Option<&'n Node<'t>> {
         let pairs = self.map(cluster, "").ok()?;
         let extensions = self.tree.pair(pairs, "extensions").ok()??;

@@ -19,11 +19,10 @@ pub fn build(tree: Tree<'_>) -> Result<Tree<'_>, Error> {
     builder.build()
 }
 
-/// How much aliases may repeat, by weight: what a thousand users share may have 400 values. kubectl's own limit is about as
-/// high.
+/// How much aliases may repeat, by weight: a thousand users may share 400 values. kubectl's own limit is similar.
 const MOST_REPEATED: u32 = 400_000;
 
-/// So many bytes of a scalar weigh as much as a value.
+/// This many bytes of a scalar weigh as much as one value.
 const BYTES_OF_WEIGHT: usize = 16;
 
 struct Builder<'t> {
@@ -227,7 +226,7 @@ impl<'t> Builder<'t> {
         }
     }
 
-    /// A few bytes of aliases can stand for any number of values, each of which would be looked at.
+    /// A few bytes of aliases can stand for any number of values, each of which would be visited.
     fn check_repeated(&self) -> Result<(), Error> {
         match self.tree.aliases.last() {
             Some((_, at)) if self.repeated > MOST_REPEATED => Err(self

@@ -1,6 +1,6 @@
 //! Where a byte is, for messages.
 
-/// Where the lines of a text begin, and long ones go on.
+/// Where lines begin, with extra marks within long lines.
 pub struct Places(Vec<Place>);
 
 #[derive(Clone, Copy)]
@@ -77,7 +77,7 @@ mod tests {
                 "a place every KiB"
             );
             for at in (0..=text.len()).filter(|at| text.is_char_boundary(*at)) {
-                // Between the two characters that end a line there is no place.
+                // There is no place between the two characters of a line end.
                 if text[..at].ends_with('\r') && text[at..].starts_with('\n') {
                     continue;
                 }

@@ -1,7 +1,7 @@
-//! The table: each login that `auto` can choose, with the signals that it takes, in the order in which they count.
+//! The table: each login that `auto` can choose, with the signals it requires, in order of precedence.
 //!
-//! What was typed comes first, then what a platform gives to a workload, then what people have signed in to. The node's
-//! identity is never taken from inside a pod, and a person's login never in a job of a CI system.
+//! Flags come first, then the identities that a platform gives to a workload, then the accounts that users are signed
+//! in to. A pod never uses the node's identity, and a CI job never uses a person's login.
 
 use super::signals::{Signals, is_readable};
 use crate::env::{self, Env};
@@ -11,12 +11,12 @@ use crate::login::outside_state::{Account, SignedIn};
 use crate::login_mode::LoginMode;
 use crate::system::has_browser;
 
-/// A row: a login, and what it takes.
+/// A row: a login, and the signals it requires.
 pub struct Row {
     pub mode: LoginMode,
     /// What it is, for people.
     pub name: &'static str,
-    /// Rows of one group stand together in the error.
+    /// Rows of one group are listed together in the error.
     pub group: &'static str,
     test: fn(&Signals) -> Finding,
 }
@@ -81,7 +81,7 @@ const fn row(
 impl Row {
     /// Its signals, unless something rules its mode out.
     pub fn find(&self, signals: &Signals, filter: &Filter) -> Finding {
-        // Whoever types a flag for a mode has chosen it.
+        // A flag that only one mode has chooses that mode.
         if self.group != FLAGS && !filter.allows(self.mode) {
             return Err(format!(
                 "ruled out by {}={}",
@@ -264,7 +264,7 @@ fn identity_endpoint(signals: &Signals) -> Finding {
     }
 }
 
-/// The identity that a variable names: a flag names the application that people sign in with.
+/// The identity named by a variable; a flag names the application that people sign in with.
 fn managed_identity(signals: &Signals) -> Option<String> {
     let values = signals.values(LoginMode::Msi);
     values.text(Flag::ClientId).map(str::to_owned)
@@ -286,7 +286,7 @@ fn cloud_shell(signals: &Signals) -> Finding {
     })
 }
 
-/// What is in nobody's place to take in a CI job.
+/// What must not be used in a CI job.
 fn personal(signals: &Signals) -> Result<(), String> {
     match signals.env().ci_variable() {
         Some(_) => Err("a person's login is not used in a CI job".into()),

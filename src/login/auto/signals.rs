@@ -1,4 +1,4 @@
-//! What `auto` decides by: flags, variables and files, and whether stdin is a terminal. Nothing else is looked at.
+//! The signals that `auto` decides by: flags, variables, files, and whether stdin is a terminal. Nothing else.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -21,13 +21,14 @@ use crate::variables::{AKS_CLIENT, Merged};
 /// The chassis asset tag of every Azure VM.
 const AZURE_ASSET_TAG: &str = "7783-7084-3265-9085-8269-3286-77";
 
-/// What tells an Azure VM from another machine.
+/// How to recognise an Azure VM.
 #[derive(Debug, Clone)]
 pub struct Machine {
     /// The file with the chassis asset tag, which the hypervisor sets.
     pub asset_tag: PathBuf,
-    /// The folder of the agent that Azure installs in a Windows VM. The asset tag is there, too, but Windows tells it only in
-    /// a table that has to be taken apart; a machine that left Azure with this folder fails with why `msi` was chosen.
+    /// The folder of the agent that Azure installs in a Windows VM. The asset tag exists there too, but Windows exposes
+    /// it only in a table that would have to be parsed. On a machine that was moved out of Azure with this folder, the
+    /// error says why `msi` was chosen.
     pub guest_agent: Option<PathBuf>,
     /// True if Azure Arc's agent is installed.
     pub has_arc_agent: fn(&Env) -> bool,
@@ -46,7 +47,7 @@ impl Machine {
     }
 }
 
-/// The signals, each looked up when a row asks for it.
+/// The signals, each looked up only when a row asks for it.
 pub struct Signals<'a> {
     /// What was typed.
     typed: &'a FlagValues,
@@ -88,8 +89,8 @@ impl<'a> Signals<'a> {
 
     /// The flags and the environment of a login with this mode.
     ///
-    /// A kubeconfig for `auto` has the client ID that people sign in with. It is no application with a credential, and
-    /// no managed identity.
+    /// A kubeconfig for `auto` has the client ID that people sign in with, which is neither an application with
+    /// credentials nor a managed identity.
     pub fn settled(&self, mode: LoginMode, drops_tenant: bool) -> (FlagValues, Cow<'_, Env>) {
         let mut typed = self.typed.clone();
         typed.set(Flag::Login, mode.to_string());
@@ -122,7 +123,7 @@ impl<'a> Signals<'a> {
         self.plain.get_or_init(|| self.values(LoginMode::AzureCli))
     }
 
-    /// What the merge has to say about the variable that chose `auto`.
+    /// Messages of the merge about the variable that chose `auto`.
     pub fn notices(&self) -> impl Iterator<Item = String> {
         let merged = self
             .has(env::AAD_LOGIN_METHOD)
@@ -174,7 +175,7 @@ impl<'a> Signals<'a> {
             || (self.machine.has_arc_agent)(self.env)
     }
 
-    /// True if the token cache holds a sign-in of this mode, alive or not. Of a mode in which a person signs in.
+    /// True if the token cache has a sign-in of this mode, valid or not; only for modes in which a person signs in.
     pub fn has_session(&self, mode: LoginMode) -> bool {
         let Some((options, login)) = self.person.get_or_init(|| self.person()) else {
             return false;
@@ -209,7 +210,7 @@ impl<'a> Signals<'a> {
     }
 }
 
-/// True if a file can be read. A pipe cannot: looking would take what is in it.
+/// True if a file can be read. Not a pipe: reading it would consume its content.
 pub fn is_readable(path: &str) -> bool {
     Path::new(path).is_file() && File::open(path).is_ok()
 }

@@ -1,4 +1,5 @@
-//! The table, row by row and pair by pair. No test has a `System`: whatever is chosen is chosen without a program or a host.
+//! The table, row by row and pair by pair. No test has a `System`, so nothing can be chosen by running a program or
+//! contacting a host.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +19,7 @@ mod ruled_out;
 const TENANT: &str = "11111111-1111-1111-1111-111111111111";
 const OTHER_TENANT: &str = "22222222-2222-2222-2222-222222222222";
 
-/// A place to run kubelogin in.
+/// An environment to run kubelogin in.
 struct World {
     home: TempDir,
     flags: Vec<(Flag, String)>,
@@ -157,7 +158,7 @@ impl World {
     }
 }
 
-/// What each row takes, in the order of the table.
+/// What each row requires, in the order of the table.
 const SET_UPS: &[fn(&mut World)] = &[
     |w| w.flag(Flag::ClientSecret, "secret"),
     |w| w.flag(Flag::Username, "bob"),

@@ -195,7 +195,7 @@ fn after_an_error_or_a_lost_answer_the_next_poll_comes_after_the_interval_and_la
     assert_eq!(seconds(&system.naps()), [5, 5, 5, 5, 10, 10]);
 }
 
-/// Nobody who entered the code at once should read that they did not.
+/// Users who did enter the code must not be told that they did not.
 #[test]
 fn while_the_network_fails_the_error_says_what_the_last_poll_got_and_from_which_host() {
     for (answer, says) in [

@@ -66,15 +66,15 @@ impl Request<'_> {
     }
 }
 
-/// What tells one job's request from another's: the token that the CI system gave the job, and the URL, which names the
-/// run and, in Azure Pipelines, the service connection.
+/// Distinguishes the requests of different jobs: the token that the CI system gave the job, and the URL, which
+/// identifies the run and, in Azure Pipelines, the service connection.
 pub fn asker(request: &HttpRequest) -> Fingerprint {
     let bearer = request.headers().get(AUTHORIZATION);
     let bearer = bearer.map(HeaderValue::as_bytes).unwrap_or_default();
     Fingerprint::of(&[bearer, request.uri().to_string().as_bytes()])
 }
 
-/// Sends the request, again if the CI system is busy. Of a response that may hold a token no byte is shown.
+/// Sends the request, again if the CI system is busy. A response that may contain a token is never shown.
 pub fn ask(
     source: &Source,
     request: &HttpRequest,
@@ -113,7 +113,7 @@ fn refusal(source: &Source, request: &HttpRequest, answer: &HttpResponse) -> Err
             .remedy("The CI system is busy or temporarily unavailable; run the job again later."),
         false => Error::refused("", what).remedy(source.remedy),
     };
-    // What Microsoft's support asks for.
+    // Microsoft support asks for it.
     let references = ["x-vss-e2eid", "x-msedge-ref"]
         .into_iter()
         .filter_map(|name| {
@@ -127,7 +127,7 @@ fn refusal(source: &Source, request: &HttpRequest, answer: &HttpResponse) -> Err
     }
 }
 
-/// What the CI system says about its refusal: `message`, as Azure DevOps and GitHub call it.
+/// The CI system's reason for refusing: `message`, in Azure DevOps and GitHub.
 fn own_sentence(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Refusal {

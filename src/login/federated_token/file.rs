@@ -21,7 +21,7 @@ pub fn source(path: &str) -> Source {
     }
 }
 
-/// Reads the file. A volume that hangs, or a pipe that nobody writes to, gets no more time than a server.
+/// Reads the file. A hanging volume, or a pipe without a writer, gets no more time than a server.
 pub fn read_within(path: &Path, patience: Duration) -> io::Result<Secret> {
     let path = path.to_owned();
     bounded::within(patience, move || bounded::read_waiting(&path, LARGEST_BODY)).map(text)
@@ -33,7 +33,7 @@ pub fn subject(path: &Path) -> Option<Fingerprint> {
     super::subject(&text(bounded::read(path, LARGEST_BODY).ok()?))
 }
 
-/// Whatever is not UTF-8 is no token; it is refused for what it looks like.
+/// Text that is not UTF-8 is not a token, and is refused for what it looks like.
 fn text(bytes: Vec<u8>) -> Secret {
     Secret::new(String::from_utf8_lossy(&Zeroizing::new(bytes)))
 }

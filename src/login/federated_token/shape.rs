@@ -1,4 +1,4 @@
-//! What a text is that should be a federated token and is not: refused before it is sent, each form with its own advice.
+//! Recognises text that is not a federated token: it is refused before it is sent, each form with its own advice.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -15,7 +15,7 @@ pub struct Fault {
     pub remedy: Option<String>,
 }
 
-/// A form that a token can be wrapped in: how to recognize it, what to call it, and the fix.
+/// A form that a token may be wrapped in: how to recognise it, how to describe it, and the fix.
 type Row = (fn(&str) -> bool, &'static str, &'static str);
 
 /// In the order they are looked for.
@@ -79,7 +79,7 @@ fn is_encoded(text: &str) -> bool {
     decoded.is_some_and(|text| is_jwt(text.trim()))
 }
 
-/// Where the JWT is in an object, as jq writes it; names that jq would need quotes for are not shown.
+/// Where the JWT is in an object, as jq writes it; names that need quotes in jq are not shown.
 fn path_to_jwt(value: &Value, depth: usize) -> Option<String> {
     let is_plain = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     let object = value.as_object().filter(|_| depth > 0)?;

@@ -1,8 +1,8 @@
-//! Listens on loopback for the answer that the browser delivers, with as little HTTP/1.1 (RFC 9112) as that takes.
+//! Listens on loopback for the answer that the browser delivers, with as little HTTP/1.1 (RFC 9112) as possible.
 //!
-//! Anyone on this machine, and any web page in the browser, can connect here. So every connection has its own thread and
-//! size limit, the oldest makes room for the newest, and none can end the login. What looks like an answer is passed on
-//! while the browser waits for its page; everything else gets a response at once.
+//! Anyone on this machine, and any web page in the browser, can connect here. So every connection has its own thread
+//! and size limit, the oldest makes room for the newest, and none can end the login. Anything that looks like an answer
+//! is passed on while the browser waits for its page; everything else gets an immediate response.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -30,9 +30,9 @@ const MOST_HEADERS: usize = 100;
 /// How many free ports are tried if the first is free on only one of the addresses.
 const MOST_PORTS: usize = 10;
 
-/// How many responses wait while an earlier one is redeemed. Further ones are turned away, and the browser tries again.
+/// How many answers may wait while an earlier one is redeemed. Further ones are rejected, and the browser tries again.
 pub const MOST_ANSWERS: usize = 16;
-/// How long to accept nothing after a failure: without a free file descriptor, accepting fails at once, again and again.
+/// How long to pause after a failure: without a free file descriptor, every accept fails immediately.
 const AFTER_A_FAILURE: Duration = Duration::from_millis(100);
 
 /// Sockets on one port, not yet served.
@@ -123,7 +123,8 @@ fn accept(
         if open.len() >= MOST_CONNECTIONS
             && let Some(oldest) = open.pop_front().and_then(|connection| connection.upgrade())
         {
-            // Its thread notices and ends. A browser is done at once; only a client with nothing to send stays this long.
+            // Its thread notices and ends. A browser finishes immediately; only a client that sends nothing stays this
+            // long.
             let _ = oldest.shutdown(Shutdown::Both);
         }
         let stream = Arc::new(stream);
@@ -182,7 +183,7 @@ struct Request {
     method: String,
     query: String,
     form: Vec<u8>,
-    /// The browser is fetching ahead: nobody may ever see the page.
+    /// The browser is prefetching: the user may never see the page.
     is_prefetch: bool,
 }
 
@@ -322,7 +323,7 @@ pub mod tests {
 
     use super::*;
 
-    /// Reads what a browser, or anything else, sends or types: for the fuzzer.
+    /// Parses input from a browser or the terminal, for the fuzzer.
     pub fn read_redirect(mut bytes: &[u8]) {
         let typed = Answer::typed(&String::from_utf8_lossy(bytes));
         let _ = typed.get("code");

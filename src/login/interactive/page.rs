@@ -18,7 +18,7 @@ pub enum Page<'a> {
     Failed(&'a Error),
     /// The answer belongs to another sign-in, or to none. The login goes on.
     NotThisSignIn,
-    /// Someone opened the page before the sign-in was finished.
+    /// The page was opened before the sign-in was finished.
     Waiting,
 }
 

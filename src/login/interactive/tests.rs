@@ -385,7 +385,7 @@ fn the_address_that_a_browser_elsewhere_ended_on_can_be_pasted() {
     assert!(system.opened()[0].contains("response_mode=form_post"));
 }
 
-/// A page that someone else prepared can sign the user in with another account.
+/// A page prepared by an attacker can sign the user in with another account.
 #[test]
 fn after_a_sign_in_stderr_and_the_page_name_the_account_and_another_than_the_hint_is_an_error() {
     let claims = URL_SAFE_NO_PAD.encode(r#"{"upn":"alice@x.example"}"#);

@@ -97,7 +97,7 @@ fn refusal(host: &str, identity: &Identity, answer: &HttpResponse) -> Error {
     let text = String::from_utf8_lossy(answer.body());
     let message = message(answer.body());
     if let Some(error) = message.as_deref().and_then(entra::error::in_text) {
-        // The host asked Entra, which refused: the identity is there, and its own advice would mislead.
+        // The host asked Entra, which refused: the identity exists, and the host's own advice would mislead.
         return error.context(format!("{host} answered {status}"));
     }
     let what = match message {

@@ -1,5 +1,5 @@
-//! Azure Arc: a machine outside Azure with an agent. The agent names a file that only users who may have tokens can
-//! read, and wants its content back.
+//! Azure Arc: a machine outside Azure with an agent. The agent names a file that only authorised users can read, and
+//! wants its content back.
 
 use std::path::{Path, PathBuf};
 
@@ -139,7 +139,7 @@ fn of_wanted_identity(request: &HttpRequest, answer: HttpResponse) -> Result<Htt
     ))
 }
 
-/// Something that answers in the agent's place must not get any other file of ours.
+/// A program that answers in the agent's place must not get any other file.
 fn read_key(path: &Path, folder: &Path) -> Result<Secret, Error> {
     let wrong = |why: &str| {
         Error::refused("", format!("it names the key file {path:?}, which {why}")).remedy(
@@ -176,7 +176,7 @@ fn read_key(path: &Path, folder: &Path) -> Result<Secret, Error> {
     Ok(Secret::new(key.trim()))
 }
 
-/// The agent of the host answers in a container, too, if it shares the host's network, and its keys are not there.
+/// In a container that shares the host's network, the host's agent answers too, but its keys are missing there.
 fn not_mounted(folder: &Path) -> Error {
     let what = format!(
         "the folder of its key files, {}, does not exist",

@@ -1,4 +1,4 @@
-//! What the hosts of managed identities differ in: a row for each, which its own file makes.
+//! How the hosts of managed identities differ: a row for each, defined in its own file.
 
 use std::fmt;
 
@@ -50,10 +50,9 @@ pub struct Selectors {
 }
 
 impl Host {
-    /// Checks that the host can be asked for this identity.
+    /// Checks that the host supports this identity.
     ///
-    /// # Errors
-    /// It has no way to name it.
+    /// # Errors It cannot be asked for this identity.
     pub fn check(&self, identity: &Identity) -> Result<(), Error> {
         if *identity == Identity::System || self.selector(identity).is_some() {
             return Ok(());
@@ -110,7 +109,7 @@ impl fmt::Debug for Host {
     }
 }
 
-/// Sends once, and again while the network or the host is out of order.
+/// Sends the request, and retries while the network or the host fails temporarily.
 pub fn send_via(via: Via) -> Box<Send> {
     Box::new(move |system, request, deadline| {
         retry::send(system, &request, via, deadline).map_err(unreachable)
@@ -136,7 +135,7 @@ pub fn endpoint(variable: &str, value: &str) -> Result<Url, Error> {
     })
 }
 
-/// The header without which a host refuses a request that another server was tricked into sending.
+/// The header that protects against server-side request forgery: a host refuses requests without it.
 pub fn metadata() -> (&'static str, HeaderValue) {
     ("metadata", HeaderValue::from_static("true"))
 }

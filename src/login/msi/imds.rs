@@ -1,5 +1,5 @@
-//! The instance metadata service (IMDS) of a virtual machine, a scale set or an AKS node: retried as patiently as
-//! Microsoft asks where it exists, given up on quickly where it does not.
+//! The instance metadata service (IMDS) of a virtual machine, a scale set or an AKS node: retried as long as Microsoft
+//! recommends if it exists, given up quickly if it does not.
 
 use std::time::Duration;
 
@@ -49,10 +49,10 @@ const WAITS: &[Duration] = &[
 /// How often to try again unless an update is under way: half a minute in all.
 const RETRIES: usize = 5;
 
-/// How often to try again for an identity that is not found on a machine that was just made: seven seconds in all.
+/// How often to retry for an identity that is not found on a new machine: seven seconds in all.
 const RETRIES_OF_NEW_MACHINE: usize = 3;
 
-/// For how long a machine counts as just made, in seconds: its identities may still be on their way.
+/// How long a machine counts as new, in seconds: its identities may not be available yet.
 const NEW: i64 = 10 * 60;
 
 /// The fix if it exists and does not answer: no proxy is ever used here.
@@ -128,7 +128,7 @@ fn is_missing_identity(answer: &HttpResponse) -> bool {
     answer.status() == StatusCode::BAD_REQUEST && text.contains("dentity not found")
 }
 
-/// True if nothing is at the address. An IMDS is at most one hop away: no connection means no IMDS.
+/// True if nothing answers at the address. An IMDS is at most one hop away: no connection means no IMDS.
 fn is_absence(error: &NetworkError) -> bool {
     matches!(error.kind, NetworkErrorKind::Unreachable(_))
 }

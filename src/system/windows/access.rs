@@ -46,7 +46,7 @@ const MAY_WRITE: u32 = FILE_WRITE_DATA
     | GENERIC_ALL;
 const MAY_READ_OR_WRITE: u32 = MAY_WRITE | FILE_READ_DATA | GENERIC_READ;
 
-/// Groups that other users are in. Administrators may do what they like.
+/// Groups that other users are in. Administrators may do anything.
 const OTHERS: &[WELL_KNOWN_SID_TYPE] = &[
     WinWorldSid,
     WinAuthenticatedUserSid,
@@ -71,7 +71,7 @@ pub fn create_private_folder(path: &Path) -> io::Result<()> {
     succeeded(unsafe { CreateDirectoryW(path.as_ptr(), &raw const attributes) })
 }
 
-/// Takes a file that was opened with the right to do so away from everybody else.
+/// Makes a file private; it must have been opened with the right to change its access control list.
 pub fn make_private(file: &File) -> io::Result<()> {
     let descriptor = Descriptor::private()?;
     let (mut is_present, mut is_default, mut list) = (0, 0, null_mut());
@@ -161,7 +161,7 @@ impl Access {
         })
     }
 
-    /// True if the user owns it, or administrators do: what one of them creates is often theirs together.
+    /// True if the user owns it, or administrators do: files that an administrator creates often belong to all of them.
     pub fn is_ours(&self) -> io::Result<bool> {
         // SAFETY: the owner is part of the descriptor.
         let is_administrators =
@@ -179,7 +179,7 @@ impl Access {
         !self.grants_others(MAY_READ_OR_WRITE)
     }
 
-    /// An entry that is only inherited counts, too: it is for the files in the folder.
+    /// An inherit-only entry counts too: it applies to the files in the folder.
     fn grants_others(&self, rights: u32) -> bool {
         if self.list.is_null() {
             return true;

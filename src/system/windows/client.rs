@@ -1,4 +1,4 @@
-//! The Kubernetes client that ran us, watched until it ends.
+//! Watches the Kubernetes client that ran us until it exits.
 
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 
@@ -12,7 +12,8 @@ use windows_sys::Win32::System::Threading::{
 
 /// The Kubernetes client that ran us.
 pub struct Client {
-    /// `None` too if it cannot be watched. Only of a client's plugin: any other program may be meant to outlive its parent.
+    /// Also `None` if it cannot be watched. Only for a client's plugin: otherwise we may be meant to outlive the
+    /// parent.
     parent: Option<OwnedHandle>,
 }
 
@@ -25,7 +26,7 @@ impl Client {
         }
     }
 
-    /// True if the client has ended. Whether a pipe still has a reader cannot be asked on Windows.
+    /// True if the client has ended. On Windows there is no way to check whether a pipe still has a reader.
     #[expect(
         unsafe_code,
         reason = "neither std nor a safe crate waits for a process that is not a child"
@@ -64,8 +65,8 @@ fn parent_of(process: u32) -> Option<u32> {
     }
 }
 
-/// A process, to wait for its end. If our parent has ended already, this is nobody or the next process with its ID, whose
-/// end then ends us: nobody waits for our token by then.
+/// A process, to wait for its end. If our parent has already exited, this fails or finds the next process with its ID,
+/// whose exit then ends us: by then, nobody waits for our token.
 #[expect(
     unsafe_code,
     reason = "neither std nor a safe crate opens a process that is not a child"

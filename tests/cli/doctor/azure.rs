@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The person's own refresh token serves; nothing of Azure's is kept.
+/// The user's own refresh token is used; the token for Azure is not cached.
 #[test]
 fn azure_is_asked_about_the_cluster_only_if_that_is_wanted() {
     let mut patient = Patient::healthy();
@@ -50,7 +50,7 @@ fn a_cluster_that_the_kubeconfig_names_is_asked_for_at_once_even_without_resourc
     assert_eq!(requests[0].path, cluster.id());
 }
 
-/// It was deleted, or created again, since it was fetched; or the kubeconfig never told the truth.
+/// It was deleted or recreated since it was fetched, or the kubeconfig was wrong from the start.
 #[test]
 fn a_cluster_that_the_kubeconfig_names_and_is_not_at_its_server_is_looked_for() {
     let mut patient = Patient::healthy();

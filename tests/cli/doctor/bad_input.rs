@@ -1,8 +1,8 @@
-//! Files that are no kubeconfigs, servers that are no clusters, keyrings that fail, locks that others hold.
+//! Files that are not kubeconfigs, servers that are not clusters, keyrings that fail, locks held by other processes.
 
 use super::*;
 
-/// Files that are no kubeconfigs, and servers that are no clusters.
+/// Files that are not kubeconfigs, and servers that are not clusters.
 #[test]
 fn bad_input_of_every_kind_is_a_finding_and_no_panic() {
     let patient = Patient::healthy();
@@ -153,7 +153,7 @@ fn a_sign_in_that_others_wait_for_is_named() {
         told[0].0 == "cache.lock" && told[0].2.contains("signing in"),
         "{told:?}"
     );
-    // Where the system tells who holds a lock, it is this test.
+    // If the system reports who holds a lock, it is this test.
     let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
     let own = format!("kill {}", std::process::id());
     assert_eq!(told[0].2.contains(&own), !locks.is_empty(), "{told:?}");

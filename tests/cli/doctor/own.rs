@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// As with the certificate of `get-credentials --admin`, of which nobody notices that it was replaced.
+/// As with the certificate of `get-credentials --admin`, which may be replaced without anyone noticing.
 #[test]
 fn a_user_with_a_token_of_its_own_is_shown_to_the_cluster() {
     let mut patient = Patient::healthy();

@@ -1,11 +1,11 @@
-//! A broken situation for each check, with the words that must be said and the exit code.
+//! A broken situation for each check, with the expected words and exit code.
 
 use super::*;
 
 type Change = fn(&mut Patient);
 type Situation = (&'static str, Change, &'static str, &'static [&'static str]);
 
-/// For each check: what is broken, the status, and words that must be said.
+/// For each check: what is broken, the status, and the expected words.
 #[rustfmt::skip]
 const BROKEN: &[Situation] = &[
     ("kubeconfig.files", |p| p.env.push(("KUBECONFIG", "/no/such/config".into())), "warn",

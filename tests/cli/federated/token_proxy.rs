@@ -27,7 +27,7 @@ impl IdentityBinding {
             .env("AZURE_KUBERNETES_TOKEN_PROXY", proxy.url() + "/base")
             .env("AZURE_KUBERNETES_SNI_NAME", "token-proxy.example")
             .env("AZURE_KUBERNETES_CA_FILE", folder.path().join("ca.pem"))
-            // It has no way out, and the proxy is not behind another.
+            // It has no outbound access, and the proxy is not behind another proxy.
             .env("HTTPS_PROXY", nowhere)
             .env("ALL_PROXY", nowhere);
         let binding = Self {
@@ -71,7 +71,7 @@ fn an_identity_binding_s_proxy_gets_the_request_under_its_own_name() {
     );
 }
 
-/// The variables may be those of a kubeconfig's exec entry, and the proxy a stranger.
+/// The variables may come from a kubeconfig's exec entry, so the proxy may be hostile.
 #[test]
 fn an_ordinary_federated_token_is_not_sent_to_a_token_proxy() {
     let binding = IdentityBinding::of_token();

@@ -20,7 +20,7 @@ fn a_person_signs_in_once_more_with_the_claims_and_not_again_afterwards() {
     let arm = demanding(&entra);
     let kubelogin = bare(&entra).args(PROD);
     written(&kubelogin);
-    // The refresh token is of the weaker sign-in.
+    // The refresh token is from the weaker sign-in.
     assert_eq!(entra.prompts(), 2);
     let codes = entra.requests_to(Endpoint::DeviceCode);
     let asked: Vec<_> = codes.iter().map(asks_for_context).collect();
@@ -110,7 +110,7 @@ fn a_program_that_cannot_pass_the_challenge_on_is_named_with_the_command_that_ca
             .program(program, &script);
         let error = refused(&kubelogin);
         assert!(error.contains(&command), "{error}");
-        // Whose tenant it is, and the kubeconfig.
+        // The request for the tenant, and the one for the kubeconfig.
         assert_eq!(arm.requests().len(), 2, "{login}");
         assert_eq!(kubelogin.log().lines().count(), 1, "{login}");
     }

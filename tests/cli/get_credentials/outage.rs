@@ -1,4 +1,4 @@
-//! Azure Resource Manager that is down, slow or another, and what is refused before anybody is asked.
+//! Azure Resource Manager that is down, slow or an impostor, and what is refused before any sign-in.
 
 use std::net::{Ipv4Addr, TcpListener};
 
@@ -40,7 +40,7 @@ fn azure_that_is_down_or_slow_is_an_error_that_names_it_and_ends_with_the_timeou
     let impatient = kubelogin.args(["--timeout", "1s"]);
     let slow = refused(&impatient);
     patient.kill();
-    // One that is killed has no exit code of its own.
+    // A killed process has no exit code.
     let ended = patient.wait().status.code();
     assert!(ended.is_none() || cfg!(windows), "{ended:?}");
     let host = format!("127.0.0.1:{port}");
@@ -141,7 +141,7 @@ fn a_cluster_that_is_not_where_it_was_looked_for_is_found_for_the_error() {
         rules.clusters.push(other);
     });
     assert!(refused(&wrong).contains("2 clusters with this name exist elsewhere: "));
-    // Whatever Resource Graph says: the error is that of the cluster.
+    // Whatever Resource Graph says, the error is the cluster's.
     for graph in [Graph::Behind, Graph::Forbidden, Graph::Missing] {
         arm.change(|rules| rules.graph = graph);
         arm.take_requests();
@@ -149,7 +149,7 @@ fn a_cluster_that_is_not_where_it_was_looked_for_is_found_for_the_error() {
         assert!(error.contains("does not exist") && error.contains("--resource-group"));
         assert_eq!(arm.requests().len(), 2, "one more request, no more");
     }
-    // A refusal that is none of place asks for nothing more.
+    // A refusal that is not about the location sends no further requests.
     arm.change(|rules| rules.clusters[0].is_denied = true);
     arm.take_requests();
     refused(&get_credentials(&entra).args(PROD));

@@ -1,4 +1,4 @@
-//! Who signs in for `get-credentials`, to which tenant, and how often.
+//! The sign-in of `get-credentials`: who, to which tenant, and how often.
 
 use super::*;
 
@@ -6,7 +6,7 @@ use super::*;
 fn one_sign_in_serves_azure_and_the_cluster() {
     let entra = FakeEntra::start();
     let arm = FakeArm::start(&entra);
-    // Without a browser here a person gets a device code; whose tenant it is, the subscription tells.
+    // Without a browser the user gets a device code; the tenant comes from the subscription.
     let kubelogin = bare(&entra).args(PROD);
     let (text, told) = written(&kubelogin);
     assert!(told.contains("Merged"), "{told}");
@@ -19,7 +19,7 @@ fn one_sign_in_serves_azure_and_the_cluster() {
         paths(&arm.requests()),
         [SUBSCRIPTION_ID, "listClusterUserCredential"]
     );
-    // What kubectl runs next asks nobody.
+    // The next call by kubectl does not prompt.
     let args = [
         "get-token",
         "--login",

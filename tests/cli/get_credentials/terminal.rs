@@ -114,7 +114,7 @@ fn a_person_who_chooses_none_gets_the_command_and_no_cluster() {
     }
 }
 
-/// The lines that are typed for the sign-in and for the choice go to who asked.
+/// Lines typed for the sign-in and for the choice go to the one that asked.
 #[test]
 fn a_choice_after_a_sign_in_with_a_browser_is_read_too() {
     let entra = FakeEntra::start();
@@ -155,7 +155,7 @@ fn progress_shows_the_count_and_the_name_on_a_terminal() {
         let line = format!("\r{number} of {CLUSTERS} clusters: c");
         assert!(shown.contains(&line), "{line:?} is not in {shown:?}");
     }
-    // It is gone before anything else is said.
+    // It is removed before anything else is printed.
     let last = shown.rfind("clusters: c").expect("a progress line");
     let merged = shown.find("Merged").expect("what was done");
     assert!(

@@ -1,4 +1,4 @@
-//! One message of every kind, a file for each topic. The words of the operating system in them are Linux's.
+//! One message of every kind, a file per topic. Operating system messages in them are Linux's.
 
 mod services; // what Entra ID, the network, CI systems, Azure and its CLIs answer
 
@@ -29,7 +29,7 @@ impl Topic {
         self.error_of(title, kubelogin.spawn());
     }
 
-    /// The same of a program that was started earlier, because it takes a while.
+    /// The same for a program that was started earlier because it takes a while.
     #[track_caller]
     fn error_of(&mut self, title: &str, running: Running) {
         let output = running.wait();
@@ -37,7 +37,7 @@ impl Topic {
         self.add(title, &output.stderr);
     }
 
-    /// Adds what the program prints on stderr although it succeeds, if it is asked to say more.
+    /// Adds what the program prints on stderr when it succeeds with `-v 1`.
     #[track_caller]
     fn notice(&mut self, title: &str, kubelogin: &Kubelogin) {
         let output = kubelogin.clone().verbose().run();

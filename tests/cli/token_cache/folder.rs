@@ -221,7 +221,7 @@ mod unix {
         }
     }
 
-    /// Whoever can make links to the user's files would have them read or opened to nobody.
+    /// Otherwise anyone who can create links to the user's files could have them read or made inaccessible.
     #[test]
     fn a_file_with_a_hard_link_elsewhere_is_not_used_and_not_changed() {
         let entra = FakeEntra::start();

@@ -108,7 +108,7 @@ fn one_login_is_signed_out_by_its_flags_and_the_others_stay() {
     assert_eq!(entra.logins(), logins + 1);
 }
 
-/// Without the secret that the login needs: whoever leaves a machine may not have it any more.
+/// Without the secret that the login needs: a user who signs out may no longer have it.
 #[test]
 fn one_login_is_signed_out_by_its_context() {
     let entra = FakeEntra::start();
@@ -174,7 +174,7 @@ mod unix {
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// If the tests run as root, another user logs out here; else the folder's owner does.
+    /// If the tests run as root, another user signs out here; otherwise the folder's owner.
     #[test]
     fn logging_out_leaves_the_folder_of_another_user_alone() {
         let entra = FakeEntra::start();

@@ -31,7 +31,7 @@ const FILES: &[&str] = &[
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
-    /// The choice itself has no `System`; what is made ready for it has one that would fail at the first request.
+    /// The choice itself has no `System`; the setup for it has one that would fail at the first request.
     #[test]
     fn no_environment_makes_the_choice_start_a_program_ask_a_host_or_prompt(
         rows in prop::collection::vec(0..SET_UPS.len(), 0..4),
@@ -69,7 +69,7 @@ proptest! {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    /// Whatever is set, the first row with all its signals is taken, and no row that the place rules out.
+    /// Whatever is set, the first row with all its signals is chosen, and never a row that the environment rules out.
     #[test]
     fn the_first_row_that_is_complete_is_taken(
         rows in prop::collection::vec(0..SET_UPS.len(), 0..6),

@@ -1,4 +1,4 @@
-//! What the place and the variable of the Azure SDKs rule out.
+//! What the environment and the Azure SDKs' variable rule out.
 
 use super::*;
 
@@ -81,7 +81,7 @@ fn the_sdks_variable_narrows_the_choice_but_not_what_was_typed() {
     assert!(error.contains("dev, prod"), "{error}");
 }
 
-/// Each word of the Azure SDKs lets through the rows of its modes, and no other.
+/// Each value of the Azure SDKs' variable allows the rows of its modes, and no others.
 #[test]
 fn every_word_of_the_sdks_variable_rules_out_all_but_its_modes() {
     use LoginMode::{
@@ -127,7 +127,7 @@ fn every_word_of_the_sdks_variable_rules_out_all_but_its_modes() {
             }
         }
     }
-    // Credentials of the SDKs that no login mode of ours is.
+    // Credentials of the SDKs that have no login mode here.
     for word in [
         "VisualStudioCodeCredential",
         "VisualStudioCredential",
