@@ -2,6 +2,7 @@
 //! environment and the conversion of old kubeconfigs all use.
 
 use std::fmt;
+use std::sync::Arc;
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
@@ -84,7 +85,9 @@ pub enum Takes {
 /// Everything the program knows about a flag.
 pub struct Definition {
     pub flag: Flag,
-    /// The long name, without dashes.
+    /// As it is typed: `--client-id`.
+    pub typed: &'static str,
+    /// The same without dashes.
     pub name: &'static str,
     pub short: Option<char>,
     pub takes: Takes,
@@ -108,34 +111,34 @@ impl Flag {
     /// Every flag, in the order of the help; a flag's row is at its own number.
     #[rustfmt::skip]
     pub const ALL: &[Definition] = &[
-        row(Self::Login, "login", Some('l'), Takes::Value("MODE"), COMMON, "How to sign in: one of the login modes below [default: devicecode]"),
-        row(Self::ServerId, "server-id", None, Takes::Value("ID"), COMMON, "Application ID of the AKS server (required)"),
-        row(Self::TenantId, "tenant-id", Some('t'), Takes::Value("ID"), COMMON, "Tenant ID or domain"),
-        row(Self::ClientId, "client-id", None, Takes::Value("ID"), COMMON, "Application ID to sign in with"),
-        row(Self::Environment, "environment", Some('e'), Takes::Value("NAME"), ENTRA, "Azure cloud [default: AzurePublicCloud]"),
-        row(Self::AuthorityHost, "authority-host", None, Takes::Value("URL"), ENTRA, "Entra ID authority host to use instead of the cloud's"),
-        row(Self::Timeout, "timeout", None, Takes::Value("DURATION"), COMMON, "Time limit for a sign-in, such as 30s or 2m [default: 60s; no limit on waiting for a person unless set]"),
-        row(Self::CacheDir, "cache-dir", None, Takes::Value("DIR"), COMMON, "Token cache folder [default: KUBECACHEDIR, otherwise ~/.kube/cache/kubelogin/]"),
-        row(Self::TokenCacheStorage, "token-cache-storage", None, Takes::Value("WHERE"), COMMON, "What protects cached tokens: keyring (the OS keyring), disk (a key file that only you can read), none (tokens are not cached), auto (keyring, or disk if there is none) [default: auto]"),
-        row(Self::DisableEnvironmentOverride, "disable-environment-override", None, Takes::Switch, COMMON, "Do not let environment variables override flags"),
-        row(Self::UseAzurermEnvVars, "use-azurerm-env-vars", None, Takes::Switch, COMMON, "Read Terraform's ARM_... variables instead of AZURE_..."),
-        row(Self::DisableInstanceDiscovery, "disable-instance-discovery", None, Takes::Switch, ENTRA, "Allow an authority host that is not a Microsoft host"),
-        row(Self::Legacy, "legacy", None, Takes::Switch, TOKEN_KIND, "Get a token from the v1 endpoint, with spn: in its audience"),
-        row(Self::PopEnabled, "pop-enabled", None, Takes::Switch, TOKEN_KIND, "Get a proof-of-possession token (Arc-enabled clusters); needs --pop-claims"),
-        row(Self::PopClaims, "pop-claims", None, Takes::Value("CLAIMS"), TOKEN_KIND, "Claims of the proof-of-possession token, such as u=/ARM/ID/OF/CLUSTER"),
-        row(Self::RedirectUrl, "redirect-url", None, Takes::Value("URL"), PEOPLE, "Redirect URI registered for the application, such as http://localhost:8000"),
-        row(Self::LoginHint, "login-hint", None, Takes::Value("USER"), PEOPLE, "User who must sign in; filled in on the sign-in page"),
-        row(Self::ClientSecret, "client-secret", None, Takes::Secret("SECRET"), SPN, "Client secret (prefer AZURE_CLIENT_SECRET)"),
-        row(Self::ClientCertificate, "client-certificate", None, Takes::Value("FILE"), SPN, "Client certificate with its private key, PEM or PKCS#12"),
-        row(Self::ClientCertificatePassword, "client-certificate-password", None, Takes::Secret("PASSWORD"), SPN, "Password of the certificate file (prefer AZURE_CLIENT_CERTIFICATE_PASSWORD)"),
-        row(Self::Username, "username", None, Takes::Value("USER"), ROPC, "User name"),
-        row(Self::Password, "password", None, Takes::Secret("PASSWORD"), ROPC, "Password (prefer AZURE_PASSWORD)"),
-        row(Self::IdentityResourceId, "identity-resource-id", None, Takes::Value("ID"), MSI, "Resource ID of a user-assigned managed identity"),
-        row(Self::Subscription, "subscription", Some('s'), Takes::Value("ID"), AZ, "Subscription whose account az should use (azurecli only)"),
-        row(Self::FederatedTokenFile, "federated-token-file", None, Takes::Value("FILE"), FEDERATED, "File that holds the federated token"),
-        row(Self::AzurePipelinesServiceConnectionId, "azure-pipelines-service-connection-id", None, Takes::Value("ID"), FEDERATED, "ID of the Azure Pipelines service connection"),
-        row(Self::FederatedTokenEnv, "federated-token-env", None, Takes::Value("NAME"), FEDERATED, "Variable that holds the federated token, such as one of GitLab's id_tokens (workloadidentity)"),
-        row(Self::NoTokenProxy, "no-token-proxy", None, Takes::Switch, FEDERATED, "Ask Entra ID itself, not the token proxy of AKS identity bindings (workloadidentity)"),
+        row(Self::Login, "--login", Some('l'), Takes::Value("MODE"), COMMON, "How to sign in: one of the login modes below [default: devicecode]"),
+        row(Self::ServerId, "--server-id", None, Takes::Value("ID"), COMMON, "Application ID of the AKS server (required)"),
+        row(Self::TenantId, "--tenant-id", Some('t'), Takes::Value("ID"), COMMON, "Tenant ID or domain"),
+        row(Self::ClientId, "--client-id", None, Takes::Value("ID"), COMMON, "Application ID to sign in with"),
+        row(Self::Environment, "--environment", Some('e'), Takes::Value("NAME"), ENTRA, "Azure cloud [default: AzurePublicCloud]"),
+        row(Self::AuthorityHost, "--authority-host", None, Takes::Value("URL"), ENTRA, "Entra ID authority host to use instead of the cloud's"),
+        row(Self::Timeout, "--timeout", None, Takes::Value("DURATION"), COMMON, "Time limit for a sign-in, such as 30s or 2m [default: 60s; no limit on waiting for a person unless set]"),
+        row(Self::CacheDir, "--cache-dir", None, Takes::Value("DIR"), COMMON, "Token cache folder [default: KUBECACHEDIR, otherwise ~/.kube/cache/kubelogin/]"),
+        row(Self::TokenCacheStorage, "--token-cache-storage", None, Takes::Value("WHERE"), COMMON, "What protects cached tokens: keyring (the OS keyring), disk (a key file that only you can read), none (tokens are not cached), auto (keyring, or disk if there is none) [default: auto]"),
+        row(Self::DisableEnvironmentOverride, "--disable-environment-override", None, Takes::Switch, COMMON, "Do not let environment variables override flags"),
+        row(Self::UseAzurermEnvVars, "--use-azurerm-env-vars", None, Takes::Switch, COMMON, "Read Terraform's ARM_... variables instead of AZURE_..."),
+        row(Self::DisableInstanceDiscovery, "--disable-instance-discovery", None, Takes::Switch, ENTRA, "Allow an authority host that is not a Microsoft host"),
+        row(Self::Legacy, "--legacy", None, Takes::Switch, TOKEN_KIND, "Get a token from the v1 endpoint, with spn: in its audience"),
+        row(Self::PopEnabled, "--pop-enabled", None, Takes::Switch, TOKEN_KIND, "Get a proof-of-possession token (Arc-enabled clusters); needs --pop-claims"),
+        row(Self::PopClaims, "--pop-claims", None, Takes::Value("CLAIMS"), TOKEN_KIND, "Claims of the proof-of-possession token, such as u=/ARM/ID/OF/CLUSTER"),
+        row(Self::RedirectUrl, "--redirect-url", None, Takes::Value("URL"), PEOPLE, "Redirect URI registered for the application, such as http://localhost:8000"),
+        row(Self::LoginHint, "--login-hint", None, Takes::Value("USER"), PEOPLE, "User who must sign in; filled in on the sign-in page"),
+        row(Self::ClientSecret, "--client-secret", None, Takes::Secret("SECRET"), SPN, "Client secret (prefer AZURE_CLIENT_SECRET)"),
+        row(Self::ClientCertificate, "--client-certificate", None, Takes::Value("FILE"), SPN, "Client certificate with its private key, PEM or PKCS#12"),
+        row(Self::ClientCertificatePassword, "--client-certificate-password", None, Takes::Secret("PASSWORD"), SPN, "Password of the certificate file (prefer AZURE_CLIENT_CERTIFICATE_PASSWORD)"),
+        row(Self::Username, "--username", None, Takes::Value("USER"), ROPC, "User name"),
+        row(Self::Password, "--password", None, Takes::Secret("PASSWORD"), ROPC, "Password (prefer AZURE_PASSWORD)"),
+        row(Self::IdentityResourceId, "--identity-resource-id", None, Takes::Value("ID"), MSI, "Resource ID of a user-assigned managed identity"),
+        row(Self::Subscription, "--subscription", Some('s'), Takes::Value("ID"), AZ, "Subscription whose account az should use (azurecli only)"),
+        row(Self::FederatedTokenFile, "--federated-token-file", None, Takes::Value("FILE"), FEDERATED, "File that holds the federated token"),
+        row(Self::AzurePipelinesServiceConnectionId, "--azure-pipelines-service-connection-id", None, Takes::Value("ID"), FEDERATED, "ID of the Azure Pipelines service connection"),
+        row(Self::FederatedTokenEnv, "--federated-token-env", None, Takes::Value("NAME"), FEDERATED, "Variable that holds the federated token, such as one of GitLab's id_tokens (workloadidentity)"),
+        row(Self::NoTokenProxy, "--no-token-proxy", None, Takes::Switch, FEDERATED, "Ask Entra ID itself, not the token proxy of AKS identity bindings (workloadidentity)"),
     ];
 
     /// Its row.
@@ -144,14 +147,14 @@ impl Flag {
     }
 
     /// The flag as it is typed: `--client-id`.
-    pub fn typed(self) -> String {
-        format!("--{}", self.definition().name)
+    pub fn typed(self) -> &'static str {
+        self.definition().typed
     }
 }
 
 const fn row(
     flag: Flag,
-    name: &'static str,
+    typed: &'static str,
     short: Option<char>,
     takes: Takes,
     heading: &'static str,
@@ -159,7 +162,8 @@ const fn row(
 ) -> Definition {
     Definition {
         flag,
-        name,
+        typed,
+        name: typed.split_at("--".len()).1,
         short,
         takes,
         heading,
@@ -180,9 +184,10 @@ pub fn possible_words<T: ValueEnum>() -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// The values of flags, exactly as written: `None` for a flag that was not given.
+/// The values of flags, exactly as written: `None` for a flag that was not given. A clone copies them when it is changed,
+/// which few are.
 #[derive(Clone)]
-pub struct FlagValues(Vec<Option<Zeroizing<String>>>);
+pub struct FlagValues(Arc<Vec<Option<Zeroizing<String>>>>);
 
 impl Default for FlagValues {
     fn default() -> Self {
@@ -200,11 +205,11 @@ impl fmt::Debug for FlagValues {
 
 impl FlagValues {
     pub fn new() -> Self {
-        Self(vec![None; Flag::ALL.len()])
+        Self(Arc::new(vec![None; Flag::ALL.len()]))
     }
 
     pub fn set(&mut self, flag: Flag, value: impl Into<String>) {
-        self.0[flag as usize] = Some(Zeroizing::new(value.into()));
+        Arc::make_mut(&mut self.0)[flag as usize] = Some(Zeroizing::new(value.into()));
     }
 
     /// The value of a flag; `None` if it was not given or is empty. Not for secrets.
@@ -233,7 +238,7 @@ impl FlagValues {
 
     /// Copies the value of a flag from `other`.
     pub fn copy(&mut self, flag: Flag, other: &Self) {
-        self.0[flag as usize].clone_from(&other.0[flag as usize]);
+        Arc::make_mut(&mut self.0)[flag as usize].clone_from(&other.0[flag as usize]);
     }
 
     /// True if the flag has the same value in both.

@@ -58,7 +58,7 @@ mod tests {
                 short: Some(letter),
                 ..
             } if is_short => format!("-{letter}{value}"),
-            Definition { name, .. } => format!("--{name}{value}"),
+            Definition { typed, .. } => format!("{typed}{value}"),
         });
         let other = prop::sample::select(&[
             "--",

@@ -51,10 +51,7 @@ fn every_command_has_a_manual_page() {
     }
     let get_token = page("kubelogin-get-token");
     for flag in Flag::ALL {
-        assert!(
-            get_token.contains(&format!("--{}", flag.name)),
-            "{get_token}"
-        );
+        assert!(get_token.contains(flag.typed), "{get_token}");
     }
 }
 

@@ -295,7 +295,7 @@ pub fn convert_text(text: &str, args: &ConvertArgs) -> Result<String, Error> {
 fn checked_mode(typed: &FlagValues, env: &Env) -> Result<LoginMode, Error> {
     let mut cleared = Flag::ALL.iter().filter(|row| typed.is_cleared(row.flag));
     if let Some(row) = cleared.find(|row| row.flag != Flag::CacheDir) {
-        return Err(empty_flag(&row.flag.typed()));
+        return Err(empty_flag(row.flag.typed()));
     }
     // What was typed beats the environment when a file is written.
     let merged = Merged::new(typed, env).values;

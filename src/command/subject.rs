@@ -35,7 +35,7 @@ pub struct Subject {
 /// The value of a flag and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Value {
-    pub flag: String,
+    pub flag: &'static str,
     /// Never a secret.
     pub value: String,
     pub origin: String,

@@ -3,6 +3,7 @@
 //! The endpoints of the known clouds are in a table, without any discovery request. Any other host is asked for its
 //! OpenID configuration, once per sign-in (OpenID Connect Discovery 1.0 section 4).
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -204,9 +205,17 @@ pub fn is_host_of_microsoft(host: &str) -> bool {
     HOSTS.iter().any(|(known, _)| *known == host)
 }
 
-/// The host that issues tokens: an https URL that ends with a slash.
+/// The host that issues tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuthorityHost(Url);
+pub struct AuthorityHost(Address);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Address {
+    /// A host of [`HOSTS`], whose endpoints are where Microsoft publishes them. A call with a cached token parses no URL.
+    Known(&'static str),
+    /// An https URL that ends with a slash.
+    Other(Url),
+}
 
 /// The directory of AD FS, which has only one.
 const ADFS: &str = "adfs";
@@ -235,13 +244,19 @@ impl AuthorityHost {
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
         }
-        Ok(Self(url))
+        let known = HOSTS
+            .iter()
+            .find(|(host, _)| url.as_str() == format!("https://{host}/"));
+        Ok(Self(match known {
+            Some((host, _)) => Address::Known(host),
+            None => Address::Other(url),
+        }))
     }
 
     /// The host of a cloud. `stack_file` is the path in AZURE_ENVIRONMENT_FILEPATH.
     pub fn of_cloud(cloud: Cloud, stack_file: Option<&Path>) -> Result<Self, Error> {
         match HOSTS.iter().find(|(_, of)| *of == Some(cloud)) {
-            Some((host, _)) => Self::parse(&format!("https://{host}/")),
+            Some((host, _)) => Ok(Self(Address::Known(host))),
             None => StackFile::find(stack_file)?.authority_host(),
         }
     }
@@ -249,13 +264,33 @@ impl AuthorityHost {
     /// True if the host is Microsoft's own. A secret must not go to any other by a typing error, or because whoever
     /// wrote the kubeconfig wants it.
     pub fn is_of_microsoft(&self) -> bool {
-        let host = self.0.host_str();
-        host.is_some_and(is_host_of_microsoft)
+        is_host_of_microsoft(self.name())
     }
 
-    /// True if the endpoints are where Microsoft publishes them.
-    fn is_known(&self) -> bool {
-        self.is_of_microsoft() && self.0.port().is_none() && self.0.path() == "/"
+    /// Its name, without port and path.
+    fn name(&self) -> &str {
+        match &self.0 {
+            Address::Known(host) => host,
+            Address::Other(url) => url.host_str().unwrap_or_default(),
+        }
+    }
+
+    /// Scheme, host and port (RFC 6454 section 6.2).
+    fn origin(&self) -> String {
+        match &self.0 {
+            Address::Known(host) => format!("https://{host}"),
+            Address::Other(url) => url.origin().ascii_serialization(),
+        }
+    }
+}
+
+/// The URL, which ends with a slash.
+impl fmt::Display for AuthorityHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Address::Known(host) => write!(f, "https://{host}/"),
+            Address::Other(url) => url.fmt(f),
+        }
     }
 }
 
@@ -307,13 +342,16 @@ impl Authority {
 
     /// The URL of the authority, for people and cache keys. Tenants have no case; a path does (RFC 3986 section 6.2.2.1).
     pub fn url(&self) -> String {
-        format!("{}{}", self.host.0, self.tenant.to_ascii_lowercase())
+        format!("{}{}", self.host, self.tenant.to_ascii_lowercase())
     }
 
     /// The host, with its port if it has one, unless it is Microsoft's own.
     pub fn foreign_host(&self) -> Option<String> {
-        let url = &self.host.0;
-        let host = url.host_str().filter(|_| !self.host.is_of_microsoft())?;
+        let url = match &self.host.0 {
+            Address::Other(url) if !self.host.is_of_microsoft() => url,
+            _ => return None,
+        };
+        let host = url.host_str()?;
         Some(match url.port() {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
@@ -335,7 +373,7 @@ impl Authority {
                 token: url("oauth2/token?api-version=1.0")?,
                 device_code: url("oauth2/devicecode?api-version=1.0"),
             }),
-            Version::V2 if self.host.is_known() => Some(Endpoints {
+            Version::V2 if matches!(self.host.0, Address::Known(_)) => Some(Endpoints {
                 authorize: url("oauth2/v2.0/authorize")?,
                 token: url("oauth2/v2.0/token")?,
                 device_code: url("oauth2/v2.0/devicecode"),
@@ -347,7 +385,7 @@ impl Authority {
     /// The audience that Entra requires of a federated token in this cloud (Microsoft, "Workload identity federation": no
     /// cloud accepts another's).
     pub fn token_exchange_audience(&self) -> &'static str {
-        match self.host.0.host_str().and_then(Cloud::of_host) {
+        match Cloud::of_host(self.host.name()) {
             Some(Cloud::UsGovernment) => "api://AzureADTokenExchangeUSGov",
             Some(Cloud::China) => "api://AzureADTokenExchangeChina",
             _ => "api://AzureADTokenExchange",
@@ -368,7 +406,7 @@ impl Authority {
     /// host: else a document could name Microsoft's sign-in page and its own token endpoint, and collect the code and
     /// verifier of a real sign-in (RFC 9700 section 4.4, "mix-up").
     pub fn read_discovery(&self, body: &[u8]) -> Result<Endpoints, Error> {
-        let at = self.host.0.host_str().unwrap_or_default();
+        let at = self.host.name();
         let wrong = |why: &str| {
             Error::input(format!("the OpenID configuration of {at} {why}"))
                 .remedy("Check --authority-host and --tenant-id: the issuer and every endpoint must be on that host.")
@@ -376,10 +414,10 @@ impl Authority {
         let metadata: Metadata =
             serde_json::from_slice(body).map_err(|_| wrong("is not the expected JSON"))?;
         let here = |url: &Url| {
-            if url.origin() == self.host.0.origin() {
+            let other = url.origin().ascii_serialization();
+            if other == self.host.origin() {
                 return Ok(url.clone());
             }
-            let other = url.origin().ascii_serialization();
             Err(wrong(&format!("points to another host, {other}")))
         };
         here(metadata.issuer().url())?;
@@ -399,7 +437,7 @@ impl Authority {
 
     /// A URL of the authority. AD FS has a single directory, which the host of an Azure Stack already names.
     fn at(&self, path: &str) -> String {
-        let host = self.host.0.as_str();
+        let host = self.host.to_string();
         let names_adfs = host.to_ascii_lowercase().ends_with("/adfs/");
         if self.is_adfs() && names_adfs {
             return format!("{host}{path}");
@@ -469,7 +507,7 @@ mod tests {
                 continue;
             }
             let host = AuthorityHost::of_cloud(*cloud, None).expect("known");
-            let host = host.0.host_str().expect("a host");
+            let host = host.name();
             assert_eq!(Cloud::of_host(host), Some(*cloud), "{host}");
         }
         for (instance, cloud) in [

@@ -84,7 +84,7 @@ pub fn is_asked_for(typed: &FlagValues, env: &Env) -> bool {
         .get(env::AAD_LOGIN_METHOD)
         .filter(|_| !typed.is_on(Flag::DisableEnvironmentOverride));
     let word = variable.or_else(|| typed.text(Flag::Login));
-    word.and_then(LoginMode::from_word) == Some(LoginMode::Auto)
+    word == Some(&LoginMode::Auto.to_string())
 }
 
 /// Every row, in order.

@@ -554,7 +554,7 @@ mod tests {
             let error = login_with(&[(flag, value)], &system)
                 .expect_err(value)
                 .to_string();
-            assert!(error.contains(&flag.typed()), "{error}");
+            assert!(error.contains(flag.typed()), "{error}");
         }
     }
 

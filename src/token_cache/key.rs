@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use ring::digest::{Context, SHA256};
+use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::token::Scope;
 
@@ -41,7 +42,7 @@ impl CacheKey {
     /// Names the entry's file and is bound into its seal.
     pub fn digest(&self) -> [u8; 32] {
         let parts = self.0.iter().flat_map(|(name, value)| [*name, value]);
-        digest_of(parts.map(str::as_bytes))
+        digest_of(&parts.map(str::as_bytes).collect::<Vec<_>>())
     }
 }
 
@@ -53,19 +54,20 @@ pub struct Fingerprint([u8; 32]);
 impl Fingerprint {
     /// The digest of these; of none for a login without secrets.
     pub fn of(secrets: &[&[u8]]) -> Self {
-        Self(digest_of(secrets.iter().copied()))
+        Self(digest_of(secrets))
     }
 }
 
 /// SHA-256 of parts, each preceded by its length, so that no two lists of parts give the same bytes.
-fn digest_of<'a>(parts: impl Iterator<Item = &'a [u8]>) -> [u8; 32] {
-    let mut context = Context::new(&SHA256);
+fn digest_of(parts: &[&[u8]]) -> [u8; 32] {
+    let length = parts.iter().map(|part| size_of::<u64>() + part.len()).sum();
+    let mut all = Zeroizing::new(Vec::with_capacity(length));
     for part in parts {
-        context.update(&(part.len() as u64).to_be_bytes());
-        context.update(part);
+        all.extend((part.len() as u64).to_be_bytes());
+        all.extend_from_slice(part);
     }
     let mut bytes = [0; 32];
-    bytes.copy_from_slice(context.finish().as_ref());
+    bytes.copy_from_slice(digest(&SHA256, &all).as_ref());
     bytes
 }
 

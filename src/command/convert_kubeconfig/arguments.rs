@@ -127,7 +127,7 @@ impl Wanted<'_> {
         let values = self.values(before)?;
         let mut args = vec![
             "get-token".to_owned(),
-            Flag::Login.typed(),
+            Flag::Login.typed().to_owned(),
             self.mode.to_string(),
         ];
         for flag in self.order() {
@@ -273,25 +273,19 @@ impl Wanted<'_> {
 
 /// Adds a flag with its value, if it has one.
 pub(super) fn push(args: &mut Vec<String>, flag: Flag, values: &FlagValues) {
+    let typed = flag.typed().to_owned();
     match flag.definition().takes {
-        Takes::Switch if values.is_on(flag) => args.push(flag.typed()),
-        Takes::Switch => {}
+        Takes::Switch => args.extend(values.is_on(flag).then_some(typed)),
         Takes::Value(_) => {
-            args.extend(
-                values
-                    .text(flag)
-                    .into_iter()
-                    .flat_map(|value| [flag.typed(), value.to_owned()]),
-            );
+            if let Some(value) = values.text(flag) {
+                args.extend([typed, value.to_owned()]);
+            }
         }
         // The only place that writes a secret to a file: only a flag that was typed gets it here.
         Takes::Secret(_) => {
-            args.extend(
-                values
-                    .secret(flag)
-                    .into_iter()
-                    .flat_map(|value| [flag.typed(), value.expose().to_owned()]),
-            );
+            if let Some(value) = values.secret(flag) {
+                args.extend([typed, value.expose().to_owned()]);
+            }
         }
     }
 }

@@ -235,7 +235,7 @@ fn written_note(general: &FlagValues, former: &[(&str, &FlagValues)]) -> Option<
             continue;
         }
         is_empty &= words.is_empty();
-        note.extend([Flag::Login.typed(), (*login).to_owned()]);
+        note.extend([Flag::Login.typed().to_owned(), (*login).to_owned()]);
         note.extend(words);
     }
     if is_empty {

@@ -162,7 +162,7 @@ impl Report<'_> {
 
     fn options(&self, writer: &mut Writer) {
         for value in self.case.subject().map(Subject::values).unwrap_or_default() {
-            writer.line(&Outcome::Good(String::new()), &value.flag, &value.told());
+            writer.line(&Outcome::Good(String::new()), value.flag, &value.told());
         }
         for line in self.case.subject().map(Subject::table).unwrap_or_default() {
             writer.line(&Outcome::Skipped(String::new()), "auto", &line.told());

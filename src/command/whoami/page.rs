@@ -44,7 +44,7 @@ pub fn text(report: &Report, with_claims: bool, width: Width) -> String {
     let flags = report.values.iter().map(|value| value.flag.len());
     let width = flags.max().unwrap_or(0);
     for value in &report.values {
-        page.wide_row(&value.flag, width, &value.told());
+        page.wide_row(value.flag, width, &value.told());
     }
     if !matches!(report.who, Who::Nobody(_)) {
         cluster_block(&mut page, report);

@@ -314,7 +314,7 @@ fn a_flag_that_is_empty_is_refused_by_name_and_an_empty_cache_dir_clears_it() {
         if row.flag == Flag::CacheDir {
             continue;
         }
-        let error = failure(&text, &[&name, ""]);
+        let error = failure(&text, &[name, ""]);
         assert!(error.starts_with(&format!("{name} is empty")), "{error}");
     }
     for name in ["--context", "--kubeconfig", "--azure-config-dir"] {

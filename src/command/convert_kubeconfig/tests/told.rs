@@ -46,7 +46,7 @@ fn a_diff_shows_no_secret_of_ours_or_of_another_tool() {
         .filter(|definition| matches!(definition.takes, Takes::Secret(_)));
     let mut args = vec!["get-token".to_owned(), "--server-id".into(), "s".into()];
     for definition in secret_flags {
-        args.extend([definition.flag.typed(), "hunter2".into()]);
+        args.extend([definition.typed.to_owned(), "hunter2".into()]);
         args.push(format!("{}=hunter2", definition.flag.typed()));
     }
     let args = serde_json::Value::from(args);
