@@ -28,11 +28,10 @@ use crate::system::System;
 use crate::timeout::Timeout;
 use crate::variables::Merged;
 
-/// Says what is true whoever reads it: there is no address at which every reader finds this program.
+/// Generic on purpose: there is no URL at which every reader finds this program.
 const INSTALL_HINT: &str = "kubelogin signs in to this cluster with Microsoft Entra ID, and was not found. \
      Install it in a folder of PATH, or set command in the kubeconfig to its full path.";
-/// How often the files may change while we convert them before that is an error: each time, another program got its
-/// change in.
+/// How often the files may change during the conversion before that is an error.
 const ATTEMPTS: usize = 1000;
 
 /// Converts, or shows what would change. Returns the exit code.
@@ -87,8 +86,8 @@ pub fn run(
     )
 }
 
-/// What it means that there is no kubeconfig. az calls us after it has written another file than the default one, and takes
-/// an error for one of its own.
+/// What to do without a kubeconfig. az calls us after writing a file other than the default one, and reports our error
+/// as its own.
 fn nothing_there(
     paths: &[PathBuf],
     args: &ConvertArgs,
@@ -141,7 +140,7 @@ struct Change {
 }
 
 impl Change {
-    /// Checks that the new text is a kubeconfig, whatever bug we may have: most people have only one.
+    /// Checks that the new text is a kubeconfig, in case of a bug: most people have only one.
     fn check_readable(&self) -> Result<(), Error> {
         let converted = Kubeconfig::parse("the converted file", &self.text);
         converted
@@ -170,8 +169,8 @@ impl<'a> Conversion<'a> {
         })
     }
 
-    /// Reads the files and converts them. kubectl empties a file before it writes it anew, under its lock: what looks
-    /// empty, damaged or without anything to do is read again under that lock.
+    /// Reads the files and converts them. kubectl empties a file before rewriting it, under its lock: a file that looks
+    /// empty, damaged or already converted is read again under that lock.
     fn look(
         &mut self,
         paths: &[PathBuf],
@@ -241,7 +240,7 @@ impl<'a> Conversion<'a> {
     }
 }
 
-/// Converts logins that are in no file, all in the same way.
+/// Converts logins that are not in a file, all in the same way.
 pub struct Converter {
     mode: LoginMode,
     typed: FlagValues,
@@ -297,7 +296,7 @@ fn checked_mode(typed: &FlagValues, env: &Env) -> Result<LoginMode, Error> {
     if let Some(row) = cleared.find(|row| row.flag != Flag::CacheDir) {
         return Err(empty_flag(row.flag.typed()));
     }
-    // What was typed beats the environment when a file is written.
+    // Flags override the environment when a file is written.
     let merged = Merged::new(typed, env).values;
     let login = typed.text(Flag::Login).or(merged.text(Flag::Login));
     let mode = LoginMode::parse(login)?;

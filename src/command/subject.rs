@@ -1,4 +1,4 @@
-//! Whose login `whoami` and `doctor` look at: a context's in the kubeconfig, or the one that flags describe.
+//! The login that `whoami` and `doctor` look at: that of a kubeconfig context, or the one given by flags.
 
 use std::path::PathBuf;
 
@@ -19,16 +19,16 @@ use crate::options::Options;
 use crate::secret::Secret;
 use crate::variables::{Merged, Origin};
 
-/// A login that is ours, with the cluster that it is for.
+/// A login that uses this kubelogin, with its cluster.
 pub struct Subject {
     pub context: Option<ContextEntry>,
     pub cluster: Option<Cluster>,
     pub user: Option<UserEntry>,
-    /// The flags of `get-token`: the context's, and over them what was typed here.
+    /// The flags of `get-token`: the context's, overridden by those typed here.
     pub flags: FlagValues,
     /// What was typed here.
     typed: FlagValues,
-    /// The environment that the plugin runs in: this one, and over it the variables of the context's user.
+    /// The environment that the plugin runs in: this one, overridden by the variables of the context's user.
     pub env: Env,
 }
 
@@ -54,16 +54,16 @@ impl Value {
     }
 }
 
-/// Why a context has no login of ours.
+/// Why a context does not use this kubelogin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotOurs {
-    /// In the context or its user; with what to do.
+    /// An error in the context or its user, with the fix.
     Broken(Error),
-    /// Another program signs in, or none; its description.
+    /// Another program signs in, or none; a description.
     Other(String),
 }
 
-/// The kubeconfig files that count, read.
+/// Reads the kubeconfig files in use.
 pub fn contexts(args: &SubjectArgs, env: &Env) -> Result<Contexts, Error> {
     let paths: Vec<PathBuf> = file::paths(args.kubeconfig.as_deref(), env)?;
     Contexts::read(&paths)
@@ -74,8 +74,8 @@ pub fn is_typed(args: &SubjectArgs) -> bool {
     args.context.is_none() && args.kubeconfig.is_none() && args.typed.is_given(Flag::ServerId)
 }
 
-/// The login that the flags describe, or that of the chosen context. `advice` says what to do about a context that another
-/// program signs in for.
+/// The login that the flags describe, or that of the chosen context. `advice` is for a context that another program
+/// signs in for.
 pub fn find(args: &SubjectArgs, env: &Env, advice: &str) -> Result<Subject, Error> {
     if is_typed(args) {
         return Ok(Subject::of_flags(&args.typed, env));
@@ -90,7 +90,7 @@ pub fn find(args: &SubjectArgs, env: &Env, advice: &str) -> Result<Subject, Erro
 }
 
 impl NotOurs {
-    /// The error for whoever wants something of this context.
+    /// The error for a command about this context.
     pub fn explain(self, name: &str) -> Error {
         match self {
             Self::Broken(error) => error,
@@ -101,7 +101,7 @@ impl NotOurs {
     }
 }
 
-/// The name of the context that is asked about.
+/// The name of the requested context.
 pub fn chosen<'c>(args: &'c SubjectArgs, contexts: &'c Contexts) -> Result<&'c str, Error> {
     if let Some(name) = &args.context {
         return Ok(name);
@@ -203,9 +203,12 @@ impl Subject {
             .user
             .as_deref()
             .ok_or_else(|| broken("has no user".into(), again))?;
-        let user = contexts
-            .user(user)
-            .ok_or_else(|| broken(format!("has the user {user:?}, which is in no file"), again))?;
+        let user = contexts.user(user).ok_or_else(|| {
+            broken(
+                format!("refers to user {user:?}, which does not exist"),
+                again,
+            )
+        })?;
         let exec = our_exec(user).map_err(NotOurs::Other)?;
         let args = flags_of(user, exec)?;
         let mut flags = args;
@@ -238,7 +241,7 @@ impl Subject {
         }
     }
 
-    /// What a command about this login needs to be told; empty if flags alone describe it.
+    /// The `--context` flag for commands about this login; empty if flags alone describe it.
     pub fn context_flag(&self) -> String {
         let context = self.context.as_ref();
         context.map_or_else(String::new, |context| context_flag(&context.name))
@@ -309,13 +312,13 @@ impl Subject {
         }
     }
 
-    /// Where the login is written.
+    /// Where the login is defined.
     pub fn place(&self) -> Option<&Place> {
         self.exec().map(|exec| &exec.place)
     }
 }
 
-/// The exec plugin of a user, if it is us; else what it is.
+/// The exec plugin of a user, if it is this kubelogin; otherwise what it is.
 pub fn our_exec(user: &UserEntry) -> Result<&ExecEntry, String> {
     match &user.credentials {
         UserCredentials::Exec(exec) if is_kubelogin(&exec.command) => {

@@ -52,7 +52,7 @@ impl Cloud {
         })
     }
 
-    /// The cloud that a host of Microsoft's issues tokens for.
+    /// The cloud for which a Microsoft host issues tokens.
     pub fn of_host(host: &str) -> Option<Self> {
         let row = HOSTS.iter().find(|(known, _)| *known == host);
         row.and_then(|(_, cloud)| *cloud)
@@ -261,8 +261,8 @@ impl AuthorityHost {
         }
     }
 
-    /// True if the host is Microsoft's own. A secret must not go to any other by a typing error, or because whoever
-    /// wrote the kubeconfig wants it.
+    /// True if the host is Microsoft's own. A secret must not be sent to any other host, whether by a typo or by the
+    /// kubeconfig's author.
     pub fn is_of_microsoft(&self) -> bool {
         is_host_of_microsoft(self.name())
     }

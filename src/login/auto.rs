@@ -1,9 +1,9 @@
-//! `--login auto`: the first login that this place is set up for, so that one kubeconfig works on a laptop, in a pod and in a
+//! `--login auto`: the first login that is set up here, so that one kubeconfig works on a laptop, in a pod and in a
 //! pipeline.
 //!
-//! It is chosen by signals alone: flags, variables and files. Nothing is tried, no program is started and no host is asked.
-//! The first row of [`rows::ROWS`] whose signals are all there is the identity; if that then fails, the run fails. A
-//! chain that goes on to the next identity instead has a different one each time something is out of order.
+//! It is chosen by signals alone: flags, variables and files. Nothing is tried: no program is started and no host is
+//! contacted. The first row of [`rows::ROWS`] whose signals are all there is the identity; if that then fails, the run
+//! fails. A chain that falls through to the next identity would switch identities whenever something fails.
 
 mod rows;
 mod signals;
@@ -56,7 +56,7 @@ pub struct Choice {
     pub who: Option<String>,
     /// True if nobody can be asked to sign in.
     pub is_silent: bool,
-    /// What all calls for one user of a kubeconfig have in common, whatever was chosen.
+    /// What all calls for one kubeconfig user have in common, whatever was chosen.
     key: CacheKey,
 }
 

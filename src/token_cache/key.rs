@@ -1,4 +1,4 @@
-//! Whose token it is: what names an entry, and the secrets that must match though nobody may see them.
+//! Whose token it is: the key that names an entry, and a digest of the secrets that must match.
 
 use std::path::Path;
 
@@ -31,8 +31,8 @@ impl CacheKey {
         self
     }
 
-    /// Adds the folder where another program keeps its login. Whoever has one for each account (AZURE_CONFIG_DIR in each
-    /// terminal) has a cached token for each, too.
+    /// Adds the folder where another program keeps its login. With one folder per account (AZURE_CONFIG_DIR in each
+    /// terminal), each account has its own cached token.
     #[must_use]
     pub fn with_folder(self, folder: Option<&Path>) -> Self {
         let folder = folder.unwrap_or(Path::new(""));

@@ -300,7 +300,7 @@ fn contexts_that_cannot_be_looked_at_are_named_with_their_line() {
         ),
         (
             json!({"contexts": [{"name": "fake", "context": {"user": "bob"}}]}),
-            &["\"bob\"", "in no file"],
+            &["\"bob\"", "does not exist"],
         ),
         (
             json!({"users": [{"name": "person", "user": {"exec": {"command": "aws", "args": ["eks"]}}}]}),

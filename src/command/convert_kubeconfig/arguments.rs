@@ -49,7 +49,7 @@ fn plan(mode: LoginMode) -> &'static [(Keep, Flag)] {
         LoginMode::WorkloadIdentity => &[
             (Given, ClientId), (Given, TenantId), (Carry, AuthorityHost), (Given, FederatedTokenFile),
         ],
-        // The IDs that one of the modes may need: which one it will be is not known here.
+        // The IDs that some mode may need: which mode will be chosen is not known here.
         LoginMode::Auto => &[
             (Carry, ClientId), (Carry, TenantId), (Carry, Environment), (Carry, Legacy),
         ],
@@ -86,7 +86,7 @@ pub(super) fn keep(mode: LoginMode, flag: Flag) -> Keep {
             None,
             Flag::CacheDir
             | Flag::TokenCacheStorage
-            // Where a secret is sent: every mode keeps it.
+            // It decides where a secret is sent, so every mode keeps it.
             | Flag::Environment
             | Flag::AuthorityHost
             | Flag::Timeout
@@ -94,7 +94,7 @@ pub(super) fn keep(mode: LoginMode, flag: Flag) -> Keep {
             | Flag::UseAzurermEnvVars
             | Flag::DisableInstanceDiscovery,
         ) => Keep::Carry,
-        // In no row of the plan, but a flag that was typed is never dropped.
+        // Not in the plan, but a typed flag is never dropped.
         (None, _) => Keep::Given,
     }
 }
@@ -117,7 +117,7 @@ pub struct After {
 pub struct Wanted<'a> {
     pub mode: LoginMode,
     pub typed: &'a FlagValues,
-    /// True where the users are of several tenants: az has only one, and a token of the wrong one is refused.
+    /// True if the users belong to several tenants: az has only one, and a token from the wrong one is refused.
     pub has_several_tenants: bool,
 }
 
@@ -237,7 +237,7 @@ impl Wanted<'_> {
             return None;
         }
         let takes_any = matches!(keep, Keep::Require | Keep::Carry);
-        // People sign in with a public client, whose ID is none that an application signs in with by itself.
+        // People sign in with a public client, which cannot be used by an application that signs in by itself.
         let is_own_kind = |mode: Option<LoginMode>| {
             flag != Flag::ClientId
                 || !self.mode.is_of_people()
@@ -281,7 +281,7 @@ pub(super) fn push(args: &mut Vec<String>, flag: Flag, values: &FlagValues) {
                 args.extend([typed, value.to_owned()]);
             }
         }
-        // The only place that writes a secret to a file: only a flag that was typed gets it here.
+        // The only place that writes a secret to a file, and only from a typed flag.
         Takes::Secret(_) => {
             if let Some(value) = values.secret(flag) {
                 args.extend([typed, value.expose().to_owned()]);

@@ -1,4 +1,4 @@
-//! A user before the conversion, and what is kept of it in a comment for the conversions after this one.
+//! A user before the conversion, and what is kept in a comment for later conversions.
 
 use super::arguments::{Keep, Wanted, keep, push};
 use crate::cli::{OldArgs, UnknownFlag};
@@ -11,7 +11,7 @@ use crate::login_mode::LoginMode;
 pub struct Before {
     /// The login mode's word.
     login: String,
-    /// The login mode; `None` if there is none of this word.
+    /// The login mode; `None` if the word is unknown.
     pub mode: Option<LoginMode>,
     pub values: FlagValues,
     /// `-v`, which belongs to no login mode.
@@ -19,7 +19,7 @@ pub struct Before {
     /// What earlier conversions kept for other login modes.
     remembered: Remembered,
     note: Option<String>,
-    /// Flags that were left out, each with the one that may have been meant.
+    /// Flags that were removed, each with the flag that was probably meant.
     pub unknown: Vec<UnknownFlag>,
 }
 
@@ -79,7 +79,7 @@ impl Before {
         })
     }
 
-    /// The same user with the IDs of a login that was left behind, where it has none of its own.
+    /// The same user, with missing IDs taken from a login that was left behind.
     #[must_use]
     pub fn or(mut self, left_behind: &FlagValues) -> Self {
         let ids = [
@@ -113,8 +113,8 @@ impl Before {
 }
 
 impl Remembered {
-    /// Reads our comment: flags for any login mode, then those of each mode, which begin with its `--login`. If somebody
-    /// broke it, what it held is lost, and nothing else.
+    /// Reads our comment: flags for any login mode, then those of each mode, which begin with its `--login`. If it was
+    /// damaged, only its content is lost.
     fn read(note: &str, parser: &mut OldArgs) -> Option<Self> {
         /// One for each mode, and one for a word that is none.
         const MOST: usize = 12;
@@ -141,7 +141,7 @@ impl Remembered {
 }
 
 impl Wanted<'_> {
-    /// What the new arguments do not use and another login mode will need again. Never a secret.
+    /// What the new arguments do not use but another login mode will need. Never a secret.
     pub fn note(&self, before: &Before, new: &FlagValues) -> Option<String> {
         let Remembered { general, former } = &before.remembered;
         if before.mode == Some(self.mode) {

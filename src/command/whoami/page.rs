@@ -1,4 +1,4 @@
-//! The report as a page for a person: three blocks.
+//! The report as a page of text blocks.
 
 use std::fmt::Write;
 
@@ -128,7 +128,7 @@ fn cluster_block(page: &mut Page, report: &Report) {
         ClusterSees::SomeUser => {
             page.row(
                 "user name",
-                "unknown: Kubernetes before 1.26 cannot tell; the token is good enough to ask",
+                "unknown: Kubernetes before 1.26 cannot tell, but it accepts the token",
             );
         }
         ClusterSees::Refused(cause) => {

@@ -22,7 +22,7 @@ const BROKEN: &[Situation] = &[
     }, "warn", &["mode 644", "chmod 600"]),
     ("kubeconfig.context", |p| p.config["current-context"] = "fakes".into(), "fail", &["\"fakes\"", "Did you mean", "fake"]),
     ("kubeconfig.context", |p| p.config["contexts"][0]["context"] = json!({"user": "person"}), "fail", &["config:1", "has no cluster"]),
-    ("kubeconfig.context", |p| p.config["contexts"][0]["context"]["user"] = "bob".into(), "fail", &["\"bob\"", "in no file"]),
+    ("kubeconfig.context", |p| p.config["contexts"][0]["context"]["user"] = "bob".into(), "fail", &["\"bob\"", "does not exist"]),
     ("kubeconfig.user", |p| p.config["users"][0]["user"] = json!({"auth-provider": {"name": "azure"}}), "fail",
         &["removed in 1.26", "convert-kubeconfig"]),
     ("kubeconfig.user", |p| p.exec()["args"] = json!(["get-token", "--login", "kerberos", "--server-id", "s"]), "fail", &["kerberos"]),
