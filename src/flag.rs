@@ -117,7 +117,7 @@ impl Flag {
         row(Self::ClientId, "--client-id", None, Takes::Value("ID"), COMMON, "Application ID to sign in with"),
         row(Self::Environment, "--environment", Some('e'), Takes::Value("NAME"), ENTRA, "Azure cloud [default: AzurePublicCloud]"),
         row(Self::AuthorityHost, "--authority-host", None, Takes::Value("URL"), ENTRA, "Entra ID authority host to use instead of the cloud's"),
-        row(Self::Timeout, "--timeout", None, Takes::Value("DURATION"), COMMON, "Time limit for a sign-in, such as 30s or 2m [default: 60s; no limit on waiting for a person unless set]"),
+        row(Self::Timeout, "--timeout", None, Takes::Value("DURATION"), COMMON, "Time limit for a sign-in, such as 30s or 2m [default: 60s, but no limit on waiting for you]"),
         row(Self::CacheDir, "--cache-dir", None, Takes::Value("DIR"), COMMON, "Token cache folder [default: KUBECACHEDIR, otherwise ~/.kube/cache/kubelogin/]"),
         row(Self::TokenCacheStorage, "--token-cache-storage", None, Takes::Value("WHERE"), COMMON, "What protects cached tokens: keyring (the OS keyring), disk (a key file that only you can read), none (tokens are not cached), auto (keyring, or disk if there is none) [default: auto]"),
         row(Self::DisableEnvironmentOverride, "--disable-environment-override", None, Takes::Switch, COMMON, "Do not let environment variables override flags"),

@@ -60,7 +60,7 @@ const AZURE_CLI: Product = Product {
     ],
 };
 
-/// az, with what to ask it for.
+/// az, with the arguments of the request.
 #[derive(Debug)]
 pub struct AzureCli {
     tenant_id: Option<String>,
@@ -77,7 +77,7 @@ pub struct State {
     cloud: Option<String>,
 }
 
-/// Whom az is signed in as.
+/// The account that az is signed in as.
 pub fn standing(env: &Env, tenant: Option<&str>) -> Standing {
     let state = State::new(env);
     Standing {
