@@ -113,6 +113,11 @@ pub fn standing(mode: LoginMode, env: &Env, tenant: Option<&str>) -> Option<Stan
     }
 }
 
+/// Under this key the token cache notes that a person signed in to a server, in whatever mode and tenant.
+pub fn person_key(scope: &Scope) -> CacheKey {
+    CacheKey::new("person", scope)
+}
+
 /// The cache key of a login: two that could get different tokens have different keys.
 pub fn cache_key(mode: LoginMode, login: &dyn Login, scope: &Scope) -> CacheKey {
     login.identify(CacheKey::new(&mode.to_string(), scope))

@@ -358,7 +358,12 @@ impl Request<'_> {
             // The account of another program (az, azd) may have changed meanwhile: then it is unclear whose token this
             // is.
             _ if self.sign_in.login.fingerprint().as_ref() != Some(slot.fingerprint()) => {}
-            Ok((token, _)) => slot.save(token, turn),
+            Ok((token, _)) => {
+                if self.sign_in.login.asks_a_person() {
+                    slot.note(&login::person_key(self.scope), turn);
+                }
+                slot.save(token, turn);
+            }
             // Those who wait may ask a person.
             Err(_) if !self.may_sign_in() => {}
             // The next caller may be someone else.

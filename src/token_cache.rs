@@ -76,15 +76,13 @@ impl<'a> TokenCache<'a> {
 
     /// The note for this key. It is not secret, and not encrypted.
     pub fn note(&self, key: &CacheKey) -> Option<String> {
-        String::from_utf8(self.folder.read(&format!("{}.{NOTE}", stem(key)))?).ok()
+        String::from_utf8(self.folder.read(&name_of_note(key))?).ok()
     }
 
     /// Writes a note for this key, if possible.
     pub fn keep_note(&self, key: &CacheKey, note: &str) {
         // Without the folder no token was cached either.
-        let _ = self
-            .folder
-            .replace(&format!("{}.{NOTE}", stem(key)), note.as_bytes());
+        let _ = self.folder.replace(&name_of_note(key), note.as_bytes());
     }
 
     /// Waits for the lock on this file, for at most `patience`, and calls `meanwhile` as [`flight::wait`] does.
@@ -209,24 +207,36 @@ impl<'a> TokenCache<'a> {
 
 /// True if the cache has a file for this token, whether or not it can be opened. Needs no key.
 pub fn holds(settings: &CacheSettings, key: &CacheKey) -> bool {
-    let folder = settings.folder.as_ref();
-    let folder = folder.filter(|_| settings.storage != Storage::None);
-    let stem = stem(key);
+    let stem = stem(&key.digest());
     let file = File {
         stem: &stem,
         kind: TOKEN,
     };
-    folder.is_some_and(|folder| {
-        let folder = Folder::new(folder.clone());
+    folder_of(settings).is_some_and(|folder| {
         // A process that caches a token locks it first, and the lock file stays: without one, the folder does not have
         // to be listed.
         folder.has(&format!("{stem}.{LOCK}")) && folder.names().any(|name| file.is_name(&name))
     })
 }
 
-/// The prefix of the names of all files of this key.
-fn stem(key: &CacheKey) -> String {
-    format!("{PREFIX}{}", hex::encode(key.digest()))
+/// True if something was noted for this key.
+pub fn is_noted(settings: &CacheSettings, key: &CacheKey) -> bool {
+    folder_of(settings).is_some_and(|folder| folder.has(&name_of_note(key)))
+}
+
+fn folder_of(settings: &CacheSettings) -> Option<Folder> {
+    let folder = settings.folder.clone();
+    let folder = folder.filter(|_| settings.storage != Storage::None);
+    folder.map(Folder::new)
+}
+
+fn name_of_note(key: &CacheKey) -> String {
+    format!("{}.{NOTE}", stem(&key.digest()))
+}
+
+/// The prefix of the names of all files of a key.
+fn stem(digest: &[u8; 32]) -> String {
+    format!("{PREFIX}{}", hex::encode(digest))
 }
 
 const PREFIX: &str = "kubelogin-";

@@ -63,7 +63,7 @@ fn digest_of(parts: &[&[u8]]) -> [u8; 32] {
     let length = parts.iter().map(|part| size_of::<u64>() + part.len()).sum();
     let mut all = Zeroizing::new(Vec::with_capacity(length));
     for part in parts {
-        all.extend((part.len() as u64).to_be_bytes());
+        all.extend_from_slice(&(part.len() as u64).to_be_bytes());
         all.extend_from_slice(part);
     }
     let mut bytes = [0; 32];

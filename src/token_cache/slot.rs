@@ -30,10 +30,11 @@ pub struct Slot<'a> {
 
 impl<'a> Slot<'a> {
     pub fn new(cache: &'a TokenCache<'a>, key: &CacheKey, fingerprint: Fingerprint) -> Self {
+        let digest = key.digest();
         Self {
             cache,
-            digest: key.digest(),
-            name: stem(key),
+            digest,
+            name: stem(&digest),
             fingerprint,
         }
     }
@@ -45,6 +46,13 @@ impl<'a> Slot<'a> {
     /// The entry, if there is one and this login may use it.
     pub fn load(&self) -> Option<Entry> {
         self.read::<SealedEntry>(TOKEN)?.open(&self.fingerprint)
+    }
+
+    /// Notes that there was such a sign-in. Written each time: what is not written for long is removed.
+    pub fn note(&self, key: &CacheKey, turn: &Turn) {
+        if turn.may_write() {
+            self.cache.keep_note(key, "");
+        }
     }
 
     /// Saves a token that was just obtained.

@@ -15,7 +15,7 @@ use crate::login_mode::LoginMode;
 use crate::options::Options;
 use crate::system::{has_browser, is_at_terminal};
 use crate::token::Scope;
-use crate::token_cache::{self, CacheKey};
+use crate::token_cache::{self, CacheKey, CacheSettings};
 use crate::variables::{AKS_CLIENT, Merged};
 
 /// The chassis asset tag of every Azure VM.
@@ -186,8 +186,13 @@ impl<'a> Signals<'a> {
         options.pop_claims.is_none() && token_cache::holds(&options.cache, &key)
     }
 
-    /// The login of a person. A cached token names its mode; otherwise both modes name the same person the same way.
+    /// The login of a person; `None` if the cache knows of no person who signed in to this server. A cached token names
+    /// its mode; otherwise both modes name the same person the same way.
     fn person(&self) -> Option<(Options, Box<dyn Login>)> {
+        let values = self.plain();
+        let cache = CacheSettings::of(values, self.env).ok()?;
+        let scope = Scope::of_server(values.text(Flag::ServerId)?);
+        token_cache::is_noted(&cache, &login::person_key(&scope)).then_some(())?;
         let (typed, env) = self.settled(LoginMode::DeviceCode, false);
         let (options, _) = Options::resolve(&typed, &env).ok()?;
         let login = login::new(&options, &env).ok()?;

@@ -103,6 +103,12 @@ impl World {
             ".kube/cache/kubelogin/kubelogin-{}",
             hex::encode(key.digest())
         );
+        let person = login::person_key(&scope).digest();
+        let note = format!(
+            ".kube/cache/kubelogin/kubelogin-{}.note",
+            hex::encode(person)
+        );
+        self.write(&note, "");
         self.write(&format!("{stem}.lock"), "");
         self.write(&format!("{stem}.0123456789abcdef.token"), "sealed");
     }
