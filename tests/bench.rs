@@ -316,6 +316,11 @@ impl World {
         let of_modes = self.modes.logins().into_iter();
         let mut logins: Vec<_> = of_modes
             .map(|(mode, kubelogin)| (mode, self.cached(kubelogin)))
+            .map(|(mode, kubelogin)| match mode {
+                // `auto` looks for earlier sign-ins to this server: those of the other rows are not its own.
+                "auto" => (mode, kubelogin.env("KUBECACHEDIR", self.folder("auto"))),
+                _ => (mode, kubelogin),
+            })
             .collect();
         let on_disk = self.spn().storage("disk");
         let pop = ["--pop-enabled", "--pop-claims", "u=cluster"];
@@ -356,7 +361,7 @@ impl World {
 
     /// Removes the keys of the bench's caches from the keyring.
     fn log_out(&self) {
-        let own = ["cache", "crowded", "auto-spn"].map(|name| self.folder(name));
+        let own = ["cache", "crowded", "auto", "auto-spn"].map(|name| self.folder(name));
         for folder in own.into_iter().chain([folder().join("cache-before")]) {
             assert!(Kubelogin::log_out(&folder).run().status.success());
         }
