@@ -1,7 +1,7 @@
 //! OAuth 2.0 with Microsoft Entra ID, and nothing else: a client presents a grant to the token endpoint and gets a token
 //! or an error.
 //!
-//! - [`authority`]: which cloud, host and tenant; the endpoints there
+//! - [`cloud`]: the Azure clouds; [`authority`]: which host and tenant, and the endpoints there
 //! - [`client`]: the application, how it authenticates, and the requests it sends
 //! - [`grant`]: what is exchanged for a token, and how a browser gets an authorization code
 //! - [`answer`]: responses of the endpoints, read
@@ -15,6 +15,7 @@ mod assertion;
 pub mod authority;
 pub mod certificate;
 mod client;
+pub mod cloud;
 pub mod error;
 mod grant;
 pub mod token_proxy;

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::entra::authority::{AuthorityHost, Cloud, Version};
+use crate::entra::authority::{AuthorityHost, Version};
+use crate::entra::cloud::Cloud;
 use crate::entra::is_application_id;
 use crate::env::{self, Env};
 use crate::error::Error;

@@ -9,7 +9,7 @@ use clap::Arg;
 use clap::builder::StyledStr;
 
 use crate::cli::{self, Shell, get_credentials};
-use crate::entra::authority::Cloud;
+use crate::entra::cloud::Cloud;
 use crate::env::Env;
 use crate::error::Error;
 use crate::flag::{Flag, possible_values};

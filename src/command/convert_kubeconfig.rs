@@ -14,8 +14,9 @@ use before::Before;
 use report::Report;
 
 use crate::cli::{ConvertArgs, OldArgs, empty_flag};
-use crate::entra::authority::{AuthorityHost, Cloud, check_tenant_id};
+use crate::entra::authority::{AuthorityHost, check_tenant_id};
 use crate::entra::check_client_id;
+use crate::entra::cloud::Cloud;
 use crate::env::{self, Env};
 use crate::error::Error;
 use crate::flag::{Flag, FlagValues};

@@ -3,7 +3,7 @@
 
 use super::before::Before;
 use crate::entra::access_token::claims::AKS_CLIENT;
-use crate::entra::authority::Cloud;
+use crate::entra::cloud::Cloud;
 use crate::error::Error;
 use crate::flag::{Flag, FlagValues, Takes};
 use crate::login_mode::{LoginMode, Source};

@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::case::{Case, STEP, Steps};
 use super::{Outcome, failure, fine, good, skipped, warning};
-use crate::entra::authority::{Authority, AuthorityHost, Cloud};
+use crate::entra::authority::{Authority, AuthorityHost};
+use crate::entra::cloud::Cloud;
 use crate::env;
 use crate::error::span;
 use crate::login_mode::{LoginMode, Source};

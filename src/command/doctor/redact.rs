@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use super::case::Case;
 use crate::command::subject::Subject;
 use crate::entra::access_token::claims::Claims;
-use crate::entra::authority::is_host_of_microsoft;
+use crate::entra::cloud::is_host_of_microsoft;
 use crate::flag::Flag;
 use crate::token::is_guid;
 

@@ -5,7 +5,7 @@ use crate::arm::Cluster;
 use crate::cli::{GetCredentialsArgs, OldArgs};
 use crate::command::convert_kubeconfig::Converter;
 use crate::command::convert_kubeconfig::users::values_of;
-use crate::entra::authority::Cloud;
+use crate::entra::cloud::Cloud;
 use crate::env::Env;
 use crate::error::Error;
 use crate::flag::{Definition, Flag, FlagValues, Takes};

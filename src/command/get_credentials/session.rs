@@ -7,7 +7,7 @@ use super::target::Target;
 use crate::arm::refusal::{Asked, Refusal};
 use crate::arm::{Arm, Cluster, Failure, Filter, Kind, ResourceId, Wanted};
 use crate::cli::GetCredentialsArgs;
-use crate::entra::authority::ResourceManager;
+use crate::entra::cloud::ResourceManager;
 use crate::env::{self, Env};
 use crate::error::{Error, did_you_mean};
 use crate::flag::{Flag, FlagValues};
