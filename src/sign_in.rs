@@ -118,7 +118,7 @@ impl<'a> SignIn<'a> {
         };
         // Without a cache no token outlives this run, so the key does not have to either.
         let key = match &self.cache {
-            Some(cache) => cache.pop_key(),
+            Some(cache) => cache.pop_key(self.timeout.duration),
             None => pop::Key::generate(),
         };
         let binding = pop::Binding::new(claims, key?);

@@ -402,3 +402,18 @@ fn a_second_scope_that_the_client_may_not_have_leaves_its_own_entry_and_asks_nob
     assert_eq!(system.prompts(), [""; 0]);
     assert_eq!(token_at(&scratch, 61, &[(200, &granted("2"))]), "2");
 }
+
+/// It may take long on a busy machine, and a key of our own would not find the other process's tokens.
+#[test]
+fn another_process_may_create_the_pop_key_until_the_timeout() {
+    let scratch = TempDir::new().expect("a folder");
+    let lock = std::fs::File::create(scratch.path().join("kubelogin-pop.key.lock"));
+    let lock = lock.expect("a lock file");
+    lock.lock().expect("it is free");
+    let system = FakeSystem::new([]);
+    let mut options = options(&scratch);
+    options.pop_claims = Some(pop::Claims::parse("u=/cluster").expect("claims"));
+    let sign_in = SignIn::new(&options, &Env::of(&[]), &system).expect("a sign-in");
+    sign_in.for_cluster(&options).expect("a key for this run");
+    assert!(system.elapsed() >= options.timeout.duration);
+}

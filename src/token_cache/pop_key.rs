@@ -14,16 +14,19 @@ pub const FILE: File = File {
 /// Guards the creation of the key: with two keys, two processes would not find each other's tokens.
 pub const LOCK_FILE: &str = "kubelogin-pop.key.lock";
 
-/// How long to wait for another process to create the key.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 impl TokenCache<'_> {
     /// The key; creates and saves one if there is none. A key that cannot be saved is used for this run.
-    pub fn pop_key(&self) -> Result<Key, Error> {
+    ///
+    /// Waits for at most `patience` while another process creates one. On a busy machine that takes many seconds, and
+    /// longer still if all who wait create keys of their own.
+    ///
+    /// # Errors
+    /// No key can be generated, or the client is gone.
+    pub fn pop_key(&self, patience: Duration) -> Result<Key, Error> {
         if let Some(key) = self.find_pop_key() {
             return Ok(key);
         }
-        let turn = self.wait_for_turn(LOCK_FILE, PATIENCE, |_| Ok(()))?;
+        let turn = self.wait_for_turn(LOCK_FILE, patience, |_| self.system.wait(Duration::ZERO))?;
         if let Some(key) = self.find_pop_key() {
             return Ok(key);
         }

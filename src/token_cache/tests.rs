@@ -341,3 +341,44 @@ fn only_our_own_file_names_are_ours() {
         assert!(!is_ours(name), "{name}");
     }
 }
+
+/// The lock of another process that creates a key.
+fn hold(cache: &TokenCache, lock_file: &str) -> fs::File {
+    cache.folder.prepare().expect("made");
+    let lock = cache.folder.lock_file(lock_file).expect("a lock file");
+    lock.lock().expect("it is free");
+    lock
+}
+
+#[test]
+fn a_pop_key_that_another_process_creates_is_waited_for() {
+    let (scratch, system) = (TempDir::new().expect("a folder"), FakeSystem::new([]));
+    let cache = cache(&scratch, &system);
+    let _lock = hold(&cache, pop_key::LOCK_FILE);
+    let patience = Duration::from_secs(60);
+    cache.pop_key(patience).expect("a key for this run");
+    assert!(system.elapsed() >= patience);
+    assert!(!cache.has_pop_key(), "the other process's key counts");
+
+    system.lose_client_at(system.elapsed());
+    let error = cache.pop_key(patience).err().expect("the client is gone");
+    assert_eq!(*error.kind(), ErrorKind::Unanswered);
+}
+
+#[test]
+fn no_second_sealing_key_is_created_while_another_process_creates_one() {
+    let (scratch, system) = (TempDir::new().expect("a folder"), FakeSystem::new([]));
+    let cache = cache(&scratch, &system);
+    let lock = hold(&cache, vault::LOCK_FILE);
+    let slot = cache.slot(&key("app"), no_secret());
+    save(&slot);
+    assert!(!cache.folder.has(vault::KEY_FILE));
+    let told = system.told();
+    assert!(
+        told.len() == 1 && told[0].contains("another kubelogin is still creating"),
+        "{told:?}"
+    );
+    drop(lock);
+    save(&slot);
+    assert!(slot.load().is_some());
+}

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::flight;
+use super::flight::{self, Lock};
 use super::folder::Folder;
 use super::keyring::{Keyring, Memory};
 use super::seal::{NO_RANDOM_NUMBERS, SealingKey};
@@ -33,6 +33,30 @@ impl fmt::Display for Place {
         f.write_str(match self {
             Self::Keyring => "the keyring",
             Self::Disk => KEY_FILE,
+        })
+    }
+}
+
+/// Why there is no key.
+enum NoKey {
+    /// Another process is still creating it. One more would make the entries of that process useless, and the next place
+    /// may protect less.
+    Busy,
+    /// For this reason.
+    Because(String),
+}
+
+impl From<String> for NoKey {
+    fn from(why: String) -> Self {
+        Self::Because(why)
+    }
+}
+
+impl fmt::Display for NoKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Busy => "another kubelogin is still creating the encryption key",
+            Self::Because(why) => why,
         })
     }
 }
@@ -80,15 +104,19 @@ impl<'a> Vault<'a> {
     /// # Errors
     /// Why there is none, for a message.
     pub fn key(&self, folder: &Folder) -> Result<(Place, SealingKey), String> {
-        match self.storage {
+        let key = match self.storage {
             Storage::Keyring => self.keyring_key(folder),
             Storage::Disk => self.disk_key(folder, || {}),
-            // Reported when the key file is created: once per machine, not on every call.
-            Storage::Auto => self.keyring_key(folder).or_else(|why| {
-                self.disk_key(folder, || self.system.notice(&step_down(&why, folder)))
-            }),
-            Storage::None => Err("caching is off".into()),
-        }
+            Storage::Auto => match self.keyring_key(folder) {
+                // Reported when the key file is created: once per machine, not on every call.
+                Err(NoKey::Because(why)) => {
+                    self.disk_key(folder, || self.system.notice(&step_down(&why, folder)))
+                }
+                other => other,
+            },
+            Storage::None => Err(NoKey::Because("caching is off".into())),
+        };
+        key.map_err(|why| why.to_string())
     }
 
     /// Removes this folder's key from the keyring. A key on disk is a file in the folder.
@@ -101,7 +129,7 @@ impl<'a> Vault<'a> {
         self.keyring(folder).find().err()
     }
 
-    fn keyring_key(&self, folder: &Folder) -> Result<(Place, SealingKey), String> {
+    fn keyring_key(&self, folder: &Folder) -> Result<(Place, SealingKey), NoKey> {
         let keyring = self.keyring(folder);
         let made = || {
             let key = SealingKey::random().ok_or(NO_RANDOM_NUMBERS)?;
@@ -118,7 +146,7 @@ impl<'a> Vault<'a> {
         &self,
         folder: &Folder,
         told: impl FnOnce(),
-    ) -> Result<(Place, SealingKey), String> {
+    ) -> Result<(Place, SealingKey), NoKey> {
         let made = || {
             let key = SealingKey::random().ok_or(NO_RANDOM_NUMBERS)?;
             let written = folder.replace(KEY_FILE, key.expose());
@@ -136,16 +164,17 @@ impl<'a> Vault<'a> {
         folder: &Folder,
         find: impl Fn() -> Result<Option<SealingKey>, String>,
         make: impl FnOnce() -> Result<SealingKey, String>,
-    ) -> Result<SealingKey, String> {
+    ) -> Result<SealingKey, NoKey> {
         if let Some(key) = find()? {
             return Ok(key);
         }
         let file = folder.lock_file(LOCK_FILE);
         let file = file.map_err(|error| format!("{LOCK_FILE}: {error}"))?;
-        let _lock = flight::wait(file, PATIENCE, self.system, |_| Ok(()));
+        let lock = flight::wait(file, PATIENCE, self.system, |_| Ok(()));
         match find()? {
             Some(key) => Ok(key),
-            None => make(),
+            None if matches!(lock, Ok(Lock::Busy)) => Err(NoKey::Busy),
+            None => Ok(make()?),
         }
     }
 
