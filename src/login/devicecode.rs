@@ -196,10 +196,11 @@ impl Polling<'_> {
                     (error, timed_out)
                 }
             };
+            let earlier = lost.take();
             lost = is_no_answer(&error).then(|| error.clone());
             interval = match next_wait(&error, timed_out, interval) {
                 Some(interval) => interval,
-                None => return Err(ended(error)),
+                None => return Err(ended(error, earlier.as_ref())),
             };
         }
         system.wait(end.remaining(system))?;
@@ -222,11 +223,18 @@ fn is_no_answer(error: &Error) -> bool {
     *error.kind() == ErrorKind::Outside || error.is_refused_with("")
 }
 
-/// The error of a poll that ends the login. An expired code was declined by nobody.
-fn ended(error: Error) -> Error {
-    match error.is_refused_with("expired_token") || error.is_refused_with("code_expired") {
-        true => error.into_unanswered(),
-        false => error,
+/// The error of a poll that ends the login. An expired code was declined by nobody. A code is redeemed only once: if the
+/// poll before this one was `lost`, its response may have had the token.
+fn ended(error: Error, lost: Option<&Error>) -> Error {
+    if error.is_refused_with("expired_token") || error.is_refused_with("code_expired") {
+        return error.into_unanswered();
+    }
+    match lost.filter(|_| error.is_refused_with("invalid_grant")) {
+        Some(lost) => error.hint(&format!(
+            "The response before it was lost ({}): if you approved the sign-in, run the command again.",
+            lost.parts().0
+        )),
+        None => error,
     }
 }
 

@@ -142,11 +142,7 @@ impl<'a> Vault<'a> {
             .map(|key| (Place::Keyring, key))
     }
 
-    fn disk_key(
-        &self,
-        folder: &Folder,
-        told: impl FnOnce(),
-    ) -> Result<(Place, SealingKey), NoKey> {
+    fn disk_key(&self, folder: &Folder, told: impl FnOnce()) -> Result<(Place, SealingKey), NoKey> {
         let made = || {
             let key = SealingKey::random().ok_or(NO_RANDOM_NUMBERS)?;
             let written = folder.replace(KEY_FILE, key.expose());

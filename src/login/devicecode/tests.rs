@@ -317,6 +317,29 @@ fn a_refusal_ends_the_login() {
     assert_eq!(system.requests().len(), 2);
 }
 
+/// Entra ID redeems a device code once: the poll after a lost response is refused.
+#[test]
+fn a_refusal_after_a_lost_response_says_that_the_token_may_be_lost() {
+    const REDEEMED: &str = r#"{"error":"invalid_grant","error_description":"AADSTS54005: The code was already redeemed."}"#;
+    let polls: [(Vec<_>, bool); 3] = [
+        (vec![], false),
+        (vec![reset()], true),
+        (vec![reset(), FakeSystem::json(400, PENDING)], false),
+    ];
+    for (earlier, may_be_lost) in polls {
+        let number = earlier.len();
+        let mut answers = vec![FakeSystem::json(200, CODE)];
+        answers.extend(earlier);
+        answers.push(FakeSystem::json(400, REDEEMED));
+        let error = login(&FakeSystem::new(answers), None).expect_err("refused");
+        let text = error.to_string();
+        assert!(text.contains("already redeemed"), "{text}");
+        let says = text.contains("connection reset") && text.contains("run the command again");
+        assert_eq!(says, may_be_lost, "after {number} polls: {text}");
+        assert!(text.lines().count() <= 3, "{text}");
+    }
+}
+
 #[test]
 fn garbage_between_two_polls_does_not_end_the_login() {
     let mut answers = vec![FakeSystem::json(200, CODE)];

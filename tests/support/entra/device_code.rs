@@ -133,9 +133,8 @@ impl Session {
             .replace(Instant::now())
             .map(|last| last.elapsed());
         if self.is_over {
-            return Err(violation(
-                "another poll after the device code's last answer",
-            ));
+            // As Entra answers; a correct client does it only if the last answer was lost.
+            return Err(refused(54005, "Another poll after the last answer.").reported());
         }
         if self.login.client_id != client.client_id {
             return Err(violation("a device code of another client"));
