@@ -45,7 +45,7 @@ fn the_api_server_takes_only_valid_tokens_for_itself() {
         );
     }
     let reasons = api_server.refused().join("; ");
-    for reason in ["not for this server", "ended", "signature", "not a JWT"] {
+    for reason in ["not for this server", "expired", "signature", "not a JWT"] {
         assert!(reasons.contains(reason), "{reason}: {reasons}");
     }
     assert_eq!(api_server.admitted().len(), 1);

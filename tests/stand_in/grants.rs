@@ -1,4 +1,4 @@
-//! How the fake Entra issues tokens: each grant, and what it must prove.
+//! How the fake Entra issues tokens: each grant, and the credentials it requires.
 
 use super::*;
 
@@ -15,7 +15,11 @@ fn a_secret_gets_a_token_for_the_client_itself() {
         (&claims["aud"], &claims["appid"]),
         (&json!(SERVER_ID), &json!(CONFIDENTIAL_CLIENT_ID))
     );
-    assert_eq!(answer.get("refresh_token"), None, "a client needs none");
+    assert_eq!(
+        answer.get("refresh_token"),
+        None,
+        "a client does not need one"
+    );
     assert_eq!(
         (entra.logins(), entra.token_requests(), entra.prompts()),
         (1, 1, 0)
@@ -64,7 +68,7 @@ fn a_device_code_must_be_polled_at_its_interval() {
     assert_eq!(poll().1["error"], "authorization_pending");
     assert_eq!(poll().0, 400, "too early");
     assert!(entra.take_violations()[0].contains("the interval is 1s"));
-    std::thread::sleep(std::time::Duration::from_secs(1)); // as a good client does
+    std::thread::sleep(std::time::Duration::from_secs(1)); // as a correct client does
     let (status, answer) = poll();
     assert_eq!(
         (status, &answer["refresh_token"].is_string()),
@@ -80,7 +84,7 @@ fn a_device_code_must_be_polled_at_its_interval() {
         (1, 3, 1)
     );
     assert_eq!(poll().1["error"], "invalid_grant");
-    assert!(entra.take_violations()[0].contains("Another poll"));
+    assert!(entra.take_violations()[0].contains("A poll after"));
 }
 
 #[test]
@@ -173,7 +177,7 @@ fn a_federated_token_authenticates_its_client() {
     );
 }
 
-/// A certificate's assertion, as the v2.0 endpoint requires it.
+/// Header and claims of an assertion with a certificate, as the v2.0 endpoint requires them.
 fn assertion(entra: &FakeEntra) -> (Value, Value) {
     use base64::Engine as _;
     use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -237,9 +241,9 @@ fn a_certificate_s_assertion_is_checked_claim_by_claim() {
             "aud is",
         ),
         (claim("iss", json!("someone")), "iss is"),
-        (claim("exp", json!(1)), "it ended"),
-        (claim("nbf", json!(u64::MAX / 2)), "it begins"),
-        (claim("exp", json!("tomorrow")), "exp is no whole number"),
+        (claim("exp", json!(1)), "it expired"),
+        (claim("nbf", json!(u64::MAX / 2)), "it becomes valid"),
+        (claim("exp", json!("tomorrow")), "exp is not a whole number"),
         (member("alg", json!("RS256")), "alg is"),
         (member("x5c", json!([])), "x5c does not begin"),
         (
@@ -259,7 +263,7 @@ fn a_certificate_s_assertion_is_checked_claim_by_claim() {
     assert_eq!(post(&unregistered).1["error_codes"], json!([700027]));
 }
 
-/// An authorize URL that redirects to this port, with the code challenge of RFC 7636, appendix B.
+/// An authorize URL that redirects to this port, with the code challenge from RFC 7636, appendix B.
 fn authorize_url(entra: &FakeEntra, port: u16, response_mode: &str) -> String {
     let redirect_uri = format!("http://localhost:{port}/");
     let query = form(&[

@@ -1,4 +1,4 @@
-//! What the fake Entra serves, under which host names, and which requests it refuses.
+//! What the fake Entra serves, under which host names, and which requests it rejects.
 
 use super::*;
 
@@ -27,7 +27,7 @@ fn malformed_requests_are_refused_and_reported() {
         (by_secret("User.Read", CLIENT_SECRET), "is not .default"),
         (
             by_secret("a/.default b/.default", CLIENT_SECRET),
-            "names not one server",
+            "does not name exactly one server",
         ),
     ];
     let entra = FakeEntra::start();
@@ -245,6 +245,6 @@ fn scripted_answers_are_sent_as_they_are() {
     assert!(fetch().unwrap_err().is_timeout());
     assert!(
         fetch().unwrap().contains("token_endpoint"),
-        "the script is over"
+        "no queued reply is left"
     );
 }

@@ -1,8 +1,8 @@
-//! The fakes themselves: what they serve, and what they refuse. A test against a careless fake proves nothing.
+//! Tests of the fakes: what they serve and what they reject. A test against a lax fake proves nothing.
 
 mod api_server; // which tokens the cluster accepts
 mod grants; // how tokens are issued
-mod requests; // what is served, and which requests are refused
+mod requests; // what is served, and which requests are rejected
 
 use reqwest::blocking::{Client, Response};
 use rustls::pki_types::CertificateDer;
@@ -14,7 +14,7 @@ use crate::support::*;
 const FORM: &str = "application/x-www-form-urlencoded";
 
 fn client_of(entra: &FakeEntra) -> reqwest::blocking::ClientBuilder {
-    let _ = rustls::crypto::ring::default_provider().install_default(); // the second test finds it installed
+    let _ = rustls::crypto::ring::default_provider().install_default(); // an error in all tests but the first
     let ca = reqwest::Certificate::from_pem(entra.ca_pem().as_bytes()).unwrap();
     Client::builder()
         .tls_certs_only([ca])
@@ -58,7 +58,7 @@ fn scope() -> String {
     format!("{SERVER_ID}/.default openid offline_access profile")
 }
 
-/// A good service principal's form.
+/// A valid form for a service principal.
 fn by_secret<'a>(scope: &'a str, secret: &'a str) -> Vec<(&'a str, &'a str)> {
     let grant_type = ("grant_type", "client_credentials");
     vec![

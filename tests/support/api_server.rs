@@ -1,4 +1,4 @@
-//! A Kubernetes API server: as much of it as kubectl and helm need to list things with a valid token.
+//! A Kubernetes API server: just enough for kubectl and helm to list things with a valid token.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,7 @@ use super::jwt::{Claims, Jwt};
 use super::server::{Door, Server, lock};
 use super::tls::{AnyName, Authority, Certificate};
 
-/// A cluster that accepts valid tokens of the fake Entra for [`SERVER_ID`]; any other gets a 401.
+/// A cluster that accepts valid tokens from the fake Entra for [`SERVER_ID`] and answers 401 to all others.
 pub struct FakeApiServer {
     server: Server,
     ca_pem: String,
@@ -22,24 +22,24 @@ pub struct FakeApiServer {
 /// How a cluster treats its clients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Manner {
-    /// As Kubernetes 1.28 and newer.
+    /// Like Kubernetes 1.28 and newer.
     #[default]
     Normal,
-    /// It knows SelfSubjectReview in this version only; in none, if it is empty.
+    /// Supports SelfSubjectReview in this API version only, or not at all if it is empty.
     Knows(&'static str),
-    /// 401 for every token.
+    /// Answers 401 to every token.
     Unauthorized,
-    /// It authenticates them and answers 403 to everything: Azure RBAC or Kubernetes RBAC denies it.
+    /// Authenticates users but answers 403 to everything: Azure RBAC or Kubernetes RBAC denies access.
     Forbidden(Rbac),
-    /// It says who they are, and that they are not allowed to do anything.
+    /// Tells users who they are, and that they may do nothing.
     Powerless(Rbac),
-    /// Something in between answers with its own page.
+    /// Something in between answers with its own web page.
     WebPage,
-    /// It never answers after the TLS handshake.
+    /// Never answers after the TLS handshake.
     Silent,
-    /// Whoever the TLS handshake let in is an administrator; nobody needs a token.
+    /// Every client that passes the TLS handshake is an administrator and needs no token.
     Administrators,
-    /// It redirects everyone.
+    /// Redirects every request.
     Redirects(String),
 }
 
@@ -74,7 +74,7 @@ struct Seen {
 }
 
 impl FakeApiServer {
-    /// With a certificate of the fake Entra's authority.
+    /// Its certificate comes from the fake Entra's certificate authority.
     pub fn start(entra: &FakeEntra) -> Self {
         let tls = entra.tls();
         let config = tls.server_config();
@@ -101,7 +101,7 @@ impl FakeApiServer {
         }
     }
 
-    /// The same for administrators, who come with a client certificate of this authority; nobody else gets through.
+    /// Accepts only clients with a certificate from this authority, as administrators.
     pub fn start_for_clients_of(entra: &FakeEntra, authority: &Authority) -> Self {
         let tls = entra.tls();
         let config = tls.server_config_for_clients_of(authority);
@@ -129,12 +129,12 @@ impl FakeApiServer {
         format!("{config:#}\n")
     }
 
-    /// Presents this certificate from now on.
+    /// Changes the certificate.
     pub fn show(&self, certificate: Certificate) {
         self.tls.show(certificate);
     }
 
-    /// Behaves like this from now on.
+    /// Changes how it treats its clients.
     pub fn behave(&self, manner: Manner) {
         lock(&self.seen).manner = manner;
     }
@@ -168,7 +168,7 @@ impl Seen {
             return Reply::json(200, &version());
         }
         let admitted = match self.manner {
-            Manner::Unauthorized => Err("it takes nobody".to_owned()),
+            Manner::Unauthorized => Err("every token is refused".to_owned()),
             Manner::Administrators => Ok(administrator()),
             _ => admit(request),
         };
@@ -187,12 +187,12 @@ impl Seen {
     }
 }
 
-/// Whom AKS's admin certificate is for.
+/// The user in AKS's admin certificate.
 fn administrator() -> Claims {
     json!({"upn": "masterclient", "groups": ["system:masters"]})
 }
 
-/// Authenticates a request by RFC 6750: `Authorization: Bearer`.
+/// Authenticates a request by its bearer token (RFC 6750).
 fn admit(request: &Request) -> Result<Claims, String> {
     let authorization = request
         .header("authorization")
@@ -210,7 +210,7 @@ fn admit(request: &Request) -> Result<Claims, String> {
     };
     jwt.verify_entra()?;
     jwt.verify_lifetime()?;
-    // Tokens of the v1 endpoint name the server with this prefix if the client asked for it so.
+    // The v1 endpoint keeps this prefix in the audience if the client sent it.
     match jwt
         .claim("aud")
         .strip_prefix("spn:")
@@ -252,7 +252,7 @@ fn version() -> Value {
 /// SelfSubjectReview and SelfSubjectAccessReview.
 fn review(request: &Request, claims: &Claims, manner: &Manner) -> Option<Reply> {
     let (group, question) = request.path.strip_prefix("/apis/")?.rsplit_once('/')?;
-    // AKS's rule: the UPN; for those who have none the object ID.
+    // AKS uses the UPN, or the object ID if there is none.
     let user = claims["upn"].as_str().or_else(|| claims["oid"].as_str());
     let user = user.unwrap_or("nobody");
     if let Manner::Forbidden(rbac) = manner {
@@ -266,7 +266,7 @@ fn review(request: &Request, claims: &Claims, manner: &Manner) -> Option<Reply> 
         "selfsubjectreviews" if group == format!("authentication.k8s.io/{known}") => {
             let mut groups = claims["groups"].as_array().cloned().unwrap_or_default();
             groups.push("system:authenticated".into());
-            // An administrator's certificate has none.
+            // An administrator's certificate has no object ID.
             let extra = match claims["oid"].is_string() {
                 true => json!({"oid": [claims["oid"]]}),
                 false => json!({}),
@@ -308,7 +308,7 @@ fn node() -> Value {
     json!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": "fake-node", "creationTimestamp": "2026-01-01T00:00:00Z"}})
 }
 
-/// A release as helm stores it: gzipped JSON in base64, in a secret, whose values are base64 again.
+/// A release as helm stores it: gzipped JSON, encoded as base64, in a secret, which encodes it again.
 fn helm_release() -> Value {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;

@@ -1,11 +1,12 @@
-//! The fake Azure Resource Manager: who may read which cluster's kubeconfig, under the real names and its own address.
+//! The fake Azure Resource Manager (ARM): subscriptions, clusters and who may fetch their kubeconfigs. It answers under the
+//! real host names and at its own address.
 //!
-//! It is strict like the fake Entra: an API version, parameter, body or token that the real one would not take fails the test.
+//! It is as strict as the fake Entra: an API version, parameter, body or token that ARM would reject fails the test.
 
-mod cluster; // clusters, and the kubeconfigs that AKS makes of them
+mod cluster; // clusters, and the kubeconfigs that AKS generates for them
 mod graph; // Azure Resource Graph
-mod refusal; // its errors
-mod shape; // what any request has to look like
+mod refusal; // error responses
+mod shape; // rules for every request
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -22,9 +23,9 @@ use shape::check_shape;
 
 pub const SUBSCRIPTION_ID: &str = "50000000-0000-0000-0000-000000000001";
 pub const OTHER_SUBSCRIPTION_ID: &str = "50000000-0000-0000-0000-000000000002";
-/// The Azure CLI's own application, which people sign in with.
+/// The Azure CLI's own application.
 pub const AZ_CLIENT_ID: &str = "04b07795-8ddb-461a-bbee-02f9e1bf7b46";
-/// Under which names it is reached, and what its tokens are for.
+/// ARM's host in each cloud, and the audience of its tokens.
 pub const RESOURCE_MANAGERS: [(&str, &str); 4] = [
     (
         "management.azure.com",
@@ -43,43 +44,43 @@ pub const RESOURCE_MANAGERS: [(&str, &str); 4] = [
         "https://management.sovcloud-api.fr/",
     ),
 ];
-/// The audience of the fake under its own address, for AzureStackCloud.
+/// The audience at the fake's own address, for AzureStackCloud.
 pub const STACK_AUDIENCE: &str = "https://management.stack.example/";
 
-/// The versions of its APIs that clients may ask for; az asks for the newest.
+/// The accepted API versions; az uses the newest.
 const CONTAINER_SERVICE: &[&str] = &["2024-09-01", "2026-06-01"];
 const NEWEST_ONLY: &[&str] = &["2026-06-01"];
 const SUBSCRIPTIONS: &[&str] = &["2022-12-01"];
 const GRAPH: &[&str] = &["2021-03-01"];
 
-/// What there is, and how it acts.
+/// What exists in the fake Azure, and how ARM behaves.
 #[derive(Clone, Debug)]
 pub struct ArmRules {
-    /// ID and display name, all in [`TENANT_ID`] but those in `foreign`.
+    /// ID and display name. All are in [`TENANT_ID`], except those in `foreign`.
     pub subscriptions: Vec<(String, String)>,
-    /// Subscriptions of another tenant, by their ID and its.
+    /// Subscriptions in other tenants: subscription ID and tenant ID.
     pub foreign: Vec<(String, String)>,
     pub clusters: Vec<FakeCluster>,
     pub graph: Graph,
-    /// The most entries on a page.
+    /// The maximum number of entries on a page.
     pub page_size: usize,
-    /// Answers 429 with this `Retry-After` to that many requests with a token.
+    /// How many requests with a token to answer with 429, and the `Retry-After` to send.
     pub throttled: (usize, u64),
-    /// The one version of the clusters' API that a cloud knows which lags behind.
+    /// The only version of the clusters' API, as in a cloud that lags behind.
     pub only_version: Option<String>,
-    /// The authentication context that a token must have (`acrs`), as Conditional Access asks for it.
+    /// The authentication context (`acrs`) that Conditional Access requires in a token.
     pub context: Option<String>,
 }
 
-/// How Azure Resource Graph is.
+/// How Azure Resource Graph behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Graph {
     Works,
-    /// Nobody may ask it.
+    /// Nobody may query it.
     Forbidden,
-    /// As on Azure Stack: it is not there.
+    /// It does not exist, as on Azure Stack.
     Missing,
-    /// It has not heard of any cluster yet.
+    /// It does not know any cluster yet.
     Behind,
 }
 
@@ -101,9 +102,9 @@ impl Default for ArmRules {
     }
 }
 
-/// An Azure Resource Manager that takes the fake Entra's tokens, and is reached through its proxy under the real names.
+/// An Azure Resource Manager that accepts the fake Entra's tokens. The fake Entra's proxy routes the real host names to it.
 ///
-/// Dropping it fails the test if a request was not as Entra requires.
+/// Dropping it fails the test if ARM would have rejected a request as malformed.
 pub struct FakeArm {
     server: Server,
     state: Arc<Mutex<State>>,
@@ -142,24 +143,24 @@ impl FakeArm {
         format!("https://127.0.0.1:{}/", self.server.port())
     }
 
-    /// The resource ID of the cluster of this name.
+    /// The resource ID of the cluster with this name.
     pub fn cluster_id(&self, name: &str) -> String {
         let state = self.state();
         let mut clusters = state.rules.clusters.iter();
         let cluster = clusters.find(|cluster| cluster.name == name);
-        cluster.expect("a cluster of this name").id()
+        cluster.expect("a cluster with this name").id()
     }
 
     pub fn change(&self, change: impl FnOnce(&mut ArmRules)) {
         change(&mut self.state().rules);
     }
 
-    /// Answers the next request with this. Several are sent in turn.
+    /// Queues a reply to the next request.
     pub fn next(&self, reply: Reply) {
         self.state().scripted.push_back(reply);
     }
 
-    /// Does this once, while the next request for a kubeconfig waits for its answer.
+    /// Runs `action` once, while the next request for a kubeconfig waits for its response.
     pub fn meanwhile(&self, action: impl FnOnce(&mut ArmRules) + Send + 'static) {
         self.state().meanwhile = Some(Box::new(action));
     }
@@ -169,7 +170,7 @@ impl FakeArm {
         self.state().requests.clone()
     }
 
-    /// The requests since this was called last.
+    /// The requests since the last call.
     pub fn take_requests(&self) -> Vec<Request> {
         std::mem::take(&mut self.state().requests)
     }
@@ -199,10 +200,10 @@ struct State {
     violations: Vec<String>,
 }
 
-/// What happens while a request waits for its answer.
+/// What happens while a request waits for its response.
 type Meanwhile = Box<dyn FnOnce(&mut ArmRules) + Send>;
 
-/// What a request asks for, by its path, in lower case as ARM compares it.
+/// The segments of a request's path, in lower case because ARM ignores case.
 type Path<'a> = &'a [&'a str];
 
 impl State {
@@ -319,7 +320,7 @@ impl State {
         }
     }
 
-    /// RFC 6750: a bearer token of the fake Entra, for this host, of the subscription's tenant, in force.
+    /// Requires a valid bearer token (RFC 6750) from the fake Entra, for this host and the subscription's tenant.
     fn check_token(&self, request: &Request, path: Path) -> Result<(), Refusal> {
         let authorization = request.header("authorization").unwrap_or_default();
         let token = authorization
@@ -390,7 +391,7 @@ impl State {
         Ok(self.page(request, clusters.map(FakeCluster::listed).collect()))
     }
 
-    /// A page of a list, with a link to the next one.
+    /// One page of a list, with a link to the next.
     fn page(&self, request: &Request, entries: Vec<Value>) -> Reply {
         let start = request
             .parameter("$skiptoken")
@@ -432,7 +433,7 @@ impl State {
             })
     }
 
-    /// `listClusterUserCredential` and its like.
+    /// The kubeconfig of a cluster, a fleet or a managed namespace.
     fn kubeconfig(
         &self,
         request: &Request,
@@ -456,7 +457,7 @@ impl State {
         if request.parameter("format").is_some()
             && (action == Action::Admin || rest.len() != 3 || rest[0] == "fleets")
         {
-            return Err(violation("this action takes no format"));
+            return Err(violation("this action has no format parameter"));
         }
         let cluster = self.cluster(subscription, group, name)?;
         if cluster.is_denied {

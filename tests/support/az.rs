@@ -1,4 +1,4 @@
-//! The real az, signed in as alice by hand-written state. Its only request, the discovery of the authority,
+//! The real az, signed in as alice with hand-written state. Its only request, authority discovery,
 //! goes to the fake Entra.
 
 use std::path::{Path, PathBuf};
@@ -31,10 +31,9 @@ pub struct RealAz {
 }
 
 impl RealAz {
-    /// `az` is the program.
     pub fn new(az: PathBuf) -> Self {
         let real = Self {
-            // The tenant that az asks about the user.
+            // The tenant that az asks for the user's realm.
             entra: FakeEntra::start_with(|rules| rules.tenants.push("organizations".into())),
             room: TempDir::new(),
             az,
@@ -43,7 +42,7 @@ impl RealAz {
         real
     }
 
-    /// The authority that it asks.
+    /// The authority that it uses.
     pub fn entra(&self) -> &FakeEntra {
         &self.entra
     }
@@ -62,22 +61,22 @@ impl RealAz {
         ]
     }
 
-    /// Runs az as a user does.
+    /// Runs az as a user would.
     pub fn run(&self, args: &[&str]) {
         self.run_with(args, &[]);
     }
 
-    /// The same with other variables.
+    /// The same with extra environment variables.
     pub fn run_with(&self, args: &[&str], variables: &[(&str, &str)]) {
         let output = self
             .command(args)
             .envs(variables.iter().copied())
             .output()
-            .expect("az starts");
+            .expect("cannot start az");
         assert!(output.status.success(), "{args:?}: {output:?}");
     }
 
-    /// az as a person starts it.
+    /// az as a user would start it.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.az);
         command
@@ -89,12 +88,12 @@ impl RealAz {
         command
     }
 
-    /// kubelogin with this az, whose runs are counted.
+    /// A kubelogin that uses this az; its runs are counted.
     pub fn kubelogin(&self) -> Kubelogin {
         self.attach(Kubelogin::get_token_anywhere("azurecli"))
     }
 
-    /// Puts this az, whose runs are counted, on the PATH of kubelogin.
+    /// Puts this az on kubelogin's PATH, and counts its runs.
     pub fn attach(&self, kubelogin: Kubelogin) -> Kubelogin {
         let script = format!("echo run >> \"$LOG\"\nexec '{}' \"$@\"", self.az.display());
         let kubelogin = kubelogin

@@ -1,4 +1,4 @@
-//! The user's browser, without a screen: signs in where the program sent it, and delivers the response.
+//! The user's browser: signs in at the URL that the program showed, and delivers the response.
 
 use std::io;
 use std::net::TcpStream;
@@ -15,13 +15,13 @@ pub struct Browser<'e> {
     pub address: Url,
 }
 
-/// Where Entra sends the browser back to, with its answer in the query or in a form.
+/// Where Entra sends the browser back to, with the response in the query or in a form.
 pub struct Return {
     pub address: Url,
     pub form: Pairs,
 }
 
-/// What the person sees at the end.
+/// What the user sees in the end.
 #[derive(Debug)]
 pub struct Page {
     pub status: u16,
@@ -41,13 +41,13 @@ impl<'e> Browser<'e> {
         Self { entra, address }
     }
 
-    /// Waits for the program's prompt, and opens the address in it.
+    /// Waits for the program's prompt and opens the URL in it.
     #[track_caller]
     pub fn at_prompt(entra: &'e FakeEntra, running: &mut Running) -> Self {
         Self::open(entra, &running.shows("/oauth2/v2.0/authorize"))
     }
 
-    /// A parameter of the address.
+    /// A query parameter of the URL.
     #[track_caller]
     pub fn parameter(&self, name: &str) -> String {
         let found = self.address.query_pairs().find(|(key, _)| key == name);
@@ -55,13 +55,13 @@ impl<'e> Browser<'e> {
         found.1.into_owned()
     }
 
-    /// Signs the person in as the rules say, and brings the answer to the program.
+    /// Signs the user in as the rules say, and delivers the response to the program.
     #[track_caller]
     pub fn sign_in(&self) -> Page {
         self.carry(&self.ask_entra())
     }
 
-    /// Brings Entra's answer to the program.
+    /// Delivers Entra's response to the program.
     #[track_caller]
     pub fn carry(&self, Return { address, form }: &Return) -> Page {
         match form.is_empty() {
@@ -70,7 +70,7 @@ impl<'e> Browser<'e> {
         }
     }
 
-    /// Signs the person in as the rules say, and stops before the way back.
+    /// Signs the user in as the rules say, and stops before the redirect.
     #[track_caller]
     pub fn ask_entra(&self) -> Return {
         let address = &self.address;
@@ -100,7 +100,7 @@ impl<'e> Browser<'e> {
         }
     }
 
-    /// Sends a form to the program's listener.
+    /// Posts a form to the program's listener.
     #[track_caller]
     pub fn post(&self, form: &[(&str, &str)]) -> Page {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
@@ -108,14 +108,14 @@ impl<'e> Browser<'e> {
         fetch("POST", &self.redirect_uri(), &form)
     }
 
-    /// Gets something from the program's listener.
+    /// Sends a GET to the program's listener.
     #[track_caller]
     pub fn get(&self, target: &str) -> Page {
         let url = self.redirect_uri().join(target).expect("a path");
         fetch("GET", &url, &Pairs::new())
     }
 
-    /// Sends these bytes to the program's listener, which need not be a request.
+    /// Sends raw bytes to the program's listener; they need not be a request.
     #[track_caller]
     pub fn send(&self, bytes: &str) -> Page {
         send(&self.redirect_uri(), bytes)
@@ -126,7 +126,7 @@ impl<'e> Browser<'e> {
     }
 }
 
-/// The hidden inputs of a page's form.
+/// The hidden inputs of the form on a page.
 fn inputs_of(html: &str) -> Pairs {
     let input = |input: &str| {
         let attribute = |name: &str| {

@@ -1,9 +1,9 @@
-//! The fake Entra: signs in registered users and clients, records every request, and accepts nothing that Entra would not.
+//! The fake Entra: signs in registered users and clients, records every request, and rejects whatever Entra would reject.
 
 mod authorize; // the sign-in page, and the authorization code
-mod device_code; // RFC 8628: codes, and how the user reacts to them
-mod parameters; // which parameters each endpoint and grant takes
-mod refusal; // Entra's errors
+mod device_code; // RFC 8628: codes, and what the user does with them
+mod parameters; // which parameters each endpoint and grant accepts
+mod refusal; // Entra's error responses
 mod rules; // what a test registers: tenants, clients, users, and how they behave
 mod token; // the token endpoint's grants
 
@@ -29,7 +29,7 @@ pub use rules::{
 
 const CA_FILE: &str = "ca.pem";
 
-/// Entra's endpoints, v1 (`/oauth2/token`) and v2.0 (`/oauth2/v2.0/token`) alike.
+/// Entra's endpoints, both v1 (`/oauth2/token`) and v2.0 (`/oauth2/v2.0/token`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     Token,
@@ -39,9 +39,9 @@ pub enum Endpoint {
     Keys,
 }
 
-/// An Entra on loopback that is also a forward proxy, so that it can be reached under the real host names.
+/// An Entra on loopback. It is also a forward proxy, so that clients reach it under the real host names.
 ///
-/// Dropping it fails the test if a request was not as Entra requires.
+/// Dropping it fails the test if Entra would have rejected a request as malformed.
 pub struct FakeEntra {
     server: Server,
     proxy: Server,
@@ -52,13 +52,13 @@ pub struct FakeEntra {
 }
 
 impl FakeEntra {
-    /// With one tenant, user, server and client of each kind: see the constants beside [`Rules`].
+    /// Starts with one tenant, one user, one server and one client of each kind: see the constants next to [`Rules`].
     pub fn start() -> Self {
         Self::start_with(|_| {})
     }
 
     pub fn start_with(change: impl FnOnce(&mut Rules)) -> Self {
-        let authority = Arc::new(Authority::new("certificate authority of the tests"));
+        let authority = Arc::new(Authority::new("the tests' certificate authority"));
         let tls = AnyName::new(Arc::clone(&authority));
         let folder = TempDir::new();
         folder.file(CA_FILE, &authority.pem);
@@ -94,17 +94,17 @@ impl FakeEntra {
         }
     }
 
-    /// Changes the rules from now on.
+    /// Changes the rules.
     pub fn change(&self, change: impl FnOnce(&mut Rules)) {
         change(&mut self.state().rules);
     }
 
-    /// Shows another certificate from now on.
+    /// Changes the certificate.
     pub fn show(&self, certificate: Certificate) {
         self.tls.show(certificate);
     }
 
-    /// Answers the next request to the endpoint with this. Several replies are sent in turn.
+    /// Queues a reply to the next request to this endpoint.
     pub fn next(&self, endpoint: Endpoint, reply: Reply) {
         self.state()
             .scripted
@@ -113,12 +113,12 @@ impl FakeEntra {
             .push_back(reply);
     }
 
-    /// Answers the next `CONNECT` to the proxy with this. Several replies are sent in turn.
+    /// Queues a reply to the next `CONNECT` to the proxy.
     pub fn next_connect(&self, reply: Reply) {
         self.state().scripted_connects.push_back(reply);
     }
 
-    /// Lets requests to these hosts, which come through the proxy, be answered by another fake.
+    /// Routes requests for these hosts, which come through the proxy, to another fake.
     pub(super) fn also_serve(&self, hosts: &[&str], answerer: Arc<Answerer>) {
         let mut state = self.state();
         for host in hosts {
@@ -127,12 +127,12 @@ impl FakeEntra {
         }
     }
 
-    /// For `--authority-host`: with a slash at the end.
+    /// For `--authority-host`, with a trailing slash.
     pub fn authority_host(&self) -> String {
         format!("https://127.0.0.1:{}/", self.server.port())
     }
 
-    /// Where it listens, with TLS.
+    /// Where it listens for TLS connections.
     pub(super) fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.server.port()).into()
     }
@@ -151,12 +151,12 @@ impl FakeEntra {
         &self.authority.pem
     }
 
-    /// A token as the fake Entra signs it, but with any claims.
+    /// A token signed by the fake Entra, with any claims.
     pub fn sign(&self, claims: &jwt::Claims) -> String {
         jwt::sign(claims)
     }
 
-    /// An assertion by the issuer of the default [`FederatedCredential`], valid for an hour.
+    /// An assertion from the issuer of the default [`FederatedCredential`], valid for an hour.
     pub fn federated_token(&self) -> String {
         let trusted = FederatedCredential::default();
         let now = jwt::now();
@@ -165,12 +165,12 @@ impl FakeEntra {
         )
     }
 
-    /// Revokes every refresh token, as when the password changes.
+    /// Revokes every refresh token, as a password change does.
     pub fn revoke_refresh_tokens(&self) {
         self.state().refresh_tokens.clear();
     }
 
-    /// Lets every device code that was issued so far expire.
+    /// Expires every device code issued so far.
     pub fn expire_device_codes(&self) {
         let mut state = self.state();
         state
@@ -179,7 +179,7 @@ impl FakeEntra {
             .for_each(|code| code.expire());
     }
 
-    /// Every request, in order, including those through the proxy but not their `CONNECT`s.
+    /// Every request, in order, including those through the proxy, without their `CONNECT`s.
     pub fn requests(&self) -> Vec<Request> {
         self.state().requests.clone()
     }
@@ -196,7 +196,7 @@ impl FakeEntra {
         self.state().connects.clone()
     }
 
-    /// TCP connections, direct and through the proxy, including those whose certificate the client rejected.
+    /// How many TCP connections were made, directly or to the proxy, even if the client rejected the certificate.
     pub fn connections(&self) -> usize {
         self.server.accepted() + self.proxy.accepted()
     }
@@ -222,7 +222,7 @@ impl FakeEntra {
         self.state().device_codes.len()
     }
 
-    /// How many logins returned a token, without refreshes.
+    /// How many logins returned a token, not counting refreshes.
     pub fn logins(&self) -> usize {
         self.state().logins
     }
@@ -263,7 +263,7 @@ impl Drop for FakeEntra {
 #[derive(Default)]
 struct State {
     rules: Rules,
-    /// Hosts that another fake plays.
+    /// Hosts that other fakes serve.
     others: Vec<(String, Arc<Answerer>)>,
     scripted: HashMap<Endpoint, VecDeque<Reply>>,
     scripted_connects: VecDeque<Reply>,
@@ -273,7 +273,7 @@ struct State {
     device_codes: HashMap<String, device_code::Session>,
     authorization_codes: HashMap<String, authorize::Session>,
     refresh_tokens: HashMap<String, token::Session>,
-    /// The `jti` of each assertion: it may be used once.
+    /// The `jti` of each assertion, which may be used only once.
     assertion_ids: HashSet<String>,
     logins: usize,
     refreshes: usize,
@@ -319,7 +319,7 @@ impl State {
         }
     }
 
-    /// The fake that plays this host, if it is not Entra's.
+    /// The fake that serves this host, if it is not Entra's.
     fn other(&self, host: &str) -> Option<Arc<Answerer>> {
         let other = self.others.iter().find(|(name, _)| name == host);
         other.map(|(_, answerer)| Arc::clone(answerer))
@@ -332,7 +332,7 @@ impl State {
             return reply;
         }
         if let Some(status) = self.rules.proxy_refuses_with {
-            return Reply::html(status, "the proxy of the tests refuses");
+            return Reply::html(status, "the tests' proxy refuses");
         }
         let is_ours = match request.target.rsplit_once(':') {
             _ if request.method != "CONNECT" => false,
@@ -349,17 +349,16 @@ impl State {
             "{} {} through the proxy: no such host",
             request.method, request.target
         ));
-        Reply::html(502, "the proxy of the tests does not know this host")
+        Reply::html(502, "the tests' proxy does not know this host")
     }
 
-    /// A new number.
     fn next_serial(&mut self) -> u64 {
         self.serial += 1;
         self.serial
     }
 }
 
-/// Where a request goes.
+/// Where a request goes to.
 struct Route {
     tenant: String,
     endpoint: Endpoint,
@@ -385,7 +384,7 @@ fn route(path: &str) -> Option<Route> {
     })
 }
 
-/// OpenID Connect Discovery 1.0, section 3, with what Entra adds.
+/// OpenID Connect Discovery 1.0, section 3, with Entra's additions.
 fn discovery(host: &str, tenant: &str) -> serde_json::Value {
     let tenant_url = format!("https://{host}/{tenant}");
     json!({

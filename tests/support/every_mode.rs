@@ -1,4 +1,4 @@
-//! Every login mode with all that it needs, for what must hold for each of them.
+//! Every login mode with everything it needs, for rules that apply to all modes.
 
 use serde_json::json;
 
@@ -10,8 +10,7 @@ use super::login::*;
 use super::server::FakeHttp;
 use super::temp_dir::TempDir;
 
-/// A world in which every login mode works: the fake Entra, and a host that knows who asks, as App Service and Azure
-/// Pipelines do.
+/// A setup in which every login mode works: the fake Entra, and a server that plays App Service and Azure Pipelines.
 pub struct EveryMode {
     pub entra: FakeEntra,
     pub host: FakeHttp,
@@ -33,7 +32,7 @@ impl EveryMode {
         Self { entra, host, room }
     }
 
-    /// One login for each mode, in the order of the help. A test compares the two.
+    /// One login per mode, in the order of the help text. A test compares the two.
     pub fn logins(&self) -> Vec<(&'static str, Kubelogin)> {
         let entra = &self.entra;
         let token_file = self.room.file("federated-token", entra.federated_token());
@@ -64,7 +63,7 @@ impl EveryMode {
         ]
     }
 
-    /// Runs a login that has no token yet; in the browser, too, if it opens one.
+    /// Runs a login without a cached token; if it opens a browser, signs in there.
     pub fn sign_in(&self, mode: &str, kubelogin: &Kubelogin) -> Output {
         let mut running = kubelogin.spawn();
         if mode == "interactive" {
@@ -73,13 +72,12 @@ impl EveryMode {
         running.wait()
     }
 
-    /// How often anybody was asked over the network.
+    /// The number of requests sent.
     pub fn requests(&self) -> usize {
         self.entra.requests().len() + self.host.requests().len()
     }
 }
 
-/// A script that prints this line.
 fn echo(line: &str) -> String {
     match cfg!(windows) {
         true => format!("echo {}", line.replace('%', "%%")),

@@ -1,32 +1,32 @@
-//! HTTP/1.1 messages (RFC 9112), as much as the fakes need.
+//! HTTP/1.1 messages (RFC 9112), as far as the fakes need them.
 
 use std::io::{self, Read, Write};
 
 use oauth2::url::form_urlencoded;
 use serde_json::Value;
 
-/// The largest message: our clients send less, and no client may fill the memory.
+/// The largest accepted message, so that no client can fill the memory.
 const MOST_BYTES: usize = 1 << 20;
 
-/// Names and values, in the order in which they were sent.
+/// Names and values, in the order sent.
 pub type Pairs = Vec<(String, String)>;
 
-/// A request as it arrived.
+/// A request as received.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     pub method: String,
-    /// Path and query as sent; a whole URL or `host:port` when the request is to a forward proxy.
+    /// Path and query as sent. For a forward proxy, the whole URL or `host:port`.
     pub target: String,
     pub path: String,
     pub query: Pairs,
     pub headers: Pairs,
     pub body: Vec<u8>,
-    /// The body's pairs, if it is a form.
+    /// The fields of the body, if it is a form.
     pub form: Pairs,
 }
 
 impl Request {
-    /// The `Host` header: the name that the client used, whatever the connection's address.
+    /// The `Host` header, whatever address the client connected to.
     pub fn host(&self) -> &str {
         self.header("host").unwrap_or_default()
     }
@@ -35,12 +35,12 @@ impl Request {
         header_of(&self.headers, name)
     }
 
-    /// A form field. The first, if it was repeated.
+    /// The first form field with this name.
     pub fn field(&self, name: &str) -> Option<&str> {
         value_of(&self.form, name)
     }
 
-    /// A query parameter. The first, if it was repeated.
+    /// The first query parameter with this name.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         value_of(&self.query, name)
     }
@@ -79,7 +79,7 @@ pub enum Reply {
     Answer(Answer),
     /// Send nothing, and keep the connection open until the client gives up.
     Hang,
-    /// Close the connection without an answer.
+    /// Close the connection without a response.
     Close,
     /// Send these bytes, then close.
     Raw(Vec<u8>),
@@ -136,19 +136,19 @@ impl Reply {
         self.change(|answer| answer.headers.push((name.into(), value.into())))
     }
 
-    /// Sends the body in chunks of 7 bytes.
+    /// Sends the body in 7-byte chunks.
     pub fn chunked(self) -> Self {
         self.change(|answer| answer.chunked = true)
     }
 
-    /// Compresses the body, whether or not the client asked for it.
+    /// Compresses the body, whether or not the client accepts that.
     pub fn gzip(self) -> Self {
         self.header("Content-Encoding", "gzip").change(|answer| {
             answer.body = gzip(&answer.body);
         })
     }
 
-    /// Announces the whole body, sends this many bytes of it and closes the connection.
+    /// Announces the whole body, then sends only this many bytes and closes the connection.
     pub fn cut_after(self, bytes: usize) -> Self {
         self.change(|answer| answer.cut_after = Some(bytes))
     }
@@ -182,12 +182,12 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
-    /// The stream after `CONNECT`. What the client sent too early is lost.
+    /// The stream after `CONNECT`. Anything the client sent early is lost.
     pub fn into_stream(self) -> S {
         self.stream
     }
 
-    /// The next request, `None` when the client has hung up.
+    /// The next request, or `None` if the client has closed the connection.
     pub fn read(&mut self) -> io::Result<Option<Request>> {
         let (mut request, head_length) = loop {
             if let Some(parsed) = parse_head(&self.received)? {
@@ -303,7 +303,7 @@ impl<S: Read + Write> Connection<S> {
         Ok(!closes)
     }
 
-    /// The client's side: a response that ends with the connection.
+    /// Reads a response, as a client does, until the connection closes.
     pub fn read_response(&mut self) -> io::Result<(u16, Pairs, String)> {
         while self.fill()? > 0 {}
         let mut headers = [httparse::EMPTY_HEADER; 64];

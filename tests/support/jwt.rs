@@ -1,4 +1,4 @@
-//! JSON Web Tokens (RFC 7519): the access tokens that the fake Entra signs, and the assertions that it checks.
+//! JSON Web Tokens (RFC 7519): access tokens that the fake Entra signs, and assertions that it checks.
 
 use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,9 +19,9 @@ use serde_json::{Value, json};
 /// The `kid` of the fake Entra's only key.
 pub const KEY_ID: &str = "fake-entra-test-key";
 
-/// Every fake Entra signs with this key, which is public: trusting it means trusting anyone.
+/// Every fake Entra signs with this key. It is public, so never trust it outside the tests.
 static ENTRA_KEY: LazyLock<RsaKeyPair> = LazyLock::new(|| read_key(ENTRA_PEM));
-/// The key of the default confidential client's certificate, and of the PoP tokens in the fakes' own tests.
+/// The key of the default confidential client's certificate. The fakes' own tests also sign PoP tokens with it.
 static CLIENT_KEY: LazyLock<RsaKeyPair> = LazyLock::new(|| read_key(CLIENT_PEM));
 const ENTRA_PEM: &[u8] = include_bytes!("../../fixtures/fake_entra/test-signing-key.pem");
 const CLIENT_PEM: &[u8] = include_bytes!("../../fixtures/fake_entra/test-client.pem");
@@ -31,7 +31,7 @@ fn read_key(pem: &[u8]) -> RsaKeyPair {
     RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()).expect("an RSA key")
 }
 
-/// The default confidential client's certificate, DER.
+/// The default confidential client's certificate in DER.
 pub fn client_certificate() -> Vec<u8> {
     CertificateDer::from_pem_slice(CLIENT_PEM)
         .expect("a certificate")
@@ -45,7 +45,7 @@ pub type Claims = Value;
 pub fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .expect("the clock is past 1970")
+        .expect("the clock is before 1970")
         .as_secs()
 }
 
@@ -67,7 +67,7 @@ pub fn sign(claims: &Claims) -> String {
     )
 }
 
-/// Signs as the holder of the default confidential client's certificate does, by the `alg` of the header.
+/// Signs with the default confidential client's key, using the header's `alg`.
 pub fn sign_as_client(header: &Value, claims: &Claims) -> String {
     sign_with(&CLIENT_KEY, header, claims)
 }
@@ -83,7 +83,7 @@ fn sign_with(key: &RsaKeyPair, header: &Value, claims: &Claims) -> String {
     let mut signature = vec![0; key.public().modulus_len()];
     let random = SystemRandom::new();
     key.sign(padding, &random, signed.as_bytes(), &mut signature)
-        .expect("an RSA key signs");
+        .expect("cannot sign with the RSA key");
     format!("{signed}.{}", base64url(&signature))
 }
 
@@ -104,7 +104,7 @@ fn public_jwk(key: &RsaKeyPair) -> Value {
     json!({"kty": "RSA", "use": "sig", "alg": "RS256", "n": base64url(&key.n), "e": base64url(&key.e)})
 }
 
-/// The claims of a token, whoever signed it.
+/// The claims of a token; the signature is not checked.
 ///
 /// # Panics
 /// If it is not a JWT.
@@ -114,7 +114,7 @@ pub fn claims_of(token: &str) -> Claims {
         .claims
 }
 
-/// A parsed token; nothing in it is verified yet.
+/// A parsed token, not yet verified.
 pub struct Jwt<'a> {
     pub header: Value,
     pub claims: Claims,
@@ -149,13 +149,16 @@ impl<'a> Jwt<'a> {
     /// Checks that the fake Entra's key signed it.
     pub fn verify_entra(&self) -> Result<(), String> {
         if self.header["kid"] != KEY_ID {
-            return Err(format!("signed by the unknown key {}", self.header["kid"]));
+            return Err(format!(
+                "signed with the unknown key {}",
+                self.header["kid"]
+            ));
         }
         self.verify("RS256", ENTRA_KEY.public().as_ref())
     }
 
-    /// Checks a proof-of-possession envelope, and returns the access token in it: the key that signed the envelope is the key
-    /// that the access token is bound to (RFC 7800), for this host (`u`), made within five minutes of now.
+    /// Checks a proof-of-possession envelope and returns the access token in it. The envelope must be signed with the key
+    /// that the access token is bound to (RFC 7800), name this host (`u`), and be made within five minutes of now.
     pub fn verify_pop(&self, host: &str) -> Result<&str, String> {
         let jwk = &self.claims["cnf"]["jwk"];
         let member = |name: &str| jwk[name].as_str().unwrap_or_default();
@@ -183,7 +186,7 @@ impl<'a> Jwt<'a> {
         {
             return Err(format!("the envelope was made at {}", self.claims["ts"]));
         }
-        // RFC 7638: members in this order, no spaces.
+        // RFC 7638 requires this order and no spaces.
         let thumbprint = format!(
             r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#,
             member("e"),
@@ -211,24 +214,24 @@ impl<'a> Jwt<'a> {
         verified.map_err(|_| "the signature is wrong".to_owned())
     }
 
-    /// Checks that it is valid now, and for no longer than a day.
+    /// Checks that it is valid now, for a day at most.
     pub fn verify_lifetime(&self) -> Result<(), String> {
         let seconds = |name: &str| {
             self.claims[name]
                 .as_u64()
-                .ok_or_else(|| format!("{name} is no whole number"))
+                .ok_or_else(|| format!("{name} is not a whole number"))
         };
         let (now, from, until) = (now(), seconds("nbf")?, seconds("exp")?);
         match () {
-            () if from > now => Err(format!("it begins in {} s", from - now)),
-            () if until <= now => Err(format!("it ended {} s ago", now - until)),
-            () if until - from > 24 * 60 * 60 => Err(format!("it lives for {} s", until - from)),
+            () if from > now => Err(format!("it becomes valid in {} s", from - now)),
+            () if until <= now => Err(format!("it expired {} s ago", now - until)),
+            () if until - from > 24 * 60 * 60 => Err(format!("it is valid for {} s", until - from)),
             () => Ok(()),
         }
     }
 }
 
-/// How a client names and proves its certificate: `PS256` and `x5t#S256` at the v2.0 endpoint, `RS256` and `x5t` at v1.
+/// How a client identifies and proves its certificate: `PS256` and `x5t#S256` at the v2.0 endpoint, `RS256` and `x5t` at v1.
 /// Microsoft: "Microsoft identity platform application authentication certificate credentials".
 #[derive(Clone, Copy)]
 pub struct CertificateProof {
@@ -262,7 +265,7 @@ impl CertificateProof {
             return Err("x5c does not begin with the certificate".to_owned());
         }
         let (_, parsed) = x509_parser::parse_x509_certificate(certificate)
-            .expect("the test registered a certificate");
+            .expect("the registered certificate is invalid");
         jwt.verify(self.algorithm, &parsed.public_key().subject_public_key.data)
     }
 }

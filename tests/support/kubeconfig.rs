@@ -1,8 +1,8 @@
-//! Kubeconfigs of any size, as `az aks get-credentials --format azure` and `kubectl config` write them.
+//! Kubeconfigs of any size, in the style of `az aks get-credentials --format azure` and `kubectl config`.
 
 use std::fmt::Write;
 
-/// A kubeconfig with this many clusters, contexts and users, each user with kubectl's old built-in login.
+/// A kubeconfig with this many clusters, contexts and users. Every user has kubectl's old built-in Azure login.
 pub fn legacy_kubeconfig(users: usize) -> String {
     let mut text = String::from("apiVersion: v1\nclusters:\n");
     let certificate = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t".repeat(12);

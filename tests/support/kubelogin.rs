@@ -1,4 +1,4 @@
-//! Runs the program under test isolated from the environment, home folder and PATH of the person who runs the tests.
+//! Runs the program under test, isolated from the developer's environment, home folder and PATH.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 use super::entra::{FakeEntra, SERVER_ID, TENANT_ID};
 use super::temp_dir::{TempDir, names_in};
 
-/// The program under test: the one that cargo built, or the released one that `KUBELOGIN_PROGRAM` names.
+/// The program under test: cargo's build, or the released binary that `KUBELOGIN_PROGRAM` names.
 pub fn program_under_test() -> PathBuf {
     let released = std::env::var_os("KUBELOGIN_PROGRAM");
     released.map_or_else(|| env!("CARGO_BIN_EXE_kubelogin").into(), Into::into)
 }
 
-/// The real binary with its own home folder, working directory and PATH, which all runs of one value share.
+/// The real binary with its own home folder, working directory and PATH. All runs of one value share them.
 #[derive(Clone)]
 pub struct Kubelogin {
     program: PathBuf,
@@ -43,7 +43,7 @@ impl Kubelogin {
             stdin: Vec::new(),
         };
         let kubelogin = kubelogin.env("HOME", &home).env("PATH", programs);
-        // Encryption keys in files: a test must not use the keyring of the person who runs it.
+        // Encryption keys in files: a test must not touch the developer's keyring.
         let kubelogin = kubelogin.storage("disk");
         if !cfg!(windows) {
             return kubelogin;
@@ -60,7 +60,7 @@ impl Kubelogin {
         Self::get_token_anywhere(login).args(["--tenant-id", TENANT_ID])
     }
 
-    /// `get-token` for the default server, in the tenant that the login knows by itself.
+    /// `get-token` for the default server; the login finds out the tenant.
     pub fn get_token_anywhere(login: &str) -> Self {
         Self::new().args(["get-token", "--login", login, "--server-id", SERVER_ID])
     }
@@ -99,7 +99,7 @@ impl Kubelogin {
         self
     }
 
-    /// Sets a variable. The last value counts.
+    /// Sets an environment variable; the last value wins.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self = self.env_remove(name.as_ref());
         self.environment
@@ -112,17 +112,17 @@ impl Kubelogin {
         self
     }
 
-    /// With `-v 1`, which shows notices as a terminal does.
+    /// Adds `-v 1`, which shows notices as on a terminal.
     pub fn verbose(self) -> Self {
         self.args(["-v", "1"])
     }
 
-    /// Sets `--token-cache-storage` by its variable.
+    /// Sets the variable for `--token-cache-storage`.
     pub fn storage(self, name: &str) -> Self {
         self.env("KUBELOGIN_TOKEN_CACHE_STORAGE", name)
     }
 
-    /// As kubectl runs it at a terminal; kubectl retries when it fails.
+    /// Runs it as kubectl does at a terminal; kubectl runs it again if it fails.
     pub fn called_by_kubectl(self) -> Self {
         self.env("KUBERNETES_EXEC_INFO", exec_info(true))
     }
@@ -132,7 +132,7 @@ impl Kubelogin {
         self
     }
 
-    /// Points the program at the fake Entra as an unknown authority host.
+    /// Makes the fake Entra the authority host, which the program does not know.
     pub fn entra(self, entra: &FakeEntra) -> Self {
         self.env("SSL_CERT_FILE", entra.ca_file())
             .args(["--authority-host", &entra.authority_host()])
@@ -145,19 +145,20 @@ impl Kubelogin {
             .env("HTTPS_PROXY", entra.proxy_url())
     }
 
-    /// Puts a program on PATH: a shell script, on Windows a batch file. What it writes to `$LOG`, [`Kubelogin::log`] returns.
+    /// Puts a program on PATH: a shell script, or a batch file on Windows. Read what it writes to `$LOG` with
+    /// [`Kubelogin::log`].
     pub fn program(self, name: &str, script: &str) -> Self {
         let path = self.path_of(name);
         let script = match cfg!(windows) {
             true => format!("@echo off\n{script}\n"),
             false => format!("#!/bin/sh\n{script}\n"),
         };
-        fs::write(&path, script).expect("a script can be written");
+        fs::write(&path, script).expect("cannot write the script");
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
             let mode = fs::Permissions::from_mode(0o755);
-            fs::set_permissions(path, mode).expect("it can be made executable");
+            fs::set_permissions(path, mode).expect("cannot make it executable");
         }
         let log = self.room.path().join("log");
         self.env("LOG", log)
@@ -191,17 +192,17 @@ impl Kubelogin {
         self.room.path().join("work")
     }
 
-    /// Runs the program to its end.
+    /// Runs the program until it exits.
     pub fn run(&self) -> Output {
         self.spawn().wait()
     }
 
-    /// Starts the program. Several can run at once, in the same home folder.
+    /// Starts the program. Several can run at once in the same home folder.
     pub fn spawn(&self) -> Running {
         self.start(&mut self.command())
     }
 
-    /// Runs the program with a closed stdout. It must end with an error, not with a panic; returns stderr.
+    /// Runs the program with a closed stdout and returns stderr. It must fail with an error, not a panic.
     #[track_caller]
     pub fn run_into_nothing(&self) -> String {
         let mut child = self
@@ -210,9 +211,9 @@ impl Kubelogin {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("it starts");
+            .expect("cannot start it");
         drop(child.stdout.take());
-        let output = child.wait_with_output().expect("it ends");
+        let output = child.wait_with_output().expect("cannot wait for it");
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         assert!(
@@ -229,7 +230,7 @@ impl Kubelogin {
         command
     }
 
-    /// The same in the current directory, because another one would make std fork, which is slower.
+    /// The same in the current directory: with any other, std forks, which is slower.
     pub fn command_here(&self) -> Command {
         let mut command = Command::new(&self.program);
         command
@@ -239,8 +240,8 @@ impl Kubelogin {
         command
     }
 
-    /// Another program that starts this one: the program and its arguments are the last arguments. It is looked up on this
-    /// process's PATH, which it also gets.
+    /// Another program that starts this one, which it gets as its last arguments. It is found on the PATH of the tests, and
+    /// inherits it.
     pub fn command_under(&self, program: &str, args: &[&str]) -> Command {
         let mut command = Command::new(program);
         command
@@ -254,7 +255,7 @@ impl Kubelogin {
         command
     }
 
-    /// Starts what [`Kubelogin::command`] made.
+    /// Starts a command from [`Kubelogin::command`].
     pub fn start(&self, command: &mut Command) -> Running {
         let stdin = if self.stdin.is_empty() {
             Stdio::null()
@@ -266,9 +267,9 @@ impl Kubelogin {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let before = self.files();
-        let mut child = command.spawn().expect("the program starts");
+        let mut child = command.spawn().expect("cannot start the program");
         if let Some(mut stdin) = child.stdin.take() {
-            let _ = stdin.write_all(&self.stdin); // the program may end without reading
+            let _ = stdin.write_all(&self.stdin); // the program may exit without reading
         }
         let stdout = read_all(child.stdout.take());
         let (stderr, shown) = (lines_of(child.stderr.take()), String::new());
@@ -289,14 +290,14 @@ impl Kubelogin {
     }
 }
 
-/// A started program.
+/// A running program.
 pub struct Running {
     process: Process,
     stdout: JoinHandle<String>,
     stderr: Receiver<String>,
-    /// What has come from `stderr` so far.
+    /// Stderr so far.
     shown: String,
-    /// Keeps the home folder, even if the [`Kubelogin`] is dropped.
+    /// Keeps the home folder even if the [`Kubelogin`] is dropped.
     _room: Arc<TempDir>,
     home: PathBuf,
     work: PathBuf,
@@ -304,7 +305,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Waits until a line with this text is on stderr, and returns it.
+    /// Waits for a line with this text on stderr, and returns it.
     #[track_caller]
     pub fn shows(&mut self, text: &str) -> String {
         while let Ok(line) = self.stderr.recv() {
@@ -313,15 +314,15 @@ impl Running {
                 return line;
             }
         }
-        panic!("it ended without a word of {text:?}: {}", self.shown);
+        panic!("it exited without printing {text:?}: {}", self.shown);
     }
 
-    /// Sends a signal to the program alone.
+    /// Sends a signal to the program, but not to its children.
     #[cfg(unix)]
     pub fn signal(&self, signal: rustix::process::Signal) {
         use rustix::process::{Pid, kill_process};
         let id = Pid::from_child(&self.process.0);
-        kill_process(id, signal).expect("the program still runs");
+        kill_process(id, signal).expect("the program is not running");
     }
 
     /// The process ID.
@@ -333,19 +334,15 @@ impl Running {
         self.process.0.try_wait().expect("a child").is_none()
     }
 
-    /// As `kill -9` does.
+    /// Kills it like `kill -9`.
     pub fn kill(&mut self) {
-        self.process.0.kill().expect("the program can be killed");
+        self.process.0.kill().expect("cannot kill the program");
     }
 
-    /// Waits for its end, and checks that it left nothing in the working directory, nor outside `.kube` in the home folder.
+    /// Waits until it exits. Checks that it left the working directory alone, and the home folder except `.kube`.
     pub fn wait(mut self) -> Output {
-        let status = self
-            .process
-            .0
-            .wait()
-            .expect("the program can be waited for");
-        let stdout = self.stdout.join().expect("the program writes UTF-8");
+        let status = self.process.0.wait().expect("cannot wait for the program");
+        let stdout = self.stdout.join().expect("stdout is not UTF-8");
         self.shown.extend(self.stderr.iter());
         let output = Output {
             status,
@@ -364,13 +361,13 @@ impl Running {
         assert_eq!(
             &names_in(&self.work),
             work,
-            "it changed the working folder: {output:?}"
+            "it changed the working directory: {output:?}"
         );
         output
     }
 }
 
-/// Killed when it is dropped, so that a failing test leaves no program behind.
+/// Kills the program when dropped, so that a failing test leaves none behind.
 struct Process(Child);
 
 impl Drop for Process {
@@ -422,7 +419,8 @@ impl Output {
         token.to_owned()
     }
 
-    /// The error: exit code 1, nothing on stdout, and on stderr `Error:` with at most three lines, after any notices.
+    /// The error. Requires exit code 1, an empty stdout, and on stderr at most three lines from `Error:` on. Notices may come
+    /// first.
     #[track_caller]
     pub fn error(&self) -> String {
         assert_eq!(self.status.code(), Some(1), "{self:?}");
@@ -438,12 +436,12 @@ impl Output {
             .unwrap_or_else(|| panic!("no error on stderr: {self:?}"));
         assert!(
             lines.len() - start <= 3,
-            "an error of more than three lines: {self:?}"
+            "the error has more than three lines: {self:?}"
         );
         lines[start..].join("\n")
     }
 
-    /// What a run with `-v 1` says on stderr, besides where its options came from, what `auto` found and what became of the
+    /// What a run with `-v 1` prints on stderr, except where options came from, what `auto` found, and what happened to the
     /// token.
     pub fn notices(&self) -> Vec<&str> {
         const HISTORY: [&str; 5] = ["--", "> ", "+ ", "- ", "Token: "];
@@ -454,13 +452,13 @@ impl Output {
             .collect()
     }
 
-    /// Checks that neither stream contains any of these.
+    /// Checks that no secret is on stdout or stderr.
     #[track_caller]
     pub fn hides(&self, secrets: &[&str]) -> &Self {
         for secret in secrets {
             assert!(
                 !self.stdout.contains(secret) && !self.stderr.contains(secret),
-                "{secret} is shown: {self:?}"
+                "{secret} was printed: {self:?}"
             );
         }
         self
@@ -468,7 +466,7 @@ impl Output {
 }
 
 fn read_all(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
-    let mut pipe = pipe.expect("the stream is a pipe");
+    let mut pipe = pipe.expect("the stream is not a pipe");
     thread::spawn(move || {
         let mut text = String::new();
         pipe.read_to_string(&mut text).expect("UTF-8");
@@ -477,7 +475,7 @@ fn read_all(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
 }
 
 fn lines_of(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
-    let mut pipe = BufReader::new(pipe.expect("the stream is a pipe"));
+    let mut pipe = BufReader::new(pipe.expect("the stream is not a pipe"));
     let (sender, receiver) = channel();
     thread::spawn(move || {
         let mut line = String::new();

@@ -1,4 +1,4 @@
-//! The usual logins, each with all that it needs: a test says only what it is about.
+//! The usual logins with everything they need, so that a test shows only what it is about.
 
 use serde_json::json;
 
@@ -10,12 +10,12 @@ use super::entra::{
 use super::kubelogin::Kubelogin;
 use super::server::FakeHttp;
 
-/// A service principal that reaches the fake Entra under the real names.
+/// A service principal that reaches the fake Entra under the real host names.
 pub fn spn(entra: &FakeEntra) -> Kubelogin {
     bare_spn().through_proxy(entra)
 }
 
-/// A service principal with its secret, and no way to the fake Entra yet.
+/// A service principal with its secret, not yet connected to the fake Entra.
 pub fn bare_spn() -> Kubelogin {
     of_client("spn").env("AZURE_CLIENT_SECRET", CLIENT_SECRET)
 }
@@ -24,7 +24,7 @@ pub fn devicecode(entra: &FakeEntra) -> Kubelogin {
     of_person("devicecode").through_proxy(entra)
 }
 
-/// The browser that opens is one that does nothing: the test plays it.
+/// BROWSER does nothing: the test plays the browser.
 pub fn interactive(entra: &FakeEntra) -> Kubelogin {
     let kubelogin = of_person("interactive")
         .through_proxy(entra)
@@ -40,12 +40,12 @@ pub fn ropc(entra: &FakeEntra) -> Kubelogin {
         .through_proxy(entra)
 }
 
-/// Without a federated token, which the test names.
+/// Without a federated token: the test supplies it.
 pub fn workloadidentity(entra: &FakeEntra) -> Kubelogin {
     of_client("workloadidentity").through_proxy(entra)
 }
 
-/// A job whose service connection is set by the variables that Azure Pipelines sets.
+/// A job whose service connection comes from the variables that Azure Pipelines sets.
 pub fn azurepipelines(entra: &FakeEntra, pipelines: &FakeHttp, job_token: &str) -> Kubelogin {
     Kubelogin::get_token_anywhere("azurepipelines")
         .env("AZURESUBSCRIPTION_CLIENT_ID", CONFIDENTIAL_CLIENT_ID)
@@ -56,7 +56,7 @@ pub fn azurepipelines(entra: &FakeEntra, pipelines: &FakeHttp, job_token: &str) 
         .through_proxy(entra)
 }
 
-/// A managed identity on a host that the test names. Whoever asks a proxy for it fails.
+/// A managed identity at an endpoint that the test supplies. The proxy is unreachable, because none may be used.
 pub fn msi() -> Kubelogin {
     let nowhere = "http://127.0.0.1:1";
     Kubelogin::get_token_anywhere("msi")
@@ -65,22 +65,22 @@ pub fn msi() -> Kubelogin {
         .env("ALL_PROXY", nowhere)
 }
 
-/// az is this script.
+/// Signs in with az, which is this script.
 pub fn azurecli(script: &str) -> Kubelogin {
     Kubelogin::get_token_anywhere("azurecli").program("az", script)
 }
 
-/// azd is this script.
+/// Signs in with azd, which is this script.
 pub fn azd(script: &str) -> Kubelogin {
     Kubelogin::get_token_anywhere("azd").program("azd", script)
 }
 
-/// PowerShell is this script.
+/// Signs in with PowerShell, which is this script.
 pub fn azurepowershell(script: &str) -> Kubelogin {
     Kubelogin::get_token_anywhere("azurepowershell").program("pwsh", script)
 }
 
-/// The cluster of the fake Azure, by its group and name.
+/// The fake Azure's cluster by group and name.
 pub const PROD: [&str; 6] = [
     "-g",
     "shop",
@@ -105,10 +105,10 @@ pub fn get_credentials(entra: &FakeEntra) -> Kubelogin {
         .through_proxy(entra)
 }
 
-/// The public client that AKS writes into every kubeconfig.
+/// The public client ID in every kubeconfig from AKS.
 const AKS_CLIENT: &str = "80faf920-1908-4b52-b5ef-a8e7bedfc67a";
 
-/// Signed in to az, which is this script, with all the IDs of a kubeconfig from AKS.
+/// A mode with all the IDs of a kubeconfig from AKS, with az signed in. az is this script.
 pub fn signed_in_to_az(mode: &str, script: &str) -> Kubelogin {
     let kubelogin = Kubelogin::get_token(mode)
         .args(["--client-id", AKS_CLIENT])
@@ -117,7 +117,7 @@ pub fn signed_in_to_az(mode: &str, script: &str) -> Kubelogin {
     kubelogin
 }
 
-/// What `az login` writes in the home folder.
+/// Writes what `az login` writes in the home folder.
 pub fn az_login(kubelogin: &Kubelogin, user: &str) {
     let folder = kubelogin.home().join(".azure");
     let account = json!({
@@ -128,12 +128,12 @@ pub fn az_login(kubelogin: &Kubelogin, user: &str) {
     std::fs::write(folder.join("azureProfile.json"), profile).expect("written");
 }
 
-/// An application that proves itself somehow.
+/// A mode for the confidential client; the test adds the credential.
 pub fn of_client(mode: &str) -> Kubelogin {
     Kubelogin::get_token(mode).args(["--client-id", CONFIDENTIAL_CLIENT_ID])
 }
 
-/// An application that signs in a person.
+/// A mode for the public client, which signs in a user.
 pub fn of_person(mode: &str) -> Kubelogin {
     Kubelogin::get_token(mode).args(["--client-id", PUBLIC_CLIENT_ID])
 }

@@ -1,4 +1,4 @@
-//! Listens on loopback, with TLS, in plain text or as a forward proxy, and passes every request to a fake.
+//! Listens on loopback with TLS, in plain text or as a forward proxy, and passes every request to a fake.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -11,15 +11,15 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use super::http1::{Connection, Reply, Request};
 use super::tls;
 
-/// What answers the requests.
+/// Answers requests.
 pub type Answerer = dyn Fn(&Request) -> Reply + Send + Sync;
 
-/// How a listener speaks to its clients.
+/// The protocol of a listener.
 pub enum Door {
     Plain,
     Tls(Arc<ServerConfig>),
-    /// A plain-text forward proxy (RFC 9110, section 9.3.6). `connect` decides about each `CONNECT`; after its 200 the
-    /// named host is served on the same connection, with TLS.
+    /// A plain-text forward proxy (RFC 9110, section 9.3.6). `connect` answers each `CONNECT`; after a 200, the connection
+    /// serves the named host with TLS.
     Proxy {
         connect: Arc<Answerer>,
         tls: Arc<ServerConfig>,
@@ -43,10 +43,8 @@ struct Shared {
 impl Server {
     pub fn start(door: Door, answerer: Arc<Answerer>) -> Self {
         let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
-        let address = listener
-            .local_addr()
-            .expect("a bound listener has an address");
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("no free port on loopback");
+        let address = listener.local_addr().expect("the listener has no address");
         let (stopped, accepted) = (AtomicBool::new(false), AtomicUsize::new(0));
         let shared = Arc::new(Shared {
             door,
@@ -64,7 +62,7 @@ impl Server {
         self.address.port()
     }
 
-    /// Connections so far, including those whose TLS handshake the client aborted.
+    /// Connections so far, including aborted TLS handshakes.
     pub fn accepted(&self) -> usize {
         self.shared.accepted.load(Ordering::SeqCst)
     }
@@ -103,12 +101,12 @@ impl Shared {
             Door::Tls(config) => self.serve_tls(stream, config),
             Door::Proxy { connect, tls } => self.serve_proxy(stream, connect, tls),
         }
-        let _ = socket.shutdown(Shutdown::Both); // dropping is not enough: `connections` also has a handle
+        let _ = socket.shutdown(Shutdown::Both); // dropping is not enough: `connections` has a handle, too
     }
 
     fn serve_tls(&self, stream: TcpStream, config: &Arc<ServerConfig>) {
         let session =
-            ServerConnection::new(Arc::clone(config)).expect("the configuration is complete");
+            ServerConnection::new(Arc::clone(config)).expect("the TLS configuration is incomplete");
         self.converse(StreamOwned::new(session, stream));
     }
 
@@ -130,7 +128,7 @@ impl Shared {
         }
     }
 
-    /// Requests and replies until one side closes. A client that violates TLS or HTTP is disconnected, which the test notices.
+    /// Answers requests until one side closes. A client that violates TLS or HTTP is disconnected, which fails its test.
     fn converse(&self, stream: impl Read + Write) {
         let mut connection = Connection::new(stream);
         while let Ok(Some(request)) = connection.read() {
@@ -142,7 +140,7 @@ impl Shared {
     }
 }
 
-/// A plain HTTP server for everything else: managed identity endpoints, OIDC endpoints of CI systems.
+/// A plain HTTP server for everything else: managed identity endpoints, CI systems' OIDC endpoints.
 pub struct FakeHttp {
     server: Server,
     requests: Arc<Mutex<Vec<Request>>>,
@@ -153,7 +151,7 @@ impl FakeHttp {
         Self::start_at(Door::Plain, answer)
     }
 
-    /// With TLS, and a certificate for whatever name a client asks for.
+    /// With TLS and a certificate for any name that a client asks for.
     pub fn start_named(
         names: &Arc<tls::AnyName>,
         answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
@@ -161,7 +159,7 @@ impl FakeHttp {
         Self::start_at(Door::Tls(names.server_config()), answer)
     }
 
-    /// With TLS and a self-signed certificate, whose SHA-1 digest it also returns, in hexadecimal.
+    /// With TLS and a self-signed certificate; also returns the certificate's SHA-1 digest in hexadecimal.
     pub fn start_self_signed(
         answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
     ) -> (Self, String) {
@@ -182,7 +180,7 @@ impl FakeHttp {
         }
     }
 
-    /// Its URL, without a slash at the end.
+    /// Its URL, without a trailing slash.
     pub fn url(&self) -> String {
         let scheme = match self.server.shared.door {
             Door::Tls(_) => "https",
@@ -196,15 +194,15 @@ impl FakeHttp {
     }
 }
 
-/// Fails the test that sent what `who` would not have accepted, unless it fails already.
+/// Fails a test whose requests `who` would have rejected, unless it is failing already.
 pub fn report(who: &str, violations: &[String]) {
     if !violations.is_empty() && !std::thread::panicking() {
         let list = violations.join("\n  ");
-        panic!("{who} would not have accepted this:\n  {list}");
+        panic!("{who} would have rejected this:\n  {list}");
     }
 }
 
-/// A panic in a test's answerer must not be hidden by a poisoned lock.
+/// Locks even a poisoned mutex, so that the panic in an answerer is the one that shows.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! A SOCKS5 proxy (RFC 1928, RFC 1929) whose every destination is the fake Entra.
+//! A SOCKS5 proxy (RFC 1928, RFC 1929) that connects every client to the fake Entra.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -20,9 +20,10 @@ pub struct FakeSocks {
 }
 
 impl FakeSocks {
-    /// Asks for this user name and password, if there is one.
+    /// Requires this user name and password, if given.
     pub fn start(entra: &FakeEntra, login: Option<(&'static str, &'static str)>) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("no free port on loopback");
         let address = listener.local_addr().expect("an address");
         let targets = Arc::new(Mutex::new(Vec::new()));
         let (entra, recorded) = (entra.address(), Arc::clone(&targets));
@@ -35,12 +36,11 @@ impl FakeSocks {
         Self { address, targets }
     }
 
-    /// Host and port.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What the clients wanted to be connected to, names as names.
+    /// The destinations that clients asked for, with names not resolved.
     pub fn targets(&self) -> Vec<String> {
         lock(&self.targets).clone()
     }

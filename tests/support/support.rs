@@ -1,6 +1,6 @@
-//! The test kit of every end-to-end test: fake servers, the usual logins, and the real program.
+//! The test kit for all end-to-end tests: fake servers, the usual logins, and the real program.
 //!
-//! [`FakeEntra`] signs users and applications in, and is strict: what Entra would not accept is refused *and* fails the test.
+//! [`FakeEntra`] signs users and applications in. It is strict: what Entra would reject, it rejects, *and* it fails the test.
 //! [`FakeApiServer`] is a cluster that accepts the fake Entra's tokens and no others.
 //! [`Kubelogin`] is the real program, in isolation. A test binary includes all of it like this:
 //!
@@ -20,24 +20,24 @@
 #![allow(
     dead_code,
     unused_imports,
-    reason = "each test binary uses another part of the test kit"
+    reason = "each test binary uses a different part of the test kit"
 )]
 
-mod api_server; // a Kubernetes API server: kubectl and helm can talk to it
+mod api_server; // a Kubernetes API server for kubectl and helm
 mod arm; // the fake Azure Resource Manager
 pub mod az; // the real az, if it is installed
 mod browser; // the user's browser
-mod entra; // the fake Entra: what is registered, what was requested, what was wrong with it
-mod every_mode; // every login mode with all that it needs
-mod http1; // HTTP/1.1 messages, read and written
-mod jwt; // tokens and assertions: signed and checked
+mod entra; // the fake Entra: registrations, requests, and what was wrong with them
+mod every_mode; // every login mode with everything it needs
+mod http1; // reads and writes HTTP/1.1 messages
+mod jwt; // signs and checks tokens and assertions
 mod kubeconfig; // kubeconfigs of any size
 mod kubelogin; // runs the program under test
 mod login; // the usual logins
-mod server; // listens, with TLS or as a forward proxy, and passes requests to a fake
-mod socks; // a SOCKS proxy before the fake Entra
-mod temp_dir; // folders that remove themselves
-mod tls; // certificates for any name, signed by the tests' own certificate authority
+mod server; // listens with TLS or as a forward proxy, and passes requests to a fake
+mod socks; // a SOCKS proxy in front of the fake Entra
+mod temp_dir; // temporary folders
+mod tls; // certificates for any name, signed by the tests' certificate authority
 
 pub use api_server::{FakeApiServer, Manner, Rbac};
 pub use arm::{

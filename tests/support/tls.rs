@@ -1,4 +1,4 @@
-//! Certificates for any name, signed by the tests' own certificate authority.
+//! Certificates for any name, signed by the tests' certificate authority.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -23,15 +23,15 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub enum Certificate {
     #[default]
     Good,
-    /// Ended yesterday.
+    /// Expired yesterday.
     Expired,
-    /// For another host than the requested one.
+    /// For a different host.
     OtherHost,
     /// From a certificate authority that nobody trusts.
     Untrusted,
 }
 
-/// A certificate authority that lives as long as the test.
+/// A certificate authority that exists only during the test.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pub pem: String,
@@ -46,10 +46,10 @@ impl Authority {
             KeyUsagePurpose::KeyCertSign,
             KeyUsagePurpose::DigitalSignature,
         ];
-        let key = KeyPair::generate().expect("ring makes P-256 keys");
+        let key = KeyPair::generate().expect("cannot generate a P-256 key");
         let pem = params
             .self_signed(&key)
-            .expect("a certificate signs itself")
+            .expect("cannot self-sign the certificate")
             .pem();
         Self {
             issuer: Issuer::new(params, key),
@@ -57,49 +57,49 @@ impl Authority {
         }
     }
 
-    /// A client certificate of this authority with its key, in PEM.
+    /// A client certificate from this authority and its key, in PEM.
     pub fn client(&self, name: &str) -> [String; 2] {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        let key = KeyPair::generate().expect("ring makes P-256 keys");
+        let key = KeyPair::generate().expect("cannot generate a P-256 key");
         let certificate = params
             .signed_by(&key, &self.issuer)
-            .expect("the authority signs");
+            .expect("cannot sign the certificate");
         [certificate.pem(), key.serialize_pem()]
     }
 
     fn issue(&self, names: &[&str], expired: bool) -> CertifiedKey {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let mut params = CertificateParams::new(names).expect("names of hosts");
+        let mut params = CertificateParams::new(names).expect("not a host name");
         params
             .distinguished_name
-            .push(DnType::CommonName, "a fake server of the tests");
+            .push(DnType::CommonName, "a fake server for tests");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
-            .expect("the clock is past 1970");
+            .expect("the clock is before 1970");
         let epoch = rcgen::date_time_ymd(1970, 1, 1);
         params.not_before = epoch + (now - 30 * DAY);
         params.not_after = epoch + if expired { now - DAY } else { now + 30 * DAY };
-        let key = KeyPair::generate().expect("ring makes P-256 keys");
+        let key = KeyPair::generate().expect("cannot generate a P-256 key");
         let certificate = params
             .signed_by(&key, &self.issuer)
-            .expect("the authority signs");
+            .expect("cannot sign the certificate");
         let private_key =
             ring::sign::any_supported_type(&PrivatePkcs8KeyDer::from(key.serialize_der()).into());
         CertifiedKey::new(
             vec![certificate.der().clone()],
-            private_key.expect("a key that ring made"),
+            private_key.expect("ring cannot read its own key"),
         )
     }
 }
 
-/// A name, if the client sent one, and the certificate to present.
+/// The name, if the client sent one, and the certificate to present.
 type Asked = (Option<String>, Certificate);
 
-/// Issues a certificate for the name that the client asks for (RFC 6066: SNI), so that one server plays all hosts.
+/// Issues a certificate for the name that the client asks for (SNI, RFC 6066), so that one server can play all hosts.
 pub struct AnyName {
     trusted: Mutex<Arc<Authority>>,
     kind: Mutex<Certificate>,
@@ -116,20 +116,20 @@ impl AnyName {
     }
 
     pub fn show(&self, kind: Certificate) {
-        *self.kind.lock().expect("no holder panics") = kind;
+        *self.kind.lock().expect("the lock is poisoned") = kind;
     }
 
-    /// From now on certificates are signed by this authority.
+    /// Signs new certificates with this authority.
     pub fn rotate(&self, trusted: Arc<Authority>) {
-        *self.trusted.lock().expect("no holder panics") = trusted;
-        self.issued.lock().expect("no holder panics").clear();
+        *self.trusted.lock().expect("the lock is poisoned") = trusted;
+        self.issued.lock().expect("the lock is poisoned").clear();
     }
 
     pub fn server_config(self: &Arc<Self>) -> Arc<ServerConfig> {
         self.server_config_for(WebPkiClientVerifier::no_client_auth())
     }
 
-    /// For clients with a certificate of this authority only.
+    /// Accepts only clients with a certificate from this authority.
     pub fn server_config_for_clients_of(
         self: &Arc<Self>,
         authority: &Authority,
@@ -139,7 +139,7 @@ impl AnyName {
         roots.add(certificate).expect("a certificate");
         let provider = Arc::new(ring::default_provider());
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-        self.server_config_for(verifier.build().expect("there are roots"))
+        self.server_config_for(verifier.build().expect("no trusted roots"))
     }
 
     fn server_config_for(
@@ -149,7 +149,7 @@ impl AnyName {
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder
             .with_safe_default_protocol_versions()
-            .expect("ring does TLS 1.2 and 1.3");
+            .expect("ring does not support TLS 1.2 and 1.3");
         let mut config = builder
             .with_client_cert_verifier(clients)
             .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
@@ -160,9 +160,9 @@ impl AnyName {
     fn certificate(&self, name: Option<&str>, kind: Certificate) -> CertifiedKey {
         let names = match name {
             Some(name) => vec![name],
-            None => vec!["127.0.0.1", "::1", "localhost"], // an address in the URL: no SNI
+            None => vec!["127.0.0.1", "::1", "localhost"], // no SNI: the URL has an address
         };
-        let trusted = self.trusted.lock().expect("no holder panics");
+        let trusted = self.trusted.lock().expect("the lock is poisoned");
         match kind {
             Certificate::Good => trusted.issue(&names, false),
             Certificate::Expired => trusted.issue(&names, true),
@@ -177,8 +177,8 @@ impl AnyName {
 impl ResolvesServerCert for AnyName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().map(str::to_owned);
-        let kind = *self.kind.lock().expect("no holder panics");
-        let mut issued = self.issued.lock().expect("no holder panics");
+        let kind = *self.kind.lock().expect("the lock is poisoned");
+        let mut issued = self.issued.lock().expect("the lock is poisoned");
         let certified = issued.entry((name.clone(), kind));
         Some(Arc::clone(certified.or_insert_with(|| {
             Arc::new(self.certificate(name.as_deref(), kind))
@@ -192,25 +192,25 @@ impl std::fmt::Debug for AnyName {
     }
 }
 
-/// A self-signed server certificate, and its SHA-1 digest in hexadecimal.
+/// A self-signed server certificate and its SHA-1 digest in hexadecimal.
 pub fn self_signed() -> (Arc<ServerConfig>, String) {
-    let key = KeyPair::generate().expect("ring makes P-256 keys");
-    let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name of a host");
+    let key = KeyPair::generate().expect("cannot generate a P-256 key");
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("not a host name");
     let certificate = params
         .self_signed(&key)
-        .expect("a certificate signs itself");
+        .expect("cannot self-sign the certificate");
     let digest =
         ::ring::digest::digest(&::ring::digest::SHA1_FOR_LEGACY_USE_ONLY, certificate.der());
     let thumbprint = digest.as_ref().iter().map(|byte| format!("{byte:02X}"));
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let config = builder
         .with_safe_default_protocol_versions()
-        .expect("ring does TLS 1.2 and 1.3")
+        .expect("ring does not support TLS 1.2 and 1.3")
         .with_no_client_auth()
         .with_single_cert(
             vec![certificate.der().clone()],
             PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
         );
-    let config = config.expect("the key belongs to the certificate");
+    let config = config.expect("the key does not match the certificate");
     (Arc::new(config), thumbprint.collect())
 }

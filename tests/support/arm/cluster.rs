@@ -1,4 +1,4 @@
-//! Clusters, and the kubeconfigs that AKS makes of them.
+//! Clusters, and the kubeconfigs that AKS generates for them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,12 +19,12 @@ pub struct FakeCluster {
     pub certificate_authority: String,
     pub login: ClusterLogin,
     pub is_stopped: bool,
-    /// The person may see it, and not its kubeconfig.
+    /// The user may see the cluster but not fetch its kubeconfig.
     pub is_denied: bool,
     pub has_local_accounts_disabled: bool,
-    /// The tenant whose tokens it takes.
+    /// The tenant whose tokens it accepts.
     pub tenant: String,
-    /// In place of the kubeconfig that AKS would make.
+    /// Replaces the kubeconfig that AKS would generate.
     pub kubeconfig: Option<String>,
 }
 
@@ -32,7 +32,7 @@ pub struct FakeCluster {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClusterLogin {
     Entra,
-    /// A client certificate for everybody.
+    /// One client certificate for all users.
     Certificate,
 }
 
@@ -66,7 +66,7 @@ impl FakeCluster {
         )
     }
 
-    /// Of the API server.
+    /// The API server's host.
     pub fn host(&self) -> &str {
         let address = self.server.split("://").nth(1).unwrap_or_default();
         address.split(':').next().unwrap_or_default()
@@ -80,13 +80,13 @@ impl FakeCluster {
         }
     }
 
-    /// As an entry of ARM's list.
+    /// The cluster as an entry in ARM's list.
     pub fn listed(&self) -> Value {
         json!({"id": self.id(), "name": self.name, "type": "Microsoft.ContainerService/ManagedClusters",
                "location": "westeurope", "properties": {"powerState": {"code": self.power_state()}}})
     }
 
-    /// As ARM shows it alone.
+    /// ARM's response to a GET of the cluster.
     pub fn details(&self) -> Value {
         let mut details = self.listed();
         let properties = json!({
@@ -101,12 +101,12 @@ impl FakeCluster {
         details
     }
 
-    /// As a row of Resource Graph's.
+    /// The cluster as a row from Resource Graph.
     pub fn row(&self) -> Value {
         json!({"id": self.id(), "location": "westeurope", "tenantId": TENANT_ID, "powerState": self.power_state()})
     }
 
-    /// The answer with its kubeconfig.
+    /// The response with its kubeconfig.
     pub fn credential(&self, request: &Request, is_admin: bool) -> Reply {
         let text = match &self.kubeconfig {
             Some(text) => text.clone(),
@@ -144,7 +144,7 @@ impl FakeCluster {
     }
 }
 
-/// As AKS writes it since Kubernetes 1.24, and before.
+/// The login as AKS writes it since Kubernetes 1.24, or before that with `format=azure`.
 fn entra_login(format: Option<&str>) -> String {
     if format == Some("azure") {
         return format!(

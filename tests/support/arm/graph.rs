@@ -1,4 +1,4 @@
-//! Azure Resource Graph, which answers one query only: the one for clusters.
+//! Azure Resource Graph. It understands one query only: the one for clusters.
 
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ impl State {
         let query = body["query"].as_str().unwrap_or_default();
         let filter = Filter::parse(query)?;
         if body["options"]["resultFormat"] != "objectArray" {
-            return Err(violation("a resultFormat that is not objectArray"));
+            return Err(violation("resultFormat is not objectArray"));
         }
         let top = body["options"]["$top"]
             .as_u64()
@@ -77,19 +77,19 @@ impl State {
 struct Filter {
     name: Option<String>,
     group: Option<String>,
-    /// The name of the API server's host.
+    /// The API server's host name.
     host: Option<String>,
 }
 
 impl Filter {
     fn parse(query: &str) -> Result<Self, Refusal> {
-        let bad = || violation(format!("a query that it does not speak: {query}"));
+        let bad = || violation(format!("unsupported query: {query}"));
         let mut parts = query.split(" | ");
         let (Some("resources"), Some(conditions)) = (parts.next(), parts.next()) else {
             return Err(bad());
         };
         if !query.ends_with(" | order by id asc") {
-            return Err(violation("pages without an order"));
+            return Err(violation("paging without a sort order"));
         }
         let mut conditions = conditions
             .strip_prefix("where ")

@@ -1,4 +1,4 @@
-//! Its errors, as the real one words them.
+//! ARM's error responses, in its own words.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,17 +9,17 @@ use super::super::http1::{Reply, Request};
 use super::super::jwt::claims_of;
 use super::FakeCluster;
 
-/// Why there is no answer.
+/// Why a request fails.
 pub struct Refusal {
     status: u16,
     code: String,
     pub message: String,
     headers: Vec<(String, String)>,
-    /// True if no correct client sends this request.
+    /// True if no correct client would send this request.
     pub is_violation: bool,
 }
 
-/// What it refuses to good clients, too.
+/// A refusal that correct clients get, too.
 pub fn refused(status: u16, code: &str, message: &str) -> Refusal {
     Refusal {
         status,
@@ -30,7 +30,7 @@ pub fn refused(status: u16, code: &str, message: &str) -> Refusal {
     }
 }
 
-/// What no good client sends.
+/// A request that no correct client sends.
 pub fn violation(message: impl Into<String>) -> Refusal {
     let refusal = refused(400, "BadRequest", &message.into());
     Refusal {
@@ -39,7 +39,7 @@ pub fn violation(message: impl Into<String>) -> Refusal {
     }
 }
 
-/// The answer to a request without a token: where to sign in.
+/// The response to a request without a token: where to sign in.
 pub fn challenged(tenant: Option<&str>) -> Refusal {
     match tenant {
         Some(tenant) => refused(
@@ -79,7 +79,7 @@ pub fn check_context(request: &Request, context: &str) -> Result<(), Refusal> {
     Err(refused(401, "RequestDisallowedByPolicy", message).header("WWW-Authenticate", &challenge))
 }
 
-/// Who asks lacks a role.
+/// The caller lacks a role.
 pub fn not_authorized(cluster: &FakeCluster, is_admin: bool) -> Refusal {
     let user = User::new(USER_NAME, "");
     let action = if is_admin { "Admin" } else { "User" };

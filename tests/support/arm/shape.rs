@@ -1,9 +1,9 @@
-//! What any request has to look like.
+//! Rules for every request.
 
 use super::super::http1::{Pairs, Request};
 use super::refusal::{Refusal, violation};
 
-/// Parameters, body and headers.
+/// Checks parameters, body and headers.
 pub fn check_shape(request: &Request) -> Result<(), Refusal> {
     let known: [(&str, &[&str]); 4] = [
         ("api-version", &[]),
@@ -28,10 +28,10 @@ pub fn check_shape(request: &Request) -> Result<(), Refusal> {
         .header("content-type")
         .is_some_and(|kind| kind.starts_with("application/json"));
     if request.method == "POST" && is_graph && !is_json {
-        return Err(violation("a body that does not say that it is JSON"));
+        return Err(violation("a body without Content-Type: application/json"));
     }
     if !is_graph && !request.body.is_empty() {
-        return Err(violation("a body where there is none"));
+        return Err(violation("an unexpected body"));
     }
     if request.method == "POST" && request.header("content-length").is_none() {
         return Err(violation("a POST without Content-Length"));

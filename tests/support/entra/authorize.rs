@@ -8,7 +8,7 @@ use super::refusal::{Refusal, refused, violation};
 use super::rules::{Registration, SignIn};
 use super::{Route, State, token};
 
-/// An authorization code that was issued.
+/// An issued authorization code.
 pub struct Session {
     login: token::Session,
     redirect_uri: String,
@@ -16,7 +16,7 @@ pub struct Session {
 }
 
 impl State {
-    /// The browser's redirect with the answer, in the response mode that the client asked for.
+    /// Redirects the browser with the response, in the response mode that the client asked for.
     pub fn authorize(&mut self, to: &Route, request: &Request) -> Result<Reply, Refusal> {
         let parameter = |name| request.parameter(name).unwrap_or_default();
         let client = self.registered(request.parameter("client_id"))?;
@@ -66,7 +66,7 @@ impl State {
             .remove(code)
             .ok_or_else(|| refused(54005, ""))?;
         if session.login.client_id != client.client_id {
-            return Err(violation("an authorization code of another client"));
+            return Err(violation("another client's authorization code"));
         }
         if request.field("redirect_uri") != Some(session.redirect_uri.as_str()) {
             return Err(violation(format!(
@@ -100,7 +100,9 @@ fn check_authorize(request: &Request) -> Result<(), Refusal> {
         }
     }
     if parameter("code_challenge").len() != 43 {
-        return Err(violation("code_challenge is no base64url SHA-256"));
+        return Err(violation(
+            "code_challenge is not a base64url SHA-256 digest",
+        ));
     }
     let redirect_uri = Url::parse(parameter("redirect_uri")).ok();
     match redirect_uri
@@ -112,7 +114,7 @@ fn check_authorize(request: &Request) -> Result<(), Refusal> {
     }
 }
 
-/// A redirect, or with `response_mode=form_post` a page whose form sends itself.
+/// A redirect, or with `response_mode=form_post` a page with a form that submits itself.
 fn send_back(request: &Request, answer: &[(&str, String)]) -> Reply {
     let redirect_uri = request.parameter("redirect_uri").unwrap_or_default();
     if request.parameter("response_mode") != Some("form_post") {

@@ -1,4 +1,4 @@
-//! RFC 8628: a code that the user enters elsewhere, and the polls that wait for it.
+//! RFC 8628: a code that the user enters elsewhere, while the client polls.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use super::{Route, State, token};
 /// How much too early a client may poll, because clocks differ a little.
 const SLACK: Duration = Duration::from_millis(50);
 
-/// A device code that was issued.
+/// An issued device code.
 pub struct Session {
     login: token::Session,
     expires_in: Duration,
@@ -21,7 +21,7 @@ pub struct Session {
     issued: Instant,
     last_poll: Option<Instant>,
     polls: usize,
-    /// It has received its last answer.
+    /// The client has received the final answer.
     is_over: bool,
 }
 
@@ -121,23 +121,23 @@ impl State {
 }
 
 impl Session {
-    /// The next poll is told that it has expired.
+    /// Makes the next poll find the code expired.
     pub fn expire(&mut self) {
         self.expires_in = Duration::ZERO;
     }
 
-    /// Checks the interval between polls; the first may come at once.
+    /// Checks the interval between polls; the first may come immediately.
     fn check_poll(&mut self, client: &Registration) -> Result<(), Refusal> {
         let waited = self
             .last_poll
             .replace(Instant::now())
             .map(|last| last.elapsed());
         if self.is_over {
-            // As Entra answers; a correct client does it only if the last answer was lost.
-            return Err(refused(54005, "Another poll after the last answer.").reported());
+            // As Entra answers. A correct client polls again only if the final answer was lost.
+            return Err(refused(54005, "A poll after the final answer.").reported());
         }
         if self.login.client_id != client.client_id {
-            return Err(violation("a device code of another client"));
+            return Err(violation("another client's device code"));
         }
         match waited {
             Some(waited) if waited + SLACK < self.interval => Err(violation(format!(

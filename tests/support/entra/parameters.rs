@@ -6,12 +6,12 @@ use super::{Endpoint, Route};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// `resource`, numbers as text, `?api-version=1.0`: what `--legacy` uses.
+    /// `resource`, numbers as strings, `?api-version=1.0`: what `--legacy` uses.
     V1,
     V2,
 }
 
-/// What a request of one kind must and may contain.
+/// The required and optional parameters of a request.
 struct Shape {
     must: &'static [&'static str],
     may: &'static [&'static str],
@@ -19,14 +19,14 @@ struct Shape {
 
 const CLIENT_AUTHENTICATION: [&str; 3] =
     ["client_secret", "client_assertion", "client_assertion_type"];
-/// MSAL's: what a user's answer should tell about the user, proof of possession, and what a resource wants to see.
+/// MSAL's own: user details in the response, proof of possession, and the claims that a resource requires.
 const OF_MSAL: [&str; 4] = ["client_info", "token_type", "req_cnf", "claims"];
 const NOTHING: Shape = Shape {
     must: &[],
     may: &[],
 };
 
-/// Grants of the token endpoint. All of them also take a client's authentication, at v2.0 MSAL's own as well.
+/// The grants of the token endpoint. All of them accept client authentication, and at v2.0 MSAL's own parameters.
 fn grant(version: Version, grant_type: &str) -> Option<Shape> {
     let (must, may): (&[_], &[_]) = match (version, grant_type) {
         (Version::V2, "client_credentials") => (&["client_id", "grant_type", "scope"], &[]),
@@ -83,7 +83,7 @@ fn device_code(version: Version) -> Shape {
     }
 }
 
-/// RFC 6749 section 4.1.1, RFC 7636 section 4.3, OpenID Connect Core section 3.1.2.1, and Microsoft's own.
+/// RFC 6749 section 4.1.1, RFC 7636 section 4.3, OpenID Connect Core section 3.1.2.1, and Microsoft's own parameters.
 const AUTHORIZE: Shape = Shape {
     must: &[
         "client_id",
@@ -113,7 +113,7 @@ pub fn check(to: &Route, request: &Request) -> Result<(), Refusal> {
     }
     if posts && !request.is_form() {
         return Err(violation(format!(
-            "not a form but {:?}",
+            "{:?} is not a form",
             request.header("content-type")
         )));
     }
@@ -138,7 +138,7 @@ fn check_query(version: Version, query: &Pairs) -> Result<(), Refusal> {
         Version::V1 if query.len() == 1 && query[0] == ("api-version".into(), "1.0".into()) => {
             Ok(())
         }
-        Version::V1 => Err(violation("a v1 endpoint wants api-version=1.0")),
+        Version::V1 => Err(violation("a v1 endpoint requires api-version=1.0")),
     }
 }
 

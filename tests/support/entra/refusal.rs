@@ -1,11 +1,11 @@
-//! Entra's errors: <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>
+//! Entra's error responses: <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>
 
 use chrono::Utc;
 use serde_json::json;
 
 use super::super::http1::{Reply, Request};
 
-/// AADSTS code, HTTP status, OAuth error, first words.
+/// AADSTS code, HTTP status, OAuth error, start of the description.
 type Row = (u32, u16, &'static str, &'static str);
 
 #[rustfmt::skip]
@@ -38,14 +38,14 @@ const REFUSALS: &[Row] = &[
     (SLOW_DOWN, 400, "slow_down",            "Polling too often."),
 ];
 
-/// Entra's number for it is not documented; this one is made up.
+/// Made up: Entra's code for this is not documented.
 pub const SLOW_DOWN: u32 = 79999;
 
-/// Why there is no token.
+/// Why a request fails.
 pub struct Refusal {
     code: u32,
     pub detail: String,
-    /// True if no correct client sends this request.
+    /// True if no correct client would send this request.
     pub is_violation: bool,
 }
 
@@ -68,7 +68,7 @@ pub fn violation(detail: impl Into<String>) -> Refusal {
 }
 
 impl Refusal {
-    /// Counts it as a violation, too; tests that cause it on purpose call `take_violations`.
+    /// Also counts it as a violation; tests that cause it on purpose call `take_violations`.
     pub fn reported(self) -> Self {
         Self {
             is_violation: true,

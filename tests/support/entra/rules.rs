@@ -14,17 +14,17 @@ pub const AUTHORIZATION_SERVER_NAMES: [&str; 5] = [
 pub const TENANT_ID: &str = "11111111-aaaa-4aaa-8aaa-111111111111";
 pub const PUBLIC_CLIENT_ID: &str = "22222222-bbbb-4bbb-8bbb-222222222222";
 pub const CONFIDENTIAL_CLIENT_ID: &str = "33333333-cccc-4ccc-8ccc-333333333333";
-/// The server application of the cluster: AKS's has another ID.
+/// The cluster's server application. AKS's real one has another ID.
 pub const SERVER_ID: &str = "44444444-dddd-4ddd-8ddd-444444444444";
-/// With characters that a form must escape.
+/// Has characters that a form must escape.
 pub const CLIENT_SECRET: &str = "a~Secret+with&odd=characters%";
-/// A PEM file, certificate and key, for `--client-certificate`: registered for the confidential client.
+/// A PEM file for `--client-certificate`, with certificate and key. It is registered for the confidential client.
 pub const CLIENT_CERTIFICATE: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/fixtures/fake_entra/test-client.pem"
 );
 pub const USER_NAME: &str = "alice@contoso.example";
-/// With characters that a form must escape, also beyond ASCII.
+/// Has characters that a form must escape, including non-ASCII ones.
 pub const USER_PASSWORD: &str = "p&ss wörd+1";
 
 /// What is registered at the fake Entra, and how it behaves.
@@ -33,7 +33,7 @@ pub struct Rules {
     pub tenants: Vec<String>,
     pub clients: Vec<Registration>,
     pub users: Vec<User>,
-    /// Server applications that tokens are issued for.
+    /// Server applications to issue tokens for.
     pub servers: Vec<String>,
     /// The user who signs in with a device code or a browser.
     pub person: String,
@@ -44,19 +44,19 @@ pub struct Rules {
     /// Seconds after which Entra would like the token refreshed (`refresh_in`).
     pub refresh_in: Option<u64>,
     pub refresh_tokens: RefreshTokens,
-    /// Whoever signs in for an authentication context reaches it.
+    /// Users who sign in again for an authentication context get it.
     pub steps_up: bool,
-    /// Names that the proxy connects to.
+    /// Hosts that the proxy connects to.
     pub host_names: Vec<String>,
-    /// The status with which the proxy refuses every `CONNECT`.
+    /// If set, the proxy refuses every `CONNECT` with this status.
     pub proxy_refuses_with: Option<u16>,
 }
 
-/// An application that may ask for tokens.
+/// An application that may request tokens.
 #[derive(Clone, Debug, Default)]
 pub struct Registration {
     pub client_id: String,
-    /// It may sign users in without a secret ("Allow public client flows").
+    /// May sign users in without a secret ("Allow public client flows").
     pub is_public: bool,
     pub secrets: Vec<String>,
     /// DER.
@@ -77,25 +77,25 @@ pub struct User {
     pub name: String,
     pub password: String,
     pub object_id: String,
-    /// The AADSTS code that refuses every sign-in of this user, such as 50076 for MFA.
+    /// If set, every sign-in of this user fails with this AADSTS code, such as 50076 for MFA.
     pub refused_with: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
 pub struct DeviceCode {
-    /// Seconds between polls. `None` is not sent: the client must assume the 5 seconds of RFC 8628.
+    /// Seconds between polls. If `None`, it is not sent and the client must assume 5 seconds (RFC 8628).
     pub interval: Option<u64>,
     /// Seconds.
     pub expires_in: u64,
-    /// Answers to the polls, in turn; the last one is repeated.
+    /// Responses to the polls, in order; the last one repeats.
     pub polls: Vec<Poll>,
 }
 
-/// The answer to one poll for a token.
+/// The response to one poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Poll {
     Pending,
-    /// From here on, 5 seconds more between polls.
+    /// Adds 5 seconds to the interval from now on.
     SlowDown,
     Approve,
     Decline,
@@ -114,13 +114,13 @@ pub enum SignIn {
 /// How refresh tokens behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefreshTokens {
-    /// A refresh returns a new one; the old one still works.
+    /// A refresh returns a new one; the old one keeps working.
     Rotate,
     /// A refresh returns a new one and revokes the old one.
     RotateAndRevoke,
-    /// A refresh returns no new one; the old one still works.
+    /// A refresh returns no new one; the old one keeps working.
     Keep,
-    /// There are none.
+    /// None are issued.
     Never,
 }
 
@@ -161,7 +161,7 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// The registered client with this ID, to change it.
+    /// The registered client with this ID, for changing it.
     ///
     /// # Panics
     /// If there is none.

@@ -1,4 +1,4 @@
-//! The token endpoint: client authentication, grants, and the tokens that are issued.
+//! The token endpoint: client authentication, grants, and issued tokens.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,7 +13,7 @@ use super::{Route, State};
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// What a login asked for: it goes into the tokens, and the refresh token remembers it.
+/// What a login asked for. It goes into the tokens, and the refresh token remembers it.
 #[derive(Clone, Debug)]
 pub struct Session {
     pub client_id: String,
@@ -25,7 +25,7 @@ pub struct Session {
     pub wants_id_token: bool,
     pub wants_refresh_token: bool,
     pub nonce: Option<String>,
-    /// The authentication context that the sign-in reached, because a resource asked for it.
+    /// The authentication context of the sign-in, if a resource required one.
     pub context: Option<String>,
 }
 
@@ -48,7 +48,7 @@ impl State {
         Ok(Reply::json(200, &self.issue(to, request, &session)))
     }
 
-    /// The registered client, after its authentication is checked, if there was any.
+    /// Finds the registered client, and checks its credential if it sent one.
     fn authenticate(&mut self, to: &Route, request: &Request) -> Result<Registration, Refusal> {
         let client = self.registered(request.field("client_id"))?;
         let uses_own_name = request.field("grant_type") == Some("client_credentials");
@@ -98,7 +98,8 @@ impl State {
             .ok_or_else(|| refused(700016, &format!("Identifier '{client_id}'.")).reported())
     }
 
-    /// RFC 7523, section 3, and Microsoft's "Certificate credentials": the client made this assertion itself, so a fault in it is the client's.
+    /// RFC 7523, section 3, and Microsoft's "Certificate credentials". The client made this assertion itself, so a mistake in
+    /// it is a violation.
     fn check_certificate(
         &mut self,
         to: &Route,
@@ -144,7 +145,7 @@ impl State {
         Ok(())
     }
 
-    /// What `scope` or `resource` asks for, as a session of the client itself.
+    /// The session that `scope` or `resource` asks for, without a user.
     pub fn asked(
         &self,
         to: &Route,
@@ -166,7 +167,9 @@ impl State {
         let (wants_id_token, wants_refresh_token, _) =
             (wants("openid"), wants("offline_access"), wants("profile"));
         let [server] = words[..] else {
-            return Err(violation(format!("scope {asked:?} names not one server")));
+            return Err(violation(format!(
+                "scope {asked:?} does not name exactly one server"
+            )));
         };
         let server = match to.version {
             Version::V1 => server,
@@ -199,7 +202,7 @@ impl State {
         })
     }
 
-    /// The registered user with this name, if the sign-in is allowed.
+    /// The registered user with this name, if the user may sign in.
     pub fn user(&self, name: &str) -> Result<User, Refusal> {
         let user = self
             .rules
@@ -243,7 +246,7 @@ impl State {
             .cloned()
             .ok_or_else(|| refused(700082, ""))?;
         if session.client_id != client.client_id || session.tenant != home_of(&to.tenant) {
-            return Err(violation("a refresh token of another client or tenant"));
+            return Err(violation("a refresh token for another client or tenant"));
         }
         if let Some(user) = &session.user {
             self.user(&user.name)?;
@@ -256,7 +259,7 @@ impl State {
             self.refresh_tokens.remove(token);
         }
         match request.field("scope").or(request.field("resource")) {
-            // Entra's refresh tokens are good for any server.
+            // Entra's refresh tokens work for every server.
             Some(_) => Ok(Session {
                 user: session.user,
                 context: session.context,
@@ -266,7 +269,7 @@ impl State {
         }
     }
 
-    /// The successful answer.
+    /// The successful response.
     fn issue(&mut self, to: &Route, request: &Request, session: &Session) -> Value {
         let lifetime = self.rules.token_lifetime;
         let serial = self.next_serial();
@@ -326,7 +329,7 @@ impl State {
     }
 }
 
-/// The tenant of a sign-in that does not name one.
+/// The user's home tenant, if the sign-in does not name a tenant.
 fn home_of(tenant: &str) -> String {
     match tenant {
         "organizations" => TENANT_ID.to_owned(),
@@ -343,7 +346,7 @@ fn asked_context(request: &Request) -> Result<Option<String>, Refusal> {
         .map_err(|error| violation(format!("claims is not JSON: {error}")))?;
     match claims["access_token"]["acrs"]["value"].as_str() {
         Some(context) => Ok(Some(context.to_owned())),
-        None => Err(violation("claims asks for nothing that is known")),
+        None => Err(violation("claims asks for nothing known")),
     }
 }
 
@@ -354,7 +357,7 @@ fn has_credential(request: &Request) -> bool {
         .is_some()
 }
 
-/// A token that another issuer made for the client. It comes from outside, so a fault in it is not the client's.
+/// A token that another issuer made for the client, so a mistake in it is not a violation.
 fn check_federated(client: &Registration, jwt: &Jwt) -> Result<(), Refusal> {
     let known = client.federated.iter().any(|trusted| {
         (jwt.claim("iss"), jwt.claim("sub"), jwt.claim("aud"))
@@ -374,7 +377,7 @@ fn check_federated(client: &Registration, jwt: &Jwt) -> Result<(), Refusal> {
         .map_err(|error| refused(700024, &error))
 }
 
-/// <https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference>, version 1.0, as AKS gets them.
+/// Version 1.0 claims, which AKS gets: <https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference>
 fn access_claims(session: &Session, request: &Request, lifetime: u64, serial: u64) -> Value {
     let (now, tenant) = (jwt::now(), &session.tenant);
     let mut claims = json!({
