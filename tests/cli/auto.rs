@@ -1,4 +1,4 @@
-//! `--login auto`: what it chooses, and which programs and hosts it never contacts.
+//! `--login auto`: what it chooses, and which programs and hosts it leaves alone.
 
 use std::fs;
 
@@ -21,7 +21,7 @@ impl World {
             .program("azd", "echo azd >> \"$LOG\"; exit 1")
             .program("pwsh", "echo pwsh >> \"$LOG\"; exit 1")
             .args(["--tenant-id", TENANT_ID])
-            // Independent of where the tests run: not on an Azure VM, and without a terminal.
+            // Hides where the tests run: no Azure VM, no terminal.
             .env("KUBERNETES_SERVICE_HOST", "10.0.0.1")
             .env("KUBERNETES_EXEC_INFO", exec_info(false));
         Self { kubelogin }
@@ -36,7 +36,7 @@ impl World {
         fs::remove_dir_all(self.kubelogin.home().join(".azure")).expect("removed");
     }
 
-    /// The programs that were started.
+    /// The programs that ran.
     fn log(&self) -> String {
         self.kubelogin.log()
     }
@@ -106,7 +106,7 @@ fn another_identity_than_the_last_time_is_told_once() {
     az_login(&world.kubelogin, "bob@example.com");
     let told = world.kubelogin.clone().verbose().run().stderr;
     assert!(told.contains("now azurecli (bob@example.com)"), "{told}");
-    assert_eq!(world.log(), "az\naz\n", "bob is not served alice's token");
+    assert_eq!(world.log(), "az\naz\n", "bob got alice's token");
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn an_earlier_sign_in_comes_before_az_and_asks_nobody() {
     assert_eq!(world.log(), "");
 }
 
-/// The kernel kills the process at its first socket, child or thread. With `-v 1` every row is evaluated.
+/// The kernel kills the process at its first socket, child process or thread. `-v 1` makes it try every mode.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_choice_with_a_cached_token_takes_no_socket_program_or_thread() {
@@ -178,7 +178,7 @@ fn a_choice_with_a_cached_token_takes_no_socket_program_or_thread() {
     );
 }
 
-/// A user who is not there is not prompted, even if the refresh token no longer works.
+/// An absent user is not prompted, even if the refresh token no longer works.
 #[test]
 fn a_forced_refresh_uses_the_earlier_sign_in_and_never_asks_who_cannot_answer() {
     let entra = FakeEntra::start();
@@ -231,7 +231,7 @@ fn doctor_shows_the_choice_and_with_verbosity_1_the_table() {
         .args(["--server-id", SERVER_ID])
         .env("HOME", world.kubelogin.home())
         .env("KUBERNETES_SERVICE_HOST", "10.0.0.1");
-    let output = doctor.command().output().expect("it starts");
+    let output = doctor.command().output().expect("cannot start it");
     let page = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(
         page.contains("--login auto chose azurecli (alice@example.com): az is signed in"),

@@ -57,7 +57,7 @@ fn az_runs_once_and_extra_output_is_harmless() {
     for _ in 0..2 {
         let output = world.kubelogin.run();
         assert_eq!(output.token(), "the token");
-        assert_eq!(output.stderr, "", "az's stderr is nobody's business");
+        assert_eq!(output.stderr, "", "az's stderr was passed on");
     }
     let asked = format!(
         "account get-access-token --output json --resource {SERVER_ID} --tenant ten --subscription My Sub"
@@ -105,7 +105,7 @@ fn a_change_of_account_or_cloud_and_a_new_sign_in_by_the_same_account_are_notice
         "azureProfile.json",
         r#"{"subscriptions": [{"user": "bob"}]}"#,
     );
-    expect_run("az login as another", 1);
+    expect_run("az login as another user", 1);
     world.write("config", "[cloud]\nname = AzureChinaCloud\n");
     expect_run("az cloud set", 1);
     world.write("azureProfile.json", r#"{"subscriptions": []}"#);
@@ -113,7 +113,7 @@ fn a_change_of_account_or_cloud_and_a_new_sign_in_by_the_same_account_are_notice
     expect_run("warm again", 0);
 }
 
-/// An account for each terminal, each with its own configuration folder.
+/// Users keep one account per terminal, each with its own configuration folder.
 #[test]
 fn terminals_with_accounts_of_their_own_do_not_take_each_others_place_in_the_cache() {
     let room = TempDir::new();
@@ -236,7 +236,7 @@ fn a_local_time_is_read_in_the_zone_of_the_machine() {
     );
 }
 
-/// A FIFO that az and its child processes hold open: it ends when the last of them exits.
+/// A FIFO that az and its children hold open. Reading it ends when the last of them exits.
 struct Lifeline(PathBuf, mpsc::Receiver<()>);
 
 impl Lifeline {
@@ -246,7 +246,7 @@ impl Lifeline {
         let (sender, receiver) = mpsc::channel();
         let fifo = path.clone();
         thread::spawn(move || {
-            // Opens when the first writer does, and ends with the last.
+            // Blocks until the first writer opens it.
             let mut pipe = File::open(fifo).expect("opened");
             let _ = sender.send(());
             let _ = pipe.read_to_end(&mut Vec::new());
@@ -261,7 +261,7 @@ impl Lifeline {
     }
 }
 
-/// An az that hangs, with a child process that hangs too.
+/// An az that hangs, and so does its child process.
 const HANGING: &str = "exec 3>\"$LIFELINE\"\n/bin/sleep 100000 &\n/bin/sleep 100000";
 
 #[test]
@@ -277,8 +277,8 @@ fn a_hanging_az_is_killed_at_the_timeout_with_its_child_processes() {
         error.contains("within 1 second") && error.contains("AZURE_CLI_TIMEOUT"),
         "{error}"
     );
-    lifeline.expect("az was started");
-    lifeline.expect("az and its child are gone");
+    lifeline.expect("az did not start");
+    lifeline.expect("az or its child is still running");
 }
 
 #[test]
@@ -290,10 +290,10 @@ fn a_signal_that_ends_us_ends_az_too() {
         let lifeline = Lifeline::new(world.room.path());
         let world = world.with(|az| az.env("LIFELINE", &lifeline.0));
         let running = world.kubelogin.spawn();
-        lifeline.expect("az was started");
+        lifeline.expect("az did not start");
         running.signal(signal);
         assert_eq!(running.wait().status.signal(), Some(signal.as_raw()));
-        lifeline.expect("az and its child are gone");
+        lifeline.expect("az or its child is still running");
     }
 }
 
@@ -307,7 +307,7 @@ fn processes_that_az_leaves_behind_are_not_waited_for() {
     assert_eq!(world.kubelogin.run().token(), "the token");
     let ended = Command::new("kill").arg(&world.runs()[0]).status();
     assert!(
-        ended.expect("kill is there").success(),
-        "it was still there"
+        ended.expect("cannot run kill").success(),
+        "it was no longer running"
     );
 }

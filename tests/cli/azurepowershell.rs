@@ -38,7 +38,7 @@ printf '#< CLIXML\n<Objs Version="1.1.0.1"><S S="progress">x</S></Objs>\n' >&2
 printf 'kubelogin%%%s%%4102444800\r\n' "$answer"
 "#;
 
-/// A world with Azure PowerShell in it, signed in to the tenant `ten`.
+/// A setup with Azure PowerShell, signed in to the tenant `ten`.
 struct World {
     kubelogin: Kubelogin,
 }
@@ -149,7 +149,7 @@ fn an_error_of_azure_powershell_comes_with_the_fix_and_without_its_output() {
 #[test]
 fn a_powershell_that_is_missing_or_hangs_is_named_with_the_fix() {
     let world = World::new("");
-    fs::remove_file(world.kubelogin.path_of("pwsh")).expect("it was there");
+    fs::remove_file(world.kubelogin.path_of("pwsh")).expect("pwsh is missing");
     let error = world.kubelogin.run().error();
     assert!(
         error.contains("https://aka.ms/install-powershell"),

@@ -1,4 +1,4 @@
-//! `completion` in bash, which is installed everywhere; tests/real covers the other shells.
+//! `completion` in bash, which every system has. tests/real covers the other shells.
 #![cfg(unix)]
 
 use std::process::Command;
@@ -32,7 +32,7 @@ fn offered(line: &str, words: &[&str]) -> Vec<String> {
         .env("PATH", path)
         .env("HOME", room.path())
         .output()
-        .expect("bash starts");
+        .expect("cannot start bash");
     assert!(
         output.status.success() && output.stderr.is_empty(),
         "{output:?}"
@@ -111,7 +111,7 @@ fn bash_completes_commands_flags_values_and_contexts() {
     }
 }
 
-/// Pressing Tab and Enter must not run what is in a name.
+/// Pressing Tab and Enter must not run code in a context's name.
 #[test]
 fn a_context_s_name_is_quoted_for_the_quotes_that_are_open() {
     let names = ["run $(touch x)", "run it's \"q\" `id`"];
@@ -134,6 +134,6 @@ fn a_context_s_name_is_quoted_for_the_quotes_that_are_open() {
     assert_eq!(
         offered(&format!("{line}r\"un"), &words),
         [""; 0],
-        "a quote within the word"
+        "a quote inside the word"
     );
 }

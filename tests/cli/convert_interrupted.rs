@@ -1,4 +1,4 @@
-//! A conversion that is interrupted by a signal: what is left on disk.
+//! What a conversion leaves on disk when a signal interrupts it.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use crate::sudden_death::timed;
 use crate::support::*;
 
-/// A lock that is left behind stops kubectl and every later conversion.
+/// A leftover lock would stop kubectl and every later conversion.
 #[test]
 fn a_signal_leaves_no_lock_and_no_draft() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
@@ -23,10 +23,7 @@ fn a_signal_leaves_no_lock_and_no_draft() {
             .spawn();
         let began = Instant::now();
         while !room.path().join("a.lock").exists() {
-            assert!(
-                began.elapsed() < Duration::from_secs(60),
-                "no lock was taken"
-            );
+            assert!(began.elapsed() < Duration::from_secs(60), "it took no lock");
             std::thread::yield_now();
         }
         running.signal(signal);
@@ -41,7 +38,7 @@ fn a_signal_leaves_no_lock_and_no_draft() {
     }
 }
 
-/// A name without room for a suffix simulates a folder in which nothing can be created.
+/// A file name too long for a suffix simulates a folder in which no file can be created.
 #[test]
 fn a_killed_write_in_place_leaves_the_old_text_and_the_next_run_says_where() {
     const KILLS: u32 = 60;
@@ -73,12 +70,12 @@ fn a_killed_write_in_place_leaves_the_old_text_and_the_next_run_says_where() {
         let Some(kept) = kept.first().map(|name| temporary.join(name)) else {
             assert!(
                 text == old || text == new,
-                "neither the old nor the new text"
+                "the file has neither the old nor the new text"
             );
             continue;
         };
         if fs::read_to_string(&kept).expect("read") != old {
-            assert_eq!(text, old, "it was killed before it began to write");
+            assert_eq!(text, old, "it was killed before it started writing");
         }
         let error = convert().run().error();
         assert!(error.contains(&kept.display().to_string()), "{error}");
@@ -86,7 +83,7 @@ fn a_killed_write_in_place_leaves_the_old_text_and_the_next_run_says_where() {
     }
 }
 
-/// The file may be incomplete although it can be read.
+/// The file may be incomplete even if it parses.
 #[test]
 fn what_a_killed_write_in_place_left_is_named_even_if_there_is_nothing_to_do() {
     use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! `convert-kubeconfig` on disk: which files are converted, how they are written, and who owns them.
+//! `convert-kubeconfig` on disk: which files it converts, how it writes them, and who owns them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::support::*;
 
 fn read(path: &Path) -> String {
-    fs::read_to_string(path).expect("the kubeconfig is there")
+    fs::read_to_string(path).expect("cannot read the kubeconfig")
 }
 
-/// The file, and stderr.
+/// Converts, and returns the file and stderr.
 #[track_caller]
 fn converted(kubelogin: &Kubelogin, path: &Path) -> (String, String) {
     let output = kubelogin.run();
@@ -26,7 +26,7 @@ fn refused(kubelogin: &Kubelogin, path: &Path) -> String {
     error
 }
 
-/// With progress messages, as at a terminal.
+/// Shows progress messages, as on a terminal.
 fn converting_to(login: &str) -> Kubelogin {
     Kubelogin::convert_kubeconfig(login).args(["-v", "1"])
 }
@@ -118,7 +118,7 @@ fn a_file_that_cannot_be_converted_is_named_and_nothing_is_created() {
     assert!(convert(&path).run().error().contains("larger than 64 MiB"));
     #[cfg(unix)]
     {
-        // Unreadable even for root.
+        // Even root cannot read it.
         let around = room.path().join("around");
         std::os::unix::fs::symlink("around", &around).expect("a link");
         assert!(
@@ -175,7 +175,7 @@ fn a_file_that_cannot_be_written_leaves_all_of_them_alone() {
     assert!(error.contains("two is read-only"), "{error}");
 }
 
-/// Pipelines fail on stderr, and clients merge it into stdout.
+/// Some pipelines fail if stderr is not empty, and some clients merge it into stdout.
 #[test]
 fn a_conversion_that_works_says_nothing_in_a_pipe_and_one_without_effect_says_why() {
     let room = TempDir::new();
@@ -195,7 +195,7 @@ fn a_conversion_that_works_says_nothing_in_a_pipe_and_one_without_effect_says_wh
     assert!(dry.stderr.starts_with("0 of 2 users would be"), "{dry:?}");
 }
 
-/// az calls `kubelogin convert-kubeconfig -l azurecli` in the folder of the file that it has written.
+/// az runs `kubelogin convert-kubeconfig -l azurecli` in the folder of the file that it wrote.
 #[test]
 fn a_default_that_does_not_exist_is_nothing_to_convert_and_a_named_one_is_an_error() {
     let kubelogin = Kubelogin::convert_kubeconfig("azurecli");
@@ -256,7 +256,7 @@ fn links_stay_links_and_mode_and_owner_stay() {
     let real = room.folder("real").join("config");
     fs::write(&real, legacy_kubeconfig(1)).expect("a kubeconfig");
     fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).expect("a mode");
-    let _ = chown(&real, Some(1234), Some(4321)); // only root can, and only root could get it wrong
+    let _ = chown(&real, Some(1234), Some(4321)); // only root can do this, or get it wrong
     let owner = fs::metadata(&real).expect("metadata");
     symlink("real/config", room.path().join("inner")).expect("a link");
     let outer = room.path().join("outer");
@@ -283,7 +283,7 @@ fn kubectl_s_lock_is_waited_for_and_a_stale_lock_is_named() {
         error.contains("config.lock exists") && error.contains("remove that file"),
         "{error}"
     );
-    assert!(lock.exists(), "the lock of another was removed");
+    assert!(lock.exists(), "it removed another process's lock");
     let running = kubelogin.spawn();
     fs::remove_file(&lock).expect("the lock");
     assert!(running.wait().status.success());
@@ -292,7 +292,7 @@ fn kubectl_s_lock_is_waited_for_and_a_stale_lock_is_named() {
     let (_, told) = converted(&kubelogin, &path);
     assert!(
         told.starts_with("0 of 1"),
-        "nothing to do needs no lock: {told}"
+        "no change to write, so no lock needed: {told}"
     );
 }
 
@@ -351,7 +351,7 @@ fn a_full_disk_leaves_the_file_as_it_was() {
     let room = TempDir::new();
     let old = legacy_kubeconfig(10);
     let path = room.file("config", &old);
-    // A limit on file size makes a write fail halfway, as a full disk does.
+    // A file size limit makes the write fail halfway, as a full disk does.
     let output = std::process::Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f 2; exec \"$@\"", "sh"])
         .arg(program_under_test())
@@ -359,7 +359,7 @@ fn a_full_disk_leaves_the_file_as_it_was() {
         .arg(&path)
         .env_clear()
         .output()
-        .expect("sh starts");
+        .expect("cannot start sh");
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(
         error.contains("cannot be replaced") && error.contains("Nothing was changed"),

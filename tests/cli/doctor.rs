@@ -1,9 +1,9 @@
-//! `doctor`: a broken situation for each check, with the expected words; and that it changes nothing.
+//! `doctor`: each check fails when something is broken, with the expected words, and `doctor` changes nothing.
 
-mod azure; // what is asked of Azure Resource Manager
-mod bad_input; // what is broken outside of a kubeconfig, and input that is none
+mod azure; // what it asks Azure Resource Manager
+mod bad_input; // files that are not kubeconfigs, servers that are not clusters, keyrings, locks
 mod own; // users that sign in without kubelogin
-mod situations; // what can be broken, and what must be said
+mod situations; // what can be broken, and what doctor must say about it
 
 use std::path::{Path, PathBuf};
 
@@ -43,12 +43,12 @@ impl Patient {
         patient
     }
 
-    /// Azure knows the cluster, and is asked about it.
+    /// Azure knows the cluster, and `doctor` asks about it.
     fn known_to_azure(&mut self, change: impl FnOnce(&mut FakeCluster)) {
         self.in_azure(|rules| change(&mut rules.clusters[0]));
     }
 
-    /// The same, whatever else there is in Azure.
+    /// The same, with other changes in Azure.
     fn in_azure(&mut self, change: impl FnOnce(&mut ArmRules)) {
         let server = self.world.cluster.url();
         self.arm = Some(FakeArm::start_with(&self.world.entra, |rules| {
@@ -116,7 +116,7 @@ impl Patient {
     }
 }
 
-/// The findings of a run: id, status, what is wrong and what to do.
+/// A run's findings: ID, status, what is wrong and what to do.
 fn findings(json: &Value) -> Vec<(String, String, String)> {
     let checks = json["checks"].as_array().expect("checks");
     let text = |check: &Value, name: &str| check[name].as_str().expect("text").to_owned();
@@ -165,7 +165,7 @@ fn a_healthy_login_gets_a_line_for_each_area_and_no_finding() {
     assert_eq!(json["summary"]["skip"], 0, "{json:#}");
 }
 
-/// The same files with the same content, the same requests, no prompt.
+/// Same files and content afterwards, and no prompt.
 #[test]
 fn it_changes_nothing_and_asks_nobody() {
     fn files(folder: &Path, all: &mut Vec<(PathBuf, Vec<u8>)>) {
@@ -364,7 +364,7 @@ fn users_of_other_programs_are_named_and_left_alone() {
     assert_eq!(tokens(&patient), before);
 }
 
-/// kubectl runs a plugin with KUBERNETES_EXEC_INFO: its errors name the context of the kubeconfig, within three lines.
+/// kubectl runs its plugin with KUBERNETES_EXEC_INFO. Errors then name the kubeconfig's context, in three lines at most.
 #[test]
 fn an_error_of_get_token_that_can_be_looked_into_ends_with_the_command_for_its_context() {
     let patient = Patient::healthy();
@@ -399,9 +399,9 @@ fn an_error_of_get_token_that_can_be_looked_into_ends_with_the_command_for_its_c
     }
 }
 
-/// The page and the JSON of a healthy login and of a badly broken one.
+/// Text and JSON output for a healthy login and for a badly broken one.
 #[test]
-#[cfg(unix)] // paths and programs have other names elsewhere
+#[cfg(unix)] // paths and programs have different names elsewhere
 fn the_pages_are_as_they_were() {
     let healthy = Patient::healthy();
     let mut broken = Patient::healthy();
@@ -438,7 +438,7 @@ fn the_pages_are_as_they_were() {
     );
 }
 
-/// A page without what differs from run to run: the room, ports, times.
+/// Replaces what differs from run to run: folders, ports, times.
 #[cfg(unix)]
 fn without_chance(text: &str, patient: &Patient) -> String {
     let room = patient.world.kubelogin.home();

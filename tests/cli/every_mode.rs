@@ -1,4 +1,4 @@
-//! Requirements for every login mode: if a new mode is missing somewhere, a test here fails.
+//! Rules for every login mode. If a new mode is missing somewhere, a test here fails.
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
-//! Federated tokens: from a file, from GitHub Actions and from Azure Pipelines.
+//! Federated tokens from a file, GitHub Actions and Azure Pipelines.
 
-mod token_proxy; // of AKS identity bindings
+mod token_proxy; // the token proxy of AKS identity bindings
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ fn in_pipelines(entra: &FakeEntra, pipelines: &FakeHttp) -> Kubelogin {
     azurepipelines(entra, pipelines, BEARER)
 }
 
-/// A CI system that issues this token, in the form of GitHub Actions or of Azure Pipelines.
+/// A CI system that issues this token, in the format of GitHub Actions or Azure Pipelines.
 fn gives(token: &str) -> FakeHttp {
     let answer = json!({"value": token, "oidcToken": token});
     let (github, pipelines) = (
@@ -48,7 +48,7 @@ fn a_token_file_costs_one_request_and_is_not_read_again() {
     let first = kubelogin.run();
     assert_eq!(claims_of(&first.token())["appid"], CONFIDENTIAL_CLIENT_ID);
     assert_eq!((first.stderr.as_str(), entra.requests().len()), ("", 1));
-    // The cached token outlives the assertion (Azure/kubelogin#353): only its owner still matters.
+    // The cached token outlives the assertion (Azure/kubelogin#353); only the assertion's subject still matters.
     let mut claims = claims_of(&entra.federated_token());
     claims["exp"] = json!(1_700_000_000);
     std::fs::write(&file, entra.sign(&claims)).unwrap();
@@ -56,7 +56,7 @@ fn a_token_file_costs_one_request_and_is_not_read_again() {
     assert_eq!(entra.requests().len(), 1);
 }
 
-/// Two jobs share the account of a runner, and so its cache.
+/// Two jobs on a runner share its account, and so the cache.
 #[test]
 fn a_job_without_a_token_file_of_its_own_is_not_served_another_job_s_token() {
     let (entra, folder) = (FakeEntra::start(), TempDir::new());
@@ -295,7 +295,7 @@ fn a_ci_system_that_returns_no_token_is_reported_and_entra_is_not_asked() {
             assert!(output.error().contains(why), "{output:?}");
             output.hides(&["hunter2", BEARER]);
         }
-        assert_eq!(ci.requests().len(), 2, "{why}: each is asked once");
+        assert_eq!(ci.requests().len(), 2, "{why}: each asks once");
         assert_eq!(entra.connections(), 0);
     }
 }

@@ -1,9 +1,9 @@
 //! `get-credentials`: cluster selection, sign-in, the written kubeconfig, and errors.
 
-mod challenge; // Azure wants a stronger sign-in
-mod file; // the kubeconfig that is written, and what may be wrong with it
-mod outage; // Azure that is down, slow or another
-mod sign_in; // who signs in, to which tenant, how often
+mod challenge; // Azure requires a stronger sign-in
+mod file; // the kubeconfig it writes, and what may be wrong with that file
+mod outage; // Azure is down, slow or an impostor
+mod sign_in; // who signs in, to which tenant, and how often
 #[cfg(unix)]
 mod terminal; // what a person at a terminal sees and types
 
@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::support::*;
 
-/// The Azure Resource Manager of the public cloud.
+/// Azure Resource Manager in the public cloud.
 const ARM: &str = "management.azure.com";
 
 fn bare(entra: &FakeEntra) -> Kubelogin {
@@ -26,23 +26,23 @@ fn config(kubelogin: &Kubelogin) -> PathBuf {
 }
 
 fn read(path: &Path) -> String {
-    fs::read_to_string(path).expect("the kubeconfig is there")
+    fs::read_to_string(path).expect("cannot read the kubeconfig")
 }
 
-/// Runs it, and gives what it wrote and said.
+/// Runs it, and returns the kubeconfig and stderr.
 #[track_caller]
 fn written(kubelogin: &Kubelogin) -> (String, String) {
     let output = kubelogin.clone().verbose().run();
     assert!(output.status.success(), "{output:?}");
     assert_eq!(output.stdout, "");
-    // How the token is obtained is tested elsewhere.
+    // Other tests check how it gets the token.
     let told = output.stderr.lines();
     let told = told.filter(|line| !line.starts_with("Token: "));
     let told: String = told.flat_map(|line| [line, "\n"]).collect();
     (read(&config(kubelogin)), told)
 }
 
-/// Runs it to its error; no kubeconfig is written.
+/// Runs it and returns its error. It must not write a kubeconfig.
 #[track_caller]
 fn refused(kubelogin: &Kubelogin) -> String {
     let before = fs::read(config(kubelogin)).ok();
@@ -55,7 +55,7 @@ fn refused(kubelogin: &Kubelogin) -> String {
     error
 }
 
-/// Puts a kubeconfig into its home.
+/// Writes a kubeconfig into the home folder.
 fn at_home(kubelogin: &Kubelogin, text: &str) -> PathBuf {
     let path = config(kubelogin);
     fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
@@ -71,7 +71,7 @@ fn paths(requests: &[Request]) -> Vec<&str> {
         .collect()
 }
 
-/// A token for Azure Resource Manager as another program hands it over, and when it expires, in Unix seconds.
+/// A token for Azure Resource Manager, as another program would return it, and its expiry in Unix seconds.
 #[cfg(unix)] // the programs are shell scripts
 fn token_for_azure(entra: &FakeEntra) -> (String, u64) {
     let now = std::time::SystemTime::UNIX_EPOCH
@@ -112,7 +112,7 @@ fn a_cluster_by_group_and_name_costs_one_request_to_each_and_makes_a_private_fil
         assert_eq!(mode(&config(&kubelogin)), 0o600);
         assert_eq!(mode(config(&kubelogin).parent().expect("a folder")), 0o700);
     }
-    // A second run: no change, no message, and the same token.
+    // A second run changes nothing, prints nothing and reuses the token.
     let (again, told) = written(&kubelogin);
     assert_eq!((again, told.as_str()), (text, ""));
     assert_eq!(entra.token_requests(), 1);

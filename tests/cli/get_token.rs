@@ -1,4 +1,4 @@
-//! `get-token` as its callers see it: requests, prompts, stdout, errors.
+//! `get-token` as its callers see it: requests, prompts, stdout and errors.
 
 use serde_json::json;
 
@@ -223,7 +223,7 @@ fn a_refusal_shows_its_code_the_fix_and_the_correlation_id() {
     for part in ["AADSTS7000215", "AZURE_CLIENT_SECRET", "Correlation ID: "] {
         assert!(error.contains(part), "{error}");
     }
-    assert_eq!(entra.token_requests(), 1, "a refusal is not tried again");
+    assert_eq!(entra.token_requests(), 1, "it retried after a refusal");
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn a_closed_stdout_is_an_error_not_a_panic() {
     spn(&entra).run_into_nothing();
 }
 
-/// The next file to be opened would get its descriptor, and messages would be written into it.
+/// Otherwise the next file opened would get that descriptor, and messages would end up in it.
 #[test]
 #[cfg(unix)]
 fn a_closed_stderr_writes_no_message_into_a_file() {
@@ -283,13 +283,13 @@ fn a_closed_stderr_writes_no_message_into_a_file() {
     let names = names_in(&kubelogin.cache());
     assert!(names.iter().any(|name| name.ends_with(".lock")));
     for name in names {
-        let content = std::fs::read(kubelogin.cache().join(&name)).expect("it can be read");
+        let content = std::fs::read(kubelogin.cache().join(&name)).expect("cannot read it");
         let text = String::from_utf8_lossy(&content);
         assert!(!text.contains("sign in"), "{name}: {text}");
     }
 }
 
-/// Azure/kubelogin#79, #136: the cluster says Unauthorized, and nothing explains why.
+/// Azure/kubelogin#79, #136: the cluster says Unauthorized, and nothing explained why.
 #[test]
 fn verbosity_1_explains_a_token_that_a_cluster_may_reject() {
     let rows = [
@@ -304,10 +304,10 @@ fn verbosity_1_explains_a_token_that_a_cluster_may_reject() {
         entra.next(Endpoint::Token, Reply::json(200, &answer));
         let quiet = spn(&entra);
         assert_eq!(quiet.run().stderr, "");
-        // A user who looks for the reason has a cached token.
+        // A user who investigates has a cached token.
         let output = quiet.args(["-v", "1"]).run();
         output.token();
-        // Besides where each option came from.
+        // Leaves out where each option came from.
         let told = output.notices();
         assert!(told.len() == 1 && told[0].contains(why), "{output:?}");
         let login = |line: &str| line == "--login spn (typed)";

@@ -1,6 +1,6 @@
-//! The texts that users read, as files in `tests/golden`, so that changed words show up in review.
+//! The texts that users read, in `tests/golden`, so that changes to them show up in review.
 //!
-//! To accept new words, rewrite the files and check `git diff`:
+//! To accept a change, rewrite the files and review `git diff`:
 //!
 //! ```sh
 //! UPDATE_GOLDEN=1 cargo test --test cli golden
@@ -17,13 +17,13 @@ use crate::support::*;
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
 const UPDATE: &str = "UPDATE_GOLDEN";
 
-/// Compares a text with its file, or writes the file.
+/// Compares a text with its golden file, or rewrites the file.
 #[track_caller]
 pub fn check(name: &str, text: &str) {
     let path = Path::new(FOLDER).join(name);
     if std::env::var_os(UPDATE).is_some() {
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder for golden files");
-        fs::write(&path, text).expect("a golden file can be written");
+        fs::write(&path, text).expect("cannot write the golden file");
         return;
     }
     let golden = fs::read_to_string(&path).unwrap_or_default();
@@ -32,7 +32,7 @@ pub fn check(name: &str, text: &str) {
     assert!(
         golden == text,
         "tests/golden/{name} differs from line {}:\n  golden: {}\n  now:    {}\n\
-         If the new text is right: {UPDATE}=1 cargo test --test cli golden, and look at git diff.",
+         If the new text is right: {UPDATE}=1 cargo test --test cli golden, then review git diff.",
         same + 1,
         golden.get(same).unwrap_or(&"(ends)"),
         text.get(same).unwrap_or(&"(ends)"),
@@ -46,7 +46,7 @@ fn stdout_of(args: &[&str]) -> String {
     output.stdout
 }
 
-/// The commands that the program's own help lists.
+/// The commands that the help lists.
 fn commands() -> Vec<String> {
     let help = stdout_of(&["--help"]);
     let (_, list) = help
@@ -78,7 +78,7 @@ fn every_help() {
     assert_eq!(
         names_in(&Path::new(FOLDER).join("help")),
         expected,
-        "a help that nobody prints"
+        "a golden file for a command that does not exist"
     );
 }
 
@@ -87,7 +87,7 @@ fn the_version() {
     check("version.txt", &masked_version(&stdout_of(&["--version"])));
 }
 
-/// The version without what differs between builds.
+/// Replaces what differs between builds.
 fn masked_version(version: &str) -> String {
     let is_hash = |word: &str| word.len() >= 7 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
     let is_time = |word: &str| word.len() == 20 && word.ends_with('Z');
@@ -115,7 +115,7 @@ fn masked_version(version: &str) -> String {
     text
 }
 
-/// A message without what differs between runs: folders, ports, and PKCE's random values.
+/// Replaces what differs between runs: folders, ports, and PKCE's random values.
 #[cfg(target_os = "linux")]
 fn masked(text: &str) -> String {
     let after = |text: &str, start: &str, mask: &str, is_part: fn(char) -> bool| {

@@ -1,4 +1,4 @@
-//! Browser sign-ins. The test plays the browser: it opens the address, signs in at the fake Entra and returns the response.
+//! Browser sign-ins. The test plays the browser: it opens the URL, signs in at the fake Entra and delivers the response.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 
@@ -17,7 +17,7 @@ fn the_printed_address_works_in_any_browser_and_costs_one_request() {
     assert_eq!(
         (entra.token_requests(), entra.requests().len()),
         (1, 2),
-        "the other is the browser's"
+        "the browser sent the other one"
     );
     output.hides(&[value_of(&code.form, "code").expect("a code")]);
 }
@@ -165,7 +165,7 @@ fn a_port_in_use_is_an_error_that_names_the_flag() {
     ] {
         let Ok(busy) = TcpListener::bind((address, 0)) else {
             assert!(address.is_ipv6(), "no socket on {address}");
-            continue; // no IPv6 here
+            continue; // this machine has no IPv6
         };
         let port = busy.local_addr().expect("an address").port();
         let error = interactive(&entra)
@@ -224,7 +224,7 @@ mod browser {
         interactive(entra).env_remove("BROWSER")
     }
 
-    /// A named pipe: the reader waits for the writer.
+    /// A named pipe. Opening it for reading blocks until a writer opens it.
     struct Pipe(TempDir);
 
     impl Pipe {
@@ -238,13 +238,13 @@ mod browser {
             self.0.path().join("pipe")
         }
 
-        /// What one writer writes; fails if a script never does.
+        /// What one script wrote. Fails if none ever writes.
         fn read(&self) -> String {
             let (done, text) = mpsc::channel();
             let path = self.path();
             thread::spawn(move || done.send(fs::read_to_string(path)));
             let text = text.recv_timeout(Duration::from_secs(60));
-            text.expect("a script writes into the pipe").expect("UTF-8")
+            text.expect("no script wrote into the pipe").expect("UTF-8")
         }
     }
 
@@ -253,7 +253,7 @@ mod browser {
         format!("printf '%s\\n' \"$@\" > '{}'", pipe.path().display())
     }
 
-    /// "Opening in existing browser session." on stdout has broken ExecCredentials.
+    /// "Opening in existing browser session." on stdout used to break ExecCredentials.
     #[test]
     fn the_desktop_s_opener_gets_the_address_and_its_output_is_dropped() {
         let (entra, pipe) = (FakeEntra::start(), Pipe::new());
@@ -307,7 +307,7 @@ mod browser {
         running.wait().token();
     }
 
-    /// The original waits until the browser is closed, and fails if the browser fails.
+    /// Azure's kubelogin waits until the browser closes, and fails if the browser fails.
     #[test]
     fn a_browser_that_stays_open_is_not_waited_for() {
         let (entra, opened, closed) = (FakeEntra::start(), Pipe::new(), Pipe::new());
@@ -341,7 +341,7 @@ mod browser {
         }
     }
 
-    /// A client runs us in the user's current folder, which may be a repository with a program of that name.
+    /// Clients run us in the user's current folder, which may be a repository with a program of that name in it.
     #[test]
     fn no_program_of_the_working_directory_is_started() {
         for (path, browser, why) in [
@@ -381,7 +381,7 @@ mod browser {
     }
 }
 
-/// The original drops --redirect-url and --login-hint here.
+/// Azure's kubelogin drops --redirect-url and --login-hint here.
 #[test]
 fn a_pop_token_is_bound_at_the_token_endpoint_and_keeps_the_hint() {
     let entra = FakeEntra::start();
@@ -400,5 +400,8 @@ fn a_pop_token_is_bound_at_the_token_endpoint_and_keeps_the_hint() {
     let access = claims_of(envelope["at"].as_str().expect("an access token"));
     assert_eq!(access["cnf"]["kid"], envelope["cnf"]["jwk"]["kid"]);
     let again = claims_of(&kubelogin.run().token());
-    assert_eq!(again["at"], envelope["at"], "the access token is cached");
+    assert_eq!(
+        again["at"], envelope["at"],
+        "the access token was not cached"
+    );
 }

@@ -1,4 +1,4 @@
-//! The map in src/main.rs holds: a module uses only modules on lines below its own.
+//! Checks the map in src/main.rs: a module uses only modules below it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,7 @@ fn map(main: &str) -> BTreeMap<&str, usize> {
     for (number, line) in lines.enumerate() {
         let (names, _) = line
             .split_once("]:")
-            .expect("names, then what they are for");
+            .expect("a line in the map has no colon");
         for name in names.split('`').skip(1).step_by(2) {
             map.insert(name.trim_start_matches("mod@"), number);
         }
@@ -21,7 +21,7 @@ fn map(main: &str) -> BTreeMap<&str, usize> {
     map
 }
 
-/// Every file of the program, without those that hold only tests.
+/// All source files except those with only tests.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("a folder of sources");
     let paths = entries.map(|entry| entry.expect("an entry").path());
@@ -37,7 +37,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The modules that a file names outside its tests and comments.
+/// The modules that a file uses outside its tests and comments.
 fn used(text: &str) -> impl Iterator<Item = &str> {
     let tests = ["\n#[cfg(test)]\nmod tests", "\n#[cfg(test)]\npub mod tests"];
     let end = tests.iter().filter_map(|start| text.find(start)).min();

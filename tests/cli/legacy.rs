@@ -10,7 +10,7 @@ fn spn_with_certificate(entra: &FakeEntra) -> Kubelogin {
 
 const LOGINS: [fn(&FakeEntra) -> Kubelogin; 4] = [spn, spn_with_certificate, devicecode, ropc];
 
-/// Azure/kubelogin#424: the original prompted for every command.
+/// Azure/kubelogin#424: it prompted on every command.
 #[test]
 fn the_token_is_a_v1_token_and_cached_like_any_other() {
     for login in LOGINS {

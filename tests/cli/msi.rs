@@ -1,4 +1,4 @@
-//! `--login msi` at the endpoints that Azure's services announce in variables.
+//! `--login msi` with the endpoints that Azure services announce in environment variables.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -34,7 +34,7 @@ fn app_service_is_asked_once_and_without_a_proxy() {
         );
     }
     let [request] = &host.requests()[..] else {
-        panic!("one request was expected");
+        panic!("expected one request");
     };
     assert_eq!(
         request.target,
@@ -128,7 +128,7 @@ fn the_secret_tells_azure_ml_from_cloud_shell() {
     assert_eq!(requests[1].parameter("clientid"), Some("default"));
 }
 
-/// All apps of a plan can share a home folder and use the same port for their endpoint.
+/// Apps in the same App Service plan may share a home folder and use the same endpoint port.
 #[test]
 fn another_app_or_default_identity_in_the_same_home_gets_its_own_token() {
     let host = FakeHttp::start(|request| {

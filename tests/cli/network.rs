@@ -1,5 +1,5 @@
-//! Network faults, invalid certificates, unusual responses: a token where RFC 6749 allows it, else one clear error without a
-//! byte of a body that may hold a secret.
+//! Network faults, invalid certificates and unusual responses. kubelogin gets a token if RFC 6749 allows it, or prints one
+//! clear error without any of the response body, which may contain a secret.
 
 use serde_json::json;
 
@@ -26,7 +26,7 @@ fn a_certificate_problem_is_reported_at_once_and_not_retried() {
     }
 }
 
-/// On other systems the file adds to the system's certificates and may be missing.
+/// On other systems, the file adds to the system's certificates and may be missing.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_trust_store_that_is_missing_or_empty_is_named_with_its_path_and_the_reason() {
@@ -55,7 +55,7 @@ fn a_trust_store_that_is_missing_or_empty_is_named_with_its_path_and_the_reason(
     }
 }
 
-/// `socks5h` hands the name to the proxy, `socks5` the address.
+/// `socks5h` sends the host name to the proxy, `socks5` the address.
 #[test]
 fn socks_proxies_are_used() {
     let local = "https://localhost/";
@@ -154,7 +154,7 @@ fn a_proxy_that_stumbles_once_is_asked_again() {
         Reply::Raw(b"SSH-2.0-x\r\n".to_vec()),
     ] {
         let entra = FakeEntra::start();
-        // The second is for the question with what status it refused.
+        // The second reply is for the request that finds out the proxy's status.
         entra.next_connect(stumble.clone());
         entra.next_connect(stumble);
         spn(&entra).run().token();
@@ -207,7 +207,7 @@ fn a_proxy_that_refuses_is_named_without_its_password() {
     }
 }
 
-/// Without a scheme, as curl accepts it; and never a proxy that is not used.
+/// A proxy without a scheme works, as in curl. An error never names a proxy that is not used.
 #[test]
 fn the_proxy_is_named_only_where_it_is_used() {
     let entra = FakeEntra::start();

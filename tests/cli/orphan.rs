@@ -1,5 +1,5 @@
-//! A sign-in whose client is gone ends within seconds and makes way for the next one. While the client is there, it
-//! continues.
+//! A sign-in whose client is gone ends within seconds and makes way for the next one. As long as the client waits, so does
+//! the sign-in. A shell plays kubectl.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -11,39 +11,39 @@ use crate::support::*;
 
 const CANCELLED: &str = "the program that asked for the token has ended";
 
-/// A user who enters the code after this many polls.
+/// A user who enters the code after these polls.
 fn entra_with(polls: Vec<Poll>) -> FakeEntra {
     FakeEntra::start_with(|rules| {
-        // Shorter than Entra's: a sign-in that lives on ends with the wrong error, and this test with it.
+        // Shorter than Entra's, so that a sign-in that lives on soon fails with the wrong error.
         rules.device_code.expires_in = 60;
         rules.device_code.interval = Some(1);
         rules.device_code.polls = polls;
     })
 }
 
-/// Runs the program with a stdout whose other end is closed. Returns its exit code and stderr.
+/// Runs the program with a stdout that nobody reads any more. Returns its exit code and stderr.
 fn run_without_reader(kubelogin: &Kubelogin) -> (Option<i32>, String) {
     let mut command = kubelogin.command();
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut child = command.spawn().expect("it starts");
+    let mut child = command.spawn().expect("cannot start it");
     drop(child.stdout.take());
-    let output = child.wait_with_output().expect("it ends");
+    let output = child.wait_with_output().expect("cannot wait for it");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     (output.status.code(), stderr)
 }
 
-/// Starts the program as the child of a shell that plays kubectl. The shell hands it its own stdout, which the test reads:
-/// only the death of the shell can tell the program that it is alone.
+/// Starts the program as the child of a shell that plays kubectl. It shares the shell's stdout, which the test keeps
+/// reading, so that only the shell's death can tell the program that its client is gone.
 fn under_kubectl(kubelogin: &Kubelogin) -> Running {
     let kubelogin = kubelogin.clone().called_by_kubectl();
     let mut kubectl = kubelogin.command_under("/bin/sh", &["-c", "\"$0\" \"$@\"; exit $?"]);
     kubelogin.start(&mut kubectl)
 }
 
-/// Kills the shell alone, and waits until the program has ended, too: then nobody holds its streams any more.
+/// Kills only the shell, then waits until the program has exited, too, and closed its streams.
 #[track_caller]
 fn end_of(mut running: Running, signal: Signal) -> String {
     running.signal(signal);
@@ -90,7 +90,7 @@ fn a_call_that_waits_for_another_s_sign_in_ends_when_kubectl_is_killed() {
     first.wait().token();
 }
 
-/// `kubelogin get-token | jq`, and every client: the closed pipe is noticed even if a wrapper script is our parent.
+/// As in `kubelogin get-token | jq`. We notice the closed pipe even if our parent is a wrapper script.
 #[test]
 fn a_sign_in_ends_when_nobody_reads_its_stdout_any_more() {
     let entra = entra_with(vec![Poll::Pending]);
@@ -99,7 +99,7 @@ fn a_sign_in_ends_when_nobody_reads_its_stdout_any_more() {
     assert!(stderr.contains(CANCELLED), "{stderr}");
 }
 
-/// A few seconds for a person to act.
+/// The user takes a few seconds.
 fn a_while() -> Vec<Poll> {
     vec![Poll::Pending, Poll::Pending, Poll::Pending, Poll::Approve]
 }
@@ -110,8 +110,7 @@ fn a_client_that_waits_gets_its_token_however_long_the_person_takes() {
     under_kubectl(&devicecode(&entra)).wait().token();
 }
 
-/// As after `kubelogin get-token > file & exit`, with nohup or from a script that does not wait: the file is read
-/// later.
+/// As after `kubelogin get-token > file & exit`, with nohup, or from a script that does not wait and reads the file later.
 #[test]
 fn a_sign_in_into_a_file_outlives_whoever_started_it() {
     let entra = entra_with(a_while());
@@ -124,22 +123,22 @@ fn a_sign_in_into_a_file_outlives_whoever_started_it() {
         .stdin(Stdio::null())
         .stdout(file)
         .stderr(Stdio::piped());
-    let mut shell = shell.spawn().expect("it starts");
+    let mut shell = shell.spawn().expect("cannot start it");
     let mut stderr = BufReader::new(shell.stderr.take().expect("a pipe"));
     let mut shown = String::new();
     while !shown.contains("devicelogin") {
         assert_ne!(stderr.read_line(&mut shown).expect("UTF-8"), 0, "{shown}");
     }
     shell.kill().expect("it runs");
-    shell.wait().expect("it ends");
-    // The stream ends only when the sign-in has ended too.
+    shell.wait().expect("cannot wait for it");
+    // The stream ends only once the sign-in has ended, too.
     stderr.read_to_string(&mut shown).expect("UTF-8");
     let text = std::fs::read_to_string(&path).expect("text");
     assert!(text.contains("ExecCredential"), "{shown}");
     assert_eq!(entra.device_polls(), 4);
 }
 
-/// The result of get-credentials is a file: whether anybody reads its stdout does not matter.
+/// The result of get-credentials is a file, so it does not matter whether anyone reads its stdout.
 #[test]
 fn get_credentials_does_not_need_a_reader() {
     let entra = entra_with(a_while());

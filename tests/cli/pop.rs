@@ -16,7 +16,7 @@ fn pop(kubelogin: Kubelogin) -> Kubelogin {
     kubelogin.args(["--pop-enabled", "--pop-claims", &format!("u={CLUSTER}")])
 }
 
-/// The claims of the access token in an envelope, which is checked as a server that accepts PoP tokens does.
+/// Checks an envelope as a server that accepts PoP tokens does, and returns the claims of its access token.
 fn admit(envelope: &str) -> Value {
     let (message, signature) = envelope.rsplit_once('.').unwrap();
     let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).unwrap();
@@ -33,7 +33,7 @@ fn admit(envelope: &str) -> Value {
             message.as_bytes(),
             &decode(signature),
         )
-        .expect("the signature is the key's");
+        .expect("the signature does not match the key");
     assert_eq!(claims["u"], CLUSTER);
     let access = claims_of(claims["at"].as_str().unwrap());
     assert_eq!(
@@ -43,7 +43,7 @@ fn admit(envelope: &str) -> Value {
     access
 }
 
-/// The key's file, or where it would be: its name has the sealing key's ID.
+/// The key file, whose name contains the sealing key's ID; some other path if there is none.
 fn key_file(kubelogin: &Kubelogin) -> PathBuf {
     let files = std::fs::read_dir(kubelogin.cache()).into_iter().flatten();
     let paths = files.map(|file| file.expect("an entry").path());
@@ -98,7 +98,7 @@ fn all_logins_of_a_cache_folder_share_one_encrypted_key() {
         .decode(claims["cnf"]["jwk"]["n"].as_str().unwrap())
         .unwrap();
     let lies_open = sealed.windows(modulus.len()).any(|bytes| bytes == modulus);
-    assert!(!lies_open, "even the public part is sealed");
+    assert!(!lies_open, "the public key is not sealed");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A user name and a password.
+//! `--login ropc`: user name and password.
 
 use crate::support::*;
 
@@ -22,7 +22,7 @@ fn an_expired_token_is_refreshed_without_the_password() {
     assert_eq!((entra.logins(), entra.refreshes()), (1, 1));
 }
 
-/// With Azure/kubelogin, bob got alice's token.
+/// In Azure's kubelogin, bob got alice's token.
 #[test]
 fn another_user_with_the_same_password_is_another_login() {
     let bob = "bob@contoso.example";
@@ -32,7 +32,7 @@ fn another_user_with_the_same_password_is_another_login() {
     let kubelogin = alice.env("AZURE_USERNAME", bob);
     assert_eq!(claims_of(&kubelogin.run().token())["upn"], bob);
     let kubelogin = kubelogin.env_remove("AZURE_USERNAME");
-    assert_eq!(kubelogin.run().token(), alice_s, "hers is still there");
+    assert_eq!(kubelogin.run().token(), alice_s, "alice's token was lost");
     assert_eq!(entra.token_requests(), 2);
 }
 

@@ -1,5 +1,5 @@
-//! A successful call prints nothing on stderr, unless it is a terminal, `-v` is given, or a person must act. fabric8
-//! 7.3 merges stderr into the ExecCredential, and some pipelines fail on a single line.
+//! A successful call prints nothing on stderr, unless stderr is a terminal, `-v` is given, or the user must act. fabric8
+//! 7.3 merges stderr into the ExecCredential, and some pipelines fail if stderr has a single line.
 
 use std::cell::RefCell;
 use std::fs;
@@ -31,7 +31,7 @@ impl World {
         }
     }
 
-    /// For each notice, a part of it and a login that triggers it, each time with a new home.
+    /// Part of each notice, and a login in a new home folder that triggers it.
     fn reasons(&self) -> Vec<(&'static str, Kubelogin)> {
         let entra = &self.entra;
         let spn = || spn(entra);
@@ -73,7 +73,7 @@ impl World {
             ("auto: now spn", self.with_another_identity(az)),
         ];
         if cfg!(unix) {
-            // On Windows an account has a home whatever the variables say, and az's script would be another.
+            // On Windows, an account has a home folder whatever the variables say, and az would be a batch file.
             reasons.push(("HOME is not set", spn().env_remove("HOME")));
             let odd = azurecli(az).env("AZURE_CLI_TIMEOUT", "soon");
             reasons.push(("AZURE_CLI_TIMEOUT", odd));
@@ -81,7 +81,7 @@ impl World {
         reasons
     }
 
-    /// Its token is about to expire, and the next requests for another one fail.
+    /// A login whose cached token is about to expire, while requests for a new one fail.
     fn with_an_old_token(&self) -> Kubelogin {
         let kubelogin = spn(&self.entra);
         self.entra.change(|rules| rules.token_lifetime = 240);
@@ -90,7 +90,7 @@ impl World {
         kubelogin
     }
 
-    /// `auto` chose az, and now finds a service principal.
+    /// `auto` chose az before, and now finds a service principal.
     fn with_another_identity(&self, az: &str) -> Kubelogin {
         let kubelogin = signed_in_to_az("auto", az)
             .args(["--tenant-id", TENANT_ID])
@@ -102,10 +102,10 @@ impl World {
             .through_proxy(&self.entra)
     }
 
-    /// Fails the next request for a token, if this notice is about that.
+    /// Makes the next token request fail, if the notice is about that.
     fn prepare(&self, notice: &str) {
         if notice.starts_with("Could not renew") {
-            // Later than the timeout: it does not wait.
+            // Longer than the timeout, so it does not wait.
             let busy = Reply::json(503, &json!({})).header("Retry-After", "600");
             self.entra.next(Endpoint::Token, busy);
         }
@@ -152,7 +152,7 @@ fn every_notice_is_shown_with_the_error_when_the_call_fails() {
     }
 }
 
-/// az is slow, and nobody can do anything about it.
+/// az is slow, and the user cannot do anything about it.
 #[cfg(unix)]
 #[test]
 fn a_wait_for_another_call_that_asks_nobody_is_silent_unless_more_is_asked_for() {
@@ -167,7 +167,7 @@ fn a_wait_for_another_call_that_asks_nobody_is_silent_unless_more_is_asked_for()
     az_login(&kubelogin, "alice@example.com");
     let mut first = kubelogin.spawn();
     while kubelogin.log().is_empty() {
-        assert!(first.is_running(), "az was not started");
+        assert!(first.is_running(), "az did not start");
         std::thread::yield_now();
     }
     let quiet = kubelogin.spawn();
@@ -181,7 +181,7 @@ fn a_wait_for_another_call_that_asks_nobody_is_silent_unless_more_is_asked_for()
     verbose.wait().token();
 }
 
-/// Its user may see no other terminal.
+/// The user may not see the terminal of the first call.
 #[test]
 fn a_wait_for_another_call_that_asks_a_person_shows_the_same_prompt() {
     let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Pending]);
@@ -245,7 +245,7 @@ fn the_other_commands_are_silent_too_when_they_succeed() {
     }
 }
 
-/// Only the prompt is for a person who has to act.
+/// Only the prompt asks the user to act.
 #[test]
 fn who_signed_in_with_the_browser_is_a_notice() {
     let entra = FakeEntra::start();
@@ -263,7 +263,7 @@ fn who_signed_in_with_the_browser_is_a_notice() {
     assert_eq!(notices.last(), Some(&&*format!("signed in as {USER_NAME}")));
 }
 
-/// If you add a notice to another file, add it to the tests here, or name the test that shows it is silent.
+/// If you add a notice to another file, add a test for it here, or name the test that covers it.
 #[test]
 fn every_file_that_has_a_notice_is_known_here() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -275,11 +275,14 @@ fn every_file_that_has_a_notice_is_known_here() {
     ];
     let mut unknown = files_with(&source, &notices);
     unknown.retain(|name| !WITH_NOTICES.contains(&&**name));
-    assert_eq!(unknown, [""; 0], "shown silent by which test?");
+    assert_eq!(
+        unknown, [""; 0],
+        "which test shows that these notices stay silent?"
+    );
 }
 
 const WITH_NOTICES: &[&str] = &[
-    // Of get-token, each with its reason above.
+    // get-token: `reasons` above triggers each of them.
     "cli.rs",
     "command/get_token.rs",
     "entra/client.rs",
@@ -293,9 +296,9 @@ const WITH_NOTICES: &[&str] = &[
     "token_cache.rs",
     "token_cache/prompt.rs",
     "variables.rs",
-    // token_cache::keyring, and the real Secret Service: a keyring that does not work, or forgets at the next reboot.
+    // A keyring that fails, or forgets its keys at a reboot: token_cache::keyring, and tests/real/secret_service.rs.
     "token_cache/vault.rs",
-    // Of other commands, whose own tests hold that they are silent in a pipe.
+    // Other commands: their own tests check that they are silent in a pipe.
     "arm.rs",
     "command/convert_kubeconfig.rs",
     "command/convert_kubeconfig/report.rs",
@@ -305,8 +308,8 @@ const WITH_NOTICES: &[&str] = &[
     "command/remove_cache_dir.rs",
 ];
 
-/// A line is printed immediately only if it is an error, requested by `-v`, or something to act on. For any other line,
-/// use `System::notice`.
+/// Print a line immediately only if it is an error, `-v` asked for it, or the user must act on it. For anything else, use
+/// `System::notice`.
 #[test]
 fn only_these_files_write_to_stderr_at_once() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -316,25 +319,28 @@ fn only_these_files_write_to_stderr_at_once() {
         "\n                .tell(",
     ];
     for name in files_with(&source, &tells) {
-        assert!(AT_ONCE.contains(&&*name), "{name}: is it a notice?");
+        assert!(
+            AT_ONCE.contains(&&*name),
+            "{name}: should this be a notice?"
+        );
     }
 }
 
 const AT_ONCE: &[&str] = &[
-    "command/convert_kubeconfig/report.rs", // why nothing was converted
-    "command/get_credentials.rs",           // errors of some of many clusters
+    "command/convert_kubeconfig/report.rs", // why it converted nothing
+    "command/get_credentials.rs",           // errors for some of many clusters
     "command/get_credentials/session.rs",   // at -v 1
-    "command/get_credentials/target.rs",    // among which clusters to choose
+    "command/get_credentials/target.rs",    // the clusters to choose from
     "command/get_token.rs",                 // at -v 1
     "command/remove_cache_dir.rs",          // a wrong --cache-dir
     "sign_in.rs",                           // at -v 1
-    "token_cache/prompt.rs",                // a prompt that stderr has not had yet
+    "token_cache/prompt.rs",                // a prompt not shown yet
     "system.rs",                            // at -v 5
-    "login/interactive.rs",                 // an address that was pasted and is not the right one
+    "login/interactive.rs",                 // a wrong address was pasted
     "program.rs",                           // the error
 ];
 
-/// The files whose program text has one of these words.
+/// The files whose code, without tests, contains one of these words.
 fn files_with(source: &Path, words: &[&str]) -> Vec<String> {
     let mut files = Vec::new();
     collect(source, &mut files);

@@ -1,4 +1,4 @@
-//! Runs that are killed at any moment, and what they leave behind, with and without a chance to clean up.
+//! What a run leaves behind when it is killed at any moment, with or without a chance to clean up.
 
 use std::fs;
 use std::path::Path;
@@ -8,8 +8,8 @@ use crate::support::*;
 
 const KILLS: u32 = 100;
 
-/// Runs `kubelogin` to its end three times, each after `prepare`, and measures how long the fastest took: a machine that
-/// stalls for a moment must not stretch the time between the kills.
+/// Runs `kubelogin` three times, each after `prepare`, and returns the fastest run with its duration, so that a machine that
+/// stalls for a moment does not stretch the time between the kills.
 pub fn timed(kubelogin: &Kubelogin, prepare: impl Fn()) -> (Output, Duration) {
     let runs = [(); 3].map(|()| {
         prepare();
@@ -20,12 +20,12 @@ pub fn timed(kubelogin: &Kubelogin, prepare: impl Fn()) -> (Output, Duration) {
     fastest.expect("three runs")
 }
 
-/// Evenly spaced moments of a run that takes `whole`: each kill hits another step.
+/// Evenly spaced moments in a run that takes `whole`, so that each kill hits a different step.
 fn moments(whole: Duration) -> impl Iterator<Item = Duration> {
     (0..KILLS).map(move |number| whole * number / KILLS)
 }
 
-/// Starts `kubelogin` and kills it after a moment. True if it was still running.
+/// Starts `kubelogin` and kills it after `moment`. True if it was still running.
 fn dies_after(moment: Duration, kubelogin: &Kubelogin) -> bool {
     let mut running = kubelogin.spawn();
     std::thread::sleep(moment);
@@ -37,7 +37,8 @@ fn has_entry(cache: &Path) -> bool {
     names_in(cache).iter().any(|name| name.ends_with(".token"))
 }
 
-/// An entry is complete or missing, at the cost of the sign-in in flight; and nobody waits for a dead process.
+/// A cache entry is complete or missing, so that only the interrupted sign-in is lost. The next run does not wait for the
+/// dead process.
 #[test]
 fn a_killed_sign_in_costs_no_other() {
     let entra = FakeEntra::start();
@@ -62,10 +63,10 @@ fn a_killed_sign_in_costs_no_other() {
     assert!(died_without_entry > KILLS / 4, "{died_without_entry}");
 }
 
-/// The refresh token survives, whenever the renewal is interrupted.
+/// The refresh token survives an interruption at any moment.
 #[test]
 fn a_killed_refresh_loses_no_refresh_token() {
-    /// In seconds; a cached token is used only while it has five minutes left.
+    /// In seconds. A cached token is used only while it has five minutes left.
     const SHORT_LIFE: u64 = 240;
     let entra = FakeEntra::start_with(|rules| rules.token_lifetime = SHORT_LIFE);
     let kubelogin = devicecode(&entra);
@@ -77,22 +78,22 @@ fn a_killed_refresh_loses_no_refresh_token() {
         died += u32::from(dies_after(moment, &kubelogin));
         if round % 20 == 19 {
             let token = kubelogin.run().token();
-            assert_ne!(token, last, "a refresh, and no lock in its way");
+            assert_ne!(token, last, "the token was not refreshed");
             last = token;
         }
     }
     assert!(died > KILLS / 4, "{died}");
-    assert_eq!(entra.prompts(), 1, "the refresh token was never lost");
+    assert_eq!(entra.prompts(), 1, "the refresh token was lost");
     let left = names_in(&kubelogin.cache());
     assert!(left.iter().all(|name| !name.ends_with(".tmp")), "{left:?}");
 }
 
-/// KILLED_USERS is the number of users in the kubeconfig: the more, the longer a write takes.
+/// KILLED_USERS is the number of users in the kubeconfig. More users make the write take longer.
 #[test]
 fn a_killed_conversion_leaves_the_old_file_or_the_new_one() {
     let users = std::env::var("KILLED_USERS").ok();
     let users = users.map_or(100, |users| {
-        users.parse().expect("KILLED_USERS is a number")
+        users.parse().expect("KILLED_USERS is not a number")
     });
     let room = TempDir::new();
     let old = legacy_kubeconfig(users);
@@ -108,8 +109,11 @@ fn a_killed_conversion_leaves_the_old_file_or_the_new_one() {
         fs::write(&path, &old).unwrap();
         died += u32::from(dies_after(moment, &kubelogin));
         let text = fs::read_to_string(&path).unwrap();
-        assert!(text == old || text == new, "a third thing after {moment:?}");
-        // The lock of a killed run is left for the user to remove, as kubectl does.
+        assert!(
+            text == old || text == new,
+            "neither old nor new after {moment:?}"
+        );
+        // A killed run leaves its lock for the user to remove, as kubectl does.
         let _ = fs::remove_file(room.path().join("config.lock"));
     }
     assert!(died > KILLS / 4, "{died}");
@@ -117,7 +121,7 @@ fn a_killed_conversion_leaves_the_old_file_or_the_new_one() {
     assert_eq!(
         names_in(room.path()),
         ["config"],
-        "what a killed run left is cleaned up"
+        "the leftovers of a killed run are still there"
     );
 }
 
@@ -146,7 +150,7 @@ fn a_conversion_that_a_signal_ends_leaves_nothing_behind() {
     assert!(died > KILLS / 4, "{died}");
 }
 
-/// A kubeconfig is the old one or the one with the cluster in it, never a part of either, and so is one that is new.
+/// An existing kubeconfig is unchanged or has the whole cluster; a new one is missing or complete.
 #[test]
 fn a_killed_get_credentials_leaves_a_whole_kubeconfig() {
     let entra = FakeEntra::start();
@@ -175,9 +179,9 @@ fn a_killed_get_credentials_leaves_a_whole_kubeconfig() {
         };
         assert!(
             allowed.contains(&text.as_ref()),
-            "a third thing after {moment:?}: {text:?}"
+            "neither old nor new after {moment:?}: {text:?}"
         );
-        // The lock of a killed run is left for the user to remove, as kubectl does.
+        // A killed run leaves its lock for the user to remove, as kubectl does.
         let _ = fs::remove_file(room.path().join("config.lock"));
     }
     assert!(died > KILLS / 4, "{died}");

@@ -19,9 +19,9 @@ fn a_prompt_also_reaches_the_terminal_if_stderr_is_not_one() {
     let mut command = kubelogin.command();
     command.stderr(Stdio::null());
     let child = start_at(program_side, command);
-    let output = child.wait_with_output().expect("it ends");
+    let output = child.wait_with_output().expect("cannot wait for it");
     let mut shown = Vec::new();
-    let _ = terminal.read_to_end(&mut shown); // ends with EIO on Linux when the last writer is gone
+    let _ = terminal.read_to_end(&mut shown); // EIO on Linux once the last writer is gone
     let shown = String::from_utf8_lossy(&shown);
     assert!(
         shown.contains("https://microsoft.com/devicelogin"),
@@ -41,16 +41,25 @@ fn a_notice_is_shown_where_stderr_is_a_terminal() {
     let kubelogin = spn(&entra).args(["--client-secret", "typed"]);
     let mut command = kubelogin.command();
     command.stdin(Stdio::null()).stdout(Stdio::null());
-    let status = command.stderr(program_side).spawn().expect("it starts");
-    drop(command); // and with it our copy of the program's end, so that reading ends
+    let status = command
+        .stderr(program_side)
+        .spawn()
+        .expect("cannot start it");
+    drop(command); // and our copy of the program's end, or reading never ends
     let mut shown = Vec::new();
-    let _ = terminal.read_to_end(&mut shown); // ends with EIO on Linux: the last writer is gone
+    let _ = terminal.read_to_end(&mut shown); // EIO on Linux once the last writer is gone
     let shown = String::from_utf8_lossy(&shown);
     assert!(shown.contains("overrides --client-secret"), "{shown}");
-    assert!(status.wait_with_output().expect("it ends").status.success());
+    assert!(
+        status
+            .wait_with_output()
+            .expect("cannot wait for it")
+            .status
+            .success()
+    );
 }
 
-/// A terminal's line editor accepts 4,095 bytes on Linux and 1,024 on macOS; some authorization codes are longer.
+/// A terminal's line editor accepts only 4,095 bytes on Linux and 1,024 on macOS; some authorization codes are longer.
 #[test]
 fn a_long_address_can_be_pasted_and_the_terminal_is_left_as_it_was() {
     let entra = FakeEntra::start();
@@ -67,13 +76,16 @@ fn a_long_address_can_be_pasted_and_the_terminal_is_left_as_it_was() {
     let padding = "x".repeat(5000);
     let typo = "oops\u{15}"; // Ctrl-U
     writeln!(session.terminal, "{typo}{landed}&padding={padding}\u{7f}").expect("pasted");
-    let output = session.child.wait_with_output().expect("it ends");
+    let output = session
+        .child
+        .wait_with_output()
+        .expect("cannot wait for it");
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(stdout.contains("ExecCredential"), "{stdout}");
     assert_eq!(modes_of(&session.kept_open), session.before);
 }
 
-/// Terraform starts many of us. One has its stderr swallowed: its reader has not seen the terminal.
+/// Terraform starts many of us at once. One has its stderr swallowed, so its prompt does not count as shown.
 #[test]
 fn a_terminal_shows_a_prompt_once_however_many_wait_for_the_sign_in() {
     const AT_ONE_TERMINAL: &str =
@@ -104,11 +116,11 @@ fn a_terminal_shows_a_prompt_once_however_many_wait_for_the_sign_in() {
 
     entra.change(|rules| rules.device_code.polls = vec![Poll::Approve]);
     for child in [shell, other] {
-        let output = child.wait_with_output().expect("it ends");
+        let output = child.wait_with_output().expect("cannot wait for it");
         let stdout = String::from_utf8_lossy(&output.stdout);
         assert!(stdout.contains("ExecCredential"), "{stdout}");
     }
-    shown.extend(terminal); // ends with EIO on Linux: the last writer is gone
+    shown.extend(terminal); // EIO on Linux once the last writer is gone
     assert_eq!(prompts(&shown), 1, "{shown:?}");
     assert!(
         shown.iter().any(|line| line.starts_with("Waiting for ")),
@@ -127,7 +139,7 @@ fn ctrl_c_leaves_the_terminal_as_it_was() {
         .find(|line| line.contains("paste the address"));
     session.terminal.write_all(b"\x03").expect("typed");
     assert_eq!(
-        session.child.wait().expect("it ends").signal(),
+        session.child.wait().expect("cannot wait for it").signal(),
         Some(libc::SIGINT)
     );
     assert_eq!(modes_of(&session.kept_open), session.before);
@@ -167,23 +179,26 @@ fn shown_on_40_columns(kubelogin: Kubelogin) -> (String, Option<i32>) {
     tcsetwinsize(&program_side, size).expect("a size");
     let mut command = kubelogin.env("TERM", "dumb").command();
     command.stdin(Stdio::null()).stderr(Stdio::null());
-    let mut child = command.stdout(program_side).spawn().expect("it starts");
+    let mut child = command
+        .stdout(program_side)
+        .spawn()
+        .expect("cannot start it");
     drop(command);
     let mut shown = Vec::new();
-    let _ = terminal.read_to_end(&mut shown); // ends with EIO on Linux when the last writer is gone
-    let status = child.wait().expect("it ends");
+    let _ = terminal.read_to_end(&mut shown); // EIO on Linux once the last writer is gone
+    let status = child.wait().expect("cannot wait for it");
     (String::from_utf8(shown).expect("UTF-8"), status.code())
 }
 
 /// A sign-in at a terminal, watched from outside.
 struct Session {
     terminal: File,
-    /// The program's side; while it is open, the terminal keeps its state.
+    /// The program's side. As long as it is open, the terminal keeps its state.
     kept_open: OwnedFd,
     /// The terminal's modes before the sign-in.
     before: LocalModes,
     child: Child,
-    /// The lines of stderr.
+    /// The lines on stderr.
     lines: Box<dyn Iterator<Item = String>>,
 }
 
@@ -211,10 +226,10 @@ fn modes_of(terminal: &OwnedFd) -> LocalModes {
     tcgetattr(terminal).expect("a terminal").local_modes
 }
 
-/// Starts a program with this as its controlling terminal.
+/// Starts a program with this controlling terminal.
 pub fn start_at(terminal: OwnedFd, mut command: Command) -> Child {
     command.stdin(terminal).stdout(Stdio::piped());
-    // SAFETY: both calls are async-signal-safe; they make the terminal at stdin the child's own.
+    // SAFETY: both calls are async-signal-safe. They make the terminal on stdin the child's controlling terminal.
     unsafe {
         command.pre_exec(|| {
             if libc::setsid() == -1 || libc::ioctl(0, libc::TIOCSCTTY as _, 0) == -1 {
@@ -223,15 +238,15 @@ pub fn start_at(terminal: OwnedFd, mut command: Command) -> Child {
             Ok(())
         });
     }
-    // Dropping the command closes our copy of the child's end, so that reading ends.
-    command.spawn().expect("it starts")
+    // Dropping the command closes our copy of the child's end, or reading would never end.
+    command.spawn().expect("cannot start it")
 }
 
-/// The two ends of a pseudo terminal: the user's and the program's.
+/// The two ends of a pseudo-terminal: the user's and the program's.
 pub fn open_terminal() -> (File, OwnedFd) {
     let (mut ours, mut theirs) = (-1, -1);
     let null = std::ptr::null_mut();
-    // SAFETY: openpty fills two descriptors that nobody else owns; the null pointers ask for defaults.
+    // SAFETY: openpty fills in two descriptors that nobody else owns; null pointers mean defaults.
     unsafe {
         let opened = libc::openpty(
             &raw mut ours,
@@ -240,7 +255,7 @@ pub fn open_terminal() -> (File, OwnedFd) {
             null.cast(),
             null.cast(),
         );
-        assert_eq!(opened, 0, "a pseudo terminal");
+        assert_eq!(opened, 0, "cannot open a pseudo-terminal");
         (File::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs))
     }
 }

@@ -1,12 +1,12 @@
-//! The token cache from outside: when users have to sign in again, what is on disk, and that a broken cache never costs
-//! a token.
+//! The token cache from outside: when users must sign in again, what is on disk, and that a broken cache never prevents a
+//! token.
 
-mod folder; // where tokens are stored, and what may be wrong with that folder
+mod folder; // where tokens are stored, and what may be wrong with the folder
 #[cfg(target_os = "linux")]
-mod keyring; // the kernel's keyring, available and denied
+mod keyring; // the kernel keyring, available or denied
 mod log_out; // remove-cache-dir
 #[cfg(unix)]
-pub mod process; // runs the program with other limits, rights or system calls
+pub mod process; // runs the program with restricted limits, rights or system calls
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,10 +15,10 @@ use serde_json::json;
 
 use crate::support::*;
 
-/// In seconds; a cached token is used only while it has five minutes left.
+/// In seconds. A cached token is used only while it has five minutes left.
 const SHORT_LIFE: u64 = 240;
 
-/// The one entry in a cache folder.
+/// The only entry in a cache folder.
 fn entry_in(folder: &Path) -> PathBuf {
     let mut entries = names_in(folder);
     entries.retain(|name| name.ends_with(".token"));
@@ -38,7 +38,7 @@ fn a_non_interactive_client_gets_the_cached_token() {
     assert_eq!(entra.prompts(), 1);
 }
 
-/// Azure/kubelogin#150, lens#6586: Lens and kubectl before 1.22 claim not to be interactive, but are.
+/// Azure/kubelogin#150, lens#6586: Lens and kubectl before 1.22 claim not to be interactive, but they are.
 #[test]
 fn a_non_interactive_client_still_gets_the_prompt() {
     let entra = FakeEntra::start();
@@ -49,7 +49,7 @@ fn a_non_interactive_client_still_gets_the_prompt() {
     assert_eq!((entra.prompts(), output.stderr.lines().count()), (1, 1));
 }
 
-/// Azure/kubelogin#63: the refresh token was lost when a refresh brought no new one.
+/// Azure/kubelogin#63: the refresh token was lost when a refresh returned no new one.
 #[test]
 fn a_refresh_token_that_is_not_renewed_is_kept() {
     let entra = FakeEntra::start_with(|rules| {
@@ -93,7 +93,7 @@ fn a_token_that_cannot_be_renewed_now_is_used_until_it_expires() {
         let entra = FakeEntra::start_with(|rules| rules.token_lifetime = SHORT_LIFE);
         let kubelogin = login(&entra);
         let first = kubelogin.run().token();
-        // Later than the timeout: it does not wait.
+        // Longer than the timeout, so it does not wait.
         let busy = Reply::json(503, &json!({})).header("Retry-After", "600");
         entra.next(Endpoint::Token, busy);
         let second = kubelogin.verbose().run();
@@ -116,7 +116,7 @@ fn a_short_lived_token_without_a_refresh_token_costs_one_prompt() {
     assert_eq!(entra.prompts(), 1);
 }
 
-/// Azure/kubelogin PR #86, #740: parallel runs damaged the cache, and each one prompted.
+/// Azure/kubelogin PR #86, #740: parallel runs corrupted the cache, and each one prompted.
 #[test]
 fn fifty_concurrent_calls_sign_in_once() {
     for login in [spn, devicecode] {
@@ -158,7 +158,7 @@ fn calls_that_waited_for_a_failed_sign_in_get_its_error() {
     assert_eq!(entra.prompts(), 1);
 }
 
-/// They did not show the code that was not entered; and a killed process reports no result.
+/// The waiting calls did not issue the expired code, and a killed process reports no result, so they start over.
 #[test]
 fn calls_that_waited_for_a_code_that_expired_or_a_process_that_died_ask_anew() {
     for dies in [false, true] {
@@ -186,7 +186,7 @@ fn calls_that_waited_for_a_code_that_expired_or_a_process_that_died_ask_anew() {
     }
 }
 
-/// AADSTS530036: for good, whatever the OAuth error. A new device code would be blocked once it has been entered.
+/// AADSTS530036 is permanent, whatever the OAuth error. A new device code would be blocked as soon as it is entered.
 #[cfg(unix)]
 #[test]
 fn after_device_codes_were_blocked_the_refresh_token_is_dropped_and_kubectl_s_retries_ask_for_no_code()
@@ -207,14 +207,14 @@ fn after_device_codes_were_blocked_the_refresh_token_is_dropped_and_kubectl_s_re
         );
     }
     assert_eq!((entra.prompts(), entra.token_requests()), (1, 2));
-    // Another command, later: a person may try again, and the old refresh token is gone.
+    // A later command may try again; the old refresh token is gone.
     let mut shell = kubelogin.command_under("/bin/sh", &["-c", "\"$0\" \"$@\"; exit $?"]);
     kubelogin.start(&mut shell).wait().token();
     assert_eq!((entra.prompts(), entra.refreshes()), (2, 0));
 }
 
-/// kubectl runs a failing plugin up to five times, which would mean five prompts or five wrong passwords for one command. Two
-/// runs are enough here: the second has ten seconds to start.
+/// kubectl runs a failing plugin up to five times, which would mean five prompts or five wrong passwords for one command.
+/// Two runs are enough here, and the second must start within ten seconds.
 #[test]
 fn a_client_that_retries_gets_the_same_error() {
     let entra = FakeEntra::start_with(|rules| rules.device_code.polls = vec![Poll::Decline]);
@@ -241,7 +241,7 @@ fn running_the_command_again_is_another_attempt() {
     assert_eq!(entra.prompts(), 2);
 }
 
-/// Another kubectl is another process; here, a shell plays each of them.
+/// Each kubectl is a new process; here, a shell plays each.
 #[cfg(unix)]
 #[test]
 fn another_client_gets_its_own_attempt() {
@@ -254,7 +254,7 @@ fn another_client_gets_its_own_attempt() {
     assert_eq!(entra.prompts(), 2);
 }
 
-/// Azure/AKS#4232: after a group change, the cached token is out of date.
+/// Azure/AKS#4232: after a change of groups, the cached token is outdated.
 #[test]
 fn a_forced_refresh_asks_nobody_and_its_token_is_the_next_one_s() {
     let entra = FakeEntra::start();
@@ -269,7 +269,7 @@ fn a_forced_refresh_asks_nobody_and_its_token_is_the_next_one_s() {
     assert_ne!(service.arg("--force-refresh").run().token(), old);
 }
 
-/// Files, keys and locks, so that users who are prompted again can see why.
+/// It shows files, keys and locks, so that users who are prompted again can see why.
 #[test]
 fn at_verbosity_5_a_cached_call_tells_each_step() {
     let entra = FakeEntra::start();
@@ -292,7 +292,7 @@ fn at_verbosity_5_a_cached_call_tells_each_step() {
     }
 }
 
-/// Dev containers that mount the home, NFS, WSL beside Windows: here the key on disk is another one on each machine.
+/// Dev containers that mount the home folder, NFS, WSL next to Windows: each machine has a different key, here on disk.
 #[test]
 fn two_machines_with_one_home_sign_in_once_each() {
     let entra = FakeEntra::start();
@@ -320,10 +320,10 @@ fn two_machines_with_one_home_sign_in_once_each() {
     let locks = names
         .iter()
         .filter(|name| name.ends_with(".lock") && !name.contains("key"));
-    assert_eq!(locks.count(), 1, "one for both: {names:?}");
+    assert_eq!(locks.count(), 1, "not one lock for both: {names:?}");
 }
 
-/// Three months: nothing in it can be used any more, by anyone.
+/// After three months, nothing in it is usable any more.
 #[test]
 fn an_entry_that_nobody_has_used_for_months_is_removed_by_the_next_sign_in() {
     let entra = FakeEntra::start();

@@ -1,4 +1,4 @@
-//! `whoami`: what it shows, what it asks the cluster, and its exit codes.
+//! `whoami`: what it prints, what it asks the cluster, and its exit codes.
 
 mod own; // a certificate or token in the kubeconfig
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// A person at a cluster: a kubeconfig whose user signs in by device code.
+/// A cluster, and a kubeconfig for it whose user signs in by device code.
 pub struct World {
     pub entra: FakeEntra,
     pub cluster: FakeApiServer,
@@ -67,7 +67,7 @@ impl World {
         }
     }
 
-    /// As after the first kubectl.
+    /// Signs in, as the first kubectl command does.
     pub fn signed_in(self) -> Self {
         self.sign_in();
         self
@@ -257,7 +257,7 @@ fn a_token_that_does_not_fit_is_named() {
     }
 }
 
-/// A certificate of another authority: the cluster was created again, or something sits in between.
+/// A certificate from another authority: the cluster was recreated, or something intercepts the connection.
 #[test]
 fn only_the_cluster_s_own_authority_counts() {
     let world = World::new().signed_in();
@@ -268,7 +268,7 @@ fn only_the_cluster_s_own_authority_counts() {
         .kubeconfig(&LOGIN)
         .replace(&encode(world.entra.ca_pem()), &encode(other.ca_pem()));
     world.write(&config);
-    // The environment's authority would accept it: it does not count.
+    // The authority from the environment would accept it, but does not count.
     let output = world.whoami(&[]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(output.stdout.contains("certificate"), "{output:?}");
@@ -409,7 +409,7 @@ fn flags_alone_describe_a_login_without_a_kubeconfig() {
     );
     assert!(
         world.whoami(&[]).error().contains("config:1"),
-        "the kubeconfig is damaged"
+        "the kubeconfig was damaged"
     );
 }
 
@@ -428,7 +428,7 @@ fn a_variable_that_overrides_a_flag_is_named_with_its_place() {
     assert_eq!(
         output.status.code(),
         Some(3),
-        "another tenant, another login: {output:?}"
+        "another tenant's login was not ignored: {output:?}"
     );
     assert!(
         output.stdout.contains("AZURE_TENANT_ID overrides the flag"),
@@ -442,7 +442,7 @@ fn a_variable_that_overrides_a_flag_is_named_with_its_place() {
     );
 }
 
-/// `--context "$CONTEXT"` with a variable that is not set would look at another cluster.
+/// Otherwise `--context "$CONTEXT"` with an unset variable would look at the wrong cluster.
 #[test]
 fn a_flag_that_is_typed_and_empty_is_an_error_that_names_it() {
     let world = World::new();

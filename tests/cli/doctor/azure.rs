@@ -1,8 +1,8 @@
-//! What is asked of Azure Resource Manager.
+//! What `doctor` asks Azure Resource Manager.
 
 use super::*;
 
-/// The user's own refresh token is used; the token for Azure is not cached.
+/// It uses the user's own refresh token and does not cache the token for Azure.
 #[test]
 fn azure_is_asked_about_the_cluster_only_if_that_is_wanted() {
     let mut patient = Patient::healthy();
@@ -29,7 +29,7 @@ fn azure_is_asked_about_the_cluster_only_if_that_is_wanted() {
     assert_eq!(arm.take_requests().len(), 0);
 }
 
-/// As `get-credentials` leaves it in the kubeconfig.
+/// Notes the cluster's ID in the kubeconfig, as `get-credentials` does.
 fn note(patient: &mut Patient, id: &str) {
     let origin =
         json!({"environment": "AzurePublicCloud", "resourceID": id, "tenantID": TENANT_ID});
@@ -50,7 +50,7 @@ fn a_cluster_that_the_kubeconfig_names_is_asked_for_at_once_even_without_resourc
     assert_eq!(requests[0].path, cluster.id());
 }
 
-/// It was deleted or recreated since it was fetched, or the kubeconfig was wrong from the start.
+/// The cluster was deleted or recreated in the meantime, or the kubeconfig was always wrong.
 #[test]
 fn a_cluster_that_the_kubeconfig_names_and_is_not_at_its_server_is_looked_for() {
     let mut patient = Patient::healthy();

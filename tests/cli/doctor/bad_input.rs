@@ -1,8 +1,7 @@
-//! Files that are not kubeconfigs, servers that are not clusters, keyrings that fail, locks held by other processes.
+//! Files that are not kubeconfigs, servers that are not clusters, failing keyrings, locks held by other processes.
 
 use super::*;
 
-/// Files that are not kubeconfigs, and servers that are not clusters.
 #[test]
 fn bad_input_of_every_kind_is_a_finding_and_no_panic() {
     let patient = Patient::healthy();
@@ -145,7 +144,7 @@ fn a_sign_in_that_others_wait_for_is_named() {
     let mut names = names_in(&cache).into_iter();
     let name = names.find(|name| name.starts_with("kubelogin-") && name.ends_with(".lock"));
     let lock = std::fs::File::open(cache.join(name.expect("a lock file"))).expect("it opens");
-    lock.lock().expect("it is free");
+    lock.lock().expect("the lock is taken");
     let (json, code) = patient.json();
     let told = findings(&json);
     assert_eq!((told.len(), code), (1, Some(0)), "{told:?}");
@@ -153,13 +152,13 @@ fn a_sign_in_that_others_wait_for_is_named() {
         told[0].0 == "cache.lock" && told[0].2.contains("signing in"),
         "{told:?}"
     );
-    // If the system reports who holds a lock, it is this test.
+    // Where the system reports who holds a lock, that is this test.
     let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
     let own = format!("kill {}", std::process::id());
     assert_eq!(told[0].2.contains(&own), !locks.is_empty(), "{told:?}");
 }
 
-/// It wins over the variables, as it does for kubectl.
+/// `proxy-url` wins over the environment variables, as in kubectl.
 #[test]
 fn the_proxy_that_the_kubeconfig_names_is_the_one_on_the_way_to_the_server() {
     let mut patient = Patient::healthy();

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// As with the certificate of `get-credentials --admin`, which may be replaced without anyone noticing.
+/// Such a token can stop working unnoticed, like the certificate from `get-credentials --admin`.
 #[test]
 fn a_user_with_a_token_of_its_own_is_shown_to_the_cluster() {
     let mut patient = Patient::healthy();
@@ -20,7 +20,7 @@ fn a_user_with_a_token_of_its_own_is_shown_to_the_cluster() {
     let mut paths: Vec<_> = requests[before..].iter().map(|one| &*one.path).collect();
     paths.sort_unstable();
     let review = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
-    assert_eq!(paths, [review, "/version"], "each is asked once");
+    assert_eq!(paths, [review, "/version"], "each is requested once");
     let told = findings(&json);
     assert_eq!((told.len(), code), (1, Some(1)), "{told:?}");
     assert_eq!(told[0].0, "api.auth");
@@ -38,7 +38,7 @@ fn a_user_with_a_token_of_its_own_is_shown_to_the_cluster() {
 #[test]
 fn a_user_with_a_certificate_of_its_own_is_shown_to_the_cluster() {
     let mut patient = Patient::healthy();
-    let authority = Authority::new("the cluster's authority for clients");
+    let authority = Authority::new("the cluster's client CA");
     let [certificate, key] = authority.client("masterclient");
     let cluster = FakeApiServer::start_for_clients_of(&patient.world.entra, &authority);
     let folder = patient.world.kubelogin.home().join(".kube");

@@ -1,11 +1,11 @@
-//! A broken situation for each check, with the expected words and exit code.
+//! Something broken for each check, with the expected words and exit code.
 
 use super::*;
 
 type Change = fn(&mut Patient);
 type Situation = (&'static str, Change, &'static str, &'static [&'static str]);
 
-/// For each check: what is broken, the status, and the expected words.
+/// For each check: what to break, the status, and the expected words.
 #[rustfmt::skip]
 const BROKEN: &[Situation] = &[
     ("kubeconfig.files", |p| p.env.push(("KUBECONFIG", "/no/such/config".into())), "warn",
@@ -182,7 +182,7 @@ const BROKEN: &[Situation] = &[
         &["no cluster at 127.0.0.1", "Reader"]),
 ];
 
-/// Entra ID's clock is this much ahead of ours.
+/// Sets Entra ID's clock ahead of ours.
 fn entra_s_clock_is(patient: &mut Patient, ahead: chrono::TimeDelta) {
     let date = (chrono::Utc::now() + ahead).to_rfc2822();
     let reply = Reply::json(200, &json!({"issuer": "x"})).header("Date", &date);
@@ -191,7 +191,7 @@ fn entra_s_clock_is(patient: &mut Patient, ahead: chrono::TimeDelta) {
 
 #[test]
 fn every_broken_situation_is_named_with_its_remedy_and_the_exit_code_says_so() {
-    // Each waits a second for its device code: together they take no longer than a few.
+    // Each waits a second for its device code; in parallel, all of them take a few seconds.
     std::thread::scope(|scope| {
         for situations in BROKEN.chunks(BROKEN.len().div_ceil(8)) {
             scope.spawn(move || situations.iter().for_each(is_named));
@@ -226,18 +226,18 @@ fn is_named((id, change, status, words): &Situation) {
 fn there_is_a_broken_situation_for_each_check() {
     let output = Kubelogin::new().args(["doctor", "--list"]).run();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    // A keyring that fails and a held lock have tests of their own.
+    // Failing keyrings and held locks have their own tests in bad_input.rs.
     let elsewhere = ["cache.key", "cache.lock"];
     for line in output.stdout.lines() {
         let id = line.split(' ').next().expect("an id");
         let is_tested = elsewhere.contains(&id) || BROKEN.iter().any(|(other, ..)| *other == id);
         let is_unix_only = cfg!(not(unix))
             && ["kubeconfig.mode", "cache.folder", "environment.browser"].contains(&id);
-        assert!(is_tested || is_unix_only, "{id} has no broken situation");
+        assert!(is_tested || is_unix_only, "no test breaks {id}");
     }
 }
 
-/// A client certificate with its key.
+/// A client certificate and its key.
 fn certificate_that_ends_in(days: i64) -> String {
     use chrono::Datelike as _;
     let end = chrono::Utc::now() + chrono::TimeDelta::days(days);

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A pod with an AKS identity binding: its token proxy has a TLS name and an authority of its own.
+/// A pod with an AKS identity binding. Its token proxy has its own TLS name and certificate authority.
 struct IdentityBinding {
     names: Arc<AnyName>,
     proxy: FakeHttp,
@@ -12,7 +12,7 @@ struct IdentityBinding {
 
 impl IdentityBinding {
     fn new(answer: Reply) -> Self {
-        let authority = Arc::new(Authority::new("the proxy's first authority"));
+        let authority = Arc::new(Authority::new("the proxy's first CA"));
         let names = AnyName::new(Arc::clone(&authority));
         let proxy = FakeHttp::start_named(&names, move |_| answer.clone());
         let folder = TempDir::new();
@@ -27,7 +27,7 @@ impl IdentityBinding {
             .env("AZURE_KUBERNETES_TOKEN_PROXY", proxy.url() + "/base")
             .env("AZURE_KUBERNETES_SNI_NAME", "token-proxy.example")
             .env("AZURE_KUBERNETES_CA_FILE", folder.path().join("ca.pem"))
-            // It has no outbound access, and the proxy is not behind another proxy.
+            // The pod has no outbound access, and reaches the token proxy directly.
             .env("HTTPS_PROXY", nowhere)
             .env("ALL_PROXY", nowhere);
         let binding = Self {
@@ -45,14 +45,14 @@ impl IdentityBinding {
         Self::new(Reply::json(200, &token))
     }
 
-    /// What the kubelet has mounted as the proxy's authority.
+    /// Replaces the CA file that the kubelet mounts.
     fn mount(&self, pem: &str) {
         std::fs::write(self.folder.path().join("ca.pem"), pem).unwrap();
     }
 
-    /// Gives the proxy another authority.
+    /// Gives the proxy another certificate authority.
     fn rotate(&self) -> String {
-        let authority = Arc::new(Authority::new("the proxy's next authority"));
+        let authority = Arc::new(Authority::new("the proxy's next CA"));
         self.names.rotate(Arc::clone(&authority));
         authority.pem.clone()
     }
@@ -101,7 +101,7 @@ fn a_proxy_whose_authority_is_renewed_is_trusted_as_soon_as_the_file_is() {
         error.contains("token proxy") && error.contains("its issuer is not trusted"),
         "{error}"
     );
-    // The file is empty for a moment.
+    // For a moment, the file is empty.
     binding.mount("");
     let running = binding.kubelogin.spawn();
     binding.mount(&next);

@@ -1,4 +1,4 @@
-//! Azure wants a stronger sign-in (a claims challenge of Conditional Access): it is repeated once, never in a loop.
+//! Azure requires a stronger sign-in (a Conditional Access claims challenge). kubelogin signs in again once, not in a loop.
 
 use super::*;
 
@@ -20,14 +20,14 @@ fn a_person_signs_in_once_more_with_the_claims_and_not_again_afterwards() {
     let arm = demanding(&entra);
     let kubelogin = bare(&entra).args(PROD);
     written(&kubelogin);
-    // The refresh token is from the weaker sign-in.
+    // The refresh token of the weaker sign-in does not help.
     assert_eq!(entra.prompts(), 2);
     let codes = entra.requests_to(Endpoint::DeviceCode);
     let asked: Vec<_> = codes.iter().map(asks_for_context).collect();
     assert_eq!(asked, [false, true]);
     let kubeconfigs = ["listClusterUserCredential"; 2];
     assert_eq!(paths(&arm.take_requests())[1..], kubeconfigs);
-    // The stronger token is the one that is cached.
+    // The stronger token is cached.
     written(&kubelogin);
     assert_eq!(entra.prompts(), 2);
     assert_eq!(paths(&arm.requests())[1..], kubeconfigs[..1]);
@@ -66,7 +66,7 @@ fn of_many_clusters_only_those_that_were_refused_are_asked_for_again() {
     let (text, _) = written(&kubelogin);
     assert_eq!(text.matches("- context:\n").count(), 20);
     assert_eq!(entra.token_requests(), 2);
-    // The list, the one that was there before, and each of the others twice.
+    // The list, the first cluster once, and the other 19 twice.
     assert_eq!(arm.requests().len(), 1 + 1 + 2 * 19);
 }
 
@@ -110,7 +110,7 @@ fn a_program_that_cannot_pass_the_challenge_on_is_named_with_the_command_that_ca
             .program(program, &script);
         let error = refused(&kubelogin);
         assert!(error.contains(&command), "{error}");
-        // The request for the tenant, and the one for the kubeconfig.
+        // One request for the tenant, one for the kubeconfig.
         assert_eq!(arm.requests().len(), 2, "{login}");
         assert_eq!(kubelogin.log().lines().count(), 1, "{login}");
     }

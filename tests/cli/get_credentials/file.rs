@@ -1,4 +1,4 @@
-//! The kubeconfig that `get-credentials` writes, and what may be wrong with that file.
+//! The kubeconfig that `get-credentials` writes, and what may be wrong with it.
 
 use super::*;
 
@@ -47,7 +47,7 @@ fn an_unusual_kubeconfig_is_refused_and_nothing_is_written() {
     }
 }
 
-/// What the fake cluster's kubeconfig is before it is converted.
+/// The fake cluster's kubeconfig before conversion.
 fn read_usual(entra: &FakeEntra) -> String {
     let output = get_credentials(entra)
         .args(PROD)
@@ -55,7 +55,7 @@ fn read_usual(entra: &FakeEntra) -> String {
         .run();
     assert!(output.status.success(), "{output:?}");
     let text = output.stdout;
-    // Without the extension, which is ours.
+    // Removes our own extension.
     let start = text.find("    extensions:").expect("an extension");
     let end = text.find("    server:").expect("a server");
     format!("{}{}", &text[..start], &text[end..])
@@ -73,7 +73,7 @@ fn stdout_gets_the_kubeconfig_and_nothing_else() {
     );
     assert_eq!(output.stderr, "");
     assert!(!config(&kubelogin).exists());
-    // No HOME is needed for it.
+    // That needs no HOME.
     assert!(kubelogin.env_remove("HOME").run().status.success());
     let homeless = get_credentials(&entra).args(PROD).env_remove("HOME");
     assert!(homeless.run().error().contains("HOME is not set"));
@@ -183,7 +183,7 @@ fn the_first_existing_file_of_the_list_gets_new_entries() {
     );
     assert!(
         read(&three).contains("name: prod"),
-        "none is there: the last is made"
+        "no file exists: it creates the last one"
     );
 }
 
@@ -247,7 +247,7 @@ fn thirty_concurrent_calls_all_end_up_in_one_file() {
             "{number}"
         );
     }
-    assert_eq!(names_in(room.path()), ["config"], "what was left beside it");
+    assert_eq!(names_in(room.path()), ["config"], "it left files behind");
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn a_full_disk_leaves_the_file_as_it_was() {
     let kubelogin = get_credentials(&entra).args(PROD).storage("none");
     let old = legacy_kubeconfig(10);
     let path = at_home(&kubelogin, &old);
-    // A limit on the size of files fails the write in the middle, as a full disk does.
+    // A file size limit makes the write fail halfway, as a full disk does.
     let limited = ["-c", "trap '' XFSZ; ulimit -f 2; exec \"$@\"", "sh"];
     let output = kubelogin
         .start(&mut kubelogin.command_under("sh", &limited))
@@ -295,7 +295,7 @@ fn a_closed_stdout_is_an_error() {
         .command()
         .stdout(writer)
         .output()
-        .expect("it starts");
+        .expect("cannot start it");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("cannot write to stdout"), "{stderr}");
@@ -320,7 +320,7 @@ fn what_another_program_wrote_while_azure_was_asked_stays() {
             && text.contains("name: prod\n"),
         "{text}"
     );
-    // What it left damaged is not touched.
+    // It does not touch a file that another program damaged.
     let damaged = path.clone();
     arm.meanwhile(move |_| fs::write(damaged, "users: [").expect("another program writes"));
     let error = kubelogin.run().error();
@@ -354,7 +354,7 @@ fn a_full_stdout_is_an_error() {
         .command()
         .stdout(full.expect("a device"))
         .output()
-        .expect("it starts");
+        .expect("cannot start it");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("No space left on device"), "{stderr}");

@@ -1,10 +1,10 @@
-//! Azure Resource Manager that is down, slow or an impostor, and what is refused before any sign-in.
+//! Azure Resource Manager is down, slow or an impostor; and what is rejected before any sign-in.
 
 use std::net::{Ipv4Addr, TcpListener};
 
 use super::*;
 
-/// At an Azure Stack whose Resource Manager is at this port.
+/// `get-credentials` for an Azure Stack whose Resource Manager is at this port.
 fn at_port(entra: &FakeEntra, room: &TempDir, port: u16) -> Kubelogin {
     Kubelogin::new()
         .args(["get-credentials", "--environment", "AzureStackCloud"])
@@ -26,7 +26,7 @@ fn stack(entra: &FakeEntra, room: &TempDir, port: u16) -> PathBuf {
     room.file("stack.json", stack.to_string())
 }
 
-/// Nobody listens on port 1. A listener that accepts nothing is a host that never answers.
+/// Nobody listens on port 1. A listener that never accepts plays a host that never answers.
 #[test]
 fn azure_that_is_down_or_slow_is_an_error_that_names_it_and_ends_with_the_timeout() {
     let entra = FakeEntra::start();
@@ -49,7 +49,7 @@ fn azure_that_is_down_or_slow_is_an_error_that_names_it_and_ends_with_the_timeou
             && slow.contains("--timeout"),
         "{slow}"
     );
-    stack(&entra, &room, 1); // where it is now
+    stack(&entra, &room, 1); // moves it to port 1
     let down = refused(&impatient);
     assert!(down.contains("no connection to 127.0.0.1:1"), "{down}");
 }
@@ -98,7 +98,7 @@ fn an_unknown_tenant_and_a_list_that_may_not_be_read_are_reported() {
         let body = json!({"error": {"code": "AuthorizationFailed", "message": message}});
         Reply::json(403, &body)
     };
-    // Resource Graph, and then the list of subscriptions.
+    // First from Resource Graph, then from the list of subscriptions.
     arm.next(denied());
     arm.next(denied());
     let error = refused(&get_credentials(&entra).arg("prod"));
@@ -141,22 +141,22 @@ fn a_cluster_that_is_not_where_it_was_looked_for_is_found_for_the_error() {
         rules.clusters.push(other);
     });
     assert!(refused(&wrong).contains("2 clusters with this name exist elsewhere: "));
-    // Whatever Resource Graph says, the error is the cluster's.
+    // Whatever Resource Graph says, the error is about the cluster.
     for graph in [Graph::Behind, Graph::Forbidden, Graph::Missing] {
         arm.change(|rules| rules.graph = graph);
         arm.take_requests();
         let error = refused(&wrong);
         assert!(error.contains("does not exist") && error.contains("--resource-group"));
-        assert_eq!(arm.requests().len(), 2, "one more request, no more");
+        assert_eq!(arm.requests().len(), 2, "only one extra request");
     }
-    // A refusal that is not about the location sends no further requests.
+    // If access is denied, it sends no further requests.
     arm.change(|rules| rules.clusters[0].is_denied = true);
     arm.take_requests();
     refused(&get_credentials(&entra).args(PROD));
     assert_eq!(paths(&arm.requests()), ["listClusterUserCredential"]);
 }
 
-/// As a fleet that a wrong group is named for is not searched among the clusters.
+/// A fleet in the wrong group, for example, is not among the clusters.
 #[test]
 fn only_clusters_are_looked_for_elsewhere() {
     let entra = FakeEntra::start();

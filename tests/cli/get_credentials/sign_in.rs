@@ -1,4 +1,4 @@
-//! The sign-in of `get-credentials`: who, to which tenant, and how often.
+//! How `get-credentials` signs in: who, to which tenant, and how often.
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn one_sign_in_serves_azure_and_the_cluster() {
         paths(&arm.requests()),
         [SUBSCRIPTION_ID, "listClusterUserCredential"]
     );
-    // The next call by kubectl does not prompt.
+    // kubectl's next call does not prompt.
     let args = [
         "get-token",
         "--login",
@@ -66,7 +66,7 @@ fn az_is_asked_for_a_token_for_azure_itself() {
     );
     assert!(
         asked.contains(&format!("--tenant {TENANT_ID}")),
-        "the subscription's: {asked}"
+        "not the subscription's tenant: {asked}"
     );
 }
 
@@ -92,7 +92,7 @@ fn the_tenant_that_resource_manager_names_is_used_instead() {
     let (text, _) = written(&get_credentials(&entra).args(PROD));
     assert!(text.contains(&format!("tenantID: {OTHER}")), "{text}");
     assert_eq!(arm.requests().len(), 2);
-    // A token that is refused for another reason is renewed once, and then that is said.
+    // If a token is rejected for another reason, it gets a new one once, then reports the error.
     let expired = || {
         let body =
             json!({"error": {"code": "ExpiredAuthenticationToken", "message": "It has expired."}});
@@ -240,7 +240,7 @@ fn all_clusters_are_fetched_with_one_sign_in_and_one_that_fails_stops_no_other()
     );
     assert!(
         !output.stderr.contains("40 clusters: "),
-        "progress is for terminals"
+        "progress is for terminals only"
     );
     let text = read(&config(&kubelogin));
     assert_eq!(
@@ -251,10 +251,10 @@ fn all_clusters_are_fetched_with_one_sign_in_and_one_that_fails_stops_no_other()
     assert_eq!(
         arm.take_requests().len(),
         CLUSTERS + 2,
-        "two pages of a list, and each cluster"
+        "two pages of the list, and each cluster"
     );
     assert_eq!(entra.token_requests(), 1);
-    // A pattern, and a service that is busy.
+    // A pattern, while the service is busy.
     arm.change(|rules| rules.throttled = (1, 0));
     let (text, _) = written(&get_credentials(&entra).arg("C3*"));
     assert_eq!(text.matches("- context:\n").count(), 11);

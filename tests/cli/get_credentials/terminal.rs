@@ -1,4 +1,4 @@
-//! What a person at a terminal sees and types.
+//! What a user at a terminal sees and types.
 
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -7,7 +7,7 @@ use std::process::Child;
 use super::*;
 use crate::terminal::{open_terminal, start_at};
 
-/// Two clusters of one name.
+/// Two clusters with the same name.
 fn twins(rules: &mut ArmRules) {
     let mut twin = FakeCluster::new("lab", "prod");
     twin.subscription = OTHER_SUBSCRIPTION_ID.into();
@@ -33,14 +33,14 @@ impl Session {
         }
     }
 
-    /// Waits until this is shown.
+    /// Waits until this text appears.
     #[track_caller]
     fn shows(&mut self, text: &str) {
         let mut byte = [0];
         while !self.shown.contains(text) {
             match self.terminal.read(&mut byte) {
                 Ok(1..) => self.shown.push(char::from(byte[0])),
-                _ => panic!("{text:?} is not shown: {}", self.shown),
+                _ => panic!("{text:?} did not appear: {}", self.shown),
             }
         }
     }
@@ -49,7 +49,7 @@ impl Session {
         writeln!(self.terminal, "{line}").expect("typed");
     }
 
-    /// Signs in with a browser elsewhere, and pastes the address that it ends on. Returns the one that it was opened at.
+    /// Signs in with a browser elsewhere and pastes the address it ends up at. Returns the address it started at.
     #[track_caller]
     fn signs_in(&mut self, entra: &FakeEntra) -> String {
         self.shows("paste the address of that page here and press Enter.");
@@ -62,12 +62,12 @@ impl Session {
         address
     }
 
-    /// What was shown until it ended, and whether it succeeded.
+    /// Waits until it exits. Returns everything on the terminal, and whether it succeeded.
     fn end(mut self) -> (String, bool) {
         let mut rest = Vec::new();
-        let _ = self.terminal.read_to_end(&mut rest); // ends with EIO on Linux when the last writer is gone
+        let _ = self.terminal.read_to_end(&mut rest); // EIO on Linux once the last writer is gone
         self.shown.push_str(&String::from_utf8_lossy(&rest));
-        let output = self.child.wait_with_output().expect("it ends");
+        let output = self.child.wait_with_output().expect("cannot wait for it");
         assert_eq!(String::from_utf8_lossy(&output.stdout), "");
         (self.shown, output.status.success())
     }
@@ -114,7 +114,7 @@ fn a_person_who_chooses_none_gets_the_command_and_no_cluster() {
     }
 }
 
-/// Lines typed for the sign-in and for the choice go to the one that asked.
+/// Each line typed goes to the prompt that asked for it, the sign-in's or the choice's.
 #[test]
 fn a_choice_after_a_sign_in_with_a_browser_is_read_too() {
     let entra = FakeEntra::start();
@@ -155,7 +155,7 @@ fn progress_shows_the_count_and_the_name_on_a_terminal() {
         let line = format!("\r{number} of {CLUSTERS} clusters: c");
         assert!(shown.contains(&line), "{line:?} is not in {shown:?}");
     }
-    // It is removed before anything else is printed.
+    // The progress line disappears before anything else is printed.
     let last = shown.rfind("clusters: c").expect("a progress line");
     let merged = shown.find("Merged").expect("what was done");
     assert!(

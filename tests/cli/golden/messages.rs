@@ -1,4 +1,4 @@
-//! One message of every kind, a file per topic. Operating system messages in them are Linux's.
+//! Every kind of message, one file per topic. Operating system messages are Linux's.
 
 mod services; // what Entra ID, the network, CI systems, Azure and its CLIs answer
 
@@ -93,7 +93,7 @@ fn flags_and_variables() {
     );
     for mode in ["devicecode", "spn", "workloadidentity", "azurepipelines"] {
         let kubelogin = Kubelogin::new().args(["get-token", "-l", mode, "--server-id", SERVER_ID]);
-        topic.error(&format!("nothing but a server ID: {mode}"), &kubelogin);
+        topic.error(&format!("only a server ID: {mode}"), &kubelogin);
     }
     topic.error("no client secret", &of_client("spn"));
     topic.error("no user name", &of_person("ropc"));
@@ -109,8 +109,8 @@ fn flags_and_variables() {
         ("an invalid server ID", &["--server-id", "a b"]),
         ("an authority host over plain http", &["--authority-host", "http://login.microsoftonline.com/"]),
         ("an authority host that is not a URL", &["--authority-host", "login"]),
-        ("an authority host of a stranger", &["--authority-host", "https://evil.example/"]),
-        ("a variable's name for a value", &["--client-id", "$AZURE_CLIENT_ID"]),
+        ("an unknown authority host", &["--authority-host", "https://evil.example/"]),
+        ("a variable name as the value", &["--client-id", "$AZURE_CLIENT_ID"]),
         ("a timeout of zero", &["--timeout", "0"]),
         ("a timeout without a unit", &["--timeout", "30"]),
         ("Azure Stack without its file", &["--environment", "AzureStackCloud"]),
@@ -202,7 +202,7 @@ fn the_token_cache() {
     entra.change(|rules| rules.token_lifetime = 240);
     let kubelogin = spn(&entra);
     kubelogin.run().token();
-    // Later than the timeout: it does not wait.
+    // Longer than the timeout, so it does not wait.
     let busy = Reply::json(503, &Value::Null).header("Retry-After", "600");
     entra.next(Endpoint::Token, busy);
     topic.notice("a token that cannot be renewed right now", &kubelogin);

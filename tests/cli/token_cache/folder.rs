@@ -1,9 +1,9 @@
-//! Where tokens are stored: what is written there, who may read it, and what may go wrong with it.
+//! Where tokens are stored: what is written there, who may read it, and what can go wrong.
 
 use super::*;
 
-/// Azure/kubelogin#108, #121: tokens were written into the working directory; every run is checked for that.
-/// On Windows, an account has a home folder whatever the variables are.
+/// Azure/kubelogin#108, #121: tokens were written into the working directory. Every run checks for that.
+/// On Windows, an account has a home folder whatever the variables say.
 #[cfg(unix)]
 #[test]
 fn without_a_home_folder_nothing_is_written() {
@@ -54,7 +54,7 @@ fn a_tilde_is_the_home_folder_and_a_relative_path_is_in_it() {
     entry_in(&kubelogin.cache());
 }
 
-/// Azure/kubelogin#711: the cache was used even where it was not wanted.
+/// Azure/kubelogin#711: the cache was used even when it was turned off.
 #[test]
 fn storage_none_leaves_the_disk_alone() {
     let entra = FakeEntra::start();
@@ -117,7 +117,7 @@ fn anything_else_in_place_of_an_entry_is_a_miss() {
         assert_eq!(entra.logins(), misses, "{what}");
         let again = kubelogin.run();
         assert_eq!(again.stderr, "", "{what}");
-        assert_eq!(entra.logins(), misses, "{what} is not healed");
+        assert_eq!(entra.logins(), misses, "{what} was not repaired");
     };
     check("nothing", &|| fs::write(&entry, "").unwrap());
     check("garbage", &|| fs::write(&entry, [b'x'; 5000]).unwrap());
@@ -172,14 +172,14 @@ fn a_file_in_place_of_the_folder_costs_a_notice_but_no_token() {
     assert_eq!(output.notices().len(), 1, "{}", output.stderr);
 }
 
-/// The lock that goes with an entry: one for all sealing keys.
+/// The lock for an entry. Entries with different sealing keys share it.
 fn lock_of(entry: &Path) -> PathBuf {
     let name = entry.file_name().unwrap().to_str().unwrap();
     let login = name.split('.').next().unwrap();
     entry.with_file_name(format!("{login}.lock"))
 }
 
-/// Runs the program, and kills it if it waits forever.
+/// Runs the program, and kills it if it hangs.
 fn run_bounded(kubelogin: &Kubelogin) -> Output {
     #[cfg(unix)]
     return process::run_after(kubelogin, || {
@@ -221,7 +221,7 @@ mod unix {
         }
     }
 
-    /// Otherwise anyone who can create links to the user's files could have them read or made inaccessible.
+    /// Otherwise anyone who can create links to the user's files could make us read them or change their permissions.
     #[test]
     fn a_file_with_a_hard_link_elsewhere_is_not_used_and_not_changed() {
         let entra = FakeEntra::start();
@@ -239,7 +239,7 @@ mod unix {
                 _ => (entry.clone(), place.path().join(kind)),
             };
             if kind == "lock" {
-                fs::remove_file(&entry).unwrap(); // or nobody locks
+                fs::remove_file(&entry).unwrap(); // or it takes no lock
                 fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
             }
             fs::hard_link(&path, &link).unwrap();
@@ -279,7 +279,7 @@ mod unix {
         }
     }
 
-    /// And no other process of the user can read them meanwhile.
+    /// Nor can the user's other processes read them from memory.
     #[cfg(target_os = "linux")]
     #[test]
     fn a_crash_leaves_no_core_dump_with_secrets() {
@@ -305,7 +305,7 @@ mod unix {
             .unwrap();
         let soft = core.split_whitespace().nth(4);
         assert_eq!(soft, Some("0"), "{core}");
-        // What the user may not look at belongs to root (proc_pid(5)).
+        // If the user may not read it, it belongs to root (proc_pid(5)).
         let memory = fs::metadata(format!("/proc/{}/mem", running.id())).unwrap();
         assert_eq!(memory.uid(), 0);
     }

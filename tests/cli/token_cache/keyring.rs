@@ -1,4 +1,4 @@
-//! The kernel's keyring, available and denied.
+//! The kernel keyring, available or denied.
 
 use super::process::{run_refused, run_without};
 use super::*;
@@ -8,11 +8,11 @@ fn keys_of(folder: &Path) -> usize {
     let folder = folder.to_str().unwrap();
     let flags = |key: &str| key.split_whitespace().nth(1).unwrap_or_default().to_owned();
     keys.lines()
-        .filter(|key| key.contains(folder) && !flags(key).contains('i')) // those are on their way out
+        .filter(|key| key.contains(folder) && !flags(key).contains('i')) // invalidated keys
         .count()
 }
 
-/// Names the files in these folders that are opened, created or removed from now on.
+/// Records which files in some folders are opened, created or removed from now on.
 struct Watch(std::fs::File);
 
 impl Watch {
@@ -21,7 +21,7 @@ impl Watch {
         use std::os::fd::FromRawFd;
         use std::os::unix::ffi::OsStrExt;
         let events = libc::IN_OPEN | libc::IN_CREATE | libc::IN_DELETE | libc::IN_MOVED_TO;
-        // SAFETY: the paths end in NUL, and nobody else has the descriptor.
+        // SAFETY: the paths end in NUL, and nobody else owns the descriptor.
         unsafe {
             let watch = libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC);
             for folder in folders {
@@ -45,12 +45,12 @@ impl Watch {
             names.push(name.trim_end_matches('\0').to_owned());
             rest = next;
         }
-        names.retain(|name| !name.is_empty()); // the test itself looks into the folders
+        names.retain(|name| !name.is_empty()); // the test itself opens the folders
         names
     }
 }
 
-/// This fails as soon as the warm path does more.
+/// Fails as soon as the warm path does more.
 #[test]
 fn a_cached_token_costs_one_file_and_no_thread_socket_or_lock() {
     let entra = FakeEntra::start();
@@ -59,7 +59,7 @@ fn a_cached_token_costs_one_file_and_no_thread_socket_or_lock() {
         libc::SYS_clone3,
         libc::SYS_socket,
         libc::SYS_flock,
-        libc::SYS_getdents64, // so that a folder of ten thousand entries is as fast as one
+        libc::SYS_getdents64, // 10,000 entries must be as fast as one
     ];
     for (storage, key) in [("keyring", None), ("disk", Some("kubelogin.key"))] {
         let kubelogin = spn(&entra).storage(storage);
@@ -104,7 +104,7 @@ fn a_denied_keyring_is_reported_once_and_the_disk_takes_over() {
         assert_eq!(
             told.len(),
             2,
-            "the prompt, and a word about the keyring: {told:?}"
+            "not just the prompt and a notice about the keyring: {told:?}"
         );
         let second = run_refused(&kubelogin, errno);
         assert_eq!(second.token(), first.token());
@@ -113,8 +113,8 @@ fn a_denied_keyring_is_reported_once_and_the_disk_takes_over() {
     assert_eq!(entra.prompts(), 2);
 }
 
-/// Azure/kubelogin#642, #711, #734: the keyring of a container broke modes that do not need it, and a
-/// proof-of-possession token without a keyring crashed.
+/// Azure/kubelogin#642, #711, #734: a keyring that fails in a container broke modes that do not need it, and
+/// proof-of-possession tokens crashed without a keyring.
 #[test]
 fn a_denied_keyring_costs_no_token_in_any_mode() {
     let pop = |kubelogin: Kubelogin| kubelogin.args(["--pop-enabled", "--pop-claims", "u=/c"]);
@@ -139,7 +139,7 @@ fn a_denied_keyring_costs_no_token_in_any_mode() {
     }
 }
 
-/// The notice is that of a key file's creation: once for each home.
+/// The notice appears when the key file is created, once per home folder.
 #[test]
 fn a_refused_keyring_is_no_reason_to_speak_while_the_call_succeeds() {
     let entra = FakeEntra::start();

@@ -1,4 +1,4 @@
-//! `remove-cache-dir` and `logout`: what it removes, and what it leaves alone.
+//! `remove-cache-dir` and `logout`: what they remove, and what they leave alone.
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn logging_out_removes_our_files_and_nothing_else() {
         assert_eq!(output.stdout, "");
         output.stderr
     };
-    assert_eq!(log_out("remove-cache-dir"), "", "missing is fine");
+    assert_eq!(log_out("remove-cache-dir"), "", "a missing folder is fine");
 
     kubelogin.run().token();
     assert_eq!(log_out("remove-cache-dir"), "");
@@ -108,7 +108,7 @@ fn one_login_is_signed_out_by_its_flags_and_the_others_stay() {
     assert_eq!(entra.logins(), logins + 1);
 }
 
-/// Without the secret that the login needs: a user who signs out may no longer have it.
+/// A user who signs out may no longer have the secret that signing in requires.
 #[test]
 fn one_login_is_signed_out_by_its_context() {
     let entra = FakeEntra::start();
@@ -146,7 +146,7 @@ fn logging_out_reports_what_could_not_be_removed() {
     assert!(file.exists());
 }
 
-/// Folders of other users, and read-only folders.
+/// Other users' folders, and read-only folders.
 #[cfg(unix)]
 mod unix {
     use std::os::unix::fs::PermissionsExt;
@@ -159,7 +159,7 @@ mod unix {
     fn logging_out_of_a_read_only_folder_is_an_error() {
         let entra = FakeEntra::start();
         let place = TempDir::new();
-        // SAFETY: it has no preconditions.
+        // SAFETY: geteuid has no preconditions.
         if unsafe { libc::geteuid() } == 0 {
             std::os::unix::fs::chown(place.path(), Some(NOBODY), Some(NOBODY)).unwrap();
         }
@@ -174,18 +174,18 @@ mod unix {
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// If the tests run as root, another user signs out here; otherwise the folder's owner.
+    /// If the tests run as root, another user signs out here, otherwise the folder's owner.
     #[test]
     fn logging_out_leaves_the_folder_of_another_user_alone() {
         let entra = FakeEntra::start();
         let place = TempDir::new();
         let kubelogin = spn(&entra).arg("--cache-dir").arg(place.path());
         kubelogin.run().token();
-        // Everybody may remove files here, so that only the owner makes a difference.
+        // Anyone may remove files here, so that only the owner makes a difference.
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o777)).unwrap();
         let before = names_in(place.path());
         let output = run_without_rights(&Kubelogin::log_out(place.path()));
-        // SAFETY: it has no preconditions.
+        // SAFETY: geteuid has no preconditions.
         if unsafe { libc::geteuid() } == 0 {
             assert!(output.error().contains("another user"), "{output:?}");
             assert_eq!(names_in(place.path()), before);

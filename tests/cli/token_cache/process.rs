@@ -1,11 +1,11 @@
-//! Runs the program with other limits, rights or system calls.
+//! Runs the program with restricted limits, rights or system calls.
 
 use std::io;
 use std::os::unix::process::CommandExt;
 
 use crate::support::*;
 
-/// Runs the program in a process that `prepare` has changed.
+/// Runs the program after `prepare` in its process.
 pub fn run_after(
     kubelogin: &Kubelogin,
     prepare: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
@@ -13,13 +13,13 @@ pub fn run_after(
     spawn_after(kubelogin, prepare).wait()
 }
 
-/// Starts it like that.
+/// Starts the program after `prepare` in its process.
 pub fn spawn_after(
     kubelogin: &Kubelogin,
     prepare: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
 ) -> Running {
     let mut command = kubelogin.command();
-    // SAFETY: each `prepare` makes system calls only.
+    // SAFETY: each `prepare` only makes system calls.
     unsafe { command.pre_exec(prepare) };
     kubelogin.start(&mut command)
 }
@@ -33,13 +33,13 @@ pub fn checked(result: libc::c_int) -> io::Result<()> {
 
 pub const NOBODY: libc::uid_t = 65534;
 
-/// Runs the program as an unprivileged user: as nobody, if the tests run as root.
+/// Runs the program as an unprivileged user: as `nobody` if the tests run as root.
 pub fn run_without_rights(kubelogin: &Kubelogin) -> Output {
     run_after(kubelogin, drop_rights)
 }
 
 pub fn drop_rights() -> io::Result<()> {
-    // SAFETY: none of these has preconditions.
+    // SAFETY: none of these have preconditions.
     unsafe {
         match libc::geteuid() {
             0 => checked(libc::setgid(NOBODY)).and(checked(libc::setuid(NOBODY))),
@@ -51,19 +51,19 @@ pub fn drop_rights() -> io::Result<()> {
 #[cfg(target_os = "linux")]
 pub use without_calls::*;
 
-/// Processes to which the kernel denies some system calls.
+/// Processes that may not make some system calls.
 #[cfg(target_os = "linux")]
 mod without_calls {
     use super::*;
 
-    /// The system calls of the kernel's keyring.
+    /// The kernel keyring's system calls.
     const KEYRING: &[libc::c_long] = &[libc::SYS_add_key, libc::SYS_keyctl, libc::SYS_request_key];
 
-    /// Runs it with `action` for these system calls, as Docker's default seccomp profile has for many.
+    /// Runs it with this seccomp action for these system calls. Docker's default profile denies many calls this way.
     pub fn run_without(calls: &[libc::c_long], action: u32, kubelogin: &Kubelogin) -> Output {
         let mut filter = filter(calls, action);
         let mut command = kubelogin.command();
-        // SAFETY: the filter is made before, and setting it takes two system calls.
+        // SAFETY: the filter exists already, and setting it takes two system calls.
         unsafe { command.pre_exec(move || set_filter(&mut filter)) };
         kubelogin.start(&mut command).wait()
     }

@@ -2,14 +2,14 @@
 
 use super::*;
 
-/// As after `get-credentials --admin`.
+/// The kubeconfig that `get-credentials --admin` writes.
 #[test]
 fn a_user_with_a_certificate_or_token_of_its_own_is_shown_as_the_cluster_sees_it() {
     use base64::Engine as _;
     let encode = |pem: &String| base64::engine::general_purpose::STANDARD.encode(pem);
     let world = World::new();
     let token = world.entra.federated_token();
-    let authority = Authority::new("the cluster's authority for clients");
+    let authority = Authority::new("the cluster's client CA");
     let [certificate, key] = authority.client("masterclient");
     let cluster = FakeApiServer::start_for_clients_of(&world.entra, &authority);
     let given =
@@ -45,7 +45,7 @@ fn a_user_with_a_certificate_or_token_of_its_own_is_shown_as_the_cluster_sees_it
     let offline = world.whoami(&["--offline"]).error();
     assert!(offline.contains("a client certificate"), "{offline}");
 
-    // After the certificates of the cluster were rotated.
+    // After a rotation of the cluster's certificates.
     let [other_certificate, other_key] = Authority::new("another").client("masterclient");
     let mut wrong = given;
     wrong["client-key-data"] = encode(&other_key).into();

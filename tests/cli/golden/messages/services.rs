@@ -1,8 +1,8 @@
-//! Messages about what Entra ID, the network, CI systems, Azure and its command-line tools answer.
+//! Messages about responses from Entra ID, the network, CI systems, Azure and its command-line tools.
 
 use super::*;
 
-/// Entra's refusal with this code, as the token endpoint sends it.
+/// The token endpoint's error response with this code.
 fn refusal(code: u32) -> Reply {
     let body = json!({
         "error": "invalid_client", "error_codes": [code], "correlation_id": "00000000-1111-2222-3333-444444444444",
