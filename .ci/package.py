@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Packs the binaries of a release, and writes what follows from them. `.ci/release` calls it; the standard library is all it needs.
+"""Packs a release's binaries, and writes checksums, manifests and licenses. `.ci/release` runs it; it needs only the standard library.
 
-The same input gives the same bytes: entries are sorted, and every time is that of the commit.
+The same input gives the same bytes: entries are sorted, and all timestamps are the commit's.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import tarfile
 import time
 import zipfile
 
-# The folder in a zip, as installers know it: the name of the archive's platform, what the program is called there.
+# Folder in the zip, as installers expect it: platform in the archive's name, file name of the program.
 PLATFORMS = {
     "darwin_amd64": ("darwin-amd64", "kubelogin"),
     "darwin_arm64": ("darwin-arm64", "kubelogin"),
@@ -26,29 +26,29 @@ PLATFORMS = {
     "windows_arm64": ("win-arm64", "kubelogin.exe"),
 }
 DESCRIPTION = "Signs kubectl in to Azure Kubernetes clusters with Microsoft Entra ID"
-# Nobody that a host knows (the number that distroless images use, too).
+# A user ID that no host uses; distroless images use the same one.
 NONROOT = 65532
 
 
 class Failure(Exception):
-    """What goes wrong in a way that a person can mend."""
+    """An error that the user can fix."""
 
 
 # --- archives
 
 
 def archives(args):
-    """Zips for installers, tar.gz for people, and the container image."""
+    """Zips for installers, tar.gz files for people, and the container image."""
     epoch, dist = args.epoch, args.dist
     found = {platform: args.binaries / platform / program for platform, (_, program) in PLATFORMS.items()}
     found = {platform: path.read_bytes() for platform, path in found.items() if path.is_file()}
     if not found:
-        raise Failure(f"{args.binaries} holds no binary: run `.ci/release build PLATFORM` first")
+        raise Failure(f"{args.binaries} has no binaries: run `.ci/release build PLATFORM` first")
     if args.complete and (missing := PLATFORMS.keys() - found.keys()):
-        raise Failure(f"no binary for {', '.join(sorted(missing))}: run `.ci/release build {sorted(missing)[0]}` on such a system")
+        raise Failure(f"no binary for {', '.join(sorted(missing))}: run `.ci/release build {sorted(missing)[0]}` on that system")
 
-    # Installers look into bin/ and nowhere else, and a Homebrew formula steps into the only folder at the top: nothing may
-    # stand beside it. The first entry called `kubelogin` has to be the program.
+    # Installers look only in bin/, and Homebrew enters the top-level folder only if nothing is next to it. The first entry
+    # called `kubelogin` must be the program.
     in_zip = {f"bin/{platform}/{PLATFORMS[platform][1]}": content for platform, content in found.items()}
     write_zip(dist / "kubelogin.zip", in_zip, epoch)
     extras = {str(path.relative_to(args.extras)): path.read_bytes() for path in args.extras.rglob("*") if path.is_file()}
@@ -64,18 +64,18 @@ def archives(args):
 
 
 def write_zip(path, files, epoch):
-    """A zip of programs. Not every installer sets the executable bit: the zip carries it."""
-    when = time.gmtime(max(epoch, 315532800))[:6]  # a zip knows no time before 1980
+    """A zip of programs. It stores the executable bit, because not every installer sets it."""
+    when = time.gmtime(max(epoch, 315532800))[:6]  # zip has no timestamps before 1980
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in sorted(files.items()):
             entry = zipfile.ZipInfo(name, when)
-            entry.create_system = 3  # Unix: what the mode belongs to, whatever system this runs on
+            entry.create_system = 3  # Unix, so that the mode counts, whatever system this runs on
             entry.external_attr = (0o100755 << 16)
             archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
 
 
 def tar(files, epoch, owners=None):
-    """A tar of {path: (mode, content)}; a path that ends in a slash is a folder. `owners` are the paths that are not root's."""
+    """A tar of {path: (mode, content)}. Paths with a trailing slash are folders. `owners` has the paths that root does not own."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for name, (mode, content) in sorted(files.items()):
@@ -88,7 +88,7 @@ def tar(files, epoch, owners=None):
 
 
 def gzipped(content):
-    """Without a name and a time in the header."""
+    """Gzips without a name and a timestamp in the header."""
     return gzip.compress(content, 6, mtime=0)
 
 
@@ -96,8 +96,8 @@ def gzipped(content):
 
 
 def write_image(path, binaries, args):
-    """An archive in the layout of the OCI image specification 1.1 with one image for each of `binaries`, by an index that
-    `docker run` and a cluster's nodes pick theirs from."""
+    """An OCI image layout archive (image specification 1.1) with one image per binary, and an index from which `docker run`
+    and a cluster's nodes choose theirs."""
     blobs, manifests = {}, []
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(args.epoch))
 
@@ -160,7 +160,7 @@ def write_image(path, binaries, args):
 
 
 def licenses(args):
-    """The licenses of everything that is part of a binary, each text once."""
+    """The licenses of everything in the binaries, each text once."""
     packages = {}
     for metadata in args.metadata:
         packages |= shipped_packages(json.loads(metadata.read_text()))
@@ -179,8 +179,8 @@ def licenses(args):
     for name, path in args.text:
         texts.setdefault(pathlib.Path(path).read_text().strip(), []).append(name)
 
-    print(f"kubelogin is made of its own code (see LICENSE) and of {len(packages)} crates by others, Rust's standard library")
-    print("(MIT OR Apache-2.0, Copyright The Rust Project Developers), and what the C compiler links.\n")
+    print(f"kubelogin consists of its own code (see LICENSE), {len(packages)} third-party crates, Rust's standard library")
+    print("(MIT OR Apache-2.0, Copyright The Rust Project Developers), and the libraries that the C compiler links.\n")
     for name, package in sorted(packages.items()):
         print(", ".join(filter(None, [f"{name}: {package['license']}", package["repository"]])))
     for text, names in sorted(texts.items(), key=lambda item: sorted(item[1])):
@@ -188,7 +188,7 @@ def licenses(args):
 
 
 def shipped_packages(metadata):
-    """{"name version": package} of what the program is built from: neither its tests nor build scripts."""
+    """{"name version": package} of what is in the program, without dependencies of tests and build scripts."""
     packages = {package["id"]: package for package in metadata["packages"]}
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
     root = metadata["resolve"]["root"]
@@ -216,14 +216,14 @@ def license_texts(folder):
 
 
 def sbom(args):
-    """The CycloneDX document on stdin without the path of this checkout, which is in its references."""
+    """Prints the CycloneDX document from stdin, with this checkout's path replaced in its references."""
     document = sys.stdin.read().replace(f"path+file://{args.checkout}", f"pkg:cargo/kubelogin@{args.version}")
     if args.checkout in document:
         raise Failure(f"the SBOM still names {args.checkout}")
     print(json.dumps(json.loads(document), sort_keys=True, indent=1))
 
 
-# --- what follows from the archives
+# --- checksums and manifests
 
 
 def finish(args):
@@ -232,7 +232,7 @@ def finish(args):
     sums = {}
     for path in sorted(dist.iterdir()):
         sums[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
-        # One line, two spaces, no path: installers take it apart by that.
+        # One line, two spaces, no path: installers rely on this format.
         (dist / f"{path.name}.sha256").write_bytes(f"{sums[path.name]}  {path.name}\n".encode())
     (dist / "kubelogin-version.txt").write_bytes(f"v{args.version}".encode())
     release = Release(args.version, args.repository, args.epoch, sums)
@@ -241,7 +241,7 @@ def finish(args):
 
 
 class Release:
-    """Where the archives are downloaded from, for package managers."""
+    """A release as package managers see it: where to download the archives."""
 
     def __init__(self, version, repository, epoch, sums):
         self.version, self.repository, self.sums = version, repository, sums
@@ -250,7 +250,7 @@ class Release:
         self.owner = repository.split("/")[-2]
 
     def manifests(self):
-        """{file name: text}. A system that no archive was made for is left out."""
+        """{file name: text}. Systems without an archive are left out."""
         texts = {}
         if any(name.startswith(("kubelogin-darwin", "kubelogin-linux")) for name in self.sums):
             texts["kubelogin.rb"] = self.homebrew()
@@ -365,11 +365,11 @@ class Release:
 
 
 def notes(args):
-    """What CHANGELOG.md says of a version; before it is tagged, what is to come."""
+    """Prints the version's section in CHANGELOG.md, or the unreleased changes if there is none yet."""
     sections = re.split(r"^## \[(.+?)\].*$", pathlib.Path("CHANGELOG.md").read_text(), flags=re.MULTILINE)
     by_name = dict(zip(sections[1::2], sections[2::2]))
     text = by_name.get(args.version, by_name.get("Unreleased", "")).strip()
-    # Under the version stand links to compare versions, in some forms of the file.
+    # Removes links that compare versions, which may follow the section.
     print(re.sub(r"\n+\[[^\]]+\]: http\S+", "", text))
 
 
@@ -389,8 +389,8 @@ def main():
         "--complete", action="store_true", help="fail unless there is a binary for every platform")
     command(finish, "dist", "version", "repository", "epoch")
     made = command(licenses)
-    made.add_argument("--text", nargs=2, action="append", default=[], metavar=("NAME", "FILE"), help="a license of something that is no crate")
-    made.add_argument("metadata", nargs="+", type=pathlib.Path, help="what `cargo metadata` printed, one for each platform")
+    made.add_argument("--text", nargs=2, action="append", default=[], metavar=("NAME", "FILE"), help="a license of something other than a crate")
+    made.add_argument("metadata", nargs="+", type=pathlib.Path, help="the output of `cargo metadata`, one file per platform")
     command(sbom, "checkout", "version")
     command(notes, "version")
     args = parser.parse_args()

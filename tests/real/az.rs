@@ -1,4 +1,4 @@
-//! The real az: whose token is served, and when az runs again.
+//! The real az: whose token kubelogin returns, and when it runs az again.
 
 use crate::installed;
 use crate::support::az::{RealAz, SECOND_SUBSCRIPTION, no_version_check};
@@ -13,7 +13,7 @@ fn az_s_own_token_is_served_until_its_account_changes() {
     }
     az.run(&["account", "show"]);
     assert_eq!(kubelogin.run().token(), "alice's token");
-    assert_eq!(az.runs(), 1, "az that only looks changes nothing");
+    assert_eq!(az.runs(), 1, "az ran again although it only read its state");
 
     az.run(&["account", "set", "--subscription", SECOND_SUBSCRIPTION]);
     assert_eq!(kubelogin.run().token(), "alice's token");

@@ -1,4 +1,4 @@
-//! A real headless Chromium signs in where kubelogin sends it, and takes screenshots of the last page.
+//! A real headless Chromium signs in at the URL from kubelogin, and takes screenshots of the last page.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -12,15 +12,15 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// Where the screenshots are kept, for people to look at.
+/// Where to keep the screenshots for people to look at.
 const PICTURES: &str = "target/screenshots";
 
-/// Chromium, steered through a pair of named pipes (Chrome DevTools Protocol: messages that end in a zero byte).
+/// Chromium, controlled through two named pipes (Chrome DevTools Protocol; every message ends in a zero byte).
 struct Chromium {
     commands: File,
     messages: BufReader<File>,
     serial: u64,
-    /// A page has loaded since this was last checked.
+    /// Whether a page has loaded since the last check.
     has_loaded: bool,
     /// The only tab, once it exists.
     tab: Value,
@@ -60,7 +60,7 @@ impl Chromium {
         self.messages
             .read_until(0, &mut message)
             .expect("a message");
-        assert_eq!(message.pop(), Some(0), "Chromium has ended");
+        assert_eq!(message.pop(), Some(0), "Chromium exited");
         let message: Value = serde_json::from_slice(&message).expect("JSON");
         match message["method"].as_str() {
             Some("Page.loadEventFired") => self.has_loaded = true,
@@ -72,7 +72,7 @@ impl Chromium {
         message
     }
 
-    /// Sends a command and waits for its result; null if it fails, for example during a navigation.
+    /// Sends a command and waits for its result, which is null if it fails, for example during navigation.
     fn call(&mut self, session: Option<&str>, method: &str, params: Value) -> Value {
         self.serial += 1;
         let mut command = json!({"id": self.serial, "method": method, "params": params});
@@ -90,7 +90,7 @@ impl Chromium {
         }
     }
 
-    /// Attaches to the tab, and waits until it shows a page of kubelogin. The result is a session.
+    /// Attaches to the tab and waits until it shows a page from kubelogin. Returns the session.
     fn page_of_kubelogin(&mut self) -> String {
         let tabs = json!({"discover": true, "filter": [{"type": "page"}]});
         self.call(None, "Target.setDiscoverTargets", tabs);
@@ -138,10 +138,10 @@ impl Chromium {
         );
         let picture = base64::engine::general_purpose::STANDARD
             .decode(picture["data"].as_str().expect("a picture"));
-        fs::write(file, picture.expect("base64")).expect("the picture can be kept");
+        fs::write(file, picture.expect("base64")).expect("cannot write the screenshot");
     }
 
-    /// Waits until it has ended, so that its folder can be removed.
+    /// Waits until it exits, so that its folder can be removed.
     fn close(mut self) {
         let command = b"{\"id\":0,\"method\":\"Browser.close\"}\0";
         self.commands.write_all(command).expect("Chromium reads");
@@ -178,7 +178,7 @@ fn sign_in(entra: &FakeEntra, name: &'static str) -> (Output, String) {
     });
     let output = running.wait();
     let page = page.recv_timeout(Duration::from_secs(90));
-    let page = page.unwrap_or_else(|_| panic!("Chromium saw no page of kubelogin: {output:?}"));
+    let page = page.unwrap_or_else(|_| panic!("Chromium saw no page from kubelogin: {output:?}"));
     looking.join().expect("Chromium ends");
     forget_chromium_s_own_requests(entra);
     (output, page)
@@ -186,11 +186,11 @@ fn sign_in(entra: &FakeEntra, name: &'static str) -> (Output, String) {
 
 fn picture_file(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(PICTURES);
-    fs::create_dir_all(&folder).expect("a folder for the pictures");
+    fs::create_dir_all(&folder).expect("cannot create the screenshots folder");
     folder.join(name).with_extension("png")
 }
 
-/// Chromium sends requests of its own through the proxy: icons, the time, updates. kubelogin must not.
+/// Ignores Chromium's own requests through the proxy: icons, the time, updates.
 fn forget_chromium_s_own_requests(entra: &FakeEntra) {
     let mut violations = entra.take_violations();
     violations.retain(|violation| violation.contains("/oauth2/"));

@@ -30,13 +30,13 @@ impl Cluster {
         }
     }
 
-    /// Runs a client with one kubeconfig or a list of them, and kubelogin on PATH.
+    /// Runs a client with one kubeconfig or a list of them, and with kubelogin on PATH.
     pub fn run(&self, client: &str, args: &[&str], kubeconfig: impl AsRef<OsStr>) -> Output {
         let mut command = self.command(client, args, kubeconfig);
-        command.output().expect("the client starts")
+        command.output().expect("cannot start the client")
     }
 
-    /// What [`Cluster::run`] runs.
+    /// The command that [`Cluster::run`] runs.
     pub fn command(&self, client: &str, args: &[&str], kubeconfig: impl AsRef<OsStr>) -> Command {
         let kubelogin = Path::new(env!("CARGO_BIN_EXE_kubelogin"));
         let programs = kubelogin.parent().expect("a folder");
@@ -55,7 +55,7 @@ impl Cluster {
         command
     }
 
-    /// Runs a client as a user does, and checks that the cluster answered.
+    /// Runs a client as a user would, and checks that the cluster answered.
     #[track_caller]
     pub fn answers(
         &self,

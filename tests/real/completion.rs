@@ -5,14 +5,14 @@ use std::process::Command;
 
 use crate::support::TempDir;
 
-/// Completes with our script; Ctrl-X keeps the line as it stands and ends the shell.
+/// Loads our completion script. Ctrl-X saves the line as it is and exits the shell.
 const ZSHRC: &str = "autoload -Uz compinit; compinit -D
     source <(kubelogin completion zsh)
     keep-line() { print -r -- \"$BUFFER\" > ~/line; exit }
     zle -N keep-line
     bindkey '^X' keep-line
     PS1='ready> '";
-/// zsh completes only at a terminal: this types `$1` and the tab key into a pseudo terminal.
+/// Types `$1` and Tab into a pseudo-terminal, because zsh completes only at a terminal.
 const TYPE_INTO_ZSH: &str = "zmodload zsh/zpty
     zpty child zsh -d -i
     zpty -r -m child shown '*ready> *'
@@ -40,13 +40,13 @@ fn printed(shell: &[&str], script: &str, line: &str) -> String {
         .env("HOME", room.path())
         .env("TERM", "dumb")
         .output()
-        .expect("the shell starts");
+        .expect("cannot start the shell");
     let succeeded = output.status.success() && output.stderr.is_empty();
     assert!(succeeded, "{line}: {output:?}");
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// What the line becomes in zsh.
+/// The line after completion in zsh.
 fn zsh(line: &str) -> String {
     let line = printed(&["zsh", "-f"], TYPE_INTO_ZSH, line);
     line.trim_end().to_owned()
@@ -75,7 +75,7 @@ fn zsh_completes_commands_flags_values_contexts_and_files() {
             "kubelogin get-token --login=sp",
             "kubelogin get-token --login=spn",
         ),
-        // The part that both contexts have in common.
+        // Completes the prefix that both contexts share.
         (
             "kubelogin convert-kubeconfig --context a",
             "kubelogin convert-kubeconfig --context arn:aws:eks/",

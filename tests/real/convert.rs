@@ -1,4 +1,4 @@
-//! `convert-kubeconfig` as its users see it: what az wrote does not work, is converted, and works.
+//! `convert-kubeconfig` as its users see it: what az wrote does not work until it is converted.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,6 @@ use serde_json::Value;
 use crate::cluster::{Cluster, NODES, RELEASES};
 use crate::support::{CONFIDENTIAL_CLIENT_ID, Kubelogin, PUBLIC_CLIENT_ID, SERVER_ID, TENANT_ID};
 
-/// The client that reads the files.
 const KUBECTL: &str = "kubectl-1.37";
 
 /// A user as `az aks get-credentials --format azure` writes it.
@@ -49,7 +48,7 @@ fn exec_user() -> String {
     )
 }
 
-/// A kubeconfig for the cluster, with a context and a user of this name, and with other entries.
+/// A kubeconfig with a context and a user for the cluster, and with unrelated entries.
 fn kubeconfig(cluster: &Cluster, name: &str, user: &str) -> PathBuf {
     let (ca_file, url) = (cluster.entra.ca_file(), cluster.api_server.url());
     let text = format!(
@@ -90,7 +89,7 @@ users:
     cluster.room.file(name, text)
 }
 
-/// Converts all of it to a service principal.
+/// Converts all Azure users to a service principal.
 fn convert(kubeconfig: impl AsRef<OsStr>) {
     let output = Kubelogin::convert_kubeconfig("spn")
         .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
@@ -139,7 +138,7 @@ fn a_converted_kubeconfig_works_in_every_client() {
     assert_eq!(
         cluster.entra.token_requests(),
         1,
-        "one token for all of them"
+        "they did not share one token"
     );
     assert_eq!(cluster.api_server.refused(), [""; 0]);
 }
@@ -154,7 +153,7 @@ fn a_device_code_user_becomes_a_service_principal() {
     for (client, question) in [(KUBECTL, NODES), ("helm-1.37", RELEASES)] {
         cluster.answers(client, question, &file);
     }
-    assert_eq!(cluster.entra.prompts(), 1, "nobody is asked any more");
+    assert_eq!(cluster.entra.prompts(), 1, "it prompted again");
     assert_eq!(cluster.entra.token_requests(), 2);
 }
 
@@ -189,7 +188,7 @@ fn kubectl_sees_no_other_change() {
         let (new_rest, new_logins) = view(&cluster, file);
         assert_eq!(new_rest, rest);
         let [login] = &new_logins[..] else {
-            panic!("one Azure user was expected: {new_logins:?}");
+            panic!("expected one Azure user: {new_logins:?}");
         };
         assert_ne!(logins, new_logins);
         let keys: Vec<_> = login.as_object().expect("a user").keys().collect();

@@ -1,4 +1,4 @@
-//! `doctor` and `whoami` beside a real kubectl, the oldest and the newest.
+//! `doctor` and `whoami` next to a real kubectl, the oldest and the newest.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::cluster::Cluster;
 use crate::installed;
 use crate::support::{CLIENT_SECRET, CONFIDENTIAL_CLIENT_ID, Kubelogin, SERVER_ID, TENANT_ID};
 
-/// A service principal's kubeconfig, and a kubelogin that has this kubectl beside itself on PATH.
+/// A service principal's kubeconfig, and a kubelogin with this kubectl on PATH.
 fn beside(kubectl: &str, cluster: &Cluster) -> (Kubelogin, Value) {
     let exec = json!({
         "apiVersion": "client.authentication.k8s.io/v1beta1",
@@ -65,7 +65,7 @@ fn the_age_of_kubectl_decides_which_version_of_the_protocol_will_do() {
     }
 }
 
-/// `kubectl auth whoami` is the field's own answer: ours must be the same.
+/// Our answer must match `kubectl auth whoami`.
 #[test]
 fn whoami_says_what_kubectl_auth_whoami_says() {
     let cluster = Cluster::start();

@@ -1,4 +1,4 @@
-//! `get-credentials` beside the real az, and with the real kubectl: the same Azure, the same cluster.
+//! `get-credentials` compared with the real az, and used by the real kubectl: the same Azure, the same cluster.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::support::*;
 
 const PROD: [&str; 5] = ["get-credentials", "-g", "shop", "-n", "prod"];
 
-/// What kubectl reads in a kubeconfig, without the extension that is ours.
+/// A kubeconfig as kubectl reads it, without our own extension.
 fn meaning(kubeconfig: &Path) -> Value {
     let output = Command::new(installed("kubectl-1.37"))
         .args([
@@ -26,7 +26,7 @@ fn meaning(kubeconfig: &Path) -> Value {
         .arg(kubeconfig)
         .env_clear()
         .output()
-        .expect("kubectl starts");
+        .expect("cannot start kubectl");
     assert!(output.status.success(), "{output:?}");
     let mut config: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     for cluster in config["clusters"].as_array_mut().expect("clusters") {
@@ -36,7 +36,7 @@ fn meaning(kubeconfig: &Path) -> Value {
     config
 }
 
-/// A kubeconfig as az writes it and `convert-kubeconfig` converts it.
+/// A kubeconfig that az wrote and `convert-kubeconfig` converted.
 fn by_az(az: &RealAz, name: &str, mode: &str) -> Value {
     let path = az.room.path().join(name);
     let file = path.to_str().expect("UTF-8");
@@ -91,7 +91,7 @@ fn what_is_written_means_what_az_and_a_conversion_write() {
     }
 }
 
-/// az itself calls `kubelogin convert-kubeconfig -l azurecli` in the kubeconfig's folder, without any other flag.
+/// az itself runs `kubelogin convert-kubeconfig -l azurecli` in the kubeconfig's folder, with no other flags.
 #[test]
 fn az_s_own_conversion_by_kubelogin_works_from_its_folder() {
     let az = RealAz::new(installed("az-venv/bin/az"));

@@ -1,4 +1,4 @@
-//! The kernel's keyring with a key that somebody else put there: `keyctl`.
+//! The kernel keyring with a key that someone else put there, played by `keyctl`.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ fn keyctl(args: &[&str]) -> String {
         .args(args)
         .stderr(Stdio::inherit())
         .output()
-        .expect("keyctl starts");
+        .expect("cannot start keyctl");
     assert!(output.status.success(), "keyctl {args:?}");
     String::from_utf8(output.stdout)
         .expect("text")
@@ -18,7 +18,7 @@ fn keyctl(args: &[&str]) -> String {
         .to_owned()
 }
 
-/// A key for this cache folder in the user's keyring, until it is dropped.
+/// A key for this cache folder in the user's keyring, removed on drop.
 struct Planted(String);
 
 impl Planted {
@@ -62,7 +62,7 @@ fn nothing_is_sealed_with_a_key_that_others_may_use() {
     }
 }
 
-/// The same key would be good if it were private: what is refused is not just any key that is there.
+/// A private key is accepted, so the test above does not pass just because it rejects every existing key.
 #[test]
 fn a_private_key_of_the_user_is_used() {
     let entra = FakeEntra::start();

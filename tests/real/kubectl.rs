@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use crate::cluster::{Cluster, NODES};
 use crate::support::{CONFIDENTIAL_CLIENT_ID, PUBLIC_CLIENT_ID, SERVER_ID, TENANT_ID};
 
-/// Each version, with the API versions of the exec protocol that it supports.
+/// Each version, with the exec API versions that it supports.
 const CLIENTS: &[(&str, &[&str])] = &[
     ("kubectl-1.20", &["v1beta1"]),
     ("kubectl-1.37", &["v1beta1", "v1"]),
 ];
 
-/// Lists nodes as a user whose login is `exec`.
+/// Lists nodes as a user with this `exec` entry.
 fn get_nodes(cluster: &Cluster, kubectl: &str, exec: &Value) -> Output {
     let kubeconfig = cluster.api_server.kubeconfig(&json!({ "exec": exec }));
     let kubeconfig = cluster.room.file("config", kubeconfig);
@@ -74,7 +74,7 @@ fn lists_nodes_with_a_device_code_and_shows_the_prompt() {
     }
 }
 
-/// Its plugin would poll for the 15 minutes of the code, and hold the login for all others.
+/// Otherwise the plugin would poll for the code's 15 minutes, and make all other logins wait.
 #[cfg(unix)]
 #[test]
 fn a_killed_kubectl_takes_its_sign_in_along() {
@@ -97,16 +97,16 @@ fn a_killed_kubectl_takes_its_sign_in_along() {
             let kubeconfig = cluster.room.file("config", kubeconfig);
             let mut command = cluster.command(kubectl, NODES.0, kubeconfig);
             command.stdout(Stdio::null()).stderr(Stdio::piped());
-            let mut child = command.spawn().expect("kubectl starts");
+            let mut child = command.spawn().expect("cannot start kubectl");
             let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
             let mut line = String::new();
             while !line.contains("devicelogin") {
                 line.clear();
                 assert_ne!(stderr.read_line(&mut line).expect("UTF-8"), 0);
             }
-            kill_process(Pid::from_child(&child), signal).expect("it runs");
-            child.wait().expect("it ends");
-            // The plugin has kubectl's own stderr: the end comes when it has ended, too.
+            kill_process(Pid::from_child(&child), signal).expect("kubectl is not running");
+            child.wait().expect("cannot wait for it");
+            // The plugin shares kubectl's stderr, which ends only once the plugin has exited, too.
             let mut rest = String::new();
             stderr.read_to_string(&mut rest).expect("UTF-8");
             assert!(

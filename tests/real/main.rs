@@ -1,5 +1,5 @@
-//! The real clients against the fakes: `.ci/run` installs them and runs this with `cargo test --test real`.
-//! A missing client is a failure, never a skipped test.
+//! The real clients against the fakes. `.ci/run` installs the clients and runs `cargo test --test real`. A missing client
+//! fails its test instead of skipping it.
 #![allow(
     clippy::disallowed_methods,
     clippy::pedantic,
@@ -10,33 +10,33 @@
 mod support;
 
 #[cfg(unix)]
-mod az; // whose token the real az returns
-mod browser; // signs in as a user would, and takes screenshots
+mod az; // whose token kubelogin gets from the real az
+mod browser; // Chromium signs in as a user would, and takes screenshots
 mod cluster; // a cluster and its clients
-mod completion; // zsh and fish complete with our scripts
-mod convert; // kubeconfigs that az wrote, before and after a conversion
-mod doctor; // looks at the kubectl beside it
+mod completion; // our completion scripts in zsh and fish
+mod convert; // kubeconfigs from az, before and after conversion
+mod doctor; // doctor and whoami next to a real kubectl
 #[cfg(unix)]
-mod get_credentials; // az and kubectl, on what get-credentials writes
+mod get_credentials; // compares its kubeconfigs with az's, and uses them in kubectl
 #[cfg(target_os = "linux")]
-mod kernel_keyring; // with a key that somebody else put there
-mod kubectl; // runs kubelogin from a kubeconfig's exec stanza
+mod kernel_keyring; // a key that someone else put into the kernel keyring
+mod kubectl; // kubectl runs kubelogin from a kubeconfig's exec stanza
 #[cfg(target_os = "linux")]
-mod release; // archives, checksums, manifests, the container image; what is checked before
-mod secret_service; // a desktop, where the encryption key outlives a reboot
+mod release; // archives, checksums, manifests, the container image, and the checks before a release
+mod secret_service; // a desktop's keyring, where the encryption key outlives a reboot
 #[cfg(target_os = "linux")]
-mod warm_path; // which system calls a run with a cached token makes
+mod warm_path; // the system calls of a run with a cached token
 
 use std::path::PathBuf;
 
-/// A program that `.ci/run` put under `target/real/`.
+/// A program that `.ci/run` installed in `target/real/`.
 fn installed(path: &str) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("target/real")
         .join(path);
     assert!(
         path.is_file(),
-        "{} is missing: .ci/run installs it",
+        "{} is missing: run .ci/run to install it",
         path.display()
     );
     path

@@ -1,7 +1,7 @@
-//! What `.ci/release` makes, as installers see it: packed around fake programs or the one under test.
+//! What `.ci/release` builds, as installers see it, with fake programs or the one under test inside.
 
-mod check; // .ci/release --check: what stands in the way of a release
-mod install; // the program under test, installed as az and container engines do
+mod check; // .ci/release --check: what is missing for a release
+mod install; // installs the program under test as az and container engines do
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::installed;
 use crate::support::*;
 
-/// Each platform: its folder in a zip, its archives' name, its program.
+/// Each platform: its folder in a zip, its name in archive names, its program.
 const PLATFORMS: [(&str, &str, &str); 6] = [
     ("darwin_amd64", "darwin-amd64", "kubelogin"),
     ("darwin_arm64", "darwin-arm64", "kubelogin"),
@@ -28,7 +28,7 @@ const REPOSITORY: &str = "https://git.example/someone/kubelogin";
 /// 2025-11-26T10:40:00Z
 const EPOCH: &str = "1764153600";
 
-/// The two scripts, wherever the tests run.
+/// The folder with the two scripts.
 fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci")
 }
@@ -39,21 +39,21 @@ fn succeeded(output: Output) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// Runs Python with what packs a release.
+/// Runs Python and returns its stdout.
 #[track_caller]
 fn python(args: &[&str]) -> String {
     let output = Command::new("python3").args(args).output();
-    succeeded(output.expect("python3 starts"))
+    succeeded(output.expect("cannot start python3"))
 }
 
-/// A release in the making.
+/// A release that is being packed.
 struct Release {
     room: TempDir,
     dist: PathBuf,
 }
 
 impl Release {
-    /// Packs `programs` (platform and content), all of them for a whole release.
+    /// Packs `programs`, each a platform and its content. A complete release needs all platforms.
     fn of(programs: &[(&str, &[u8])]) -> Self {
         let release = Self::unpacked(programs);
         succeeded(release.archives(&[]));
@@ -94,7 +94,7 @@ impl Release {
             .arg(path("ca.pem"))
             .args(more)
             .output()
-            .expect("python3 starts")
+            .expect("cannot start python3")
     }
 
     fn finish(&self) {
@@ -104,14 +104,14 @@ impl Release {
             .args(["--epoch", EPOCH, "--dist"])
             .arg(&self.dist)
             .output();
-        succeeded(output.expect("python3 starts"));
+        succeeded(output.expect("cannot start python3"));
     }
 
     fn text(&self, name: &str) -> String {
         fs::read_to_string(self.dist.join(name)).expect(name)
     }
 
-    /// The files of a zip: name, and mode in octal.
+    /// The files in a zip: names, and modes in octal.
     fn zip(&self, name: &str) -> BTreeMap<String, String> {
         const LIST: &str = "import json, sys, zipfile
 print(json.dumps({e.filename: '%o' % (e.external_attr >> 16) for e in zipfile.ZipFile(sys.argv[1]).infolist()}))";
@@ -131,7 +131,7 @@ print(json.dumps({e.filename: '%o' % (e.external_attr >> 16) for e in zipfile.Zi
     }
 }
 
-/// A program for each platform, none like another.
+/// A different program for each platform.
 fn stand_ins() -> Vec<(&'static str, &'static [u8])> {
     let content = |(folder, ..): (&'static str, _, _)| (folder, folder.as_bytes());
     PLATFORMS.map(content).to_vec()
@@ -145,7 +145,7 @@ fn a_zip_holds_the_programs_under_bin_and_nothing_else() {
         let path = format!("bin/{folder}/{program}");
         assert_eq!(
             whole[&path], "100755",
-            "the executable bit, which not every installer sets"
+            "not executable, and not every installer sets that bit"
         );
         let own = release.zip(&format!("kubelogin-{archive}.zip"));
         assert_eq!(own, BTreeMap::from([(path, "100755".into())]));
@@ -159,7 +159,7 @@ fn checksums_stand_as_installers_read_them() {
     assert_eq!(
         release.text("kubelogin-version.txt"),
         "v1.2.3",
-        "no line end"
+        "it must not end in a newline"
     );
     let mut checked = 0;
     for name in release.names() {
@@ -180,7 +180,7 @@ fn checksums_stand_as_installers_read_them() {
                 .arg(&name)
                 .current_dir(&release.dist)
                 .output()
-                .expect("starts"),
+                .expect("cannot start it"),
         );
         checked += 1;
     }
@@ -197,7 +197,7 @@ fn a_tar_gz_holds_in_one_folder_what_a_person_wants() {
     let mut tar = Command::new("tar");
     tar.args(["--list", "--verbose", "--numeric-owner", "--file"]);
     let path = release.dist.join("kubelogin-linux-arm64.tar.gz");
-    let listed = succeeded(tar.arg(path).output().expect("tar starts"));
+    let listed = succeeded(tar.arg(path).output().expect("cannot start tar"));
     let entries: Vec<_> = listed
         .lines()
         .map(|line| {
@@ -287,14 +287,14 @@ fn the_workflow_pins_every_action_and_tries_every_platform() {
     for workflow in &both {
         assert!(
             workflow.contains("\npermissions: {}\n"),
-            "a job gets more than it asks for"
+            "jobs get more permissions than they ask for"
         );
     }
     let both = both.concat();
     let used: Vec<_> = both.lines().filter(|line| line.contains("uses:")).collect();
     for line in &used {
         let (_, pin) = line.split_once('@').expect("a version");
-        let (commit, version) = pin.split_once(" # v").expect("the commit's name");
+        let (commit, version) = pin.split_once(" # v").expect("no version after the commit");
         let is_hash = commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
         assert!(is_hash && !version.is_empty(), "{line}");
     }

@@ -1,18 +1,18 @@
 //! A desktop's Secret Service: `gnome-keyring-daemon` under `dbus-run-session`.
 //!
-//! Each session has its own keyring in the test's home folder. To simulate a reboot, our key is removed from the kernel's
-//! keyring, because only the Secret Service outlives one.
+//! Each session has its own keyring in the test's home folder. To simulate a reboot, the tests remove our key from the
+//! kernel keyring, because only the Secret Service outlives one.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::support::*;
 
-/// Starts the daemon with an unlocked collection, and waits until it responds.
+/// Starts the daemon with an unlocked collection and waits until it responds.
 const UNLOCKED: &str = "printf pw | gnome-keyring-daemon --unlock --components=secrets >/dev/null 2>&1
     until gdbus introspect --session --dest org.freedesktop.secrets --object-path /org/freedesktop/secrets/collection/login \
         >/dev/null 2>&1; do :; done";
-/// A daemon that takes its name on the bus and then never responds.
+/// A daemon that claims its name on the bus and then never responds.
 const HANGING: &str =
     "ask() { gdbus call --session --dest org.freedesktop.DBus --object-path /org/freedesktop/DBus \
         --method org.freedesktop.DBus.$1 org.freedesktop.secrets $2; }
@@ -20,14 +20,14 @@ const HANGING: &str =
     daemon=$(ask GetConnectionUnixProcessID | sed 's/.* \\([0-9]*\\).*/\\1/')
     kill -STOP $daemon";
 
-/// Keeps its key in the keyring.
+/// A service principal that keeps its key in the keyring.
 fn spn_in_keyring(entra: &FakeEntra) -> Kubelogin {
     spn(entra).storage("keyring")
 }
 
 /// Runs `before`, then `kubelogin`, in a D-Bus session whose keyring is in `home`.
 fn in_session(kubelogin: &Kubelogin, home: &Path, before: &str) -> Output {
-    let room = home.join(".kube"); // where the checks of a run allow files
+    let room = home.join(".kube"); // the only folder where a run may leave files
     std::fs::create_dir_all(&room).unwrap();
     let script =
         format!("{before}\n\"$0\" \"$@\"; status=$?; kill -KILL $daemon 2>/dev/null; exit $status");
@@ -39,7 +39,7 @@ fn in_session(kubelogin: &Kubelogin, home: &Path, before: &str) -> Output {
     kubelogin.start(&mut session).wait()
 }
 
-/// Removes our key from the kernel's keyring, as a reboot does.
+/// Removes our key from the kernel keyring, as a reboot does.
 fn reboot(folder: &Path) {
     let name = format!("kubelogin token cache {}", folder.display());
     let key = Command::new("keyctl")
@@ -72,7 +72,7 @@ fn a_token_outlives_a_reboot() {
     assert_eq!(
         kubelogin.run().token(),
         first.token(),
-        "the kernel has it again"
+        "the key is not back in the kernel keyring"
     );
     log_out(&kubelogin, UNLOCKED);
 }

@@ -1,4 +1,4 @@
-//! Which system calls a run with a cached token makes, according to `strace`.
+//! The system calls of a run with a cached token, according to `strace`.
 
 use std::path::Path;
 
@@ -7,13 +7,13 @@ use crate::support::*;
 const THREADS: &[&str] = &["clone", "fork", "vfork"];
 const SOCKETS: &[&str] = &["socket", "connect", "bind"];
 
-/// Files that the loader opens for every program.
+/// Whether every program opens this file when it starts.
 fn is_of_every_program(path: &str) -> bool {
-    // Rust's runtime reads the memory map, for its message at a stack overflow.
+    // Rust's runtime reads the memory map for its stack overflow message.
     ["/etc/ld.so.cache", "/proc/self/maps"].contains(&path) || path.contains(".so.")
 }
 
-/// System calls as strace writes them, `openat(AT_FDCWD, "/etc/passwd", O_RDONLY) = 3`.
+/// System calls in strace's format: `openat(AT_FDCWD, "/etc/passwd", O_RDONLY) = 3`.
 struct Trace(String);
 
 impl Trace {
@@ -23,7 +23,7 @@ impl Trace {
         let log_argument = log.to_str().expect("a path in UTF-8");
         let mut strace = kubelogin.command_under("strace", &["-f", "-o", log_argument]);
         kubelogin.start(&mut strace).wait().token();
-        Self(std::fs::read_to_string(&log).expect("strace wrote"))
+        Self(std::fs::read_to_string(&log).expect("strace wrote no log"))
     }
 
     /// The calls whose names start with one of these.
@@ -38,7 +38,7 @@ impl Trace {
             .collect()
     }
 
-    /// The files that it opened or tried to open, without those of the loader.
+    /// The files that it opened or tried to open, except those that every program opens.
     fn opened(&self) -> Vec<&str> {
         let opens = self.calls_of(&["open"]).into_iter();
         opens
@@ -48,7 +48,7 @@ impl Trace {
     }
 }
 
-/// Checks that `kubelogin` with a cached token opens only the files of its cache with these extensions.
+/// Checks that `kubelogin` with a cached token opens only the files with these extensions in its cache.
 #[track_caller]
 fn opens_only(kubelogin: &Kubelogin, ends: &[&str]) {
     kubelogin.run().token();
@@ -85,7 +85,7 @@ fn a_cached_call_with_its_key_on_disk_opens_that_too() {
     opens_only(&spn(&entra).storage("disk"), &["key", "token"]);
 }
 
-/// The note says who was chosen the last time. Nothing is opened twice, and no folder is listed.
+/// The note says what `auto` chose last time. No file is opened twice, and no folder is listed.
 #[test]
 fn a_cached_call_of_auto_opens_its_note_and_its_entry() {
     let entra = FakeEntra::start();
@@ -94,7 +94,7 @@ fn a_cached_call_of_auto_opens_its_note_and_its_entry() {
     assert!(Kubelogin::log_out(&auto.cache()).run().status.success());
 }
 
-/// A cold call does everything that a cached one must not, which proves that the trace would show it.
+/// A cold call does everything that a cached one must not do, which proves that the trace would show it.
 #[test]
 fn a_cold_call_opens_certificates_and_sockets_and_starts_threads() {
     let entra = FakeEntra::start();

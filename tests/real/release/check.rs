@@ -1,8 +1,8 @@
-//! `.ci/release --check`: what stands in the way of a release.
+//! `.ci/release --check`: what is missing for a release.
 
 use super::*;
 
-/// A small repository with the scripts, ready to be released, and a PATH with what they need and no more.
+/// A small repository with the scripts, ready to release, and a PATH with only the programs they need.
 struct Repository {
     room: TempDir,
 }
@@ -20,12 +20,12 @@ impl Repository {
                 Command::new("sh")
                     .args(["-c", &format!("command -v {program}")])
                     .output()
-                    .expect("sh starts"),
+                    .expect("cannot start sh"),
             );
             symlink(found.trim_end(), bin.join(program)).expect("a link");
         }
         let repository = Self { room };
-        // Stand-ins for what is big: a compiler that has every standard library, and two linkers.
+        // Fakes of the big programs: a compiler with every standard library, and two linkers.
         repository.program("rustc", "echo /");
         repository.program("cc", "");
         let interpreter = python(&["-c", "import sys; print(sys.executable)"]);
@@ -76,7 +76,7 @@ impl Repository {
         git.args(["-c", "user.name=A", "-c", "user.email=a@example.com"])
             .args(words.split(' '))
             .current_dir(self.path(""));
-        succeeded(git.output().expect("git starts"));
+        succeeded(git.output().expect("cannot start git"));
     }
 
     fn commit(&self) {
@@ -93,10 +93,10 @@ impl Repository {
             .env("RUSTC", self.room.path().join("bin/rustc"))
             .env("HOME", self.room.path())
             .output()
-            .expect("bash starts")
+            .expect("cannot start bash")
     }
 
-    /// The one line on stderr.
+    /// The error, which must be one line.
     #[track_caller]
     fn error(&self, args: &[&str]) -> String {
         let output = self.release(args);
@@ -116,7 +116,7 @@ fn check_passes_what_is_ready_before_and_after_the_tag() {
     assert!(said.contains(next), "{said}");
     repository.git("tag v1.2.3");
     let said = succeeded(repository.release(&["--check", "v1.2.3"]));
-    assert_eq!(said, "Nothing stands in the way of v1.2.3.\n");
+    assert_eq!(said, "v1.2.3 is ready to release.\n");
 }
 
 type Change = fn(&Repository);
@@ -125,12 +125,12 @@ type Change = fn(&Repository);
 fn check_names_what_stands_in_the_way() {
     let cases: &[(&str, Change, &[&str])] = &[
         (
-            "the checkout has changes that are not committed (notes): commit",
+            "uncommitted changes (notes): commit",
             |it| it.file("notes", ""),
             &[],
         ),
         (
-            "CHANGELOG.md has no section of 1.2.3: rename [Unreleased]",
+            "CHANGELOG.md has no section for 1.2.3: rename [Unreleased]",
             |it| {
                 it.file("CHANGELOG.md", "# Changelog\n\n## [Unreleased]\n\n- New.\n");
                 it.commit();
@@ -138,7 +138,7 @@ fn check_names_what_stands_in_the_way() {
             &[],
         ),
         (
-            "CHANGELOG.md's newest version is 1.2.2, Cargo.toml's 1.2.3",
+            "the newest version in CHANGELOG.md is 1.2.2, in Cargo.toml 1.2.3",
             |it| {
                 it.file("CHANGELOG.md", "# Changelog\n\n## [1.2.2] - 2025-11-26\n");
                 it.commit();
@@ -155,7 +155,7 @@ fn check_names_what_stands_in_the_way() {
             &[],
         ),
         (
-            "Cargo.lock has version 1.2.2, Cargo.toml 1.2.3",
+            "the version is 1.2.2 in Cargo.lock, 1.2.3 in Cargo.toml",
             |it| {
                 let text = "[[package]]\nname = \"kubelogin\"\nversion = \"1.2.2\"\n";
                 it.file("Cargo.lock", text);
@@ -164,7 +164,7 @@ fn check_names_what_stands_in_the_way() {
             &[],
         ),
         (
-            "v1.2.3 is another commit",
+            "v1.2.3 points to another commit",
             |it| {
                 it.git("tag v1.2.3");
                 it.file("notes", "");
@@ -174,7 +174,7 @@ fn check_names_what_stands_in_the_way() {
         ),
         ("this checkout has no tag v1.2.3", |_| (), &["v1.2.3"]),
         (
-            "the tag is v1.2.4, the version in Cargo.toml 1.2.3",
+            "the tag is v1.2.4, but the version in Cargo.toml is 1.2.3",
             |it| it.git("tag v1.2.4"),
             &["v1.2.4"],
         ),
@@ -199,12 +199,12 @@ fn check_names_what_stands_in_the_way() {
             &[],
         ),
         (
-            "python3 with venv is missing",
+            "python3-venv is missing",
             |it| it.program("python3", "exit 1"),
             &[],
         ),
         (
-            "target/dist.unfinished is there: another run is at work, or one was killed. Then: rm -r target/dist.unfinished",
+            "target/dist.unfinished exists: another run is active, or one was killed. If so: rm -r target/dist.unfinished",
             |it| drop(it.room.folder("repository/target/dist.unfinished")),
             &[],
         ),
@@ -224,12 +224,12 @@ fn a_release_is_refused_before_anything_is_built() {
     assert!(unknown.contains("\"plan9_amd64\""), "{unknown}");
     let unknown = repository.error(&["publish"]);
     assert!(
-        unknown.starts_with("there is no \"publish\" here"),
+        unknown.starts_with("unknown command \"publish\""),
         "{unknown}"
     );
     repository.file("notes", "");
     for args in [&[][..], &["build", "linux_amd64"], &["package"]] {
-        assert!(repository.error(args).contains("not committed"), "{args:?}");
+        assert!(repository.error(args).contains("uncommitted"), "{args:?}");
     }
     assert!(!repository.path("target").exists());
 }
@@ -244,6 +244,6 @@ fn release_notes_are_the_changelog_s_section() {
         .arg(".ci/package.py")
         .args(["notes", "--version", VERSION])
         .current_dir(repository.path(""));
-    let notes = succeeded(notes.output().expect("python3 starts"));
+    let notes = succeeded(notes.output().expect("cannot start python3"));
     assert_eq!(notes, "### Added\n\n- New.\n");
 }

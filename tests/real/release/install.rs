@@ -1,4 +1,4 @@
-//! The program under test, packed, then installed as az and container engines do.
+//! Packs the program under test, then installs it as az and container engines do.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn packed() -> (Release, &'static str) {
     let stripped = room.path().join("kubelogin");
     let mut strip = Command::new("strip");
     strip.arg("-o").arg(&stripped).arg(program_under_test());
-    succeeded(strip.output().expect("strip starts"));
+    succeeded(strip.output().expect("cannot start strip"));
     let architecture = if cfg!(target_arch = "aarch64") {
         "arm64"
     } else {
@@ -25,7 +25,7 @@ fn az_aks_install_cli_installs_it() {
     succeeded(release.archives(&[]));
     let zip = fs::read(release.dist.join("kubelogin.zip")).expect("a zip");
     let kubectl = fs::read(installed("kubectl-1.37")).expect("a program");
-    // az installs kubectl first, whatever one wants.
+    // az always installs kubectl, too.
     let kubectl_path = format!("/kubectl/v1.37.0/bin/linux/{architecture}/kubectl");
     let mirror = FakeHttp::start(move |request| match request.path.as_str() {
         path if path == kubectl_path => {
@@ -52,18 +52,18 @@ fn az_aks_install_cli_installs_it() {
         .env("AZURE_CORE_COLLECT_TELEMETRY", "no")
         .env("PATH", "/usr/bin:/bin")
         .output()
-        .expect("az starts");
+        .expect("cannot start az");
     assert!(output.status.success(), "{output:?}");
 
     let shown = succeeded(
         Command::new(&target)
             .arg("--version")
             .output()
-            .expect("starts"),
+            .expect("cannot start it"),
     );
     assert!(
         shown.starts_with("kubelogin version"),
-        "it runs as it was installed: {shown}"
+        "the installed program does not run: {shown}"
     );
     let kubeconfig = room.file("config", "apiVersion: v1\nkind: Config\nusers: []\n");
     let mut convert = Command::new(&target);
@@ -75,18 +75,18 @@ fn az_aks_install_cli_installs_it() {
             .env_clear()
             .env("HOME", room.path())
             .output()
-            .expect("starts"),
+            .expect("cannot start it"),
     );
 }
 
-/// The container image as a container engine lays it out: its root file system, and how it is started.
+/// The container image, unpacked as a container engine would: its root file system and its configuration.
 struct Container {
     root: PathBuf,
     config: Value,
 }
 
 impl Container {
-    /// Follows the digests from `index.json` to the image of one architecture.
+    /// Follows the digests from `index.json` to the image for one architecture.
     fn of(release: &Release, architecture: &str) -> Self {
         let layout = release.room.folder("layout");
         let unpack = |archive: &Path, folder: &Path| {
@@ -98,7 +98,7 @@ impl Container {
                 tar.arg("--directory")
                     .arg(folder)
                     .output()
-                    .expect("tar starts"),
+                    .expect("cannot start tar"),
             );
         };
         unpack(&release.dist.join("kubelogin-image.tar"), &layout);
@@ -123,12 +123,12 @@ impl Container {
         Self { root, config }
     }
 
-    /// A container has what is in the image alone. A program that is not static brings its libraries here.
+    /// A container has only what is in the image, so a program that is not static needs its libraries copied in.
     fn add_libraries(&self) {
         let listed = Command::new("ldd")
             .arg(program_under_test())
             .output()
-            .expect("ldd starts");
+            .expect("cannot start ldd");
         let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
         for library in listed
             .split_whitespace()
@@ -140,7 +140,7 @@ impl Container {
         }
     }
 
-    /// Starts it as its configuration says; only root can be someone else in it.
+    /// Starts it as its configuration says; only root can change to the configured user.
     fn run(&self, args: &[&str], variables: &[(&str, &str)]) -> Output {
         let config = &self.config["config"];
         let texts = |value: &Value| -> Vec<String> {
@@ -166,7 +166,7 @@ impl Container {
             command.env(name, value);
         }
         command.envs(variables.iter().copied());
-        command.output().expect("chroot starts")
+        command.output().expect("cannot start chroot")
     }
 }
 
@@ -174,7 +174,7 @@ impl Container {
 fn the_container_image_signs_in_and_keeps_the_token() {
     let entra = FakeEntra::start();
     let (release, architecture) = packed();
-    // In the image, certificate authorities are where the program looks for them by itself.
+    // The image has the certificate authorities where the program looks by default.
     release.room.file("ca.pem", entra.ca_pem());
     succeeded(release.archives(&[]));
     let container = Container::of(&release, architecture);
@@ -194,7 +194,7 @@ fn the_container_image_signs_in_and_keeps_the_token() {
         &["--authority-host", &host, "--disable-instance-discovery"],
     ]
     .concat();
-    // No sealing key of a test in the keyring of the person who runs it.
+    // Keeps the sealing key out of the developer's keyring.
     let variables = [
         ("AZURE_CLIENT_SECRET", CLIENT_SECRET),
         ("KUBELOGIN_TOKEN_CACHE_STORAGE", "disk"),
@@ -206,7 +206,7 @@ fn the_container_image_signs_in_and_keeps_the_token() {
         assert_eq!(
             entra.token_requests(),
             1,
-            "kept in the home folder of the image"
+            "the token was not cached in the image's home folder"
         );
     }
 }
