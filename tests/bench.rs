@@ -1,10 +1,10 @@
-//! `cargo bench`: what a call costs, measured against /bin/true in the same run. Prints tables; nothing fails.
+//! `cargo bench`: what a call costs compared with /bin/true in the same run. It prints tables and never fails on a figure.
 //!
-//! Every row is a program that starts as under kubectl (posix_spawn, stdin closed, stdout a pipe). The rows of a table are
-//! interleaved: each starts in turn, so that noise on the machine affects all of them.
+//! Every row is a program started as kubectl would start it (posix_spawn, stdin closed, stdout a pipe). The rows of a table
+//! run in turn, so that noise on the machine affects all of them.
 //!
-//! `cargo bench -- warm convert` prints these two tables only. `BEFORE=/path/to/an/older/kubelogin cargo bench` adds that
-//! program's rows, for what it can do too.
+//! `cargo bench -- warm convert` prints only these two tables. `BEFORE=/path/to/an/older/kubelogin cargo bench` adds rows
+//! for the older program, where it supports the call.
 #![allow(
     clippy::disallowed_methods,
     clippy::pedantic,
@@ -32,7 +32,7 @@ use support::*;
 const AZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/real/az-venv/bin/az");
 
 fn main() {
-    let binary = std::fs::metadata(installed()).expect("the binary is built");
+    let binary = std::fs::metadata(installed()).expect("cannot find the binary");
     println!("binary: {:.2} MB\n", binary.len() as f64 / 1e6);
     let tables = [
         ("start", start as fn(&World)),
@@ -60,13 +60,13 @@ fn start(_: &World) {
 }
 
 fn cold(world: &World) {
-    println!("with a token to be obtained, in one HTTPS request:");
+    println!("getting a token with one HTTPS request:");
     let spn = world.spn().storage("none");
     race(60, with_floor(now_and_before("spn", &spn, |_| {})));
 }
 
 fn warm(world: &World) {
-    println!("with a token in the cache:");
+    println!("with a cached token:");
     let rows = world.logins().into_iter().flat_map(|(name, kubelogin)| {
         now_and_before(name, &kubelogin, |kubelogin| {
             world.modes.sign_in(name, kubelogin);
@@ -76,9 +76,9 @@ fn warm(world: &World) {
     world.log_out();
 }
 
-/// The commands that inspect a login, compared with getting its token.
+/// The commands that inspect a login, compared with `get-token`.
 fn look(world: &World) {
-    println!("looking at a login with a token in the cache, and at everything around it:");
+    println!("inspecting a login with a cached token, and everything around it:");
     let entra = &world.modes.entra;
     let cluster = FakeApiServer::start(entra);
     let login = world.cached(of_person("devicecode").entra(entra));
@@ -101,7 +101,7 @@ fn look(world: &World) {
             login.clone().with_command("whoami").arg("--offline"),
         ),
         row("whoami", in_context("whoami")),
-        // PATH is empty, which is a problem, so the exit code is 1.
+        // The exit code is 1, because doctor reports the empty PATH.
         row(
             "doctor",
             in_context("doctor").args(["kubeconfig", "login", "cache", "entra", "api"]),
@@ -113,7 +113,7 @@ fn look(world: &World) {
 /// Legacy kubeconfigs of increasing size.
 fn convert(_: &World) {
     const USERS: [usize; 4] = [10, 100, 1_000, 10_000];
-    println!("convert-kubeconfig -l azurecli, every user being a legacy one:");
+    println!("convert-kubeconfig -l azurecli, all users are legacy ones:");
     let room = TempDir::new();
     let rows = USERS.map(|users| {
         let name = format!("{users} users");
@@ -126,15 +126,16 @@ fn convert(_: &World) {
     });
     let medians = race(20, with_floor(rows));
     let seconds = &medians[medians.len() - USERS.len()..];
-    // Time as a power of the number of users: 1 is linear, 2 is quadratic.
+    // The exponent of growth: 1 is linear, 2 is quadratic.
     for at in 1..USERS.len() {
         let (fewer, more) = (USERS[at - 1], USERS[at]);
         let growth = (seconds[at] / seconds[at - 1]).ln() / (more as f64 / fewer as f64).ln();
-        println!("from {fewer} to {more} users it grows with the power of {growth:.2}");
+        println!("from {fewer} to {more} users, time grows with exponent {growth:.2}");
     }
 }
 
-/// Kubeconfigs from the fake Azure, beside the real az where it is installed; many at once, into a file with as many.
+/// Kubeconfigs from the fake Azure, compared with the real az if it is installed; then many at once, merged into a file with
+/// equally many.
 fn fetch_kubeconfigs(_: &World) {
     const MANY: usize = 1_000;
     let real_az = Path::new(AZ).exists().then(|| RealAz::new(AZ.into()));
@@ -196,23 +197,23 @@ fn fetch_kubeconfigs(_: &World) {
     race(3, with_floor([row]));
 }
 
-/// A row of the installed program.
+/// A row for the installed program.
 fn row(name: &str, kubelogin: Kubelogin) -> Row {
     Row::new(name, kubelogin.installed_as(installed()))
 }
 
-/// A row of this program and, where it can run it, one of the older program. `prepare` runs once for each.
+/// A row for this program, and one for the older program if it supports the call. `prepare` runs once for each.
 fn now_and_before(name: &str, kubelogin: &Kubelogin, prepare: impl Fn(&Kubelogin)) -> Vec<Row> {
     let mut rows = vec![row(name, kubelogin.clone())];
     rows.extend(before().map(|program| {
         let older = kubelogin.clone().installed_as(program);
-        // Its own tokens: an entry written by one program may be a miss for the other.
+        // Its own cache: an entry from one program may be a miss for the other.
         let cache = folder().join("cache-before");
         let older = older.env("KUBECACHEDIR", cache);
         Row::new(&format!("{name}, before"), older)
     }));
     rows.retain(|row| {
-        let kubelogin = row.room.as_ref().expect("a row of kubelogin");
+        let kubelogin = row.room.as_ref().expect("not a row for kubelogin");
         prepare(kubelogin);
         let works = kubelogin.run().status.success();
         assert!(works || row.name != name, "{name} fails");
@@ -221,7 +222,7 @@ fn now_and_before(name: &str, kubelogin: &Kubelogin, prepare: impl Fn(&Kubelogin
     rows
 }
 
-/// These rows, below what it costs to start any program at all.
+/// These rows, after the cost of starting any program at all.
 fn with_floor(rows: impl IntoIterator<Item = Row>) -> Table {
     let (program, args) = match std::env::consts::OS {
         "windows" => ("cmd", &["/c", "exit"][..]),
@@ -237,14 +238,14 @@ fn with_floor(rows: impl IntoIterator<Item = Row>) -> Table {
     Table { bases, rows: floor }
 }
 
-/// Where the measured programs are: on the disk of the build, which may differ from that of temporary files.
+/// Where the measured programs are: on the build's disk, because temporary files may be on another.
 fn folder() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench");
     std::fs::create_dir_all(&folder).expect("a folder");
     folder
 }
 
-/// The program as it is installed, which is a copy. A linker writes through a memory map, which leaves small pages in the
+/// The program as installed, which means a copy. The linker writes through a memory map, which leaves small pages in the
 /// page cache; a copy of the same bytes starts a fifth faster.
 fn installed() -> &'static Path {
     static INSTALLED: LazyLock<PathBuf> =
@@ -252,7 +253,7 @@ fn installed() -> &'static Path {
     &INSTALLED
 }
 
-/// The older program to compare with, installed likewise.
+/// The older program to compare with, installed the same way.
 fn before() -> Option<&'static Path> {
     static BEFORE: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
         let program = std::env::var_os("BEFORE")?;
@@ -267,7 +268,7 @@ fn copy(name: &str, program: &Path) -> PathBuf {
     path
 }
 
-/// A static program that does nothing, if there is a C compiler: nothing starts faster.
+/// A static program that does nothing, if there is a C compiler. Nothing starts faster.
 fn static_program() -> Option<PathBuf> {
     let path = folder().join("nothing");
     let mut compiler = Command::new("cc")
@@ -282,7 +283,7 @@ fn static_program() -> Option<PathBuf> {
     compiler.wait().ok()?.success().then_some(path)
 }
 
-/// The servers and the cache of the logins.
+/// The fake servers, and the cache for all logins.
 struct World {
     modes: EveryMode,
     real_az: Option<RealAz>,
@@ -300,7 +301,7 @@ impl World {
         self.modes.room.folder(name)
     }
 
-    /// The default token cache, but in the bench's own folder.
+    /// Uses the default storage for tokens, in the bench's own folder.
     fn cached(&self, kubelogin: Kubelogin) -> Kubelogin {
         kubelogin
             .storage("auto")
@@ -311,20 +312,20 @@ impl World {
         self.cached(spn(&self.modes.entra))
     }
 
-    /// Each login mode, and variants that could make a difference to a cached call.
+    /// Every login mode, and variants that could affect a cached call.
     fn logins(&self) -> Vec<(&'static str, Kubelogin)> {
         let of_modes = self.modes.logins().into_iter();
         let mut logins: Vec<_> = of_modes
             .map(|(mode, kubelogin)| (mode, self.cached(kubelogin)))
             .map(|(mode, kubelogin)| match mode {
-                // `auto` looks for earlier sign-ins to this server: those of the other rows are not its own.
+                // Its own cache: `auto` looks for earlier sign-ins, and must not find those of the other rows.
                 "auto" => (mode, kubelogin.env("KUBECACHEDIR", self.folder("auto"))),
                 _ => (mode, kubelogin),
             })
             .collect();
         let on_disk = self.spn().storage("disk");
         let pop = ["--pop-enabled", "--pop-claims", "u=cluster"];
-        // In its own cache; otherwise it would notice a change of identity: from az's, in the row above.
+        // Its own cache: otherwise it would notice a change of identity from az's, in the row above.
         let auto_spn = self.spn().args(["--login", "auto"]);
         logins.extend([
             (
@@ -344,12 +345,12 @@ impl World {
         ]);
         match &self.real_az {
             Some(az) => logins.push(("azurecli, real az", self.cached(az.kubelogin()))),
-            None => println!("(without a real az: .ci/run installs one as {AZ})"),
+            None => println!("(no real az: .ci/run installs one as {AZ})"),
         }
         logins
     }
 
-    /// A cache with 10,000 entries of other logins.
+    /// A cache with 10,000 entries for other logins.
     fn crowded_cache(&self) -> PathBuf {
         let folder = self.folder("crowded");
         for number in 0..10_000 {

@@ -1,8 +1,8 @@
-//! A fuzz target for each parser of untrusted bytes. Whatever the input, it does not panic, stays within limits of time
-//! and memory, and prints nothing that harms a terminal.
+//! A fuzz target for each parser of untrusted input. Whatever the input, the parser must not panic, must stay within limits
+//! of time and memory, and must print nothing that harms a terminal.
 //!
-//! `cargo test` replays the seeds in `fixtures/fuzz`. `.ci/fuzz` looks for more with libFuzzer, guided by coverage; what it
-//! finds becomes a seed together with the fix.
+//! `cargo test` replays the seeds in `fixtures/fuzz`. `.ci/fuzz` searches for more with libFuzzer, guided by coverage. Add
+//! each input it finds as a seed, along with the fix.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,14 +32,14 @@ use crate::system::fake::FakeSystem;
 use crate::system::{HttpResponse, NetworkError, Output};
 use crate::token::{Scope, Token};
 
-/// Where the seeds of each target are, a folder each.
+/// The seeds, in one folder per target.
 const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/fuzz");
 
 struct Target {
-    /// The name of its folder of seeds.
+    /// Also the name of its seeds folder.
     name: &'static str,
     read: fn(&[u8]),
-    /// More folders of fixtures with files of the kind.
+    /// More folders with suitable fixtures.
     more_seeds: &'static [&'static str],
 }
 
@@ -67,7 +67,7 @@ const TARGETS: &[Target] = &[
     target("exec-info", exec_info),
 ];
 
-/// A kubeconfig, and one that Azure Resource Manager hands out.
+/// A kubeconfig, both the user's and one from Azure Resource Manager.
 fn kubeconfig(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else {
         return;
@@ -87,13 +87,13 @@ fn kubeconfig(bytes: &[u8]) {
         Ok(kubeconfig.tree().steps())
     };
     match read() {
-        // As many as the file has bytes, and what aliases may repeat.
+        // Bounded by the file size, plus a limit on what aliases may repeat.
         Ok(steps) => assert!(steps <= 1_000_000 + 100 * text.len(), "{steps} steps"),
         Err(error) => check_message(&error),
     }
 }
 
-/// A conversion and a merge. Either is done once: a second time, nothing changes.
+/// A conversion and a merge. Both are idempotent.
 fn kubeconfig_edit(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else {
         return;
@@ -102,7 +102,8 @@ fn kubeconfig_edit(bytes: &[u8]) {
         let args = converting_to(mode);
         match convert_text(text, &args) {
             Ok(once) => {
-                let twice = convert_text(&once, &args).expect("it is a kubeconfig");
+                let twice =
+                    convert_text(&once, &args).expect("the result is not a valid kubeconfig");
                 assert_eq!(twice, once, "{mode}");
             }
             Err(error) => check_message(&error),
@@ -110,7 +111,7 @@ fn kubeconfig_edit(bytes: &[u8]) {
     }
     match merged(text) {
         Ok(once) => {
-            let twice = merged(&once).expect("it is a kubeconfig");
+            let twice = merged(&once).expect("the result is not a valid kubeconfig");
             assert_eq!(twice, once);
         }
         Err(error) => check_message(&error),
@@ -130,7 +131,7 @@ fn converting_to(mode: &str) -> ConvertArgs {
     }
 }
 
-/// The kubeconfig with a cluster merged into it.
+/// Merges a cluster into the kubeconfig.
 fn merged(text: &str) -> Result<String, Error> {
     const FETCHED: &str = include_str!("../fixtures/fuzz/kubeconfig/aks.yaml");
     let addition = Addition {
@@ -195,7 +196,7 @@ fn managed_identity_answer(bytes: &[u8]) {
     }
 }
 
-/// What az, azd and PowerShell write to stdout and, when they fail, to stderr.
+/// What az, azd and PowerShell print on stdout and, if they fail, on stderr.
 fn program_output(bytes: &[u8]) {
     for mode in ["azurecli", "azd", "azurepowershell"] {
         for has_failed in [false, true] {
@@ -214,7 +215,7 @@ fn program_output(bytes: &[u8]) {
     }
 }
 
-/// The claims of a token, in JSON.
+/// A token's claims, in JSON.
 fn claims(bytes: &[u8]) {
     let jwt = Secret::new(format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(bytes)));
     for version in [Version::V1, Version::V2] {
@@ -266,7 +267,7 @@ fn answer(status: u16, body: &[u8]) -> Result<HttpResponse, NetworkError> {
     Ok(answer.body(body.to_vec()).expect("an answer"))
 }
 
-/// Signs in and prints the token, or checks the error.
+/// Signs in and checks the printed token or the error.
 fn sign_in(mode: &str, flags: &[(Flag, &str)], variables: &[(&str, &str)], system: &FakeSystem) {
     let basic = [
         (Flag::Login, mode),
@@ -290,7 +291,7 @@ fn sign_in(mode: &str, flags: &[(Flag, &str)], variables: &[(&str, &str)], syste
     }
 }
 
-/// Stdout holds one line of JSON, whatever the token is.
+/// Stdout must be one line of JSON, whatever the token is.
 fn check_line(token: &Token) {
     let mut line = Vec::new();
     let info = ExecInfo::read(&Env::default()).expect("a version");
@@ -301,7 +302,7 @@ fn check_line(token: &Token) {
     assert_eq!(credential["status"]["token"], token.access_token.expose());
 }
 
-/// A message has three lines at most, none of them long, and no control character.
+/// A message must have at most three lines, none of them long, and no control characters.
 fn check_message(error: &Error) {
     let text = error.to_string();
     let is_harmful =
@@ -310,7 +311,7 @@ fn check_message(error: &Error) {
     assert!(text.lines().count() <= 3 && text.len() < 8000, "{text}");
 }
 
-/// The folders with a target's seeds.
+/// A target's seeds folders.
 fn folders(target: &Target) -> Vec<PathBuf> {
     let fixtures = Path::new(SEEDS).parent().expect("the fixtures");
     let more = target.more_seeds.iter().map(|name| fixtures.join(name));
@@ -319,9 +320,9 @@ fn folders(target: &Target) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Every file in a folder and in those below it.
+/// All files in a folder, recursively.
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).expect("a folder of seeds");
+    let entries = fs::read_dir(folder).expect("cannot read a seeds folder");
     let paths = entries.map(|entry| entry.expect("an entry").path());
     paths
         .flat_map(|path| match path.is_dir() {
@@ -353,7 +354,7 @@ fn every_folder_of_seeds_is_a_target_s() {
     assert_eq!(folders, names);
 }
 
-/// Run by `.ci/fuzz`: FUZZ_TARGET is what is fuzzed, FUZZ_SECONDS how long, FUZZ_FOLDER where new inputs go.
+/// `.ci/fuzz` runs this. It fuzzes FUZZ_TARGET for FUZZ_SECONDS and saves new inputs in FUZZ_FOLDER.
 #[cfg(fuzzing)]
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the fuzzer's own variables")]
@@ -366,7 +367,7 @@ fn fuzz() {
         name,
         format!("-max_total_time={}", variable("FUZZ_SECONDS")),
         format!("-artifact_prefix={folder}/found-"),
-        // More than a login may take with a file or an answer, whatever is in it.
+        // Longer than any login may take on one input.
         "-timeout=20".into(),
         "-rss_limit_mb=1024".into(),
         "-max_len=65536".into(),
@@ -385,13 +386,13 @@ fn fuzz() {
 #[cfg(fuzzing)]
 #[expect(
     unsafe_code,
-    reason = "libFuzzer is C++: its own crate has a main function, which a test cannot have"
+    reason = "libFuzzer is C++, and its crate defines a main function, which a test cannot use"
 )]
 mod engine {
     use std::ffi::{CString, c_char, c_int};
     use std::sync::OnceLock;
 
-    use libfuzzer_sys as _; // its library is linked
+    use libfuzzer_sys as _; // links its library
 
     unsafe extern "C" {
         fn LLVMFuzzerRunDriver(
@@ -403,7 +404,7 @@ mod engine {
 
     static READ: OnceLock<fn(&[u8])> = OnceLock::new();
 
-    /// A panic ends the process here, as it cannot leave a C function: then libFuzzer saves the input.
+    /// A panic aborts the process here, because it cannot unwind into C. libFuzzer then saves the input.
     extern "C" fn read(data: *const u8, length: usize) -> c_int {
         // SAFETY: libFuzzer passes a buffer of this length, or null and 0.
         let bytes = match length {
@@ -414,9 +415,9 @@ mod engine {
         0
     }
 
-    /// Runs libFuzzer, which ends the process.
+    /// Runs libFuzzer, which exits the process.
     pub fn run(arguments: Vec<String>, target: fn(&[u8])) {
-        READ.set(target).expect("it runs once");
+        READ.set(target).expect("it runs only once");
         let arguments = arguments
             .into_iter()
             .map(|argument| CString::new(argument).expect("no NUL"));
@@ -424,7 +425,7 @@ mod engine {
         let mut count = c_int::try_from(arguments.len()).expect("a few arguments");
         arguments.push(std::ptr::null_mut());
         let mut arguments = arguments.as_mut_ptr();
-        // SAFETY: count and arguments are those of a main function in C, and live until the process ends.
+        // SAFETY: count and arguments are like those of a C main function, and live until the process exits.
         unsafe { LLVMFuzzerRunDriver(&raw mut count, &raw mut arguments, read) };
     }
 }

@@ -1,7 +1,7 @@
-//! `cargo playground`: a demonstration of everything on one machine.
+//! `cargo playground`: a demo of everything on one machine.
 //!
-//! Starts a fake Entra ID and a fake cluster, runs the real program against them and shows what it prints. Nothing on the
-//! machine is changed and no network but loopback is used. As a test it is the smoke test.
+//! Starts a fake Entra ID and a fake cluster, runs the real program against them and shows what it prints. It changes
+//! nothing on the machine and uses no network but loopback. As a test, it is the smoke test.
 #![allow(
     clippy::disallowed_methods,
     clippy::pedantic,
@@ -43,7 +43,7 @@ fn main() {
     assert_eq!(entra.requests().len(), 1);
     note("No request: the token came from the encrypted cache.");
 
-    step("You sign in with a device code (the fake Entra ID approves it by itself)");
+    step("You sign in with a device code (the fake Entra ID approves it automatically)");
     typed("kubelogin get-token --login devicecode ...");
     show(&devicecode(&entra).run());
 
@@ -66,18 +66,18 @@ fn main() {
         arm.requests().len()
     ));
 
-    step("kubectl runs kubelogin by itself");
+    step("kubectl runs kubelogin for you");
     match find_on_path("kubectl") {
         Some(kubectl) => get_nodes(&kubectl, &entra, &kubeconfig),
         None => note("Skipped: kubectl is not on PATH."),
     }
 
-    step("Now with a cluster of yours");
+    step("Now try it with your own cluster");
     printed("cargo install --path . --locked");
-    printed("README.md has the next two commands.");
+    printed("The next two commands are in README.md.");
 }
 
-/// An old kubeconfig is converted: what would change in it.
+/// Shows what a conversion would change in an old kubeconfig.
 fn convert() {
     let room = TempDir::new();
     let kubeconfig = room.file("config", legacy_kubeconfig(1));
@@ -95,7 +95,7 @@ fn convert() {
     printed_all(hunk);
 }
 
-/// The kubeconfig of a cluster that is named.
+/// Fetches a cluster's kubeconfig by the cluster's name.
 fn get_credentials(entra: &FakeEntra) -> String {
     typed("kubelogin get-credentials prod --login spn --file - ...");
     let output = Kubelogin::new()
@@ -111,7 +111,7 @@ fn get_credentials(entra: &FakeEntra) -> String {
     output.stdout
 }
 
-/// kubectl lists nodes with a token that kubelogin obtains for it.
+/// kubectl lists nodes with a token from kubelogin.
 fn get_nodes(kubectl: &Path, entra: &FakeEntra, kubeconfig: &str) {
     let room = TempDir::new();
     let program = program_under_test();
@@ -128,7 +128,7 @@ fn get_nodes(kubectl: &Path, entra: &FakeEntra, kubeconfig: &str) {
         .env("NO_PROXY", "127.0.0.1")
         .env("KUBELOGIN_TOKEN_CACHE_STORAGE", "disk")
         .output()
-        .expect("kubectl starts");
+        .expect("cannot start kubectl");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(
         output.status.success(),
@@ -147,7 +147,7 @@ fn step(title: &str) {
     }
 }
 
-/// What a person would type.
+/// Shows what a user would type.
 fn typed(command: &str) {
     println!("    $ {command}");
 }
@@ -160,7 +160,7 @@ fn printed_all<'l>(lines: impl Iterator<Item = &'l str>) {
     assert_ne!(
         lines.inspect(|line| printed(line)).count(),
         0,
-        "nothing to show"
+        "there is nothing to show"
     );
 }
 
@@ -168,7 +168,7 @@ fn note(text: &str) {
     println!("  {text}");
 }
 
-/// What the person sees on stderr, then the ExecCredential with its token shortened.
+/// Shows stderr, then the ExecCredential with its token shortened.
 fn show(output: &Output) {
     let token = output.token();
     output.stderr.lines().for_each(printed);

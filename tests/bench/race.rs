@@ -1,4 +1,4 @@
-//! Programs that start in turn, and what each start costs.
+//! Starts programs in turn and measures what each start costs.
 
 use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 
 use crate::support::Kubelogin;
 
-/// Programs to compare; all are compared with the first `bases` of them.
+/// Programs to compare; all are compared with the first `bases` rows.
 pub struct Table {
     pub bases: usize,
     pub rows: Vec<Row>,
 }
 
-/// One program of a table.
+/// One program in a table.
 pub struct Row {
     pub name: String,
     command: Command,
-    /// Its home folder.
+    /// Keeps its home folder.
     pub room: Option<Kubelogin>,
     before: Option<Box<dyn Fn()>>,
 }
@@ -43,7 +43,7 @@ impl Row {
         }
     }
 
-    /// Does this before each start, unmeasured.
+    /// Calls `before` before each start, unmeasured.
     pub fn after(self, before: impl Fn() + 'static) -> Self {
         Self {
             before: Some(Box::new(before)),
@@ -51,13 +51,13 @@ impl Row {
         }
     }
 
-    /// Starts the program and waits for its end.
+    /// Starts the program and waits until it exits.
     fn run(&mut self) -> Run {
         if let Some(before) = &self.before {
             before();
         }
         let began = Instant::now();
-        let mut child = self.command.spawn().expect("the program starts");
+        let mut child = self.command.spawn().expect("cannot start the program");
         let mut output = Vec::new();
         let stdout = child.stdout.take();
         stdout
@@ -76,17 +76,17 @@ struct Run {
     usage: Usage,
 }
 
-/// What the kernel counted; 0 where it does not say.
+/// What the kernel counted, or 0 where it does not.
 #[derive(Default)]
 struct Usage {
     /// Resident memory.
     peak_mib: f64,
-    /// Minor page faults, which are most of what a short program costs.
+    /// Minor page faults, which are most of the cost of a short run.
     page_faults: u32,
 }
 
-/// Runs the rows in turn, prints their medians, also as multiples of the bases, and returns them in seconds. A child's
-/// peak memory includes the moment before exec, when it still was this program: that is the floor.
+/// Runs the rows in turn, prints their medians, also as multiples of the bases, and returns them in seconds. A child's peak
+/// memory has a floor, because it includes the moment before exec, when the child was still this program.
 pub fn race(rounds: usize, Table { bases, mut rows }: Table) -> Vec<f64> {
     let mut runs: Vec<Vec<Run>> = rows.iter().map(|_| Vec::new()).collect();
     for _ in 0..rounds {
@@ -129,11 +129,11 @@ pub fn race(rounds: usize, Table { bases, mut rows }: Table) -> Vec<f64> {
     medians
 }
 
-/// Waits for a child; true if it succeeded.
+/// Waits for a child. True if it succeeded.
 #[cfg(unix)]
 fn wait(child: Child) -> (bool, Usage) {
     let mut status = 0;
-    // SAFETY: an all-zero rusage is a valid one, and both pointers are to live values.
+    // SAFETY: an all-zero rusage is valid, and both pointers point to live values.
     let usage = unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();
         let id = child.id() as libc::pid_t;
@@ -155,6 +155,6 @@ fn wait(child: Child) -> (bool, Usage) {
 
 #[cfg(not(unix))]
 fn wait(mut child: Child) -> (bool, Usage) {
-    let status = child.wait().expect("it can be waited for");
+    let status = child.wait().expect("cannot wait for the program");
     (status.success(), Usage::default())
 }
