@@ -129,7 +129,7 @@ fn too_large(most: u64) -> io::Error {
 pub fn fifo(folder: &Path) -> std::path::PathBuf {
     let path = folder.join("pipe");
     let made = std::process::Command::new("mkfifo").arg(&path).status();
-    assert!(made.expect("mkfifo starts").success());
+    assert!(made.expect("cannot start mkfifo").success());
     path
 }
 

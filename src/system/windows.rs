@@ -367,7 +367,7 @@ mod tests {
                 .arg(&folder)
                 .args(["/grant", &grant])
                 .status();
-            assert!(icacls.expect("icacls starts").success());
+            assert!(icacls.expect("cannot start icacls").success());
             let access = Access::of_path(&folder).expect("read");
             assert_eq!(
                 (access.others_may_write(), !access.is_private()),
