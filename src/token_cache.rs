@@ -21,6 +21,7 @@ mod storage;
 mod vault;
 
 use std::cell::Cell;
+use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -79,10 +80,16 @@ impl<'a> TokenCache<'a> {
         String::from_utf8(self.folder.read(&name_of_note(key))?).ok()
     }
 
-    /// Writes a note for this key, if possible.
+    /// Writes a note for this key, if possible, and if no other process is writing one.
     pub fn keep_note(&self, key: &CacheKey, note: &str) {
         // Without the folder no token was cached either.
-        let _ = self.folder.replace(&name_of_note(key), note.as_bytes());
+        let name = format!("{}.{LOCK}", stem(&key.digest()));
+        let Ok(lock) = self.folder.lock_file(&name) else {
+            return;
+        };
+        if !matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) {
+            let _ = self.folder.replace(&name_of_note(key), note.as_bytes());
+        }
     }
 
     /// Waits for the lock on this file, for at most `patience`, and calls `meanwhile` as [`flight::wait`] does.
@@ -157,7 +164,9 @@ impl<'a> TokenCache<'a> {
         self.trace(&name, || format!("written, sealed with the key in {place}"));
         if is_new {
             let too_old = SystemTime::from(self.system.now()).checked_sub(LONGEST_LIFE);
-            let is_entry = |name: &str| login_of(name).is_some_and(|(_, kind)| kind != LOCK);
+            // A note is true for as long as it is there, and is written only when it changes.
+            let is_entry =
+                |name: &str| login_of(name).is_some_and(|(_, kind)| ![LOCK, NOTE].contains(&kind));
             self.folder.remove_older(too_old, is_entry);
         }
         Ok(name)

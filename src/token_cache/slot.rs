@@ -48,9 +48,9 @@ impl<'a> Slot<'a> {
         self.read::<SealedEntry>(TOKEN)?.open(&self.fingerprint)
     }
 
-    /// Notes that there was such a sign-in. Written each time: what is not written for long is removed.
+    /// Notes that there was such a sign-in.
     pub fn note(&self, key: &CacheKey, turn: &Turn) {
-        if turn.may_write() {
+        if turn.may_write() && self.cache.note(key).is_none() {
             self.cache.keep_note(key, "");
         }
     }

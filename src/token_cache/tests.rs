@@ -313,6 +313,38 @@ fn a_waiter_says_why_it_waits_and_gives_up_in_the_end() {
 }
 
 #[test]
+fn an_entry_that_was_not_written_for_long_is_removed_and_a_note_stays() {
+    let (scratch, system) = (TempDir::new().expect("a folder"), FakeSystem::new([]));
+    let cache = cache(&scratch, &system);
+    let old = cache.slot(&key("old"), no_secret());
+    save(&old);
+    cache.keep_note(&key("old"), "azurecli");
+    let written = SystemTime::from(FakeSystem::EPOCH) - LONGEST_LIFE - Duration::from_secs(1);
+    for name in cache.folder.names() {
+        let path = cache.path().join(name);
+        let file = fs::File::options().write(true).open(path).expect("ours");
+        file.set_modified(written).expect("its time is set");
+    }
+    save(&cache.slot(&key("new"), no_secret()));
+    assert_eq!(old.load(), None);
+    assert_eq!(cache.note(&key("old")).as_deref(), Some("azurecli"));
+}
+
+#[test]
+fn a_note_that_another_process_is_writing_is_left_to_it() {
+    let (scratch, system) = (TempDir::new().expect("a folder"), FakeSystem::new([]));
+    let cache = cache(&scratch, &system);
+    let note = || cache.note(&key("app"));
+    let slot = cache.slot(&key("app"), no_secret());
+    let other = wait(&slot, Duration::ZERO);
+    cache.keep_note(&key("app"), "mine");
+    assert_eq!(note(), None);
+    drop(other);
+    cache.keep_note(&key("app"), "mine");
+    assert_eq!(note().as_deref(), Some("mine"));
+}
+
+#[test]
 fn only_our_own_file_names_are_ours() {
     let digest = "0123456789abcdef".repeat(4);
     for name in [

@@ -317,10 +317,14 @@ fn two_machines_with_one_home_sign_in_once_each() {
     }
     assert_eq!((entra.prompts(), entra.logins()), (2, 2));
     let names = names_in(&kubelogin.cache());
-    let locks = names
+    let stems: Vec<_> = names
         .iter()
-        .filter(|name| name.ends_with(".lock") && !name.contains("key"));
-    assert_eq!(locks.count(), 1, "not one lock for both: {names:?}");
+        .filter(|name| name.ends_with(".token"))
+        .map(|name| name.split('.').next().unwrap_or_default())
+        .collect();
+    assert_eq!(stems.len(), 2, "{names:?}");
+    assert_eq!(stems[0], stems[1], "not one lock for both: {names:?}");
+    assert!(names.contains(&format!("{}.lock", stems[0])), "{names:?}");
 }
 
 /// After three months, nothing in it is usable any more.
