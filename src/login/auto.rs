@@ -157,7 +157,7 @@ fn nothing_found(lines: &[Line]) -> Error {
     let mut list = String::new();
     for (group, missing) in groups {
         let separator = if list.is_empty() { "" } else { "\n" };
-        let missing = missing.join("; ");
+        let missing = one_line(&missing.join("; "));
         let _ = write!(list, "{separator}  {group}: {missing}"); // writing to a String does not fail
     }
     Error::input("--login auto found no way to sign in")

@@ -146,7 +146,14 @@ fn typed(signals: &Signals, flags: &[Flag]) -> Finding {
 
 fn pod(signals: &Signals) -> Finding {
     let mode = LoginMode::WorkloadIdentity;
-    all_set(signals, &[env::AZURE_FEDERATED_TOKEN_FILE])?;
+    // A GitLab job gets its tokens in variables that its author names.
+    let in_gitlab = |missing| match signals.has(env::GITLAB_CI) {
+        true => {
+            format!("{missing}; pass --federated-token-env with the job's name under id_tokens:")
+        }
+        false => missing,
+    };
+    all_set(signals, &[env::AZURE_FEDERATED_TOKEN_FILE]).map_err(in_gitlab)?;
     let values = signals.values(mode);
     let file = values.text(Flag::FederatedTokenFile).unwrap_or_default();
     let client_id = application(signals, mode)?;
@@ -359,7 +366,11 @@ fn browser(signals: &Signals) -> Finding {
 
 fn terminal(signals: &Signals) -> Finding {
     person(signals)?;
-    Ok(found("there is a terminal and no browser", None))
+    let reason = match has_browser(signals.env()) {
+        true => "you can enter a device code",
+        false => "there is a terminal and no browser",
+    };
+    Ok(found(reason, None))
 }
 
 fn person(signals: &Signals) -> Result<(), String> {

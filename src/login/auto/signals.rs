@@ -30,6 +30,9 @@ pub struct Machine {
     /// it only in a table that would have to be parsed. On a machine that was moved out of Azure with this folder, the
     /// error says why `msi` was chosen.
     pub guest_agent: Option<PathBuf>,
+    /// The folder that Kubernetes mounts in a pod. A shell that was started anew in a pod (`su -`, `ssh`) has lost the
+    /// variables.
+    pub pod_secrets: PathBuf,
     /// True if Azure Arc's agent is installed.
     pub has_arc_agent: fn(&Env) -> bool,
     /// True if stdin is a terminal.
@@ -41,6 +44,7 @@ impl Machine {
         Self {
             asset_tag: "/sys/class/dmi/id/chassis_asset_tag".into(),
             guest_agent: cfg!(windows).then(|| r"C:\WindowsAzure\Packages".into()),
+            pod_secrets: "/var/run/secrets/kubernetes.io".into(),
             has_arc_agent: msi::has_arc_agent,
             is_at_terminal,
         }
@@ -161,7 +165,7 @@ impl<'a> Signals<'a> {
 
     /// True if kubelogin runs in a pod, where the metadata service of the node answers with the node's identity.
     pub fn is_in_pod(&self) -> bool {
-        self.has(env::KUBERNETES_SERVICE_HOST)
+        self.has(env::KUBERNETES_SERVICE_HOST) || self.machine.pod_secrets.is_dir()
     }
 
     /// True on an Azure VM or a machine with Azure Arc's agent.

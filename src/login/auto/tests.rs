@@ -137,6 +137,7 @@ impl World {
         Machine {
             asset_tag: tag,
             guest_agent: None,
+            pod_secrets: self.home.path().join("pod-secrets"),
             has_arc_agent: |_| false,
             is_at_terminal: if self.is_at_terminal {
                 || true

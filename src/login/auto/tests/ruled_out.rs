@@ -35,6 +35,42 @@ fn the_node_s_identity_is_never_taken_in_a_pod() {
     let mut world = world_of(&[number_of("an Azure VM or Arc machine")]);
     world.set(env::KUBERNETES_SERVICE_HOST, "10.0.0.1");
     assert_eq!(world.taken(), None);
+    let world = world_of(&[number_of("an Azure VM or Arc machine")]);
+    assert!(world.taken().is_some());
+    world.write("pod-secrets/serviceaccount/token", "jwt");
+    assert_eq!(world.taken(), None, "a shell without the pod's variables");
+}
+
+#[test]
+fn a_reason_claims_no_more_than_is_there() {
+    let mut world = world_of(&[number_of("a browser")]);
+    world.set(env::AZURE_TOKEN_CREDENTIALS, "DeviceCodeCredential");
+    assert_eq!(world.choice().reason, "you can enter a device code");
+    let terminal = world_of(&[number_of("a terminal")]);
+    let reason = "there is a terminal and no browser";
+    assert_eq!(terminal.choice().reason, reason);
+}
+
+#[test]
+fn a_gitlab_job_without_a_token_is_told_how_to_pass_one() {
+    let mut world = World::new();
+    world.application();
+    let error = |world: &World| world.resolved().expect_err("refused").to_string();
+    let way = "--federated-token-env with the job's name under id_tokens:";
+    assert!(!error(&world).contains(way));
+    world.set(env::GITLAB_CI, "true");
+    assert!(error(&world).contains(way), "{}", error(&world));
+}
+
+#[test]
+fn values_with_line_breaks_and_escapes_stay_within_their_line_of_the_error() {
+    let mut world = World::new();
+    world.application();
+    world.set(env::AZURE_FEDERATED_TOKEN_FILE, "/a\n\n\u{1b}[31mb");
+    let error = world.resolved().expect_err("refused").to_string();
+    assert!(error.lines().count() <= 15, "{error}");
+    assert!(!error.contains('\u{1b}'), "{error:?}");
+    assert!(error.contains("cannot be read"), "{error}");
 }
 
 #[test]
