@@ -1,12 +1,11 @@
 //! A token for a scope: from the cache, by refresh, or by a new sign-in; one sign-in at a time for all callers.
 
+mod chosen;
+mod history;
+
 use std::cell::RefCell;
-use std::fmt;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-
-use crate::entra::access_token::claims::Claims;
 use crate::entra::error::DEVICE_CODE_BLOCKED;
 use crate::entra::{Client, Grant};
 use crate::env::{self, Env};
@@ -22,6 +21,8 @@ use crate::token::{Scope, Token};
 use crate::token_cache::{
     Entry, Fingerprint, Moment, Removed, Renewal, Slot, TokenCache, Turn, Waiter,
 };
+pub use chosen::Chosen;
+use history::{How, Why, history};
 
 /// How long to wait for another kubelogin in which a person is signing in: a device code is valid for 15 minutes.
 const PATIENCE_WITH_PEOPLE: Duration = Duration::from_secs(16 * 60);
@@ -198,65 +199,6 @@ impl<'a> SignIn<'a> {
         }
         Ok(token)
     }
-}
-
-/// How a token was obtained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum How {
-    Cached,
-    /// Another process signed in while this one waited.
-    Shared,
-    Refreshed(Why),
-    SignedIn(Why),
-    /// It could not be renewed.
-    Old,
-}
-
-/// Why the cached token was not used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Why {
-    NoCache,
-    NoEntry,
-    /// It expires soon, or the clock was set back, so that its age is unknown.
-    Expires(DateTime<Utc>),
-    NewOneWanted,
-    /// And its refresh token is no longer valid.
-    SignInEnded,
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoCache => f.write_str("tokens of this login are not cached"),
-            Self::NoEntry => f.write_str("no token was cached for these options"),
-            Self::Expires(time) => write!(f, "the cached token expires at {}", clock(*time)),
-            Self::NewOneWanted => f.write_str("a new token was asked for"),
-            Self::SignInEnded => f.write_str("the refresh token is no longer valid"),
-        }
-    }
-}
-
-/// A description of the token: how it was obtained, for whom, until when.
-fn history(token: &Token, how: How) -> String {
-    let how = match how {
-        How::Cached => "from the cache".to_owned(),
-        How::Shared => "from another kubelogin, which has just signed in".to_owned(),
-        How::Refreshed(why) => format!("refreshed, because {why}"),
-        How::SignedIn(why) => format!("signed in, because {why}"),
-        How::Old => "from the cache, because no new one could be obtained".to_owned(),
-    };
-    let claims = Claims::read(&token.access_token);
-    let name = claims
-        .as_ref()
-        .map_or("an account it does not name", Claims::name);
-    one_line(&format!(
-        "Token: {how}; for {name}, valid until {}",
-        clock(token.expires_on)
-    ))
-}
-
-fn clock(time: DateTime<Utc>) -> impl fmt::Display {
-    time.format("%Y-%m-%d %H:%M:%SZ")
 }
 
 /// A request for one token.

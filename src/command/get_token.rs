@@ -9,8 +9,8 @@ use crate::env::{self, Env};
 use crate::error::{Error, ErrorKind, one_line};
 use crate::exec_credential::ExecInfo;
 use crate::flag::FlagValues;
-use crate::login::auto::{self, Resolved};
-use crate::sign_in::SignIn;
+use crate::login::auto;
+use crate::sign_in::Chosen;
 use crate::system::System;
 
 /// Checks options and local files first, then goes to the network; writes stdout once, at the end.
@@ -22,40 +22,20 @@ pub fn run(
 ) -> Result<(), Error> {
     let typed = &args.typed;
     let exec_info = ExecInfo::read(env)?;
-    let Resolved {
-        options,
-        notices,
-        choice,
-    } = auto::resolve(typed, env)?;
-    for notice in notices {
-        system.notice(&notice);
+    let resolved = auto::resolve(typed, env)?;
+    for notice in &resolved.notices {
+        system.notice(notice);
     }
     tell_options(typed, env, system)?;
-    let chosen = |error: Error| match &choice {
-        Some(choice) => choice.explain(error),
-        None => error,
+    let sign_in = Chosen::new(&resolved, env, system)?;
+    let cluster = sign_in.for_cluster(&resolved.options)?;
+    let token = match args.force_refresh {
+        true => sign_in.renewed_token(&cluster.scope),
+        false => sign_in.token(&cluster.scope),
     };
-    let sign_in = SignIn::new(&options, env, system).map_err(chosen)?;
-    let before = choice
-        .as_ref()
-        .and_then(|choice| choice.before(sign_in.cache()));
-    if let Some(choice) = &choice {
-        choice.tell_change(before.as_deref(), system);
-    }
-    let cluster = sign_in.for_cluster(&options)?;
-    let is_silent = choice.as_ref().is_some_and(|choice| choice.is_silent);
-    let token = match (args.force_refresh, is_silent) {
-        (true, true) => sign_in.silently_renewed_token(&cluster.scope),
-        (true, false) => sign_in.renewed_token(&cluster.scope),
-        (false, true) => sign_in.silent_token(&cluster.scope),
-        (false, false) => sign_in.token(&cluster.scope),
-    };
-    let token = token.map_err(|error| with_doctor(chosen(error), typed, env))?;
-    if let Some(choice) = &choice {
-        choice.remember(before.as_deref(), sign_in.cache());
-    }
+    let token = token.map_err(|error| with_doctor(error, typed, env))?;
     if system.verbosity() >= 1 {
-        for line in access_token::oddities(&token.access_token, options.version) {
+        for line in access_token::oddities(&token.access_token, resolved.options.version) {
             system.tell(line);
         }
     }

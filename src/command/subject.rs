@@ -256,6 +256,14 @@ impl Subject {
         auto::resolve(&self.flags, &self.env).ok()?.choice
     }
 
+    /// An error of the login, with why `--login auto` chose it if it did.
+    pub fn explain(&self, error: Error) -> Error {
+        match self.choice() {
+            Some(choice) => choice.explain(error),
+            None => error,
+        }
+    }
+
     /// The table of `--login auto` with the row that is taken; empty for another login mode.
     pub fn table(&self) -> Vec<auto::Line> {
         let table = auto::table(&self.flags, &self.env);

@@ -130,6 +130,26 @@ fn a_failure_ends_the_run_and_says_why_it_was_chosen() {
     assert_eq!(world.log(), "az\n");
 }
 
+/// The commands that look at a login, by a context or by flags.
+#[test]
+fn whoami_and_doctor_say_with_an_error_why_that_login_was_chosen() {
+    let world = World::new().with(|auto| auto.program("az", "echo 'ERROR: broken' >&2; exit 1"));
+    for command in [&["whoami", "--offline"][..], &["doctor", "login.token"]] {
+        let looking = Kubelogin::new()
+            .args(command)
+            .args(["--login", "auto", "--server-id", SERVER_ID])
+            .env("HOME", world.kubelogin.home())
+            .env("PATH", world.kubelogin.home().with_file_name("bin"))
+            .env("KUBERNETES_SERVICE_HOST", "10.0.0.1");
+        let page = looking.run().stdout;
+        assert!(page.contains("az: broken"), "{page}");
+        let why = "--login auto chose azurecli (alice@example.com) because az is signed in";
+        // The page is wrapped.
+        let words = page.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(why), "{page}");
+    }
+}
+
 #[test]
 fn an_earlier_sign_in_comes_before_az_and_asks_nobody() {
     let entra = FakeEntra::start();

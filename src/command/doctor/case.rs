@@ -269,7 +269,8 @@ impl<'a> Case<'a> {
             Source::Entra | Source::Host => STEP,
         };
         options.timeout.is_given = true;
-        Some(self.fetch(&mut options, &subject.env))
+        let fetched = self.fetch(&mut options, &subject.env);
+        Some(fetched.map_err(|error| subject.explain(error)))
     }
 
     fn fetch(&self, options: &mut Options, env: &Env) -> Result<Fetched, Error> {

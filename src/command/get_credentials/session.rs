@@ -13,11 +13,11 @@ use crate::error::{Error, did_you_mean};
 use crate::flag::{Flag, FlagValues};
 use crate::kubeconfig::fetched::Login;
 use crate::kubeconfig::merge::Addition;
-use crate::login::auto;
+use crate::login::auto::{self, Resolved};
 use crate::login_mode::{LoginMode, Source};
 use crate::options::Options;
 use crate::secret::Secret;
-use crate::sign_in::SignIn;
+use crate::sign_in::{Chosen, SignIn};
 use crate::system::{System, has_browser};
 use crate::token::{Scope, Token, is_guid, unverified_claims};
 use crate::variables::Merged;
@@ -53,7 +53,7 @@ pub struct Session<'a> {
     typed: FlagValues,
     options: Options,
     manager: ResourceManager,
-    sign_in: SignIn<'a>,
+    sign_in: Chosen<'a>,
     token: Token,
     /// As typed, or as the environment names it: an ID or a name.
     subscription: Option<String>,
@@ -89,19 +89,17 @@ impl<'a> Session<'a> {
         let manager = options
             .cloud
             .resource_manager(options.stack_file.as_deref())?;
-        complete(
-            &mut typed,
-            &options,
-            &manager,
-            subscription.as_deref(),
-            system,
-        )?;
-        let options = auto::resolve(&typed, env)?.options;
-        let sign_in = SignIn::new(&options, env, system)?;
+        if options.tenant_id.is_none()
+            && let Some(tenant) = tenant(&options, &manager, subscription.as_deref(), system)?
+        {
+            typed.set(Flag::TenantId, tenant);
+        }
+        let resolved = resolve_with_client(&mut typed, env)?;
+        let sign_in = Chosen::new(&resolved, env, system)?;
         let token = sign_in.token(&Scope::of_resource(&manager.audience))?;
         Ok(Self {
             typed,
-            options,
+            options: resolved.options,
             manager,
             sign_in,
             token,
@@ -237,9 +235,9 @@ impl<'a> Session<'a> {
         match other_tenant {
             Some(tenant) if renewal == Renewal::Token => {
                 self.typed.set(Flag::TenantId, tenant);
-                let options = auto::resolve(&self.typed, self.env)?.options;
-                self.sign_in = SignIn::new(&options, self.env, self.system)?;
-                self.options = options;
+                let resolved = resolve_with_client(&mut self.typed, self.env)?;
+                self.sign_in = Chosen::new(&resolved, self.env, self.system)?;
+                self.options = resolved.options;
                 self.token = self.sign_in.token(&scope)?;
             }
             _ => self.token = self.sign_in.renewed_token(&scope)?,
@@ -425,36 +423,36 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Fills in what nobody named: a client for people, and the tenant.
-fn complete(
-    typed: &mut FlagValues,
+/// The flags and the environment, merged, with a client for people who named none. The tenant is known: `auto` may choose
+/// otherwise without it.
+fn resolve_with_client(typed: &mut FlagValues, env: &Env) -> Result<Resolved, Error> {
+    let resolved = auto::resolve(typed, env)?;
+    let options = &resolved.options;
+    if options.client_id.is_some() || !options.login.is_of_people() {
+        return Ok(resolved);
+    }
+    typed.set(Flag::ClientId, AZ_CLIENT_ID);
+    auto::resolve(typed, env)
+}
+
+/// The tenant of the subscription, where nobody named one; for people without one, their own.
+fn tenant(
     options: &Options,
     manager: &ResourceManager,
     subscription: Option<&str>,
     system: &dyn System,
-) -> Result<(), Error> {
-    let is_of_people = options.login.is_of_people();
-    if options.client_id.is_none() && is_of_people {
-        typed.set(Flag::ClientId, AZ_CLIENT_ID);
-    }
-    if options.tenant_id.is_some() {
-        return Ok(());
-    }
-    let mut tenant = None;
+) -> Result<Option<String>, Error> {
     if let Some(id) = subscription.filter(|text| is_guid(text)) {
         let timeout = options.timeout.duration;
         let arm = Arm::new(manager.endpoint.clone(), Secret::empty(), timeout, system);
         let asked = Arm::asked_for_clusters(Some(id));
-        tenant = arm
-            .tenant_of(id)
-            .map_err(|failure| failure.explain(&asked))?;
+        let tenant = arm.tenant_of(id);
+        if let Some(tenant) = tenant.map_err(|failure| failure.explain(&asked))? {
+            return Ok(Some(tenant));
+        }
     }
-    match tenant {
-        Some(tenant) => typed.set(Flag::TenantId, tenant),
-        None if is_of_people => typed.set(Flag::TenantId, ANY_TENANT),
-        None => {}
-    }
-    Ok(())
+    let is_of_people = options.login.is_of_people();
+    Ok(is_of_people.then(|| ANY_TENANT.to_owned()))
 }
 
 /// The subscription that is named: in the resource ID, by the flag, or for a name in a group by the variable.

@@ -112,7 +112,7 @@ impl Report {
         let token = match token {
             Ok(token) => token,
             Err(error) => {
-                report.who = Who::Nobody(error);
+                report.who = Who::Nobody(subject.explain(error));
                 return Ok(report);
             }
         };

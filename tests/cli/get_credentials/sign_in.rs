@@ -282,6 +282,72 @@ fn with_auto_the_login_that_is_set_up_here_signs_in_and_auto_is_written() {
 }
 
 #[test]
+#[cfg(unix)]
+fn with_auto_an_error_says_why_that_login_was_chosen() {
+    let entra = FakeEntra::start();
+    let _arm = FakeArm::start(&entra);
+    let kubelogin = bare(&entra)
+        .args(PROD)
+        .args(["-l", "auto"])
+        .program("az", "echo 'ERROR: broken' >&2; exit 1");
+    az_login(&kubelogin, "alice@example.com");
+    let error = refused(&kubelogin);
+    assert!(error.contains("az: broken"), "{error}");
+    let why = "--login auto chose azurecli (alice@example.com) because az is signed in";
+    assert!(error.contains(why), "{error}");
+}
+
+#[test]
+#[cfg(unix)]
+fn with_auto_another_identity_than_the_last_time_is_told() {
+    let entra = FakeEntra::start();
+    let _arm = FakeArm::start(&entra);
+    let (token, expires_on) = token_for_azure(&entra);
+    let answer = json!({"accessToken": token, "expires_on": expires_on});
+    let kubelogin = bare(&entra)
+        .args(PROD)
+        .args(["-l", "auto"])
+        .program("az", &format!("echo '{answer}'"));
+    az_login(&kubelogin, "alice@example.com");
+    let (_, told) = written(&kubelogin);
+    assert!(!told.contains("auto: now"), "{told}");
+    az_login(&kubelogin, "bob@example.com");
+    let line = "auto: now azurecli (bob@example.com), because az is signed in; \
+                before: azurecli (alice@example.com)\n";
+    let (_, told) = written(&kubelogin);
+    assert!(told.contains(line), "{told}");
+    let (_, told) = written(&kubelogin);
+    assert!(!told.contains("auto: now"), "{told}");
+}
+
+/// The first choice is made before the tenant is known.
+#[test]
+#[cfg(unix)]
+fn with_auto_a_subscription_in_a_tenant_where_az_is_not_signed_in_is_a_sign_in_of_a_person() {
+    const OTHER: &str = "99999999-aaaa-4aaa-8aaa-999999999999";
+    let entra = FakeEntra::start_with(|rules| rules.tenants.push(OTHER.into()));
+    let _arm = FakeArm::start_with(&entra, |rules| {
+        rules.foreign.push((SUBSCRIPTION_ID.into(), OTHER.into()));
+    });
+    let kubelogin = bare(&entra)
+        .args(PROD)
+        .args(["-l", "auto"])
+        .program("browser", "")
+        .program("az", "echo az >> \"$LOG\"; exit 1");
+    let browser = kubelogin.path_of("browser");
+    let kubelogin = kubelogin.env("BROWSER", browser);
+    az_login(&kubelogin, "alice@example.com");
+    let mut running = kubelogin.spawn();
+    Browser::at_prompt(&entra, &mut running).sign_in();
+    let output = running.wait();
+    assert!(output.status.success(), "{output:?}");
+    let text = read(&config(&kubelogin));
+    assert!(text.contains(&format!("tenantID: {OTHER}")), "{text}");
+    assert!(text.contains(AZ_CLIENT_ID), "{text}");
+    assert_eq!(kubelogin.log(), "");
+}
+
+#[test]
 fn clusters_without_entra_id_keep_their_certificates_and_that_is_said_once() {
     let entra = FakeEntra::start();
     let _arm = FakeArm::start_with(&entra, |rules| {
