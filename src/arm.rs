@@ -1,4 +1,4 @@
-//! Azure Resource Manager (ARM): which clusters there are, and their kubeconfigs.
+//! Azure Resource Manager (ARM): finds clusters and fetches their kubeconfigs.
 //!
 //! Its responses are untrusted: bounded in size, checked, and never a reason to send the token to another host.
 
@@ -33,7 +33,7 @@ const LARGEST_ANSWER: u64 = 4 * 1024 * 1024;
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Pauses longer than this are reported.
 const LONG_PAUSE: Duration = Duration::from_secs(5);
-/// No list has more pages: they have up to a thousand entries each.
+/// The maximum number of pages in a list; each has up to a thousand entries.
 const MOST_PAGES: usize = 1000;
 
 /// The AKS API version. Versions without `preview` in their name are not retired.
@@ -165,9 +165,9 @@ impl<'a> Arm<'a> {
         request
     }
 
-    /// Sends requests, a few at a time, again after passing failures and when ARM is ready for more, and hands each final
-    /// answer with the number of its request to `receive`. Once nothing has come from ARM for as long as the timeout, no
-    /// failure is passing.
+    /// Sends requests, a few at a time, and passes each final response with its request's number to `receive`. Retries
+    /// temporary failures, and waits if ARM says so. Once ARM has sent nothing for the length of the timeout, every failure
+    /// is final.
     fn send_all(&self, requests: &[HttpRequest], receive: &mut dyn FnMut(usize, Answer)) {
         let mut silent_until = Deadline::after(self.system, self.timeout);
         let mut tries = vec![0; requests.len()];

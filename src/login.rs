@@ -113,7 +113,7 @@ pub fn standing(mode: LoginMode, env: &Env, tenant: Option<&str>) -> Option<Stan
     }
 }
 
-/// Under this key the token cache notes that a person signed in to a server, in whatever mode and tenant.
+/// The key of the token cache's note that a user signed in to a server, in any mode and tenant.
 pub fn person_key(scope: &Scope) -> CacheKey {
     CacheKey::new("person", scope)
 }

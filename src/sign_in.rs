@@ -229,11 +229,11 @@ impl Request<'_> {
         }
         let why = self.why(found.as_ref());
         if self.refresh_token(found.as_ref()).is_none() && !self.may_sign_in() {
-            return self.new_token(None, why, None); // fails at once, whoever else is signing in
+            return self.new_token(None, why, None); // fails immediately, even if another process is signing in
         }
         let failure = || slot.failure(began, self.sign_in.is_retried);
         if let Some(error) = failure() {
-            return self.old_token(found, error); // at once, too, whoever else is signing in
+            return self.old_token(found, error); // also immediately
         }
         let turn = slot.wait_for_turn(self.patience(), self.waiter())?;
         let mut entry = slot.load();
@@ -306,7 +306,7 @@ impl Request<'_> {
                 }
                 slot.save(token, turn);
             }
-            // Those who wait may ask a person.
+            // A waiting process may be allowed to prompt.
             Err(_) if !self.may_sign_in() => {}
             // The next caller may be someone else.
             Err(_) if self.sign_in.system.is_client_gone() => {}

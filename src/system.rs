@@ -170,8 +170,8 @@ pub trait System {
     fn verbosity(&self) -> u8;
     /// One line on stderr, at once: an error, or something that you have to act on. Everything else is a [`System::notice`].
     fn tell(&self, line: &str);
-    /// One line that nobody has to act on while the call succeeds. It is shown at once if stderr is a terminal or `-v` is at
-    /// least 1, else with the error if the call fails: some clients merge stderr into stdout, and some pipelines fail on it.
+    /// One line that the user need not act on if the call succeeds. It is shown immediately if stderr is a terminal or `-v`
+    /// is at least 1, otherwise only with an error: some clients merge stderr into stdout, and some pipelines fail on it.
     fn notice(&self, line: &str);
     /// Shows the progress of a long task in a line that the next one replaces; empty text removes it. Only on a
     /// terminal.
@@ -182,7 +182,7 @@ pub trait System {
     fn terminal(&self) -> Option<Terminal>;
     /// Opens a browser in the background. A failure is printed: the user can open the address elsewhere.
     fn open_browser(&self, url: &str);
-    /// True if a person is at a terminal here: stdin is one.
+    /// True if a user is at a terminal: stdin is one.
     fn has_person(&self) -> bool;
     /// Asks the person at the terminal and waits for a line. `None` if stdin or stderr is not a terminal, or nothing
     /// was typed.

@@ -183,7 +183,7 @@ impl<'a> TokenCache<'a> {
         path.is_file().then_some(path)
     }
 
-    /// Removes everything of ours: entries, the files that belong to them, and the sealing key. Files of other programs
+    /// Removes all our files: entries, the files that belong to them, and the sealing key. Files of other programs
     /// stay, and so does a folder that contains them. A missing folder is fine. Returns what was removed.
     pub fn clear(&self) -> Result<Cleared, Error> {
         let place = self.folder.path().display();

@@ -25,7 +25,7 @@ enum When {
     Fills(LoginMode),
 }
 
-/// How near a variable is to a user of a login mode.
+/// How relevant a variable is to users of a login mode.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     OfMode,

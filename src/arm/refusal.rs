@@ -169,7 +169,7 @@ impl Refusal {
         words.filter(is_version).max()
     }
 
-    /// The error for a person.
+    /// The error for the user.
     pub fn explain(&self, asked: &Asked) -> Error {
         let message = self.message.to_lowercase();
         let row = ROWS.iter().find(|(status, code, part, ..)| {

@@ -1,5 +1,5 @@
-//! The command line of `get-token` read with only the flags that it names: making all of them takes longer than reading
-//! and opening a cached token.
+//! Parses the command line of `get-token` with only the flags that it names: building all of them takes longer than
+//! reading and opening a cached token.
 
 use std::ffi::OsString;
 
@@ -8,8 +8,8 @@ use clap::{ArgMatches, Command as ClapCommand};
 use super::{GET_TOKEN, flag_arg, global_args};
 use crate::flag::{Definition, Flag};
 
-/// Reads a call of `get-token` as programs make it. `None` for any other call and for one with a mistake: read in full,
-/// it says what is wrong.
+/// Parses a call of `get-token` as programs make it. `None` for any other call, and for one with a mistake: the full
+/// parser says what is wrong.
 pub fn named_flags(args: &[OsString]) -> Option<ArgMatches> {
     let (command, words) = args.get(1..)?.split_first()?;
     if command != GET_TOKEN {
@@ -29,7 +29,7 @@ pub fn named_flags(args: &[OsString]) -> Option<ArgMatches> {
     flags_alone(is_named).try_get_matches_from(&words).ok()
 }
 
-/// The flags of `get-token`, if they are wanted, without the program around them.
+/// The wanted flags of `get-token`, without the rest of the command line.
 pub fn flags_alone(is_wanted: impl Fn(&Definition) -> bool) -> ClapCommand {
     let wanted = Flag::ALL.iter().filter(|flag| is_wanted(flag));
     ClapCommand::new(GET_TOKEN)

@@ -122,7 +122,7 @@ fn a_usage_error_names_the_flag_and_never_a_value() {
         twice.starts_with(&format!("unexpected argument {what}")),
         "{twice}"
     );
-    // The most like it, and not the old name of the command that deletes tokens.
+    // The most similar one, not the old name of the command that deletes tokens.
     let near = failure(&["get-tokens"]);
     assert!(near.contains("Did you mean get-token?"), "{near}");
     let harmless = failure(&["get-token", "--legacy", "true"]);

@@ -165,7 +165,7 @@ fn unexpected_argument(word: &str) -> Error {
     Error::input(shown).remedy(LOOSE_WORD)
 }
 
-/// True if a word certainly is not a secret.
+/// True if a word is certainly not a secret.
 fn is_harmless(word: &str) -> bool {
     LoginMode::from_word(word).is_some() || ["true", "false"].contains(&word)
 }

@@ -1,10 +1,10 @@
 //! `kubelogin convert-kubeconfig`: converts the Azure users in a kubeconfig to a login mode.
 
-mod arguments; // the flags that a user gets, as a table
-mod before; // the flags that a user had, and what is remembered of them
-mod editing; // users, changed in place
-mod report; // what was done, and why no more
-pub mod users; // which users are converted
+mod arguments; // the new flags of a user, as a table
+mod before; // the old flags of a user, and what to remember of them
+mod editing; // changes users in place
+mod report; // what it did, and why not more
+pub mod users; // which users to convert
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -127,7 +127,7 @@ struct Conversion<'a> {
     old_args: OldArgs,
 }
 
-/// The new files, and what there is to say about them.
+/// The new files, and the report about them.
 struct Plan {
     changes: Vec<Change>,
     report: Report,
@@ -187,7 +187,7 @@ impl<'a> Conversion<'a> {
                 if !plan.report.is_doubtful()
                     && (plan.report.changes_something() || !file::is_locked(&files)) =>
             {
-                // What is written is checked then.
+                // If there is something to write, writing checks this.
                 if !plan.report.changes_something() {
                     file::check_whole(paths)?;
                 }
@@ -225,7 +225,7 @@ impl<'a> Conversion<'a> {
         let before = self.read_users(&kubeconfigs, &chosen);
         self.wanted.has_several_tenants = match context {
             None => self.has_several_tenants(&before),
-            // All that kubectl can see: the next command may be for another one.
+            // All that kubectl can see: the next command may use another context.
             Some(_) => {
                 let all = users::choose(&kubeconfigs, None, &mut Report::default())?;
                 let all = self.read_users(&kubeconfigs, &all);

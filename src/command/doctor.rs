@@ -48,7 +48,7 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     pub what: String,
-    /// The check's own advice, if there is none here.
+    /// If empty, the check's own advice applies.
     pub remedy: String,
 }
 

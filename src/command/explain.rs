@@ -129,7 +129,7 @@ mod tests {
         Claims::read(&Secret::new(jwt)).expect("claims")
     }
 
-    /// Who denied it, what the token says, and what a person must read.
+    /// Who denied access, the token's claims, and the words that the explanation must contain.
     #[test]
     fn a_denial_is_explained_by_who_denied_it_and_by_the_token() {
         let minutes_ago = |minutes: i64| NOW.timestamp() - 60 * minutes;

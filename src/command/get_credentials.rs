@@ -1,4 +1,4 @@
-//! `kubelogin get-credentials`: the kubeconfig of clusters, ready to use, without the Azure CLI.
+//! `kubelogin get-credentials`: fetches clusters' kubeconfigs, ready to use, without the Azure CLI.
 
 mod entries;
 mod files;
@@ -103,7 +103,7 @@ fn wanted(args: &GetCredentialsArgs) -> Result<Wanted, Error> {
     })
 }
 
-/// Fetches each kubeconfig and makes of it what is to be merged.
+/// Fetches each kubeconfig and turns it into entries to merge.
 fn fetch(
     clusters: &[Cluster],
     wanted: Wanted,
@@ -133,7 +133,7 @@ fn fetch(
     (additions, failed)
 }
 
-/// What a person should know about a cluster that was added.
+/// What the user should know about a cluster that was added.
 fn tell_oddities(clusters: &[Cluster], additions: &[Addition], system: &dyn System) {
     let contexts_of = |is_odd: fn(&Fetched) -> bool| {
         let odd = additions
@@ -172,7 +172,7 @@ fn tell_oddities(clusters: &[Cluster], additions: &[Addition], system: &dyn Syst
     }
 }
 
-/// One error for all: of a single cluster its own, of several how many, after a line for each.
+/// One error for all: a single cluster's own error, or the number of failures after a line for each.
 fn report(mut failed: Vec<Failed>, clusters: usize, system: &dyn System) -> Result<(), Error> {
     if clusters == 1 {
         return failed.pop().map_or(Ok(()), |failed| Err(failed.error));
@@ -190,7 +190,7 @@ fn report(mut failed: Vec<Failed>, clusters: usize, system: &dyn System) -> Resu
     }
 }
 
-/// What a message says of an outcome, in az's words; nothing of a cluster that was as it is to be.
+/// The message about an outcome, in az's words; nothing if the cluster did not change.
 fn verb(outcome: Outcome) -> Option<&'static str> {
     match outcome {
         Outcome::Added => Some("Merged"),

@@ -42,7 +42,7 @@ pub fn run(
     exec_info.write(&cluster.envelope(token, system)?, out)
 }
 
-/// Tells with `-v 1` where each option came from, and what `--login auto` decided by.
+/// At `-v 1`, says where each option came from, and why `--login auto` chose its mode.
 fn tell_options(typed: &FlagValues, env: &Env, system: &dyn System) -> Result<(), Error> {
     if system.verbosity() == 0 {
         return Ok(());
@@ -56,8 +56,8 @@ fn tell_options(typed: &FlagValues, env: &Env, system: &dyn System) -> Result<()
     Ok(())
 }
 
-/// Adds to an error of Entra ID or the network the command that finds out more, where a Kubernetes client runs us and the
-/// kubeconfig tells for which context.
+/// Adds the command that finds out more to an error from Entra ID or the network, if a Kubernetes client runs us and the
+/// kubeconfig shows for which context.
 fn with_doctor(error: Error, typed: &FlagValues, env: &Env) -> Error {
     let is_explained = error.is_refused() || *error.kind() == ErrorKind::Outside;
     if !is_explained || env.get(env::KUBERNETES_EXEC_INFO).is_none() {

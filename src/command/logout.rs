@@ -22,7 +22,7 @@ pub fn run(args: &SubjectArgs, env: &Env, system: &dyn System) -> Result<(), Err
         return Ok(());
     };
     let folder = cache.path().display();
-    // The key that PoP tokens are bound to is created where there is none; then there is no token either.
+    // Without a key there is no PoP token to remove, and we would create a key.
     let removed = match sign_in.lacks_pop_key(&options) {
         true => None,
         false => sign_in.sign_out(&sign_in.for_cluster(&options)?.scope)?,
@@ -65,7 +65,7 @@ fn name(removed: &Removed) -> String {
     claims.map_or("of this login".into(), |claims| claims.name().to_owned())
 }
 
-/// The program whose sign-in the mode uses, with the command that ends it.
+/// The program that the mode signs in with, and its sign-out command.
 fn program(mode: LoginMode) -> Option<&'static str> {
     match mode {
         LoginMode::AzureCli => Some("az (to sign out: az logout)"),

@@ -8,8 +8,8 @@ use crate::flag::{Flag, FlagValues};
 use crate::system::System;
 use crate::token_cache::{CacheSettings, Storage, TokenCache};
 
-/// Removes what the token cache made, and nothing else: KUBECACHEDIR is kubectl's folder too. Says how much that was, and
-/// what it leaves.
+/// Removes only what the token cache created, because KUBECACHEDIR is kubectl's folder, too. Says how much that was, and what
+/// is left.
 pub fn run(typed: &FlagValues, env: &Env, system: &dyn System) -> Result<(), Error> {
     let settings = CacheSettings {
         storage: Storage::Auto, // wherever the key is now, whatever is configured
@@ -28,7 +28,7 @@ pub fn run(typed: &FlagValues, env: &Env, system: &dyn System) -> Result<(), Err
         (count, _) => format!("Signed out of {count} logins: deleted their tokens from {folder}"),
     };
     match is_typed && cleared.count("") == 0 {
-        true => system.tell(&one_line(&line)), // a mistyped folder leaves tokens where they are
+        true => system.tell(&one_line(&line)), // with a mistyped folder, the tokens are still there
         false => system.notice(&one_line(&line)),
     }
     if let Some(record) = cache.record_of_the_original() {
@@ -37,7 +37,7 @@ pub fn run(typed: &FlagValues, env: &Env, system: &dyn System) -> Result<(), Err
     Ok(())
 }
 
-/// What to say about the file in which the original keeps its sign-in.
+/// The message about the file in which the original keeps its sign-in.
 pub fn left_alone(record: &Path) -> String {
     let record = record.display();
     format!(

@@ -139,7 +139,7 @@ fn paths(paths: &[PathBuf]) -> String {
     paths.join(", ")
 }
 
-/// The context whose user has just these flags: the current one if it has them, else the only one.
+/// The context whose user has exactly these flags: the current one if it has them, else the only one.
 pub fn context_of(flags: &FlagValues, env: &Env) -> Option<String> {
     let contexts = Contexts::read(&file::paths(None, env).ok()?).ok()?;
     let none = FlagValues::new();

@@ -1,4 +1,4 @@
-//! `kubelogin whoami`: who is signed in, and whom the cluster takes them for.
+//! `kubelogin whoami`: who is signed in, and who the cluster says they are.
 
 mod all;
 pub mod own;
@@ -24,12 +24,12 @@ use report::{Look, Report};
 /// How long the cluster may take to answer.
 const CLUSTER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the exit code says.
+/// The meaning of the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// The cluster accepts the identity; with `--offline`, somebody is signed in.
+    /// The cluster accepts the identity; with `--offline`, someone is signed in.
     Accepted = 0,
-    /// It does not, or it could not be asked.
+    /// The cluster does not accept it, or could not be asked.
     NotAccepted = 1,
     /// A person would have to sign in.
     NotSignedIn = 3,
@@ -96,7 +96,7 @@ fn of_context(
     }
 }
 
-/// A JSON value as a person reads it.
+/// A JSON value for people.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => crate::error::one_line(text),

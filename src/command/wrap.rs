@@ -5,7 +5,7 @@ use std::fmt::Write;
 /// On a terminal with fewer columns, the text goes below its label.
 const NARROW: usize = 60;
 
-/// The terminal's width; [`Width::WHOLE`] where stdout is no terminal.
+/// The terminal's width; [`Width::WHOLE`] if stdout is not a terminal.
 #[derive(Debug, Clone, Copy)]
 pub struct Width(usize);
 

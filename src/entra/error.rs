@@ -65,8 +65,8 @@ fn explain(answer: &ErrorAnswer) -> Error {
     };
     let error = match answer.error.as_str() {
         "temporarily_unavailable" | "server_error" => Error::outside(what),
-        // The one code that decides something: a policy has ended sign-ins by device code, and with them this refresh
-        // token, for good. Whatever OAuth error comes with it, neither must be tried again.
+        // The only code that decides anything: a policy now blocks device codes, and with them this refresh token,
+        // permanently. Whatever OAuth error comes with it, neither may be tried again.
         _ if code == Some(DEVICE_CODE_ENDED) => Error::refused(DEVICE_CODE_BLOCKED, what),
         refusal => Error::refused(refusal, what),
     };

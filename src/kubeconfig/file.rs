@@ -33,7 +33,7 @@ pub struct KubeconfigFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Existence {
     Old,
-    /// It is to be made.
+    /// It does not exist yet.
     New,
 }
 

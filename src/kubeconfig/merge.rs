@@ -101,7 +101,7 @@ enum Step {
     Keep,
     /// It belongs to the same cluster: only differences are written.
     Update,
-    /// It belongs to another cluster and is to be replaced.
+    /// It belongs to another cluster; replace it.
     Replace,
 }
 

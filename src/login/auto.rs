@@ -54,7 +54,7 @@ pub struct Choice {
     pub reason: String,
     /// The account or application, if it is known.
     pub who: Option<String>,
-    /// True if nobody can be asked to sign in.
+    /// True if there is nobody to prompt.
     pub is_silent: bool,
     /// What all calls for one kubeconfig user have in common, whatever was chosen.
     key: CacheKey,
@@ -166,7 +166,7 @@ fn nothing_found(lines: &[Line]) -> Error {
 }
 
 impl Line {
-    /// The line as people read it, in one line: `>` marks the row that is taken, `+` another that could have been.
+    /// The row in one line: `>` marks the chosen row, `+` others that were possible.
     pub fn told(&self) -> String {
         let mark = match (&self.finding, self.is_taken) {
             (_, true) => '>',

@@ -347,7 +347,7 @@ pub fn lock_holder(file: &Metadata) -> Option<u32> {
     lock_holder_in(&locks, file.ino())
 }
 
-/// `1: FLOCK  ADVISORY  WRITE 4711 08:01:131 0 EOF`; whoever waits has `->` before that.
+/// `1: FLOCK  ADVISORY  WRITE 4711 08:01:131 0 EOF`; a process that waits has `->` before that.
 fn lock_holder_in(locks: &str, inode: u64) -> Option<u32> {
     let holder = |line: &str| {
         let mut fields = line.split_whitespace().skip(1);

@@ -79,7 +79,7 @@ pub fn is_private_file(file: &File, _metadata: &Metadata) -> bool {
         .is_ok_and(|access| access.is_private() && access.is_ours().unwrap_or_default())
 }
 
-/// True for every file: those of ours are in a folder that nobody else can write to.
+/// True for every file: ours are in a folder that nobody else can write to.
 pub fn is_ours(_metadata: &Metadata) -> bool {
     true
 }

@@ -184,7 +184,7 @@ mod tests {
             (60, here(4000), false),
             // It was an hour fast and was corrected just before the token expired by it.
             (-240, here(1100), false),
-            // The machine was restarted, or it is another one.
+            // The machine restarted, or this is a different one.
             (3000, here(10), true),
             (3000, uptime("there", 400_000), true),
             (3000, None, true),

@@ -63,7 +63,7 @@ fn write_item(account: &str, key: &SealingKey) -> keyring::Result<()> {
 
 fn remove_item(account: &str) -> keyring::Result<()> {
     match item(account).and_then(|item| item.delete_credential()) {
-        // Without a store there is no key of ours.
+        // Without a store, there is no key.
         Err(keyring::Error::NoEntry | keyring::Error::NoDefaultStore) => Ok(()),
         other => other,
     }
@@ -226,7 +226,7 @@ mod kernel {
     pub fn forget(name: &str) -> Result<(), Unavailable> {
         match search(name) {
             Ok(Some(key)) => key.invalidate().map_err(reason),
-            // If the kernel refuses access to its keyring, it has no key of ours.
+            // If the kernel denies access to its keyring, it cannot have our key.
             Ok(None) | Err(_) => Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! The arguments of a converted user: which old ones stay, which new ones are added, in which order. A table and pure
+//! The arguments of a converted user: which old ones stay, which new ones are added, and in which order. A table and pure
 //! functions.
 
 use super::before::Before;
@@ -12,13 +12,13 @@ use crate::options;
 /// Where the value of a flag comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keep {
-    /// Typed, else what the user has, else an error.
+    /// The typed value, else the user's own, else an error.
     Require,
-    /// Typed, else what the user has.
+    /// The typed value, else the user's own.
     Carry,
-    /// Typed, else what was typed for the same login mode before.
+    /// The typed value, else the one typed before for this login mode.
     Given,
-    /// Typed: what the user has is put aside, as `get-token` would refuse it.
+    /// Only the typed value: `get-token` would reject the user's own, so it is put aside.
     Never,
 }
 
@@ -49,7 +49,7 @@ fn plan(mode: LoginMode) -> &'static [(Keep, Flag)] {
         LoginMode::WorkloadIdentity => &[
             (Given, ClientId), (Given, TenantId), (Carry, AuthorityHost), (Given, FederatedTokenFile),
         ],
-        // The IDs that some mode may need: which mode will be chosen is not known here.
+        // The IDs that some mode may need, because we do not know which mode `auto` will choose.
         LoginMode::Auto => &[
             (Carry, ClientId), (Carry, TenantId), (Carry, Environment), (Carry, Legacy),
         ],
@@ -113,7 +113,7 @@ pub struct After {
     pub values: FlagValues,
 }
 
-/// What was asked for: a login mode and the flags that were typed.
+/// What was requested: a login mode and the typed flags.
 pub struct Wanted<'a> {
     pub mode: LoginMode,
     pub typed: &'a FlagValues,
@@ -122,7 +122,7 @@ pub struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// The arguments that a user gets.
+    /// The user's new arguments.
     pub fn convert(&self, before: &Before) -> Result<After, Error> {
         let values = self.values(before)?;
         let mut args = vec![
@@ -222,7 +222,7 @@ impl Wanted<'_> {
                 .is_some_and(|id| id.eq_ignore_ascii_case(AKS_CLIENT))
     }
 
-    /// True for the cloud that every mode uses without being told, where the original does not write it.
+    /// True for the default cloud where the original does not write it.
     fn is_default(&self, before: &Before, flag: Flag, source: &FlagValues) -> bool {
         flag == Flag::Environment
             && !(before.mode == Some(self.mode) && before.values.is_given(flag))
@@ -230,14 +230,14 @@ impl Wanted<'_> {
             && source.text(flag).map(Cloud::from_name) == Some(Ok(Cloud::Public))
     }
 
-    /// Where a flag that was not typed takes its value from: what the user has or had with this login mode, else, where any
-    /// mode's value will do, the last one.
+    /// The value of a flag that was not typed: what the user has or had with this login mode, else the latest value from any
+    /// mode, if that is good enough.
     fn source<'o>(&self, before: &'o Before, flag: Flag, keep: Keep) -> Option<&'o FlagValues> {
         if keep == Keep::Never {
             return None;
         }
         let takes_any = matches!(keep, Keep::Require | Keep::Carry);
-        // People sign in with a public client, which cannot be used by an application that signs in by itself.
+        // Users sign in with a public client, which an application cannot sign in as.
         let is_own_kind = |mode: Option<LoginMode>| {
             flag != Flag::ClientId
                 || !self.mode.is_of_people()

@@ -50,8 +50,7 @@ impl Former {
 }
 
 impl Before {
-    /// For a user without a comment of ours: the login that kubectl had built in, which used a device code, or arguments
-    /// that Azure wrote.
+    /// For a user without our comment: kubectl's former built-in login, which used a device code, or arguments from Azure.
     pub fn of_values(values: FlagValues) -> Self {
         let login = values.text(Flag::Login).map(str::to_owned);
         let login = login.unwrap_or_else(|| LoginMode::default().to_string());
@@ -116,7 +115,7 @@ impl Remembered {
     /// Reads our comment: flags for any login mode, then those of each mode, which begin with its `--login`. If it was
     /// damaged, only its content is lost.
     fn read(note: &str, parser: &mut OldArgs) -> Option<Self> {
-        /// One for each mode, and one for a word that is none.
+        /// One per mode, and one for an unknown mode.
         const MOST: usize = 12;
         let words: Vec<String> = serde_json::from_str(note).ok()?;
         let login = Flag::Login.typed();
@@ -217,8 +216,8 @@ fn copy_if(values: &FlagValues, is_kept: impl Fn(Flag) -> bool) -> FlagValues {
     copy
 }
 
-/// Our comment: flags for any login mode, then those of each former mode, the last one first. Of the older ones only those
-/// that have any.
+/// Our comment: flags for any login mode, then those of each former mode, latest first. Older modes without flags are left
+/// out.
 fn written_note(general: &FlagValues, former: &[(&str, &FlagValues)]) -> Option<String> {
     let words = |values: &FlagValues| {
         let mut words = Vec::new();

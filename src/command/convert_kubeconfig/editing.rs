@@ -1,4 +1,4 @@
-//! What each user becomes, and the edits that make it so.
+//! What each user becomes, and the edits for that.
 
 use super::arguments::{After, Wanted, is_of_program};
 use super::before::Before;
@@ -15,7 +15,7 @@ use crate::kubeconfig::{Kubeconfig, V1BETA1, exec_api_version, splice};
 use crate::options::check_server_id;
 
 impl Conversion<'_> {
-    /// What each user of each file has.
+    /// The users of each file before the conversion.
     pub fn read_users(
         &mut self,
         kubeconfigs: &[Kubeconfig],
@@ -67,7 +67,7 @@ impl Conversion<'_> {
         })
     }
 
-    /// True if the users are of more than one tenant and the login mode has only one unless it is told.
+    /// True if the users are in more than one tenant, and the login mode uses a single one by default.
     pub fn has_several_tenants(&self, users: &[Vec<Result<Before, Error>>]) -> bool {
         let Wanted { mode, typed, .. } = self.wanted;
         if !is_of_program(mode) || typed.is_given(Flag::TenantId) {
@@ -80,7 +80,7 @@ impl Conversion<'_> {
             .is_some_and(|first| tenants.any(|tenant| !tenant.eq_ignore_ascii_case(first)))
     }
 
-    /// Converts the users of one file. `before` is what each of them has.
+    /// Converts the users of one file. `before` has their state before the conversion.
     pub fn edit<'n, 't>(
         &self,
         file: usize,
@@ -122,7 +122,7 @@ impl Conversion<'_> {
         Ok(Some(Change { file, text }))
     }
 
-    /// Changes one user, or nothing. Returns what it is now, and whether that is a change.
+    /// Converts one user, or changes nothing. Returns the new user, and whether it differs.
     fn edit_user<'n, 't>(
         &self,
         kubeconfig: &'n Kubeconfig<'t>,
@@ -155,9 +155,9 @@ impl Conversion<'_> {
         Ok((after, changed || left_behind.is_some()))
     }
 
-    /// The exec plugin that a user gets.
+    /// A user's new exec plugin.
     fn new_exec(&self, after: &mut After, credentials: &AzureCredentials) -> NewExec {
-        // An exec plugin's command stays, by whatever name or path it is installed.
+        // The plugin's command stays, whatever its name or path.
         let (command, api_version) = match credentials {
             AzureCredentials::Exec(exec) => {
                 (None, exec_api_version(exec.api_version.unwrap_or_default()))
@@ -177,13 +177,13 @@ impl Conversion<'_> {
         }
     }
 
-    /// The tenant to name in a message: only where there are several.
+    /// The tenant to name in a message, if there are several.
     fn tenant_of(&self, values: &FlagValues) -> Option<String> {
         let tenant = values.text(Flag::TenantId)?;
         self.wanted.has_several_tenants.then(|| tenant.to_owned())
     }
 
-    /// Says what a person should know about a user that was converted.
+    /// Reports what people should know about a converted user.
     fn warn(&self, after: &After, azure: &AzureUser, report: &mut Report) {
         let (mode, values) = (self.wanted.mode, &after.values);
         for row in Flag::ALL.iter().filter(|row| values.is_given(row.flag)) {
@@ -227,7 +227,7 @@ impl Conversion<'_> {
     }
 }
 
-/// True for what a shell would replace, and a Kubernetes client does not: a variable of sh, PowerShell or cmd.exe, or `~`.
+/// True for what a shell would expand but a Kubernetes client does not: a variable of sh, PowerShell or cmd.exe, or `~`.
 fn is_for_a_shell(value: &str) -> bool {
     let begins_name = |rest: &str| rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     let is_name = |text: &str| {

@@ -1,4 +1,4 @@
-//! What a conversion did, and why it did not do more: lines on stderr, and the diff of a dry run on stdout.
+//! Reports what a conversion did, and why not more, on stderr, and the diff of a dry run on stdout.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
@@ -12,7 +12,7 @@ use crate::kubeconfig::file::KubeconfigFile;
 use crate::kubeconfig::{Kubeconfig, diff};
 use crate::system::System;
 
-/// What there is to say about a conversion.
+/// The report of a conversion.
 #[derive(Default)]
 pub struct Report {
     pub converted: Vec<Converted>,
@@ -22,9 +22,9 @@ pub struct Report {
     pub failures: Vec<Error>,
     /// Files without content.
     empty: Vec<PathBuf>,
-    /// What a person must know or act on. Each once.
+    /// What people must know or act on, each once.
     pub warnings: Vec<String>,
-    /// What was asked for and is worth a second thought. Each once.
+    /// Requests that are worth a second thought, each once.
     pub remarks: Vec<String>,
     /// Both of them.
     said: HashSet<String>,
@@ -54,7 +54,7 @@ pub enum Why {
 }
 
 impl Why {
-    /// Said of some users.
+    /// The reason, in a clause about these users.
     fn of(&self, users: &str, is_one: bool) -> String {
         let verb = |one: &'static str, many: &'static str| if is_one { one } else { many };
         match self {
@@ -110,7 +110,7 @@ impl Report {
         ));
     }
 
-    /// True if something is to be written: what was read is compared then with what is on disk.
+    /// True if there is something to write.
     pub fn changes_something(&self) -> bool {
         !self.converted.is_empty()
     }
@@ -120,8 +120,8 @@ impl Report {
         !self.empty.is_empty() || !self.failures.is_empty()
     }
 
-    /// Tells what a person must know, and where success may be reported a line for each converted user and each file that
-    /// was left out. `done` is what happened to the users: `converted to MODE`.
+    /// Prints what people must know and, where success is reported, a line for each converted user and each skipped file.
+    /// `done` is what happened to the users: `converted to MODE`.
     pub fn tell(
         &self,
         paths: &[PathBuf],
@@ -160,7 +160,7 @@ impl Report {
         }
     }
 
-    /// Every reason why users stay as they are, each with some of their names.
+    /// The reasons why users stay as they are, each with some of their names.
     fn why_nothing(&self) -> String {
         const NAMED: usize = 3;
         let mut reasons: Vec<(&Why, Vec<&str>)> = Vec::new();

@@ -1,4 +1,4 @@
-//! Conversions without a disk.
+//! Conversions in memory.
 
 use std::ffi::OsString;
 
@@ -31,7 +31,7 @@ fn parse(args: &[&str]) -> ConvertArgs {
     }
 }
 
-/// Converts files without a disk: what each holds afterwards, and the plan.
+/// Converts files in memory. Returns their new text, and the plan.
 fn convert_files(texts: &[&str], args: &[&str]) -> Result<(Vec<String>, Plan), Error> {
     convert_with(texts, args, &Env::of(&[]))
 }

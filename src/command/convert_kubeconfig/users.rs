@@ -1,4 +1,4 @@
-//! Which users are converted: the Azure users among those that kubectl can see, or the user of one context.
+//! Chooses the users to convert: the Azure users that kubectl can see, or the user of one context.
 
 use std::collections::HashSet;
 
@@ -8,29 +8,29 @@ use crate::flag::{Flag, FlagValues};
 use crate::kubeconfig::plugin::{is_int128, is_kubelogin};
 use crate::kubeconfig::{AuthProvider, Credentials, Exec, Kubeconfig, User};
 
-/// The users of one file that count.
+/// The users that count in one file, and those of them to convert.
 pub struct Chosen<'n, 't> {
     pub all: Vec<User<'n, 't>>,
     pub azure: Vec<AzureUser<'n, 't>>,
 }
 
-/// A user that is to be converted.
+/// A user to convert.
 pub struct AzureUser<'n, 't> {
     pub user: User<'n, 't>,
     pub credentials: AzureCredentials<'n, 't>,
-    /// The login that kubectl had built in, left behind beside the exec plugin.
+    /// kubectl's former built-in login, left over next to the exec plugin.
     pub left_behind: Option<AuthProvider<'n, 't>>,
 }
 
 pub enum AzureCredentials<'n, 't> {
-    /// The login that kubectl had built in.
+    /// kubectl's former built-in login.
     AuthProvider(AuthProvider<'n, 't>),
     /// kubelogin.
     Exec(Exec<'n, 't>),
 }
 
 impl AzureUser<'_, '_> {
-    /// True if what is converted is written in brackets, as JSON is.
+    /// True if the part to convert is in flow style, like JSON.
     pub fn is_flow(&self) -> bool {
         match &self.credentials {
             AzureCredentials::AuthProvider(_) => self.user.is_flow(),
@@ -73,7 +73,7 @@ pub fn choose<'n, 't>(
     Ok(chosen)
 }
 
-/// A flag that belongs to one cluster must not go to the users of several.
+/// A flag for one cluster must not go to the users of several.
 pub fn check_one_cluster(kubeconfigs: &[Kubeconfig], chosen: &[Chosen]) -> Result<(), Error> {
     let users = chosen.iter().flat_map(|chosen| &chosen.azure);
     let users: HashSet<&str> = users.map(|azure| azure.user.name).collect();
@@ -134,10 +134,10 @@ pub fn no_context(name: &str, names: Vec<&str>) -> Error {
     Error::input(format!("there is no context {name:?} in the kubeconfig")).remedy(near)
 }
 
-/// A user that is to be converted, or why the user is none that we convert.
+/// A user to convert, or why not to convert it.
 ///
 /// # Errors
-/// The user is written so that it can be read in two ways, or in none.
+/// The user is ambiguous or malformed.
 fn azure_user<'n, 't>(
     kubeconfig: &'n Kubeconfig<'t>,
     user: &User<'n, 't>,
@@ -169,7 +169,7 @@ fn azure_user<'n, 't>(
     }))
 }
 
-/// The name of the login that kubectl had built in.
+/// The name of kubectl's former built-in login.
 const AZURE: &str = "azure";
 
 /// Why an exec plugin is not converted; `None` for this kubelogin.
@@ -184,7 +184,7 @@ fn why_not<'n, 't>(
     Ok(is_int128(args).then_some(Why::Int128))
 }
 
-/// The settings of the login that kubectl had built in, as flags.
+/// The settings of kubectl's former built-in login, as flags.
 pub fn config_values<'t>(
     kubeconfig: &Kubeconfig<'t>,
     provider: &AuthProvider<'_, 't>,
@@ -192,7 +192,7 @@ pub fn config_values<'t>(
     values_of(|key| kubeconfig.text_of(provider.config, key))
 }
 
-/// The same, whatever `setting` reads a setting from.
+/// The same with any source of settings.
 pub fn values_of<'s>(
     setting: impl Fn(&str) -> Result<Option<&'s str>, Error>,
 ) -> Result<FlagValues, Error> {

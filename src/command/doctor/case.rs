@@ -34,7 +34,7 @@ use crate::token_cache::{Health, Storage, TokenCache};
 pub const STEP: Duration = Duration::from_secs(4);
 /// Time limit for another program, in parallel with everything else: az takes seconds to start on some machines.
 const PROGRAM: Duration = Duration::from_secs(10);
-/// How long all of it may take.
+/// Time limit for everything.
 const ALL: Duration = Duration::from_secs(14);
 
 pub struct Case<'a> {
@@ -216,7 +216,7 @@ impl<'a> Case<'a> {
         Some(expected(self.options()?, &self.subject()?.env, self.now))
     }
 
-    /// Why a check cannot be made; `None` if it can.
+    /// Why a check cannot run; `None` if it can.
     pub fn lacks(&self, need: Need) -> Option<&'static str> {
         let plugin = || {
             self.subject()

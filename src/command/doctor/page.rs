@@ -1,4 +1,4 @@
-//! What `doctor` prints: a line for each area that is in order, and what is wrong with its remedy; or JSON.
+//! What `doctor` prints: a line per area without problems, and every problem with its fix; or JSON.
 
 use std::fmt::Write;
 
@@ -23,7 +23,7 @@ pub struct Report<'a> {
     pub verbosity: u8,
 }
 
-/// The checks that there are.
+/// The list of all checks.
 pub fn list(checks: &[&'static Check], as_json: bool) -> String {
     if as_json {
         let checks: Vec<Json> = checks

@@ -1,4 +1,4 @@
-//! The system as `doctor` may use it: everything can be read, nobody is prompted, and no message is printed in between.
+//! The system as `doctor` uses it: it can read everything, but prompts nobody and prints no messages in between.
 
 use std::net::SocketAddr;
 use std::path::Path;

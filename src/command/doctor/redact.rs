@@ -116,7 +116,7 @@ impl Redactor {
         }
         let known = self.known.borrow();
         let mut order: Vec<usize> = (0..known.len()).collect();
-        // A value that contains another one is masked first.
+        // Longer values first: one may contain another.
         order.sort_by_key(|number| std::cmp::Reverse(known[*number].1.len()));
         let mut masked = text.to_owned();
         for number in order {
@@ -152,7 +152,7 @@ fn replace_words(text: &str, value: &str, mask: &str) -> String {
     result + rest
 }
 
-/// What a word gives away.
+/// What a word reveals.
 fn telling(word: &str) -> Option<(&'static str, &str)> {
     if is_guid(word) {
         return Some(("id", word));

@@ -1,4 +1,4 @@
-//! From a kubeconfig that Azure made to what is merged: checked, converted to the login mode, and named.
+//! Turns a kubeconfig from Azure into entries to merge: checks it, converts it to the login mode, and names the entries.
 
 use super::session::Session;
 use crate::arm::Cluster;
@@ -14,7 +14,7 @@ use crate::kubeconfig::merge::{Addition, Origin};
 use crate::login_mode::LoginMode;
 use crate::secret::Secret;
 
-/// Flags that a kubeconfig of Azure's may hold; any other could send a secret elsewhere.
+/// Flags that a kubeconfig from Azure may contain; any other could send a secret elsewhere.
 const USUAL: &[Flag] = &[
     Flag::Login,
     Flag::ServerId,
@@ -23,7 +23,7 @@ const USUAL: &[Flag] = &[
     Flag::Environment,
     Flag::Legacy,
 ];
-/// Flags of this run that are not for the kubeconfig. Secrets are not either.
+/// Flags of this run that must not go into the kubeconfig, in addition to secrets.
 const OF_THIS_RUN: &[Flag] = &[Flag::Subscription, Flag::Timeout];
 
 pub struct Entries {
@@ -46,7 +46,7 @@ impl Entries {
         })
     }
 
-    /// What is to be merged for a cluster.
+    /// The entries to merge for a cluster.
     pub fn addition(
         &mut self,
         cluster: &Cluster,
@@ -66,7 +66,7 @@ impl Entries {
         })
     }
 
-    /// A login in the mode that is written; a user's own certificate or token stays.
+    /// The login in the mode to write; a user's own certificate or token stays.
     fn converted(&mut self, login: Login) -> Result<Login, Error> {
         let flags = match &login {
             Login::Own(_) => return Ok(login),
@@ -82,13 +82,13 @@ impl Entries {
         self.converter.convert(login, flags).map(Login::Exec)
     }
 
-    /// The flags that an exec plugin's arguments are.
+    /// The flags in an exec plugin's arguments.
     pub fn values(&mut self, args: &[String]) -> Result<FlagValues, Error> {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         self.old_args.parse(&args).map(|(values, _)| values)
     }
 
-    /// The names that the objects get: Azure's, but for `--context`, and an admin's context is not the user's.
+    /// The names of the entries: Azure's, unless `--context` is given. An admin's context has its own name.
     fn rename(&self, fetched: &mut Fetched) {
         let is_admin = fetched.user.starts_with("clusterAdmin");
         if let Some(name) = &self.context {
@@ -105,7 +105,7 @@ impl Entries {
     }
 }
 
-/// Checks the flags that Azure wrote: usual ones, with values that are what they should be.
+/// Checks the flags that Azure wrote: only usual ones, with valid values.
 fn check(values: &FlagValues) -> Result<(), Error> {
     let is_odd = |row: &&Definition| !USUAL.contains(&row.flag) && values.is_given(row.flag);
     if let Some(row) = Flag::ALL.iter().find(is_odd) {
@@ -132,7 +132,7 @@ fn check(values: &FlagValues) -> Result<(), Error> {
         .map_err(|_| fetched::refused("is for an unknown --environment"))
 }
 
-/// The mode of `--write-login`, which is checked before anybody signs in.
+/// The mode of `--write-login`, checked before any sign-in.
 pub fn write_login(args: &GetCredentialsArgs) -> Result<Option<LoginMode>, Error> {
     let Some(word) = &args.write_login else {
         return Ok(None);
@@ -144,8 +144,8 @@ pub fn write_login(args: &GetCredentialsArgs) -> Result<Option<LoginMode>, Error
     })
 }
 
-/// The flags to convert with: as if `convert-kubeconfig` were called with the same ones, but for secrets. With
-/// `--write-login` the kubeconfig is for others, and has only what Azure says.
+/// The flags to convert with: as if `convert-kubeconfig` were called with the same flags, except secrets. With
+/// `--write-login` the kubeconfig is for others, and gets only what Azure says.
 fn written(
     args: &GetCredentialsArgs,
     write_login: Option<LoginMode>,
@@ -164,7 +164,7 @@ fn written(
     }
     let options = session.options();
     typed.set(Flag::Login, session.written_mode().to_string());
-    // The client that signed in may ask for the cluster's tokens, too: then nobody signs in twice.
+    // The client that signed in may also get the cluster's tokens, so that nobody signs in twice.
     let is_of_people = matches!(
         options.login,
         LoginMode::DeviceCode | LoginMode::Interactive

@@ -1,4 +1,4 @@
-//! Where the clusters go: into kubeconfigs, or to stdout.
+//! Where to write the clusters: into kubeconfigs, or to stdout.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -12,26 +12,26 @@ use crate::kubeconfig::merge::{self, Addition, Change, Merged, Others, Outcome};
 use crate::kubeconfig::{Kubeconfig, diff};
 use crate::system::System;
 
-/// How often a file may change under us before that is an error: each time somebody else got their change in.
+/// How often a file may change under us before we give up. Each time, another program has made its change.
 const ATTEMPTS: usize = 1000;
 
-/// What became of the clusters.
+/// The outcome of the merge.
 pub struct Written {
-    /// Of each.
+    /// One per cluster.
     pub outcomes: Vec<Result<Outcome, Error>>,
-    /// The file that new ones went to.
+    /// The file for new entries.
     pub home: String,
 }
 
 pub struct Files {
-    /// Empty if stdout is wanted.
+    /// Empty for stdout.
     paths: Vec<PathBuf>,
     others: Others,
     is_dry_run: bool,
 }
 
 impl Files {
-    /// Finds the files, and reads them once: what is wrong with them is said before anybody signs in.
+    /// Finds the files and reads them once, so that errors in them appear before any sign-in.
     pub fn new(args: &GetCredentialsArgs, env: &Env) -> Result<Self, Error> {
         let paths = match args.file.as_deref() {
             Some("-") => Vec::new(),
@@ -57,12 +57,12 @@ impl Files {
         Ok(files)
     }
 
-    /// True if no file is written.
+    /// True if it writes no file.
     pub fn is_only_shown(&self) -> bool {
         self.is_dry_run || self.paths.is_empty()
     }
 
-    /// The files that are there, and the one that new objects go to, which may have to be made.
+    /// The existing files, and the one for new entries, which may not exist yet.
     fn read(&self) -> Result<Vec<KubeconfigFile>, Error> {
         if self.paths.is_empty() {
             return Ok(vec![KubeconfigFile::in_memory("-", "")]);
@@ -75,14 +75,14 @@ impl Files {
                 Found::Nothing(path) => missing = Some(path),
             }
         }
-        // As kubectl has it: the first of several that is there, else the last of them.
+        // Like kubectl: the first that exists, else the last in the list.
         if let Some(path) = missing.filter(|_| files.is_empty()) {
             files.push(KubeconfigFile::missing(&path));
         }
         Ok(files)
     }
 
-    /// Merges the clusters into the files, or shows what that would be.
+    /// Merges the clusters into the files, or shows what would change.
     pub fn write(
         &self,
         additions: &[Addition],

@@ -1,4 +1,4 @@
-//! A sign-in for Azure Resource Manager, and for the clusters afterwards.
+//! Signs in to Azure Resource Manager, and afterwards to the clusters.
 
 use std::time::Duration;
 
@@ -22,16 +22,16 @@ use crate::system::{System, has_browser};
 use crate::token::{Scope, Token, is_guid, unverified_claims};
 use crate::variables::Merged;
 
-/// The Azure CLI's own application. It may ask for tokens for Azure Resource Manager and for clusters, so that one sign-in
-/// serves both; the application of AKS clusters may not.
+/// The Azure CLI's own application. It may get tokens for both Azure Resource Manager and clusters, so that one sign-in is
+/// enough; the public client of AKS may not.
 const AZ_CLIENT_ID: &str = "04b07795-8ddb-461a-bbee-02f9e1bf7b46";
-/// The authority of people whose tenant is not known yet: they sign in to their own.
+/// The tenant for users whose tenant is not known yet: they sign in to their own.
 const ANY_TENANT: &str = "organizations";
 
-/// How long an error may be held up for a better one.
+/// How long to delay an error in order to improve it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Flags that say how a cluster's own tokens are, not those for Azure Resource Manager, or which cluster is meant.
+/// Flags about the clusters' own tokens or the choice of clusters, not about tokens for Azure Resource Manager.
 const OF_CLUSTERS: &[Flag] = &[
     Flag::ServerId,
     Flag::Subscription,
@@ -40,12 +40,12 @@ const OF_CLUSTERS: &[Flag] = &[
     Flag::PopClaims,
 ];
 
-/// What another token may cure.
+/// Why another token may help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Renewal {
-    /// The present one is refused as such: it expired, or it is of another tenant.
+    /// The current one is not accepted: it expired, or is from another tenant.
     Token,
-    /// The sign-in was not strong enough: the next one is told what is missing.
+    /// The sign-in was not strong enough; the challenge says what is missing.
     Claims,
 }
 
@@ -55,16 +55,16 @@ pub struct Session<'a> {
     manager: ResourceManager,
     sign_in: Chosen<'a>,
     token: Token,
-    /// As typed, or as the environment names it: an ID or a name.
+    /// An ID or a name, from the flag or the environment.
     subscription: Option<String>,
-    /// The kinds of renewal that have been tried: each is tried once.
+    /// The renewals tried so far; each is tried once.
     tried: Vec<Renewal>,
     env: &'a Env,
     system: &'a dyn System,
 }
 
 impl<'a> Session<'a> {
-    /// Signs in, in the right tenant where that can be told beforehand.
+    /// Signs in, to the right tenant if it can be found out beforehand.
     pub fn begin(
         args: &GetCredentialsArgs,
         target: &Target,
@@ -76,7 +76,7 @@ impl<'a> Session<'a> {
         for flag in OF_CLUSTERS {
             typed.set(*flag, "");
         }
-        // Only there so that the options are complete: the scope says what the token is for.
+        // Only completes the options: the scope says what the token is for.
         typed.set(Flag::ServerId, "azure-resource-manager");
         if !Merged::new(&typed, env).values.is_given(Flag::Login) {
             typed.set(Flag::Login, default_mode(env).to_string());
@@ -118,7 +118,7 @@ impl<'a> Session<'a> {
         &self.options
     }
 
-    /// The login mode for the kubeconfig: `auto` stays what it is.
+    /// The login mode for the kubeconfig; `auto` stays `auto`.
     pub fn written_mode(&self) -> LoginMode {
         match auto::is_asked_for(&self.typed, self.env) {
             true => LoginMode::Auto,
@@ -200,7 +200,7 @@ impl<'a> Session<'a> {
         Arm::new(self.manager.endpoint.clone(), bearer, timeout, self.system)
     }
 
-    /// Asks Azure Resource Manager, and once more if it does not accept the token and a new one may help.
+    /// Sends a request to Azure Resource Manager, and again if it rejects the token and a new one may help.
     pub fn ask<T>(&mut self, ask: impl Fn(&Arm) -> Result<T, Failure>) -> Result<T, Failure> {
         loop {
             match ask(&self.arm()) {
@@ -210,8 +210,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Gets another token: of the tenant that was named, with the claims that were asked for, or a fresher one. False if
-    /// that would be of no use, or was of none before.
+    /// Gets another token: from the tenant that ARM named, with the claims it requires, or a fresher one. False if that would
+    /// not help, or did not help before.
     fn renew(&mut self, failure: &Failure) -> Result<bool, Error> {
         let Some(refusal) = failure.refusal() else {
             return Ok(false);
@@ -245,7 +245,7 @@ impl<'a> Session<'a> {
         Ok(true)
     }
 
-    /// The error for a person; a challenge that the login mode cannot answer comes with the command that can.
+    /// The error for the user. If the login mode cannot answer a challenge, it names the command that can.
     pub fn explain(&self, failure: Failure, asked: &Asked) -> Error {
         let fix = failure.refusal().and_then(|refusal| {
             let (login, challenge) = (self.options.login, refusal.challenge()?);
@@ -271,7 +271,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The kubeconfig of each cluster; `done` hears of each that is there.
+    /// The kubeconfig of each cluster. Calls `done` as each arrives.
     pub fn kubeconfigs(
         &mut self,
         clusters: &[Cluster],
@@ -316,7 +316,7 @@ impl<'a> Session<'a> {
         explained.collect()
     }
 
-    /// Gets another token if that may help, and returns which clusters to ask for again.
+    /// Gets another token if that may help, and returns the clusters to request again.
     fn renew_for(
         &mut self,
         results: &[Option<Result<Secret, Failure>>],
@@ -333,7 +333,7 @@ impl<'a> Session<'a> {
             refused = refusals
                 .filter(|(.., refusal)| refusal.is_of_token())
                 .collect();
-            // A token that is good for other clusters is not to blame.
+            // A token that works for other clusters is not to blame.
             if refused.len() < results.len() {
                 return Ok(Vec::new());
             }
@@ -347,8 +347,8 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Where clusters of the same name are, if Resource Graph knows: for the error of one that is not where it was
-    /// looked for.
+    /// Where Resource Graph finds clusters with the same name, for the error about a cluster that is not in the expected
+    /// place.
     fn elsewhere(&self, id: &ResourceId) -> Option<String> {
         const SHOWN: usize = 3;
         let name = id.name.as_str();
@@ -384,8 +384,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Gets the clusters' own tokens from the sign-in that there was, so that kubectl asks nobody. What does not work is
-    /// left to kubectl.
+    /// Gets the clusters' own tokens from the existing sign-in, so that kubectl need not prompt. If that fails, kubectl
+    /// signs in as usual.
     pub fn prepare(&self, additions: &[Addition], entries: &mut Entries) {
         if self.token.refresh_token.is_none() {
             return;
@@ -455,7 +455,7 @@ fn tenant(
     Ok(is_of_people.then(|| ANY_TENANT.to_owned()))
 }
 
-/// The subscription that is named: in the resource ID, by the flag, or for a name in a group by the variable.
+/// The subscription from the resource ID, the flag or, for a cluster given by group and name, the variable.
 fn subscription(args: &GetCredentialsArgs, target: &Target, env: &Env) -> Option<String> {
     let of_variable = || {
         let name = match args.typed.is_on(Flag::UseAzurermEnvVars) {
@@ -470,7 +470,7 @@ fn subscription(args: &GetCredentialsArgs, target: &Target, env: &Env) -> Option
     text.or_else(of_variable).map(str::to_owned)
 }
 
-/// How people sign in who do not say: with a browser where one can be opened, as device codes are being blocked.
+/// The default login mode: a browser if one can be opened, because more and more tenants block device codes.
 fn default_mode(env: &Env) -> LoginMode {
     match has_browser(env) {
         true => LoginMode::Interactive,

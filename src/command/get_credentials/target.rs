@@ -1,4 +1,4 @@
-//! Which clusters are meant, and how they are found.
+//! Finds the clusters that the user means.
 
 use super::session::Session;
 use crate::arm::resource_id::{check_group, check_name};
@@ -6,16 +6,16 @@ use crate::arm::{Arm, Cluster, Filter, Kind, ResourceId};
 use crate::cli::GetCredentialsArgs;
 use crate::error::{Error, did_you_mean, nearest, one_line};
 
-/// What was asked for.
+/// What the user asked for.
 pub enum Target {
-    /// By its resource ID.
+    /// A cluster, by its resource ID.
     Id(ResourceId),
     Named {
         name: String,
         group: Option<String>,
     },
     Many {
-        /// With `*` and `?`; every cluster without one.
+        /// A pattern with `*` and `?`; `None` means every cluster.
         pattern: Option<String>,
         group: Option<String>,
     },
@@ -23,7 +23,7 @@ pub enum Target {
 
 const HOW: &str =
     "Pass a name, -g GROUP -n NAME, a resource ID, a pattern such as 'prod-*', or --all.";
-/// How many are listed in a message.
+/// How many to list in a message.
 const SHOWN: usize = 20;
 
 impl Target {
@@ -76,7 +76,7 @@ impl Target {
         })
     }
 
-    /// The subscription that it names itself.
+    /// The subscription in the resource ID.
     pub fn subscription(&self) -> Option<&str> {
         match self {
             Self::Id(id) => Some(&id.subscription),
@@ -84,12 +84,12 @@ impl Target {
         }
     }
 
-    /// True if it lies in one subscription, which may be named by a variable.
+    /// True if it is in one subscription, which the environment may name.
     pub fn is_in_one_group(&self) -> bool {
         matches!(self, Self::Named { group: Some(_), .. })
     }
 
-    /// The clusters. A name that several have, or none, is an error.
+    /// The clusters. It is an error if none or several have the name.
     pub fn find(&self, session: &mut Session) -> Result<Vec<Cluster>, Error> {
         let subscription = session.subscription()?;
         match self {
@@ -149,7 +149,7 @@ fn find_many(
     ))
 }
 
-/// A cluster that is named in full: nothing else is known of it, and nobody is asked.
+/// A cluster that is given in full: it is taken as it is, without a request.
 fn known(id: ResourceId) -> Cluster {
     Cluster {
         id,
@@ -166,7 +166,7 @@ fn search(session: &mut Session, filter: Filter) -> Result<Vec<Cluster>, Error> 
         .map_err(|failure| session.explain(failure, &asked))
 }
 
-/// Says what was searched, and which names are near.
+/// The error with what was searched, and similar names.
 fn not_found(session: &mut Session, filter: Filter) -> Error {
     let name = filter.name.unwrap_or_default();
     let everything = Filter {
@@ -193,7 +193,7 @@ fn not_found(session: &mut Session, filter: Filter) -> Error {
     })
 }
 
-/// Lists clusters of one name, and lets the person at the terminal choose: which of them is meant is never guessed.
+/// Lists clusters with the same name and lets the user at the terminal choose; we never guess.
 fn choose(session: &mut Session, name: &str, mut found: Vec<Cluster>) -> Result<Cluster, Error> {
     let names = session.ask(|arm| arm.subscriptions()).unwrap_or_default();
     let system = session.system();
@@ -229,11 +229,11 @@ fn choose(session: &mut Session, name: &str, mut found: Vec<Cluster>) -> Result<
     )
 }
 
-/// True if a name is one that a pattern stands for: `*` is anything, `?` any character.
+/// True if a name matches a pattern: `*` matches any text, `?` any character.
 fn fits(pattern: &str, name: &str) -> bool {
     let lower = |text: &str| text.to_lowercase().chars().collect::<Vec<_>>();
     let (pattern, name) = (lower(pattern), lower(name));
-    // Where the last star was, and what it stands for by now: going back to it is enough.
+    // The last star, and how much it matches so far: backtracking to it is enough.
     let (mut at, mut in_name, mut star) = (0, 0, None);
     while in_name < name.len() {
         match pattern.get(at) {

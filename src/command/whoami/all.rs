@@ -1,4 +1,4 @@
-//! `whoami --all-contexts`: a line for each context, asked in parallel.
+//! `whoami --all-contexts`: one line per context, checked in parallel.
 
 use std::io::Write;
 use std::sync::Mutex;
@@ -18,7 +18,7 @@ use crate::error::{Error, one_line, span};
 use crate::kubeconfig::context::Contexts;
 use crate::system::System;
 
-/// How many contexts are asked at the same time.
+/// How many contexts to check at the same time.
 const AT_ONCE: usize = 128;
 /// How long one cluster may take to answer one question.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,7 +82,7 @@ fn look_at_all(
             }
         }
     };
-    // One person can sign in to one thing at a time.
+    // A user can do only one sign-in at a time.
     let count = if look.may_sign_in { 1 } else { AT_ONCE };
     thread::scope(|scope| {
         for _ in 0..count.min(contexts.contexts.len()) {

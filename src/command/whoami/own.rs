@@ -1,5 +1,5 @@
-//! `whoami` for a user that signs in without kubelogin, by a client certificate or a static token: only the cluster can say
-//! whom it takes them for.
+//! `whoami` for a user that signs in without kubelogin, with a client certificate or a static token: only the cluster can
+//! say who they are.
 
 use super::report::{ClusterSees, Look, Report, Who, review};
 use crate::api_server::{ApiServer, Caller, Identity, Refusal, Verdict};
@@ -9,7 +9,7 @@ use crate::system::System;
 
 const GET_AGAIN: &str = "Get it again: kubelogin get-credentials CLUSTER --overwrite-existing";
 
-/// The report about such a context; `None` if its user has nothing that could be shown to the cluster.
+/// The report about such a context; `None` if its user has no credentials to show to the cluster.
 pub fn report(contexts: &Contexts, name: &str, look: Look, system: &dyn System) -> Option<Report> {
     let context = contexts.context(name)?;
     let own = Own::of(contexts, context)?;
@@ -34,7 +34,7 @@ pub fn report(contexts: &Contexts, name: &str, look: Look, system: &dyn System) 
     })
 }
 
-/// What a user has of their own.
+/// A user's own credentials.
 pub struct Own<'c> {
     what: &'static str,
     proof: &'c Proof,
@@ -42,7 +42,7 @@ pub struct Own<'c> {
 }
 
 impl<'c> Own<'c> {
-    /// `None` if the context's user has nothing that could be shown to a cluster.
+    /// `None` if the context's user has no credentials to show to a cluster.
     pub fn of(contexts: &'c Contexts, context: &ContextEntry) -> Option<Self> {
         let user = contexts.user(context.user.as_deref()?)?;
         match &user.credentials {
@@ -66,7 +66,7 @@ impl<'c> Own<'c> {
         })
     }
 
-    /// Who asks the cluster.
+    /// The caller to show to the cluster.
     pub fn caller(&self) -> Caller<'_> {
         Caller {
             token: match self.proof {
@@ -77,7 +77,7 @@ impl<'c> Own<'c> {
         }
     }
 
-    /// What the server's answer comes to.
+    /// The verdict from the server's response.
     pub fn seen(
         &self,
         server: &ApiServer,
@@ -85,7 +85,7 @@ impl<'c> Own<'c> {
     ) -> ClusterSees {
         ClusterSees::of(server, answer, |refusal| match refusal {
             Refusal::Unauthorized => Some(self.unauthorized()),
-            // Whoever may not ask has been taken for somebody.
+            // If the caller may not ask, the cluster did authenticate it.
             Refusal::Forbidden { .. } => None,
         })
     }

@@ -66,7 +66,7 @@ pub fn text(report: &Report, with_claims: bool, width: Width) -> String {
     page.text
 }
 
-/// What a command about the same context needs to be told.
+/// The flags that a command about the same context needs.
 fn context_flag(report: &Report) -> String {
     let context = report.context.as_deref();
     context.map(subject::context_flag).unwrap_or_default()

@@ -26,9 +26,9 @@ use crate::token_cache::Storage;
 #[derive(Clone, Copy)]
 pub struct Look {
     pub asks_cluster: bool,
-    /// False if no person may be asked.
+    /// False if it may not prompt.
     pub may_sign_in: bool,
-    /// For the cluster, and for a silent renewal of the token.
+    /// Time limit for the cluster, and for a silent renewal of the token.
     pub timeout: Duration,
 }
 
@@ -52,12 +52,12 @@ pub struct Report {
     pub now: DateTime<Utc>,
 }
 
-/// Who shows what to the cluster.
+/// The credentials to show to the cluster.
 pub enum Who {
     SignedIn(SignedIn),
     /// There is no token; why.
     Nobody(Error),
-    /// The context's user, without kubelogin: by a client certificate or a static token.
+    /// The context's user without kubelogin, with a client certificate or a static token.
     Own(&'static str),
 }
 
@@ -68,12 +68,12 @@ pub struct SignedIn {
     pub is_renewable: bool,
 }
 
-/// What the cluster makes of the token.
+/// What the cluster says about the token.
 pub enum ClusterSees {
     /// Not asked: `--offline`, or there is no token or no cluster.
     Nothing,
     Identity(Identity),
-    /// The token is accepted, and more could not be found out: the server is older than 1.26.
+    /// It accepts the token but cannot say more, because it is older than 1.26.
     SomeUser,
     /// It does not accept the user, or there is no valid certificate to show it.
     Refused(Cause),
@@ -244,8 +244,8 @@ impl SignedIn {
 }
 
 impl ClusterSees {
-    /// What an answer comes to. `refused` says why the cluster refuses; `None` if it took the caller for somebody all the
-    /// same.
+    /// The verdict from a response. `refused` explains why the cluster refuses; `None` if it authenticated the caller
+    /// nevertheless.
     pub fn of(
         server: &ApiServer,
         answer: Result<Verdict<Identity>, String>,
@@ -281,7 +281,7 @@ impl ClusterSees {
     }
 }
 
-/// The login, ready to be looked at without a trace; `None` if a person would have to sign in, who may not be asked.
+/// The login, to inspect without leaving a trace; `None` if it would have to prompt but may not.
 fn ready<'s>(
     options: &mut Options,
     env: &Env,
@@ -358,7 +358,7 @@ fn ask(
     })
 }
 
-/// Asks within `timeout` whom the cluster takes a caller for; why not, if it could not be asked.
+/// Asks the cluster within `timeout` who the caller is; if that fails, returns why.
 pub fn review(
     server: &ApiServer,
     caller: &Caller,
@@ -366,7 +366,7 @@ pub fn review(
     system: &dyn System,
 ) -> Result<Verdict<Identity>, String> {
     let end = system.elapsed() + timeout;
-    // Without the token first: it goes only to a server that has proved to be the cluster's.
+    // First a request without the token, which is sent only to a server that has proved to be the cluster's.
     let greeting = server.greet(system, timeout);
     let greeting = greeting.map_err(|error| error.to_string())?;
     if let Some(oddity) = greeting.oddity {

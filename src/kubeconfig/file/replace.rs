@@ -237,7 +237,7 @@ mod tests {
         }
     }
 
-    /// A name that leaves no room for a suffix: no other file can be made there, whoever we are.
+    /// A name too long for a suffix: nobody, not even root, can create another file for it.
     #[cfg(unix)]
     #[test]
     fn a_file_in_a_folder_where_none_can_be_made_is_written_in_place() {

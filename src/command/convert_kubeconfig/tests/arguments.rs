@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What each mode is typed with in the tests of all modes.
+/// The typed flags of each mode in tests of all modes.
 pub fn typed_for(mode: LoginMode) -> &'static [&'static str] {
     match mode {
         LoginMode::DeviceCode => &["-l", "devicecode"],
@@ -269,7 +269,7 @@ fn every_mode_keeps_the_cloud_and_the_authority_host() {
             }
         }
     }
-    // The cloud that is meant without it is not written where the original does not write it.
+    // The default cloud is not written where the original does not write it.
     let public = exec_user(&AZ_EXEC.replace(']', ", --environment, AzurePublicCloud]"));
     assert_eq!(
         args_of(&convert(&public, &["-l", "azurecli"]))[0].join(" "),

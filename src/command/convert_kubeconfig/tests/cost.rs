@@ -24,7 +24,7 @@ fn the_arguments_of_each_user_are_read_once() {
         let plan = conversion.convert(&[file]).expect("converted");
         assert_eq!(plan.report.converted.len(), USERS, "{login}");
         assert_eq!(conversion.old_args.readings, USERS, "{login}");
-        // Once more, with what is remembered: only what is not empty is read.
+        // Again, with remembered flags: only those that are not empty are parsed.
         let text = &plan.changes[0].text;
         conversion.old_args.readings = 0;
         let again = conversion.convert(&[KubeconfigFile::in_memory("config", &**text)]);

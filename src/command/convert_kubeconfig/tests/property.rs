@@ -20,7 +20,7 @@ fn cases() -> ProptestConfig {
     }
 }
 
-/// A random kubeconfig in a random style, with what must be left alone around what is converted.
+/// A random kubeconfig in a random style: parts to convert, with parts to leave alone around them.
 #[derive(Debug, Clone)]
 struct Random {
     /// Spaces that lists are indented by.
@@ -169,7 +169,7 @@ impl Random {
     }
 }
 
-/// What kubectl reads, without what a conversion is to change.
+/// What kubectl reads, without what a conversion changes.
 fn meaning(text: &str) -> String {
     let kubeconfig = Kubeconfig::parse("config", text).expect("parsed");
     let mut out = String::new();
@@ -203,7 +203,7 @@ fn describe(tree: &Tree, node: &Node, out: &mut String) {
             }) {
                 let mut value = String::new();
                 describe(tree, &pair.value, &mut value);
-                // An auth-provider becomes an exec: an exec of ours with nothing of its own counts as none.
+                // An auth-provider becomes an exec entry, so our own exec entry without extra keys counts as none.
                 if key(&pair.key) != "exec"
                     || !(value.is_empty()
                         || value == "env=\"~\" true;"

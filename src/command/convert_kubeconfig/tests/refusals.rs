@@ -1,4 +1,4 @@
-//! What is refused, with an error that names the place.
+//! What it rejects, with an error that names the place.
 
 use super::*;
 

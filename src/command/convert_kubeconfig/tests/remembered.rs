@@ -1,4 +1,4 @@
-//! What a conversion keeps for the next ones, and what a later one takes back.
+//! What a conversion keeps for later ones, and what a later one restores.
 
 use super::arguments::typed_for;
 use super::*;
@@ -52,7 +52,7 @@ fn azurecli_gets_no_tenant_that_was_not_typed_for_it() {
     );
 }
 
-/// The ID of an application that signs in by itself is not one that people sign in with.
+/// People cannot sign in with the client ID of an application that has its own credentials.
 #[test]
 fn people_get_back_the_client_id_that_they_had_before_an_application_signed_in() {
     const PUBLIC: &str = "80faf920-1908-4b52-b5ef-a8e7bedfc67a";
@@ -75,13 +75,13 @@ fn people_get_back_the_client_id_that_they_had_before_an_application_signed_in()
             assert!(back.contains(&expected), "{between:?}: {back}\n{text}");
         }
     }
-    // Where there never was another one, as the original does.
+    // If there never was another one, like the original.
     let only = exec_user(&AZ_EXEC.replace("devicecode", "spn"));
     let people = args_of(&convert(&only, &["-l", "devicecode"])).remove(0);
     assert!(people.contains(&"c".to_owned()), "{people:?}");
 }
 
-/// What a mode alone takes back is remembered across any number of others, once for each mode.
+/// What only one mode restores is remembered across any number of other modes, once per mode.
 #[test]
 fn every_mode_that_a_user_had_is_remembered() {
     let mut text = exec_user(AZ_EXEC);

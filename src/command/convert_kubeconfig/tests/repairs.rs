@@ -1,8 +1,8 @@
-//! Files in which something is wrong with one user: all others are converted all the same.
+//! Files in which one user is broken: all others are still converted.
 
 use super::*;
 
-/// Users that cannot be converted, each with what is said of it.
+/// Users that cannot be converted, each with the message about it.
 const BAD: &[(&str, &str)] = &[
     (
         "exec: {command: kubelogin, args: [get-token, 5]}",
@@ -146,7 +146,7 @@ fn an_exec_beside_the_login_that_it_replaced_is_converted_and_stays_alone() {
     }
 }
 
-/// kubectl reads them: an item that is null or has no name is nobody.
+/// kubectl accepts these files: it ignores items that are null or have no name.
 #[test]
 fn an_item_that_is_null_or_has_no_name_is_no_reason_to_refuse_a_file() {
     for odd in [

@@ -1,4 +1,4 @@
-//! az has one tenant unless it is told: users of several keep theirs.
+//! az uses one tenant by default, so users in several tenants keep theirs.
 
 use super::*;
 
@@ -43,7 +43,7 @@ fn users_of_several_tenants_keep_their_own_for_az_and_it_is_said() {
         );
         let (_, again) = convert_files(&[&texts[0]], &["-l", mode]).expect("converted");
         assert!(again.changes.is_empty());
-        // One at a time comes to the same.
+        // Converting one at a time gives the same result.
         let one = convert(&two, &["-l", mode, "--context", "first"]);
         assert_eq!(tenants_of(&one)[0].as_deref(), Some("t1"));
         // From two files, too.

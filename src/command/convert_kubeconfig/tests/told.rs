@@ -1,4 +1,4 @@
-//! What a conversion says: on stderr, and in the diff of a dry run.
+//! What a conversion prints on stderr, and the diff of a dry run.
 
 use super::*;
 
