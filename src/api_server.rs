@@ -28,7 +28,7 @@ const CA_PATIENCE: Duration = Duration::from_secs(2);
 /// The API versions of SelfSubjectReview: v1 since Kubernetes 1.28, v1beta1 since 1.27, v1alpha1 in 1.26.
 const REVIEW_VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha1"];
 
-/// A cluster's API server, and the way to it.
+/// A cluster's API server, and how to reach it.
 #[derive(Clone)]
 pub struct ApiServer {
     /// Scheme, host, port and path, without a slash at the end.
@@ -93,10 +93,10 @@ impl ApiServer {
         Ok(Self { base, uri, way })
     }
 
-    /// The same server, to be shown a client certificate.
+    /// The same server, with a client certificate.
     ///
     /// # Errors
-    /// The certificate or its key cannot be used; which and why.
+    /// The certificate or its key cannot be used; the error says which and why.
     pub fn shown(&self, certificate: &Pem, key: &Pem) -> Result<Self, String> {
         let [its_field, key_field] = ["client-certificate-data", "client-key-data"];
         let mut both = content(certificate, its_field)?;
@@ -288,7 +288,7 @@ mod tests {
         (verdict, system)
     }
 
-    /// Answers of a kube-apiserver.
+    /// Responses of a kube-apiserver.
     const NOT_FOUND: &str = include_str!("../fixtures/api_server/not-found.json");
     const V1: &str = include_str!("../fixtures/api_server/self-subject-review-v1.json");
     const V1BETA1: &str = include_str!("../fixtures/api_server/self-subject-review-v1beta1.json");

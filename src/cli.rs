@@ -39,7 +39,7 @@ pub enum Command {
     GetCredentials(Box<GetCredentialsArgs>),
     /// Print the completion script for this shell.
     Completion(Shell),
-    /// Print the completions of this command line's last word; called by that script.
+    /// Print the completions of this command line's last word. That script calls it.
     Complete(String),
     RemoveCacheDir(FlagValues),
     /// Sign out of one login.
@@ -144,7 +144,7 @@ impl Cli {
 
     fn new(args: &[OsString], matches: &ArgMatches, command: Command) -> Self {
         let level = matches.get_one::<i64>(VERBOSITY).copied().unwrap_or(0);
-        // doctor prints what it looked at itself; a trace on stderr would reveal the names that --redact masks.
+        // doctor prints its findings itself; a trace on stderr would reveal the names that --redact masks.
         let most = match command {
             Command::Doctor(_) => 4,
             _ => u8::MAX.into(),
@@ -334,7 +334,7 @@ fn flag_arg(flag: Flag) -> Arg {
     let definition = flag.definition();
     let arg = match definition.takes {
         Takes::Switch => switch(definition.name),
-        // A value may begin with a dash, as with the original: secrets do.
+        // As in the original, a value may begin with a dash, because secrets can.
         Takes::Value(name) | Takes::Secret(name) => Arg::new(definition.name)
             .long(definition.name)
             .value_name(name)

@@ -184,9 +184,9 @@ pub const KUBECTL_KUBERC: &str = "KUBECTL_KUBERC";
 /// Where an X server is, and where a Wayland compositor is.
 pub const DISPLAY: &str = "DISPLAY";
 pub const WAYLAND_DISPLAY: &str = "WAYLAND_DISPLAY";
-/// Set to anything: no colours, please (no-color.org).
+/// If set to anything, output has no colours (no-color.org).
 pub const NO_COLOR: &str = "NO_COLOR";
-/// The kind of terminal; `dumb` knows no colours.
+/// The kind of terminal; `dumb` has no colours.
 pub const TERM: &str = "TERM";
 /// The user's home folder.
 const HOME: &str = "HOME";

@@ -19,10 +19,10 @@ pub enum ErrorKind {
     },
     /// The network, a busy service or another program failed. Retrying may help.
     Outside,
-    /// A person has to sign in, and the caller asked not to ask anybody.
+    /// The user has to sign in, but the caller does not allow prompts.
     NotSignedIn,
-    /// A person was asked and did not answer in time, or the client is gone. Says nothing about the next attempt:
-    /// processes that waited for this one ask again.
+    /// The user did not answer the prompt in time, or the client is gone. Says nothing about the next attempt: processes
+    /// that waited for this one prompt again.
     Unanswered,
 }
 
@@ -73,7 +73,7 @@ impl Error {
         Self::new(ErrorKind::Unanswered, what)
     }
 
-    /// Nobody is signed in, or the sign-in has ended: then `refusal` is the service's answer to its refresh token.
+    /// Nobody is signed in, or the sign-in has ended; `refusal` is then the service's response to the refresh token.
     pub fn not_signed_in(refusal: Option<Self>) -> Self {
         match refusal {
             Some(refusal) => Self {

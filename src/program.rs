@@ -10,8 +10,8 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::system::{RealSystem, System};
 
-/// Runs the program in this process. `args` starts with the program's name. Every error is exit code 1; only `whoami` has
-/// a code of its own.
+/// Runs the program in this process. `args` starts with the program's name. Every error has exit code 1; only `whoami` has
+/// other codes.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let env = Env::of_this_process();
     let mut system = RealSystem::new(&env);

@@ -40,7 +40,7 @@ const WAITS: &[Duration] = &[
     Duration::from_millis(4500),
 ];
 
-/// The longest a single attempt may take: a host that hangs once is tried again within the default timeout.
+/// The longest that an attempt may take, so that a host that hangs once is retried within the default timeout.
 pub const LONGEST_TRY: Duration = Duration::from_secs(25);
 
 /// How the previous attempts failed, for the error about the last one.
@@ -97,7 +97,7 @@ pub fn next_wait(
     now: DateTime<Utc>,
 ) -> Option<Duration> {
     let waits = match outcome {
-        // No network at all: fail soon, and let the caller try again.
+        // No network at all: fail soon, and let the user try again.
         Err(error) if matches!(error.kind, NetworkErrorKind::Unreachable(_)) => &WAITS[..2],
         _ => WAITS,
     };

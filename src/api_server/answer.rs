@@ -1,4 +1,4 @@
-//! What an API server's answers mean: pure functions over status and body.
+//! What an API server's responses mean: pure functions of status and body.
 
 use std::collections::BTreeMap;
 
@@ -20,14 +20,14 @@ pub struct Greeting {
     pub oddity: Option<String>,
 }
 
-/// What the server said to a caller.
+/// The server's verdict about a caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict<T> {
     Yes(T),
     No(Refusal),
     /// 404: the server is too old for the question.
     NotOffered,
-    /// Not an API server's response; a description of it.
+    /// Not an API server's response, with a description of it.
     Odd(String),
 }
 
@@ -89,7 +89,7 @@ impl Greeting {
 }
 
 impl<T> Verdict<T> {
-    /// Parses the body; one that cannot be parsed is odd.
+    /// Parses the body; if that fails, the response is odd.
     pub fn and_then<U>(self, read: impl FnOnce(T) -> Option<U>) -> Verdict<U> {
         match self {
             Self::Yes(value) => match read(value) {

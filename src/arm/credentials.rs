@@ -26,7 +26,7 @@ pub enum Access {
     Admin,
 }
 
-/// How a kubeconfig signs in where the cluster has Entra integration.
+/// How a kubeconfig signs in if the cluster has Entra integration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Exec,
@@ -34,7 +34,7 @@ pub enum Format {
     Azure,
 }
 
-/// Which kubeconfig of a cluster is wanted.
+/// Which of a cluster's kubeconfigs to fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted {
     pub access: Access,
@@ -54,8 +54,8 @@ struct Kubeconfig {
 }
 
 impl Arm<'_> {
-    /// The kubeconfigs of clusters, each passed to `receive` with the number of its cluster as soon as it arrives. If a
-    /// cloud does not know the API version yet, the request is repeated with the newest version that it does know.
+    /// Fetches the kubeconfigs of clusters, and passes each to `receive` with its cluster's number as soon as it arrives. If
+    /// a cloud does not know the API version yet, repeats the request with the newest version that it does know.
     pub fn kubeconfigs(
         &self,
         ids: &[&ResourceId],
@@ -130,7 +130,8 @@ impl Arm<'_> {
 }
 
 impl Wanted {
-    /// The request for errors: what it was for, and who may do it (Microsoft, "Azure built-in roles for containers").
+    /// How errors describe the request: what it was for, and which role allows it (Microsoft, "Azure built-in roles for
+    /// containers").
     pub fn asked(self, id: &ResourceId) -> Asked {
         let role = match (&id.kind, self.access) {
             (Kind::Cluster, Access::User) => "Azure Kubernetes Service Cluster User Role",

@@ -26,7 +26,7 @@ pub struct Subscription {
     pub display_name: String,
 }
 
-/// A cluster that was found.
+/// A cluster in the results.
 #[derive(Debug, Clone)]
 pub struct Cluster {
     pub id: ResourceId,

@@ -33,7 +33,7 @@ fn kubeconfig_of(text: &str) -> String {
     format!(r#"{{"kubeconfigs":[{{"name":"clusterUser","value":"{value}"}}]}}"#)
 }
 
-/// What `kubeconfigs` hands out for these clusters, in their order.
+/// What `kubeconfigs` returns for these clusters, in their order.
 fn fetched(system: &FakeSystem, names: &[&str], wanted: Wanted) -> Vec<Result<String, String>> {
     let ids: Vec<_> = names.iter().map(|name| id(name)).collect();
     let ids: Vec<_> = ids.iter().collect();
@@ -246,7 +246,7 @@ fn a_network_failure_is_tried_again_and_then_named() {
     );
 }
 
-/// A try takes 25 seconds at most, the timeout is 60.
+/// One attempt takes at most 25 seconds, and the timeout is 60.
 #[test]
 fn a_silent_arm_is_not_asked_again_after_the_timeout_which_each_answer_starts_anew() {
     let silence = || {

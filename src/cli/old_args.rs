@@ -37,7 +37,7 @@ impl OldArgs {
         &mut self,
         args: &[&str],
     ) -> Result<(FlagValues, Option<i64>, Vec<UnknownFlag>), Error> {
-        /// Each one means parsing all arguments again.
+        /// Each one costs another parse of all arguments.
         const MOST: usize = 20;
         /// More than twice the number of all flags and their values.
         const MOST_WORDS: usize = 256;

@@ -1,4 +1,4 @@
-//! Properties of an access token for which a cluster may reject it although Entra issued it.
+//! Properties of an access token that may make a cluster reject it although Entra issued it.
 
 pub mod claims;
 pub mod fit;

@@ -150,7 +150,7 @@ pub fn hide(body: &mut Vec<u8>, secrets: &[&Secret]) {
     }
 }
 
-/// A clock that is further off than this breaks assertions, which are valid for minutes.
+/// If the clock is off by more, assertions fail, because they are valid for minutes only.
 const LARGEST_SKEW: TimeDelta = TimeDelta::seconds(60);
 
 /// Adds to a refusal about time how far this machine's clock is off, according to the response's `Date` (RFC 9110

@@ -272,7 +272,7 @@ pub mod tests {
         "Use a certificate with an RSA key; Entra ID does not accept EC or Ed25519 keys.";
     const RENEW: &str = "Renew it, register it for the application in Entra ID, and set --client-certificate (or AZURE_CLIENT_CERTIFICATE_PATH) to the new file.";
 
-    /// Each file that does not, with its password, the problem and the fix.
+    /// Each file that does not open, with its password, the problem and the fix.
     #[rustfmt::skip]
     const BAD: &[(&str, &str, &str, &str)] = &[
         ("encrypted-pkcs8.pem", "", "is encrypted and needs a password", SET_PASSWORD),
@@ -351,7 +351,7 @@ pub mod tests {
                 write("huge", &vec![b' '; 1024 * 1024 + 1]),
                 "is larger than 1 MiB",
             ),
-            // The one kind of file that not even root can read.
+            // The only kind of file that not even root can read.
             #[cfg(unix)]
             (
                 write("file", b"x").join("below"),

@@ -60,7 +60,7 @@ pub fn check_client_id(id: &str) -> Result<(), Error> {
 /// How the application authenticates (RFC 6749 section 2.3, RFC 7521).
 #[derive(Debug)]
 pub enum ClientAuth {
-    /// Not at all: a public client, which people sign in with.
+    /// It does not: a public client, which people sign in with.
     Public,
     Secret(Secret),
     Certificate(CertificateFile),
@@ -212,7 +212,7 @@ impl Exchange<'_> {
         Ok(answer::read_token(&request, &answer, now))
     }
 
-    /// Adds to a refusal what was presented, which only we know.
+    /// Adds to a refusal which credentials were presented, which only we know.
     fn explain(&self, error: Error, grant: &Grant) -> Error {
         let code = error::code_in(&error.to_string());
         let (name, secret) = match (&self.proof, grant, code) {
@@ -343,7 +343,7 @@ impl Exchange<'_> {
     }
 }
 
-/// What is odd about a rejected secret and hard for a person to see.
+/// What is wrong with a rejected secret that is hard to see.
 fn fault_of(secret: &Secret) -> Option<&'static str> {
     let text = secret.expose();
     if text.ends_with(['\n', '\r']) {

@@ -15,7 +15,7 @@ use crate::system::{
     System, Trust, bounded,
 };
 
-/// The way to a token proxy.
+/// How to reach a token proxy.
 #[derive(Debug, Clone)]
 pub struct TokenProxy {
     url: Url,
@@ -83,8 +83,8 @@ impl TokenProxy {
         })
     }
 
-    /// Sends a request for the authority to the proxy instead, again as [`retry::send`] does. Gives the request as it was
-    /// sent, too.
+    /// Sends a request for the authority to the proxy instead, with the retries of [`retry::send`]. Also returns the request
+    /// as it was sent.
     ///
     /// # Errors
     /// As [`retry::send`]; or there is no certificate authority to trust.

@@ -274,7 +274,7 @@ impl<'t> Kubeconfig<'t> {
         if args.iter().any(|arg| arg.contains(char::is_control)) {
             return Err("has control characters in its arguments".into());
         }
-        // The hint is text of several lines; it is shown by kubectl, which does not clean it.
+        // The hint has several lines, and kubectl prints it as it is.
         let hint = self.text_of(exec.pairs, "installHint").ok().flatten();
         let is_odd = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
         if hint.is_some_and(|hint| hint.contains(is_odd)) {

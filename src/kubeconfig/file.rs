@@ -132,7 +132,7 @@ pub fn read(path: &Path) -> Result<Found, Error> {
     }))
 }
 
-/// Why a file was not read, and what to do about it.
+/// Why a file could not be read, and what to do about it.
 fn unread(path: &Path, error: &io::Error) -> Error {
     let path = path.display();
     let (what, remedy) = match error.kind() {

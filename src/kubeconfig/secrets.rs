@@ -119,7 +119,7 @@ fn known_values<'n>(found: &[Range<usize>], scalars: &[(&Node, &'n str)]) -> Has
         .collect()
 }
 
-/// A text, what is behind its first `=`, and its words.
+/// A text, the part after its first `=`, and its words.
 fn parts(text: &str) -> impl Iterator<Item = &str> {
     let behind = text.split_once('=').map(|(_, value)| value);
     let words = text.split([' ', '\n', '\t', ';', ',', '&']);

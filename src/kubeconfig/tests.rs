@@ -54,7 +54,7 @@ fn a_file_of_merge_keys_and_aliases_costs_as_many_steps_as_it_is_long() {
 /// A kind of file, made as large as a number says.
 type Shape<'s> = (&'s str, &'s dyn Fn(usize) -> String);
 
-/// What many users share is read once for each of them, so it must be small.
+/// What many users share is read for each of them, so it must be small.
 #[test]
 fn aliases_that_repeat_too_much_are_refused_before_anything_is_read() {
     let users = |count, value: &str| {
@@ -93,7 +93,7 @@ fn aliases_that_repeat_too_much_are_refused_before_anything_is_read() {
     }
 }
 
-/// Each of many users may be wrong, and each error gives its line.
+/// Each of many users may be invalid, and each error gives its line.
 #[test]
 fn an_error_at_every_user_costs_as_many_steps_as_the_file_is_long() {
     let steps = |text: &str| {

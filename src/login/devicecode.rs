@@ -58,7 +58,7 @@ impl DeviceCode {
         self.ci.filter(|_| !system.has_person())
     }
 
-    /// The prompt: Entra's own text, or else the same in our words; for what, and as whom. Always one line, whatever
+    /// The prompt: Entra's own text, or else our own version of it, with the cluster and the user. Always one line, whatever
     /// the server sent.
     fn instructions(&self, code: &DeviceAuthorization) -> String {
         let message = code.extra_fields().message.as_deref();
@@ -223,8 +223,8 @@ fn is_no_answer(error: &Error) -> bool {
     *error.kind() == ErrorKind::Outside || error.is_refused_with("")
 }
 
-/// The error of a poll that ends the login. An expired code was declined by nobody. A code is redeemed only once: if the
-/// poll before this one was `lost`, its response may have had the token.
+/// The error of a poll that ends the login. Nobody declined a code that expired. A code can be redeemed only once: if the
+/// previous poll was `lost`, its response may have had the token.
 fn ended(error: Error, lost: Option<&Error>) -> Error {
     if error.is_refused_with("expired_token") || error.is_refused_with("code_expired") {
         return error.into_unanswered();

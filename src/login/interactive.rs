@@ -143,7 +143,7 @@ impl Interactive {
         listener.serve(&deliver)?;
         let receive_typed = move |line: String| {
             if !line.trim().is_empty() {
-                // When nobody receives any more, the login is over.
+                // If the receiver is gone, the login is over.
                 let _ = deliver.try_send(Answer::typed(&line));
             }
         };

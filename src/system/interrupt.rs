@@ -20,12 +20,12 @@ static PENDING: Mutex<Pending> = Mutex::new(Pending {
 });
 static LISTENER: Once = Once::new();
 
-/// Something that has begun. It is undone when this is dropped or when a signal ends us, whichever comes first.
+/// Something to undo when this is dropped or when a signal ends us, whichever comes first.
 #[must_use]
 pub struct Begun(u64);
 
-/// Begins something that has to be undone: `begin` returns its result and how to undo it. A signal that arrives meanwhile
-/// waits, so nothing begins that would not be undone.
+/// Begins something that must be undone: `begin` returns its result and how to undo it. A signal that arrives meanwhile
+/// waits, so that nothing is left behind.
 pub fn begin<T>(begin: impl FnOnce() -> io::Result<(T, Undo)>) -> io::Result<(T, Begun)> {
     // Once this listens, signals end us only through it.
     LISTENER.call_once(|| platform::before_a_signal_ends_us(undo_all));

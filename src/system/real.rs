@@ -30,7 +30,7 @@ pub struct RealSystem {
     wants_color: bool,
     /// True if a Kubernetes client runs us as its plugin.
     is_plugin: bool,
-    /// Set once somebody is waited for, if the command prints a token.
+    /// Set once we wait for a person or a process, if the command prints a token.
     client: OnceLock<platform::Client>,
     prints_token: bool,
     /// Notices that are shown only if the call fails.
@@ -300,7 +300,7 @@ fn at(host: &str) -> impl Fn(NetworkErrorKind) -> NetworkError {
     }
 }
 
-/// Prints a line on stderr. A closed stderr is not an error: there is nobody left to tell.
+/// Prints a line on stderr. A closed stderr is not an error: nobody is left to read it.
 fn write_line(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -91,7 +91,7 @@ pub fn controlling() -> io::Result<std::fs::File> {
         .open(platform::CONTROLLING_TERMINAL)
 }
 
-/// A line without what was erased (backspace, Ctrl-U): with its line editor off, a terminal passes that on.
+/// A line with erasures applied (backspace, Ctrl-U), because a terminal without its line editor passes them on.
 fn edited(line: &str) -> String {
     let mut edited = String::with_capacity(line.len());
     for character in line.chars() {

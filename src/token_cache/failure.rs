@@ -1,5 +1,5 @@
-//! A failed sign-in: processes that waited for it get its error, unless it went unanswered, and so does a caller that
-//! runs us again immediately.
+//! A failed sign-in. Processes that waited for it get the same error, unless nobody answered the prompt; so does a caller
+//! that runs us again immediately.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};

@@ -18,9 +18,9 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// How the wait for a lock ended.
 pub enum Lock {
-    /// Ours until this is dropped.
+    /// We hold it until this is dropped.
     Held(#[expect(dead_code, reason = "holds the lock until it is dropped")] File),
-    /// Another process held it for longer than we were willing to wait.
+    /// Another process held it for longer than we would wait.
     Busy,
     /// The file system does not support locks.
     Unsupported,

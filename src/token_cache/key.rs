@@ -1,4 +1,4 @@
-//! Whose token it is: the key that names an entry, and a digest of the secrets that must match.
+//! Identifies a login: the key that names its entry, and a digest of the secrets that must match.
 
 use std::path::Path;
 

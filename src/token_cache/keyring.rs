@@ -27,7 +27,7 @@ pub struct Keyring {
 pub enum Memory {
     /// As long as that keyring keeps anything.
     Lasting,
-    /// Not as long as it should, because the Secret Service does not work.
+    /// For a shorter time than usual, because the Secret Service does not work.
     UntilReboot,
 }
 

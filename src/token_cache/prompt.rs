@@ -1,4 +1,4 @@
-//! The prompt of a sign-in, for the processes that wait for it: their user may be at another terminal, or at none.
+//! The prompt of a sign-in, for the processes that wait for it. Their user may be at another terminal, or at none.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ impl SealedPrompt {
     }
 }
 
-/// Who waits for another process's sign-in.
+/// A process that waits for another one's sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waiter {
     /// It must not prompt.
@@ -97,7 +97,7 @@ impl<R: Fn() -> Option<SealedPrompt>> Telling<'_, R> {
         }
     }
 
-    /// Shows a prompt, but not again at the terminal that it is on: many may wait there.
+    /// Shows a prompt, unless this terminal shows it already: many processes may wait there.
     fn show(&mut self, prompt: &SealedPrompt) {
         let here = self.system.terminal();
         match here.filter(|here| prompt.terminal.as_ref() == Some(&here.id)) {
@@ -106,7 +106,7 @@ impl<R: Fn() -> Option<SealedPrompt>> Telling<'_, R> {
                 "Waiting for the sign-in above (kubelogin process {}) ...",
                 prompt.process
             )),
-            // The reader of our stderr has not seen it.
+            // Our stderr goes elsewhere, and its reader has not seen the prompt.
             Some(_) => self.system.tell(&prompt.told()),
         }
     }

@@ -136,7 +136,7 @@ impl<'a> Slot<'a> {
     /// # Errors
     /// The client is gone.
     pub fn wait_for_turn(&self, patience: Duration, waiter: Waiter) -> Result<Turn, Error> {
-        // One for all sealing keys, so that the user is prompted once.
+        // One lock for all sealing keys, so that the user is prompted once.
         let file = format!("{}.{LOCK}", self.name);
         let system = self.cache.system;
         let mut telling = waiter.telling(system, || self.read(PROMPT));
@@ -146,7 +146,7 @@ impl<'a> Slot<'a> {
             Ok(())
         })?;
         if turn.may_write() {
-            let _ = self.remove_all(PROMPT); // of a process that was killed
+            let _ = self.remove_all(PROMPT); // from a process that was killed
         }
         Ok(turn)
     }

@@ -176,7 +176,7 @@ fn a_failure_counts_for_those_who_waited_and_for_a_client_that_tries_again() {
     assert_eq!(slot.failure(began, false), None, "it went well since");
 }
 
-/// The person may be there by now, and may not have seen the first prompt.
+/// The user may be there by now, and may not have seen the first prompt.
 #[test]
 fn that_nobody_came_in_time_is_no_answer_to_those_who_waited() {
     let (scratch, system) = (TempDir::new().expect("a folder"), FakeSystem::new([]));

@@ -37,10 +37,10 @@ impl fmt::Display for Place {
     }
 }
 
-/// Why there is no key.
+/// Why a key is missing.
 enum NoKey {
-    /// Another process is still creating it. One more would make the entries of that process useless, and the next place
-    /// may protect less.
+    /// Another process is still creating it. A second key would make that process's entries useless, and the next place may
+    /// protect them less.
     Busy,
     /// For this reason.
     Because(String),

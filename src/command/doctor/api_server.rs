@@ -1,4 +1,4 @@
-//! Checks of the cluster: whether the API server can be reached, and what it says to the token.
+//! Checks the cluster: whether the API server is reachable, and what it says about the token.
 
 use super::case::Case;
 use super::entra::{step_dns, step_tcp};

@@ -24,8 +24,8 @@ pub type Answer = Result<Option<Details>, Error>;
 /// Time limit for one request to Azure.
 const STEP: Duration = Duration::from_secs(2);
 
-/// Asks within `time`: for a token, for the cluster at the API server's address unless the kubeconfig says which one it is,
-/// for its properties.
+/// Within `time`, gets a token, finds the cluster by the API server's address unless the kubeconfig names it, and gets its
+/// properties.
 pub fn ask(case: &Case, time: Duration) -> Option<Answer> {
     let host = case.server()?.uri().host()?;
     let for_token = Duration::from_secs(time.saturating_sub(2 * STEP).as_secs().max(1));
@@ -59,7 +59,7 @@ fn look(case: &Case, subject: &Subject, host: &str, for_token: Duration) -> Answ
     }
 }
 
-/// The cluster that the kubeconfig names. It may have been deleted since, or created again with another address.
+/// The cluster that the kubeconfig names. It may have been deleted since, or recreated with another address.
 fn noted(subject: &Subject) -> Option<ResourceId> {
     let text = subject.cluster.as_ref()?.resource_id.as_deref()?;
     let id = ResourceId::parse(text).ok()?;

@@ -1,4 +1,4 @@
-//! Checks of the token cache: why kubelogin asks you to sign in on every call (Azure/kubelogin#642, #698, #740, #762).
+//! Checks the token cache: why kubelogin asks you to sign in on every call (Azure/kubelogin#642, #698, #740, #762).
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -70,7 +70,7 @@ pub fn entries(case: &Case) -> Outcome {
     }
 }
 
-/// Whose tokens these are, and for how long.
+/// Whose tokens these are, and how long they are valid.
 fn told(tokens: &[Token], now: DateTime<Utc>) -> String {
     const SHOWN: usize = 3;
     let told = |token: &Token| {
@@ -111,7 +111,7 @@ pub fn lock(case: &Case) -> Outcome {
     }
 }
 
-/// The command that ends a process.
+/// The command that kills a process.
 fn end(id: u32) -> String {
     match cfg!(windows) {
         true => format!("taskkill /pid {id}"),

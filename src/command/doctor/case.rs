@@ -58,7 +58,7 @@ pub struct Case<'a> {
     pub arm: Option<arm::Answer>,
 }
 
-/// A token, and the one to give the cluster: the same, or its envelope.
+/// A token, and the one to send to the cluster: the same, or its envelope.
 pub struct Fetched {
     pub token: Token,
     pub claims: Option<Claims>,
@@ -200,7 +200,7 @@ impl<'a> Case<'a> {
         self.kubeconfig()?.context(name)
     }
 
-    /// What a command about this context needs to be told.
+    /// The flags that a command about this context needs.
     pub fn context_flag(&self) -> String {
         let entry = self.entry();
         entry.map_or_else(String::new, |entry| subject::context_flag(&entry.name))

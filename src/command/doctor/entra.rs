@@ -1,4 +1,4 @@
-//! Checks of the connection to Entra ID.
+//! Checks the connection to Entra ID.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::login_mode::{LoginMode, Source};
 use crate::options::Options;
 use crate::system::{HttpResponse, NetworkError, NetworkErrorKind, System, Via};
 
-/// A clock that is off by more gets a warning; by much more, it breaks assertions.
+/// If the clock is off by more, there is a warning; if by much more, assertions fail.
 const SMALL_SKEW: i64 = 60;
 const LARGE_SKEW: i64 = 300;
 /// Time limit for a host that is on this machine or one hop away.

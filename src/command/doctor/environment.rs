@@ -1,4 +1,4 @@
-//! Checks of the environment: overriding variables, the proxy, the browser.
+//! Checks the environment: overriding variables, the proxy, the browser.
 
 use std::net::IpAddr;
 

@@ -1,11 +1,11 @@
-//! Checks of the kubeconfig: which files are used, who can read them, whether the context is complete.
+//! Checks the kubeconfig: which files are used, who can read them, whether the context is complete.
 
 use super::case::Case;
 use super::{Outcome, failed, failure, fine, good, skipped, warning};
 use crate::command::subject::{NotOurs, our_exec};
 use crate::system::platform;
 
-/// Azure/kubelogin#80, #251: not the file that the user thinks it is.
+/// Azure/kubelogin#80, #251: it is not the file that the user has in mind.
 pub fn files(case: &Case) -> Outcome {
     let Some(contexts) = &case.contexts else {
         return skipped("the login is given by flags");

@@ -1,4 +1,4 @@
-//! Checks of the login itself: its mode, its files, its helpers, its token.
+//! Checks the login itself: its mode, its files, its helpers, its token.
 
 use std::path::Path;
 use std::time::Duration;

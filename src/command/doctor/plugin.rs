@@ -1,4 +1,4 @@
-//! Checks of the exec plugin as kubectl sees it: which program it starts, and whether that is allowed.
+//! Checks the exec plugin as kubectl sees it: which program it starts, and whether that is allowed.
 
 use std::path::{Path, PathBuf};
 

@@ -435,7 +435,7 @@ fn resolve_with_client(typed: &mut FlagValues, env: &Env) -> Result<Resolved, Er
     auto::resolve(typed, env)
 }
 
-/// The tenant of the subscription, where nobody named one; for people without one, their own.
+/// The default tenant: the subscription's, or else the user's own.
 fn tenant(
     options: &Options,
     manager: &ResourceManager,

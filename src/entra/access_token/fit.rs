@@ -157,7 +157,7 @@ fn lifetime(claims: &Claims, expected: &Expected) -> Option<Mismatch> {
     )
 }
 
-/// Guard #445: an application in more than 200 groups is refused; for a user AKS asks Microsoft Graph.
+/// Guard #445: an application in more than 200 groups is rejected; for a user, AKS asks Microsoft Graph.
 fn too_many_groups(claims: &Claims, _: &Expected) -> Option<Mismatch> {
     (claims.groups() == Groups::TooMany).then_some(())?;
     if claims.kind().is_application() {

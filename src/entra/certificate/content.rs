@@ -215,7 +215,7 @@ fn of_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> String {
         .collect()
 }
 
-/// What base64 stands for, as Azure Key Vault hands out certificates; `None` if it is not base64.
+/// Decodes base64, in which Azure Key Vault returns certificates; `None` if it is not base64.
 fn without_base64(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let text = text_of(bytes)?;
     let text = text.trim().trim_matches('"');
@@ -227,7 +227,7 @@ fn without_base64(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     STANDARD.decode(&*digits).ok().map(Zeroizing::new)
 }
 
-/// The error for a file that is not a certificate, depending on what it seems to be.
+/// The error for a file that is not a certificate, depending on what it looks like.
 fn something_else(bytes: &[u8]) -> Error {
     let start = text_of(bytes).unwrap_or_default();
     let start = start.trim_start();

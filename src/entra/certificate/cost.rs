@@ -147,7 +147,7 @@ impl Element<'_> {
     }
 }
 
-/// The elements that follow one another in DER, as far as they are whole.
+/// The consecutive elements in DER, up to the first incomplete one.
 struct Elements<'d>(&'d [u8]);
 
 impl<'d> Iterator for Elements<'d> {
@@ -194,7 +194,7 @@ mod tests {
             SEQUENCE,
             &[&element(OBJECT_IDENTIFIER, &[oid]), &parameters],
         );
-        // As PKCS#12 has it: inside an octet string.
+        // Inside an octet string, as in PKCS#12.
         element(SEQUENCE, &[&element(OCTET_STRING, &[&algorithm])])
     }
 

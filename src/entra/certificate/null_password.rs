@@ -56,8 +56,8 @@ pub fn read(der: &[u8]) -> Option<Bags> {
     Some(bags)
 }
 
-/// Counts what the keys inside encrypted safes would cost, which only decryption shows. What does not open costs nothing
-/// later either: the whole file is refused.
+/// Counts what the keys inside encrypted safes would cost, which only decryption shows. If a safe does not open, the whole
+/// file is rejected, so it costs nothing later, either.
 ///
 /// # Errors It exceeds the remaining budget.
 pub fn spend_inner(

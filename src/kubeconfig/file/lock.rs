@@ -23,7 +23,7 @@ pub struct Lock {
     _begun: Begun,
 }
 
-/// Why there is no lock.
+/// Why a lock could not be taken.
 enum Refusal {
     /// Another program holds it, or crashed while holding it.
     Held,
@@ -52,7 +52,7 @@ pub fn lock_to_write<'f>(
     files: impl Iterator<Item = &'f KubeconfigFile>,
     system: &dyn System,
 ) -> Result<Vec<Lock>, Error> {
-    /// Whose lock it is.
+    /// The holder of the lock.
     enum Of<'f> {
         Link,
         File(&'f KubeconfigFile),

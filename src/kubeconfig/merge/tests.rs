@@ -60,7 +60,7 @@ fn merged(text: &str, additions: &[Addition]) -> String {
     text
 }
 
-/// What a file means, whatever it looks like: its first document.
+/// A file's meaning: its first document, parsed.
 fn meaning(text: &str) -> Json {
     let tree = Tree::parse("config", text).expect("YAML");
     tree.documents()
@@ -94,7 +94,7 @@ fn entry<'j>(meaning: &'j Json, list: &str, name: &str) -> &'j Json {
     item.unwrap_or_else(|| panic!("no {name} in {list}: {meaning:#}"))
 }
 
-/// Checks that the addition is there, and that the file means the same as before but for it.
+/// Checks that the addition is there, and that nothing else in the file has changed its meaning.
 #[track_caller]
 fn check_added(old: &str, new: &str, name: &str) {
     let (mut before, mut after) = (meaning(old), meaning(new));
@@ -141,7 +141,7 @@ fn a_new_file_is_written_as_kubectl_writes_one() {
     );
 }
 
-/// Kubeconfigs of every kind, as `convert-kubeconfig` is tested with them.
+/// All kinds of kubeconfigs, the ones that `convert-kubeconfig` is tested with.
 fn fixtures() -> Vec<(String, String)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/kubeconfig");
     let folders = std::fs::read_dir(folder).expect("fixtures");
@@ -218,7 +218,7 @@ fn compact_json_stays_compact_and_pretty_json_pretty() {
     );
 }
 
-/// A file with the cluster as an earlier run left it, and what a person made of it.
+/// A file with the cluster as an earlier run left it, and as the user then changed it.
 fn own_file() -> String {
     let text = merged("", &[addition("prod")]);
     text.replace("  name: prod\ncontexts", "  name: prod # mine\ncontexts")
@@ -368,7 +368,7 @@ fn of_several_files_the_first_that_has_an_object_is_changed_and_what_is_new_goes
     );
 }
 
-/// Found by fuzzing: it was added a second time, and then kubectl could not read the file.
+/// Found by fuzzing: the cluster was added twice, and kubectl could not read the file.
 #[test]
 fn an_object_that_is_only_a_name_is_named_with_its_place() {
     for (list, name, item) in [

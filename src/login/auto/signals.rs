@@ -213,7 +213,7 @@ impl<'a> Signals<'a> {
         azurepowershell::standing(self.env, tenant).signed_in
     }
 
-    /// Whether somebody is signed in to azd.
+    /// Whether someone is signed in to azd.
     pub fn azd(&self) -> SignedIn {
         azd::standing(self.env).signed_in
     }

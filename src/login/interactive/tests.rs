@@ -144,7 +144,7 @@ fn sign_in(
         *running.borrow_mut() = Some(thread::spawn(move || script(&visit)));
     });
     let login = interactive(flags).expect("a login");
-    // A script that fails brings no answer: then the test ends too.
+    // If the script fails, there is no answer, and the test ends, too.
     let timeout = Timeout {
         is_given: true,
         ..UNBOUNDED

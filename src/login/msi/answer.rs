@@ -1,4 +1,4 @@
-//! Reading what a host answers: a token, or why there is none.
+//! Reads a host's response: a token, or why there is none.
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use http::StatusCode;

@@ -1,5 +1,5 @@
 //! Azure Arc: a machine outside Azure with an agent. The agent names a file that only authorised users can read, and
-//! wants its content back.
+//! expects its content in a second request.
 
 use std::path::{Path, PathBuf};
 
@@ -139,7 +139,7 @@ fn of_wanted_identity(request: &HttpRequest, answer: HttpResponse) -> Result<Htt
     ))
 }
 
-/// A program that answers in the agent's place must not get any other file.
+/// A program that impersonates the agent must not get any other file.
 fn read_key(path: &Path, folder: &Path) -> Result<Secret, Error> {
     let wrong = |why: &str| {
         Error::refused("", format!("it names the key file {path:?}, which {why}")).remedy(
