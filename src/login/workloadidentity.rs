@@ -81,13 +81,16 @@ fn source(options: &Options, env: &Env, audience: &str) -> Result<Source, Error>
 /// True if Terraform's variables are enabled and name a token (terraform-provider-azurerm, "Authenticating using OpenID
 /// Connect").
 pub fn has_terraform_s(options: &Options, env: &Env) -> bool {
-    let is_off = env
-        .get(env::ARM_USE_OIDC)
-        .is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "false" | "0" | "f"));
     let has_token = env.get(env::ARM_OIDC_TOKEN).is_some()
         || env.get(env::ARM_OIDC_TOKEN_FILE_PATH).is_some()
         || !github_actions::is_absent(env, TERRAFORM_NAMES);
-    options.is_on(Flag::UseAzurermEnvVars) && !is_off && has_token
+    options.is_on(Flag::UseAzurermEnvVars) && !is_terraform_s_off(env) && has_token
+}
+
+/// True if ARM_USE_OIDC is false.
+pub fn is_terraform_s_off(env: &Env) -> bool {
+    let value = env.get(env::ARM_USE_OIDC).map(str::to_ascii_lowercase);
+    matches!(value.as_deref(), Some("false" | "0" | "f"))
 }
 
 /// The source that Terraform would use: the token or its file, which must agree if both are set; else the request.

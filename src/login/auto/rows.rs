@@ -8,6 +8,7 @@ use crate::env::{self, Env};
 use crate::error::Error;
 use crate::flag::Flag;
 use crate::login::outside_state::{Account, SignedIn};
+use crate::login::workloadidentity::is_terraform_s_off;
 use crate::login_mode::LoginMode;
 use crate::system::has_browser;
 
@@ -188,6 +189,9 @@ fn terraform(signals: &Signals) -> Finding {
         return Err(format!("no {}", Flag::UseAzurermEnvVars.typed()));
     }
     all_set(signals, &[env::ARM_USE_OIDC])?;
+    if is_terraform_s_off(signals.env()) {
+        return Err(format!("{} is false", env::ARM_USE_OIDC));
+    }
     if !signals.has_terraform_s_token() {
         return Err(format!("{} is not set", env::ARM_OIDC_TOKEN));
     }

@@ -63,6 +63,17 @@ fn a_gitlab_job_without_a_token_is_told_how_to_pass_one() {
 }
 
 #[test]
+fn terraform_s_token_that_is_switched_off_is_said_to_be() {
+    let number = number_of("Terraform's federated token");
+    for value in ["false", "False", "0"] {
+        let mut world = world_of(&[number]);
+        world.set(env::ARM_USE_OIDC, value);
+        let finding = world.lines().swap_remove(number).finding;
+        assert_eq!(finding, Err("ARM_USE_OIDC is false".into()), "{value}");
+    }
+}
+
+#[test]
 fn values_with_line_breaks_and_escapes_stay_within_their_line_of_the_error() {
     let mut world = World::new();
     world.application();
