@@ -37,7 +37,7 @@ use crate::system::System;
 use crate::timeout::Timeout;
 use crate::token::{Scope, Token};
 use crate::token_cache::{CacheKey, Fingerprint};
-use crate::variables::AKS_CLIENT;
+use crate::variables::is_client_of_people;
 pub use outside_state::SignedIn;
 pub use program::Standing;
 
@@ -166,17 +166,17 @@ fn client_or(options: &Options, missing: fn(&Options, Flag) -> Error) -> Result<
 
 /// The client of a mode in which the application itself signs in, by a secret or a federated token.
 ///
-/// # Errors The client is AKS's public client, which is in every AKS kubeconfig and has no credentials: nothing is
-/// sent.
+/// # Errors
+/// The client is one that people sign in with, as kubeconfigs have it, and has no credentials: nothing is sent.
 fn confidential_client(
     options: &Options,
     missing: fn(&Options, Flag) -> Error,
 ) -> Result<Client, Error> {
     let client = client_or(options, missing)?;
-    if client.client_id.eq_ignore_ascii_case(AKS_CLIENT) {
+    if is_client_of_people(&client.client_id) {
         let what = format!(
-            "--client-id {AKS_CLIENT} is AKS's public client, which cannot sign in with --login {}",
-            options.login
+            "--client-id {} is a public client of Microsoft's, which cannot sign in with --login {}",
+            client.client_id, options.login
         );
         return Err(Error::input(what)
             .remedy("Set AZURE_CLIENT_ID (or --client-id) to the ID of your own application."));
@@ -226,6 +226,7 @@ fn foreign_host(options: &Options) -> Error {
 mod tests {
     use super::*;
     use crate::flag::FlagValues;
+    use crate::variables::{AKS_CLIENT, AZ_CLIENT};
 
     /// The flags that say which application signs in.
     pub const CLIENT: [(Flag, &str); 2] = [(Flag::ClientId, "app"), (Flag::TenantId, "ten")];
@@ -311,23 +312,28 @@ mod tests {
     }
 
     #[test]
-    fn aks_s_public_client_is_refused_where_an_application_signs_in_and_nothing_is_sent() {
-        let given = [
-            (Flag::ClientId, AKS_CLIENT),
-            (Flag::TenantId, "ten"),
-            (Flag::ClientSecret, "s"),
-            (Flag::FederatedTokenFile, "/token"),
-            (Flag::AzurePipelinesServiceConnectionId, "c"),
-        ];
-        for mode in ["spn", "workloadidentity", "azurepipelines"] {
-            let error = new(&options(mode, &given, &[]), &Env::default());
-            let error = error.map(|_| ()).expect_err(mode).to_string();
-            assert!(
-                error.contains("AKS's public client") && error.contains("AZURE_CLIENT_ID"),
-                "{error}"
-            );
+    fn a_client_of_people_is_refused_where_an_application_signs_in_and_nothing_is_sent() {
+        let given = |client_id| {
+            [
+                (Flag::ClientId, client_id),
+                (Flag::TenantId, "ten"),
+                (Flag::ClientSecret, "s"),
+                (Flag::FederatedTokenFile, "/token"),
+                (Flag::AzurePipelinesServiceConnectionId, "c"),
+            ]
+        };
+        for client_id in [AKS_CLIENT, AZ_CLIENT] {
+            let login = |mode| new(&options(mode, &given(client_id), &[]), &Env::default());
+            for mode in ["spn", "workloadidentity", "azurepipelines"] {
+                let error = login(mode).map(|_| ()).expect_err(mode).to_string();
+                let what = format!("--client-id {client_id} is a public client");
+                assert!(
+                    error.contains(&what) && error.contains("AZURE_CLIENT_ID"),
+                    "{error}"
+                );
+            }
+            assert!(login("devicecode").is_ok());
         }
-        assert!(new(&options("devicecode", &given, &[]), &Env::default()).is_ok());
     }
 
     #[test]

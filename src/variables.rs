@@ -10,6 +10,15 @@ use crate::timeout::parse_duration;
 
 /// The public client that people sign in to AKS with: nobody's service principal.
 pub const AKS_CLIENT: &str = "80faf920-1908-4b52-b5ef-a8e7bedfc67a";
+/// The Azure CLI's own public client, which `get-credentials` signs people in with.
+pub const AZ_CLIENT: &str = "04b07795-8ddb-461a-bbee-02f9e1bf7b46";
+
+/// True if this client has no credentials of its own: people sign in with it.
+pub fn is_client_of_people(client_id: &str) -> bool {
+    [AKS_CLIENT, AZ_CLIENT]
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(client_id))
+}
 
 /// When a variable applies.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -136,8 +145,9 @@ impl Merged {
             }
         }
         for (variable, flag) in &merged.set_by {
-            // AKS writes its public client into every kubeconfig; the variable is meant to replace it.
-            let is_default = *flag == Flag::ClientId && typed.agrees_with(*flag, AKS_CLIENT);
+            // AKS and `get-credentials` write a public client into every kubeconfig; the variable is meant to replace it.
+            let is_default =
+                *flag == Flag::ClientId && typed.text(*flag).is_some_and(is_client_of_people);
             if typed.is_given(*flag) && !typed.is_same(*flag, &merged.values) && !is_default {
                 merged.notices.push(format!(
                     "{variable} overrides {}; to keep the flag, add --disable-environment-override",

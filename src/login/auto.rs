@@ -16,6 +16,7 @@ use crate::flag::{Flag, FlagValues};
 use crate::login_mode::LoginMode;
 use crate::options::Options;
 use crate::system::System;
+use crate::token::Scope;
 use crate::token_cache::{CacheKey, TokenCache};
 use rows::{Finding, Found, ROWS, Row};
 use signals::{Machine, Signals};
@@ -34,6 +35,27 @@ pub fn resolve(typed: &FlagValues, env: &Env) -> Result<Resolved, Error> {
         });
     }
     choose(&Signals::new(typed, env, Machine::this_one()))
+}
+
+/// As [`resolve`], for a token for this scope instead of the server of the flags. A choice counts as one of the calls
+/// that `asked` is of, whatever was filled in meanwhile.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_for(
+    scope: &Scope,
+    asked: &Resolved,
+    typed: &FlagValues,
+    env: &Env,
+) -> Result<Resolved, Error> {
+    let Some(choice) = &asked.choice else {
+        return resolve(typed, env);
+    };
+    let mut resolved = choose(&Signals::new(typed, env, Machine::this_one()).for_scope(scope))?;
+    if let Some(new) = &mut resolved.choice {
+        new.key.clone_from(&choice.key);
+    }
+    Ok(resolved)
 }
 
 /// What [`resolve`] gives.

@@ -110,6 +110,24 @@ fn another_identity_than_the_last_time_is_told_once() {
 }
 
 #[test]
+fn two_users_of_a_kubeconfig_with_an_identity_each_are_no_change() {
+    let entra = FakeEntra::start();
+    let of_person = World::new().kubelogin;
+    let of_application = of_person
+        .clone()
+        .args(["--client-id", CONFIDENTIAL_CLIENT_ID])
+        .args(["--client-secret", CLIENT_SECRET])
+        .through_proxy(&entra);
+    for _ in 0..2 {
+        for kubelogin in [&of_person, &of_application] {
+            let output = kubelogin.clone().verbose().run();
+            output.token();
+            assert!(!output.stderr.contains("auto: now"), "{output:?}");
+        }
+    }
+}
+
+#[test]
 fn a_failure_ends_the_run_and_says_why_it_was_chosen() {
     let world = World::new().with(|auto| {
         auto.program(

@@ -2,12 +2,12 @@
 //! functions.
 
 use super::before::Before;
-use crate::entra::access_token::claims::AKS_CLIENT;
 use crate::entra::cloud::Cloud;
 use crate::error::Error;
 use crate::flag::{Flag, FlagValues, Takes};
 use crate::login_mode::{LoginMode, Source};
 use crate::options;
+use crate::variables::is_client_of_people;
 
 /// Where the value of a flag comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -213,13 +213,11 @@ impl Wanted<'_> {
                     .any(|(_, values)| self.is_public_client(flag, values)))
     }
 
-    /// True for AKS's public client, which is never a service principal.
+    /// True for a public client that people sign in with, which is never a service principal.
     pub(super) fn is_public_client(&self, flag: Flag, source: &FlagValues) -> bool {
         self.mode == LoginMode::Spn
             && flag == Flag::ClientId
-            && source
-                .text(flag)
-                .is_some_and(|id| id.eq_ignore_ascii_case(AKS_CLIENT))
+            && source.text(flag).is_some_and(is_client_of_people)
     }
 
     /// True for the default cloud where the original does not write it.

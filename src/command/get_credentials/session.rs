@@ -20,11 +20,8 @@ use crate::secret::Secret;
 use crate::sign_in::{Chosen, SignIn};
 use crate::system::{System, has_browser};
 use crate::token::{Scope, Token, is_guid, unverified_claims};
-use crate::variables::Merged;
+use crate::variables::{AZ_CLIENT, Merged};
 
-/// The Azure CLI's own application. It may get tokens for both Azure Resource Manager and clusters, so that one sign-in is
-/// enough; the public client of AKS may not.
-const AZ_CLIENT_ID: &str = "04b07795-8ddb-461a-bbee-02f9e1bf7b46";
 /// The tenant for users whose tenant is not known yet: they sign in to their own.
 const ANY_TENANT: &str = "organizations";
 
@@ -51,6 +48,8 @@ enum Renewal {
 
 pub struct Session<'a> {
     typed: FlagValues,
+    /// What the flags and the environment asked for before anything was filled in.
+    asked: Resolved,
     options: Options,
     manager: ResourceManager,
     sign_in: Chosen<'a>,
@@ -81,24 +80,26 @@ impl<'a> Session<'a> {
         if !Merged::new(&typed, env).values.is_given(Flag::Login) {
             typed.set(Flag::Login, default_mode(env).to_string());
         }
-        let resolved = auto::resolve(&typed, env)?;
-        for notice in resolved.notices {
-            system.notice(&notice);
+        let asked = auto::resolve(&typed, env)?;
+        for notice in &asked.notices {
+            system.notice(notice);
         }
-        let options = resolved.options;
+        let options = &asked.options;
         let manager = options
             .cloud
             .resource_manager(options.stack_file.as_deref())?;
         if options.tenant_id.is_none()
-            && let Some(tenant) = tenant(&options, &manager, subscription.as_deref(), system)?
+            && let Some(tenant) = tenant(options, &manager, subscription.as_deref(), system)?
         {
             typed.set(Flag::TenantId, tenant);
         }
-        let resolved = resolve_with_client(&mut typed, env)?;
+        let scope = Scope::of_resource(&manager.audience);
+        let resolved = resolve_with_client(&scope, &asked, &mut typed, env)?;
         let sign_in = Chosen::new(&resolved, env, system)?;
-        let token = sign_in.token(&Scope::of_resource(&manager.audience))?;
+        let token = sign_in.token(&scope)?;
         Ok(Self {
             typed,
+            asked,
             options: resolved.options,
             manager,
             sign_in,
@@ -235,7 +236,7 @@ impl<'a> Session<'a> {
         match other_tenant {
             Some(tenant) if renewal == Renewal::Token => {
                 self.typed.set(Flag::TenantId, tenant);
-                let resolved = resolve_with_client(&mut self.typed, self.env)?;
+                let resolved = resolve_with_client(&scope, &self.asked, &mut self.typed, self.env)?;
                 self.sign_in = Chosen::new(&resolved, self.env, self.system)?;
                 self.options = resolved.options;
                 self.token = self.sign_in.token(&scope)?;
@@ -423,16 +424,21 @@ impl<'a> Session<'a> {
     }
 }
 
-/// The flags and the environment, merged, with a client for people who named none. The tenant is known: `auto` may choose
-/// otherwise without it.
-fn resolve_with_client(typed: &mut FlagValues, env: &Env) -> Result<Resolved, Error> {
-    let resolved = auto::resolve(typed, env)?;
-    let options = &resolved.options;
-    if options.client_id.is_some() || !options.login.is_of_people() {
-        return Ok(resolved);
+/// Merges the flags with the environment. The default client for users is the Azure CLI's: it may get tokens for both Azure
+/// Resource Manager and clusters, so that one sign-in is enough; the public client of AKS may not. Now that the tenant is
+/// known, `auto` may choose another login; it ignores this client for applications.
+fn resolve_with_client(
+    scope: &Scope,
+    asked: &Resolved,
+    typed: &mut FlagValues,
+    env: &Env,
+) -> Result<Resolved, Error> {
+    let options = &asked.options;
+    let is_for_people = options.login.is_of_people() || asked.choice.is_some();
+    if is_for_people && !Merged::new(typed, env).values.is_given(Flag::ClientId) {
+        typed.set(Flag::ClientId, AZ_CLIENT);
     }
-    typed.set(Flag::ClientId, AZ_CLIENT_ID);
-    auto::resolve(typed, env)
+    auto::resolve_for(scope, asked, typed, env)
 }
 
 /// The default tenant: the subscription's, or else the user's own.

@@ -25,9 +25,6 @@ const APPLICATIONS: &[(&str, &str)] = &[
 /// The AKS server application, to which AKS clusters with managed Entra integration belong.
 pub const AKS_SERVER: &str = APPLICATIONS[0].0;
 
-/// The public client that people use to sign in to those clusters.
-pub const AKS_CLIENT: &str = APPLICATIONS[1].0;
-
 /// The name of a well-known application.
 pub fn application_name(id: &str) -> Option<&'static str> {
     let known = APPLICATIONS

@@ -16,10 +16,23 @@ use crate::options::Options;
 use crate::system::{has_browser, is_at_terminal};
 use crate::token::Scope;
 use crate::token_cache::{self, CacheKey, CacheSettings};
-use crate::variables::{AKS_CLIENT, Merged};
+use crate::variables::{Merged, is_client_of_people};
 
 /// The chassis asset tag of every Azure VM.
 const AZURE_ASSET_TAG: &str = "7783-7084-3265-9085-8269-3286-77";
+
+/// The flags that name an identity: users of a kubeconfig that differ in one of them are not the same.
+const WHO: [Flag; 9] = [
+    Flag::TenantId,
+    Flag::ClientId,
+    Flag::LoginHint,
+    Flag::Username,
+    Flag::ClientCertificate,
+    Flag::FederatedTokenFile,
+    Flag::FederatedTokenEnv,
+    Flag::IdentityResourceId,
+    Flag::AzurePipelinesServiceConnectionId,
+];
 
 /// How to recognise an Azure VM.
 #[derive(Debug, Clone)]
@@ -58,6 +71,8 @@ pub struct Signals<'a> {
     env: &'a Env,
     /// The environment without the variable that chose `auto`.
     undecided: Cow<'a, Env>,
+    /// What the token is for; `None` for the server of the flags.
+    scope: Option<&'a Scope>,
     machine: Machine,
     plain: OnceCell<FlagValues>,
     person: OnceCell<Option<(Options, Box<dyn Login>)>>,
@@ -72,9 +87,19 @@ impl<'a> Signals<'a> {
                 Some(_) => Cow::Owned(env.with([(env::AAD_LOGIN_METHOD, "")])),
                 None => Cow::Borrowed(env),
             },
+            scope: None,
             machine,
             plain: OnceCell::new(),
             person: OnceCell::new(),
+        }
+    }
+
+    /// The signals for a token for another scope than the server of the flags.
+    #[must_use]
+    pub fn for_scope(self, scope: &'a Scope) -> Self {
+        Self {
+            scope: Some(scope),
+            ..self
         }
     }
 
@@ -98,7 +123,8 @@ impl<'a> Signals<'a> {
     pub fn settled(&self, mode: LoginMode, drops_tenant: bool) -> (FlagValues, Cow<'_, Env>) {
         let mut typed = self.typed.clone();
         typed.set(Flag::Login, mode.to_string());
-        let is_of_people = typed.agrees_with(Flag::ClientId, AKS_CLIENT);
+        let client_id = typed.text(Flag::ClientId);
+        let is_of_people = client_id.is_some_and(is_client_of_people);
         match mode {
             LoginMode::Msi => typed.set(Flag::ClientId, ""),
             LoginMode::Spn | LoginMode::WorkloadIdentity | LoginMode::AzurePipelines
@@ -140,8 +166,9 @@ impl<'a> Signals<'a> {
     /// What all calls for one user of a kubeconfig have in common.
     pub fn key(&self) -> CacheKey {
         let text = |flag| self.typed.text(flag).unwrap_or_default();
-        CacheKey::new("auto", &Scope::of_server(text(Flag::ServerId)))
-            .with("tenant", text(Flag::TenantId))
+        let key = CacheKey::new("auto", &Scope::of_server(text(Flag::ServerId)));
+        WHO.iter()
+            .fold(key, |key, flag| key.with(flag.typed(), text(*flag)))
     }
 
     /// True if one of Terraform's variables has a federated token.
@@ -185,8 +212,7 @@ impl<'a> Signals<'a> {
             return false;
         };
         // A proof-of-possession token is bound to a key, which is not looked up here.
-        let scope = Scope::of_server(&options.server_id);
-        let key = login::cache_key(mode, &**login, &scope);
+        let key = login::cache_key(mode, &**login, &self.scope(&options.server_id));
         options.pop_claims.is_none() && token_cache::holds(&options.cache, &key)
     }
 
@@ -195,12 +221,18 @@ impl<'a> Signals<'a> {
     fn person(&self) -> Option<(Options, Box<dyn Login>)> {
         let values = self.plain();
         let cache = CacheSettings::of(values, self.env).ok()?;
-        let scope = Scope::of_server(values.text(Flag::ServerId)?);
+        let scope = self.scope(values.text(Flag::ServerId)?);
         token_cache::is_noted(&cache, &login::person_key(&scope)).then_some(())?;
         let (typed, env) = self.settled(LoginMode::DeviceCode, false);
         let (options, _) = Options::resolve(&typed, &env).ok()?;
         let login = login::new(&options, &env).ok()?;
         Some((options, login))
+    }
+
+    fn scope(&self, server_id: &str) -> Scope {
+        self.scope
+            .cloned()
+            .unwrap_or_else(|| Scope::of_server(server_id))
     }
 
     /// Who is signed in to az.

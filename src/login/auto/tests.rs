@@ -11,7 +11,7 @@ use super::*;
 use crate::login;
 use crate::sign_in::SignIn;
 use crate::system::fake::FakeSystem;
-use crate::variables::AKS_CLIENT;
+use crate::variables::{AKS_CLIENT, AZ_CLIENT};
 
 mod property;
 mod ruled_out;
@@ -351,9 +351,13 @@ fn the_client_that_people_sign_in_with_is_no_application_and_no_managed_identity
         ("a browser", Some(AKS_CLIENT)),
         ("Azure Pipelines", Some("True")),
     ] {
-        let world = world_of(&[number_of(row)]);
-        let options = world.resolved().expect(row).options;
-        assert_eq!(options.client_id.as_deref(), client_id, "{row}");
+        let mut world = world_of(&[number_of(row)]);
+        let options = |world: &World| world.resolved().expect(row).options;
+        assert_eq!(options(&world).client_id.as_deref(), client_id, "{row}");
+        // What get-credentials writes.
+        world.flag(Flag::ClientId, AZ_CLIENT);
+        let client_id = client_id.map(|id| if id == AKS_CLIENT { AZ_CLIENT } else { id });
+        assert_eq!(options(&world).client_id.as_deref(), client_id, "{row}");
     }
     let mut world = world_of(&[number_of("an Azure VM or Arc machine")]);
     world.set(env::AZURE_CLIENT_ID, "identity");

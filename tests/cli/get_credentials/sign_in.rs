@@ -320,6 +320,38 @@ fn with_auto_another_identity_than_the_last_time_is_told() {
     assert!(!told.contains("auto: now"), "{told}");
 }
 
+/// It is told that the next identity is another one, too.
+#[test]
+#[cfg(unix)]
+fn with_auto_an_earlier_sign_in_of_get_credentials_comes_before_az() {
+    let entra = FakeEntra::start();
+    let _arm = FakeArm::start(&entra);
+    let kubelogin = bare(&entra)
+        .args(PROD)
+        .args(["-l", "auto"])
+        .program("browser", "")
+        .program("az", "echo az >> \"$LOG\"; exit 1");
+    let browser = kubelogin.path_of("browser");
+    let mut running = kubelogin.clone().env("BROWSER", browser).spawn();
+    Browser::at_prompt(&entra, &mut running).sign_in();
+    let output = running.wait();
+    assert!(output.status.success(), "{output:?}");
+    az_login(&kubelogin, "alice@example.com");
+    let (_, told) = written(&kubelogin);
+    assert!(!told.contains("auto: now"), "{told}");
+    assert_eq!((entra.logins(), kubelogin.log().as_str()), (1, ""));
+    let in_pipeline = kubelogin
+        .env("AZURE_CLIENT_ID", CONFIDENTIAL_CLIENT_ID)
+        .env("AZURE_TENANT_ID", TENANT_ID)
+        .env("AZURE_CLIENT_SECRET", CLIENT_SECRET);
+    let (_, told) = written(&in_pipeline);
+    let line = format!("auto: now spn ({CONFIDENTIAL_CLIENT_ID}), because");
+    assert!(
+        told.contains(&line) && told.contains("before: interactive\n"),
+        "{told}"
+    );
+}
+
 /// The first choice is made before the tenant is known.
 #[test]
 #[cfg(unix)]

@@ -1,6 +1,7 @@
 //! The arguments that a converted user gets.
 
 use super::*;
+use crate::variables::{AKS_CLIENT, AZ_CLIENT};
 
 /// The typed flags of each mode in tests of all modes.
 pub fn typed_for(mode: LoginMode) -> &'static [&'static str] {
@@ -351,27 +352,28 @@ fn an_id_that_get_token_refuses_is_refused_when_it_is_typed_and_kept_with_a_warn
     );
 }
 
-/// It is the public client of people: get-token would send it as a service principal (AADSTS700025).
+/// People sign in with them: get-token would send one as a service principal (AADSTS700025).
 #[test]
-fn a_service_principal_does_not_get_the_client_id_of_aks_s_public_client() {
-    const PUBLIC: &str = "80faf920-1908-4b52-b5ef-a8e7bedfc67a";
-    let text = exec_user(&AZ_EXEC.replace("c, --tenant", &format!("{PUBLIC}, --tenant")));
-    let spn = convert(&text, &["-l", "spn"]);
-    let wanted = "get-token --login spn --server-id s --tenant-id t";
-    assert_eq!(args_of(&spn)[0].join(" "), wanted);
-    let (_, again) = convert_files(&[&spn], &["-l", "spn"]).expect("converted");
-    assert!(again.changes.is_empty());
-    let back = convert(&spn, &["-l", "devicecode"]);
-    assert_eq!(args_of(&back), args_of(&text), "{spn}");
-    let written = exec_user(&format!(
-        "[get-token, --login, spn, --server-id, s, --client-id, {PUBLIC}, --tenant-id, t]"
-    ));
-    assert_eq!(
-        args_of(&convert(&written, &["-l", "spn"]))[0].join(" "),
-        wanted
-    );
-    let typed = convert(&text, &["-l", "spn", "--client-id", PUBLIC]);
-    assert!(args_of(&typed)[0].contains(&PUBLIC.to_owned()));
+fn a_service_principal_does_not_get_the_client_id_of_a_public_client() {
+    for public in [AKS_CLIENT, AZ_CLIENT] {
+        let text = exec_user(&AZ_EXEC.replace("c, --tenant", &format!("{public}, --tenant")));
+        let spn = convert(&text, &["-l", "spn"]);
+        let wanted = "get-token --login spn --server-id s --tenant-id t";
+        assert_eq!(args_of(&spn)[0].join(" "), wanted);
+        let (_, again) = convert_files(&[&spn], &["-l", "spn"]).expect("converted");
+        assert!(again.changes.is_empty());
+        let back = convert(&spn, &["-l", "devicecode"]);
+        assert_eq!(args_of(&back), args_of(&text), "{spn}");
+        let written = exec_user(&format!(
+            "[get-token, --login, spn, --server-id, s, --client-id, {public}, --tenant-id, t]"
+        ));
+        assert_eq!(
+            args_of(&convert(&written, &["-l", "spn"]))[0].join(" "),
+            wanted
+        );
+        let typed = convert(&text, &["-l", "spn", "--client-id", public]);
+        assert!(args_of(&typed)[0].contains(&public.to_owned()));
+    }
 }
 
 #[test]
