@@ -130,7 +130,7 @@ fn choose(signals: &Signals) -> Result<Resolved, Error> {
     let mut rows = ROWS.iter();
     let taken = rows.find_map(|row| Some((row, row.find(signals, &filter).ok()?)));
     let Some((row, found)) = taken else {
-        return Err(nothing_found(&lines(signals)?));
+        return Err(nothing_found(signals, &lines(signals)?));
     };
     let (typed, env) = signals.settled(row.mode, found.drops_tenant);
     let (options, notices) = Options::resolve(&typed, &env).map_err(|error| {
@@ -161,7 +161,7 @@ fn because(error: Error, mode: LoginMode, reason: &str, who: Option<&str>) -> Er
 }
 
 /// The error if no row is taken: what is missing for each, the rows of one kind together.
-fn nothing_found(lines: &[Line]) -> Error {
+fn nothing_found(signals: &Signals, lines: &[Line]) -> Error {
     let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
     for line in lines {
         let Err(missing) = &line.finding else {
@@ -182,8 +182,14 @@ fn nothing_found(lines: &[Line]) -> Error {
         let missing = one_line(&missing.join("; "));
         let _ = write!(list, "{separator}  {group}: {missing}"); // writing to a String does not fail
     }
+    let flag = Flag::DisableEnvironmentOverride;
+    let ignored = match signals.plain().is_on(flag) {
+        true => format!(" ({} ignores variables for flags)", flag.typed()),
+        false => String::new(),
+    };
+    let remedy = format!("Set --login to one mode, or provide what one of these lacks{ignored}:");
     Error::input("--login auto found no way to sign in")
-        .remedy("Set --login to one mode, or provide what one of these lacks:")
+        .remedy(remedy)
         .example(list)
 }
 

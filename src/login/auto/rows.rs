@@ -156,7 +156,13 @@ fn pod(signals: &Signals) -> Finding {
     };
     all_set(signals, &[env::AZURE_FEDERATED_TOKEN_FILE]).map_err(in_gitlab)?;
     let values = signals.values(mode);
-    let file = values.text(Flag::FederatedTokenFile).unwrap_or_default();
+    let file = values.text(Flag::FederatedTokenFile).ok_or_else(|| {
+        let (variable, flag) = (
+            env::AZURE_FEDERATED_TOKEN_FILE,
+            Flag::DisableEnvironmentOverride,
+        );
+        format!("{variable} is ignored because of {}", flag.typed())
+    })?;
     let client_id = application(signals, mode)?;
     if !is_readable(file) {
         return Err(format!(

@@ -74,6 +74,17 @@ fn terraform_s_token_that_is_switched_off_is_said_to_be() {
 }
 
 #[test]
+fn variables_that_a_flag_switches_off_are_not_said_to_be_missing() {
+    let mut world = world_of(&[number_of("AKS workload identity")]);
+    world.flag(Flag::DisableEnvironmentOverride, "true");
+    let error = world.resolved().expect_err("refused").to_string();
+    let says = "AZURE_FEDERATED_TOKEN_FILE is ignored because of --disable-environment-override";
+    assert!(error.contains(says), "{error}");
+    let says = "lacks (--disable-environment-override ignores variables for flags):";
+    assert!(error.contains(says), "{error}");
+}
+
+#[test]
 fn values_with_line_breaks_and_escapes_stay_within_their_line_of_the_error() {
     let mut world = World::new();
     world.application();
