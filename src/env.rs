@@ -285,7 +285,7 @@ impl Env {
     pub fn ci_variable(&self) -> Option<&'static str> {
         let is_on = |name: &&str| {
             let value = self.get(name);
-            value.is_some_and(|value| !matches!(value, "false" | "0"))
+            value.is_some_and(|value| !matches!(value.to_ascii_lowercase().as_str(), "false" | "0"))
         };
         CI_SYSTEMS.iter().copied().find(|name| is_on(name))
     }
