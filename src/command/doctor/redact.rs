@@ -18,6 +18,27 @@ pub struct Redactor {
     known: RefCell<Vec<(&'static str, String)>>,
 }
 
+/// The flags whose values identify a user or an organisation.
+const IDS: &[Flag] = &[
+    Flag::TenantId,
+    Flag::ClientId,
+    Flag::ServerId,
+    Flag::Username,
+    Flag::LoginHint,
+    Flag::Subscription,
+];
+
+/// The claims that do, too.
+const CLAIMS: &[&str] = &[
+    "upn",
+    "unique_name",
+    "preferred_username",
+    "name",
+    "oid",
+    "tid",
+    "xms_mirid",
+];
+
 impl Redactor {
     /// Masks nothing.
     pub fn none() -> Self {
@@ -51,17 +72,8 @@ impl Redactor {
             add("home", home.to_str());
         }
         for value in case.subject().map(Subject::values).unwrap_or_default() {
-            let is_name = [
-                Flag::TenantId,
-                Flag::ClientId,
-                Flag::ServerId,
-                Flag::Username,
-                Flag::LoginHint,
-                Flag::Subscription,
-            ]
-            .iter()
-            .any(|flag| flag.typed() == value.flag);
-            add("id", Some(value.value.as_str()).filter(|_| is_name));
+            let is_id = IDS.iter().any(|flag| flag.typed() == value.flag);
+            add("id", Some(value.value.as_str()).filter(|_| is_id));
         }
         if let Some(Ok(Some(details))) = &case.arm {
             add("group", Some(&details.id.group));
@@ -78,15 +90,7 @@ impl Redactor {
             );
         }
         let claims = case.fetched().and_then(|fetched| fetched.claims.as_ref());
-        for name in [
-            "upn",
-            "unique_name",
-            "preferred_username",
-            "name",
-            "oid",
-            "tid",
-            "xms_mirid",
-        ] {
+        for name in CLAIMS {
             add("id", claims.and_then(|claims| claims.text(name)));
         }
         redactor
