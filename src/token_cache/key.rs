@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use ring::digest::{SHA256, digest};
+use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use crate::token::Scope;
 
@@ -42,7 +41,7 @@ impl CacheKey {
     /// Names the entry's file and is bound into its seal.
     pub fn digest(&self) -> [u8; 32] {
         let parts = self.0.iter().flat_map(|(name, value)| [*name, value]);
-        digest_of(&parts.map(str::as_bytes).collect::<Vec<_>>())
+        digest_of(parts.map(str::as_bytes))
     }
 }
 
@@ -54,20 +53,19 @@ pub struct Fingerprint([u8; 32]);
 impl Fingerprint {
     /// The digest of these; of none for a login without secrets.
     pub fn of(secrets: &[&[u8]]) -> Self {
-        Self(digest_of(secrets))
+        Self(digest_of(secrets.iter().copied()))
     }
 }
 
 /// SHA-256 of parts, each preceded by its length, so that no two lists of parts give the same bytes.
-fn digest_of(parts: &[&[u8]]) -> [u8; 32] {
-    let length = parts.iter().map(|part| size_of::<u64>() + part.len()).sum();
-    let mut all = Zeroizing::new(Vec::with_capacity(length));
+fn digest_of<'a>(parts: impl Iterator<Item = &'a [u8]>) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
     for part in parts {
-        all.extend_from_slice(&(part.len() as u64).to_be_bytes());
-        all.extend_from_slice(part);
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
     }
     let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest(&SHA256, &all).as_ref());
+    bytes.copy_from_slice(context.finish().as_ref());
     bytes
 }
 
