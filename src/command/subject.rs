@@ -258,10 +258,7 @@ impl Subject {
 
     /// An error of the login, with why `--login auto` chose it if it did.
     pub fn explain(&self, error: Error) -> Error {
-        match self.choice() {
-            Some(choice) => choice.explain(error),
-            None => error,
-        }
+        auto::explain(self.choice().as_ref(), error)
     }
 
     /// The table of `--login auto` with the row that is taken; empty for another login mode.

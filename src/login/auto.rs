@@ -150,6 +150,16 @@ fn choose(signals: &Signals) -> Result<Resolved, Error> {
     })
 }
 
+/// The error of a login, with why it was chosen and how to choose another if `auto` chose it.
+pub fn explain(choice: Option<&Choice>, error: Error) -> Error {
+    match choice {
+        Some(Choice {
+            mode, reason, who, ..
+        }) => because(error, *mode, reason, who.as_deref()),
+        None => error,
+    }
+}
+
 /// Adds to an error why `auto` chose this mode, and how to choose another.
 fn because(error: Error, mode: LoginMode, reason: &str, who: Option<&str>) -> Error {
     let who = who.map(|who| format!(" ({who})")).unwrap_or_default();
@@ -220,12 +230,6 @@ impl Choice {
             Some(who) => format!("{} ({who})", self.mode),
             None => self.mode.to_string(),
         }
-    }
-
-    /// Adds to an error of the login why it was chosen, and how to choose another.
-    #[must_use]
-    pub fn explain(&self, error: Error) -> Error {
-        because(error, self.mode, &self.reason, self.who.as_deref())
     }
 
     /// The identity that was chosen the last time, if it is remembered.

@@ -3,7 +3,7 @@
 use super::{ForCluster, SignIn};
 use crate::env::Env;
 use crate::error::Error;
-use crate::login::auto::{Choice, Resolved};
+use crate::login::auto::{Choice, Resolved, explain};
 use crate::options::Options;
 use crate::system::System;
 use crate::token::{Scope, Token};
@@ -21,7 +21,7 @@ impl<'a> Chosen<'a> {
     pub fn new(resolved: &Resolved, env: &Env, system: &'a dyn System) -> Result<Self, Error> {
         let choice = resolved.choice.clone();
         let sign_in = SignIn::new(&resolved.options, env, system)
-            .map_err(|error| explained(choice.as_ref(), error))?;
+            .map_err(|error| explain(choice.as_ref(), error))?;
         let cache = sign_in.cache();
         let before = choice.as_ref().and_then(|choice| choice.before(cache));
         if let Some(choice) = &choice {
@@ -61,18 +61,10 @@ impl<'a> Chosen<'a> {
 
     /// Remembers the identity if it got a token, and explains the choice if not.
     fn finish(&self, token: Result<Token, Error>) -> Result<Token, Error> {
-        let token = token.map_err(|error| explained(self.choice.as_ref(), error))?;
+        let token = token.map_err(|error| explain(self.choice.as_ref(), error))?;
         if let Some(choice) = &self.choice {
             choice.remember(self.before.as_deref(), self.sign_in.cache());
         }
         Ok(token)
-    }
-}
-
-/// The error, with why `auto` chose this login if it did.
-fn explained(choice: Option<&Choice>, error: Error) -> Error {
-    match choice {
-        Some(choice) => choice.explain(error),
-        None => error,
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::secret::Secret;
 use crate::token::unverified_claims;
+use crate::variables::{AKS_CLIENT, AZ_CLIENT};
 
 /// Microsoft's own applications that users see here.
 const APPLICATIONS: &[(&str, &str)] = &[
@@ -14,11 +15,8 @@ const APPLICATIONS: &[(&str, &str)] = &[
         "6dae42f8-4368-4678-94ff-3960e28e3630",
         "Azure Kubernetes Service AAD Server",
     ),
-    (
-        "80faf920-1908-4b52-b5ef-a8e7bedfc67a",
-        "Azure Kubernetes Service AAD Client",
-    ),
-    ("04b07795-8ddb-461a-bbee-02f9e1bf7b46", "Azure CLI"),
+    (AKS_CLIENT, "Azure Kubernetes Service AAD Client"),
+    (AZ_CLIENT, "Azure CLI"),
     ("1950a258-227b-4e31-a9cf-717495945fc2", "Azure PowerShell"),
 ];
 

@@ -441,7 +441,10 @@ fn the_table_marks_the_row_that_is_taken_and_those_that_could_have_been() {
 #[test]
 fn an_error_says_why_the_mode_was_chosen_and_how_to_choose_another() {
     let choice = world_of(&[number_of("az")]).choice();
-    let error = choice.explain(Error::input("az: no").remedy("Run: az login"));
+    let error = explain(
+        Some(&choice),
+        Error::input("az: no").remedy("Run: az login"),
+    );
     assert_eq!(
         error.to_string(),
         "az: no\n--login auto chose azurecli (alice@example.com) because az is signed in (set --login to choose \
