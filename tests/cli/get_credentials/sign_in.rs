@@ -2,6 +2,11 @@
 
 use super::*;
 
+/// `--login auto`, for a cluster that is named.
+fn with_auto(entra: &FakeEntra) -> Kubelogin {
+    bare(entra).args(PROD).args(["-l", "auto"])
+}
+
 #[test]
 fn one_sign_in_serves_azure_and_the_cluster() {
     let entra = FakeEntra::start();
@@ -264,9 +269,7 @@ fn all_clusters_are_fetched_with_one_sign_in_and_one_that_fails_stops_no_other()
 fn with_auto_the_login_that_is_set_up_here_signs_in_and_auto_is_written() {
     let entra = FakeEntra::start();
     let _arm = FakeArm::start(&entra);
-    let kubelogin = bare(&entra)
-        .args(PROD)
-        .args(["-l", "auto"])
+    let kubelogin = with_auto(&entra)
         .env("AZURE_CLIENT_ID", CONFIDENTIAL_CLIENT_ID)
         .env("AZURE_TENANT_ID", TENANT_ID)
         .env("AZURE_CLIENT_SECRET", CLIENT_SECRET);
@@ -286,10 +289,7 @@ fn with_auto_the_login_that_is_set_up_here_signs_in_and_auto_is_written() {
 fn with_auto_an_error_says_why_that_login_was_chosen() {
     let entra = FakeEntra::start();
     let _arm = FakeArm::start(&entra);
-    let kubelogin = bare(&entra)
-        .args(PROD)
-        .args(["-l", "auto"])
-        .program("az", "echo 'ERROR: broken' >&2; exit 1");
+    let kubelogin = with_auto(&entra).program("az", "echo 'ERROR: broken' >&2; exit 1");
     az_login(&kubelogin, "alice@example.com");
     let error = refused(&kubelogin);
     assert!(error.contains("az: broken"), "{error}");
@@ -304,10 +304,7 @@ fn with_auto_another_identity_than_the_last_time_is_told() {
     let _arm = FakeArm::start(&entra);
     let (token, expires_on) = token_for_azure(&entra);
     let answer = json!({"accessToken": token, "expires_on": expires_on});
-    let kubelogin = bare(&entra)
-        .args(PROD)
-        .args(["-l", "auto"])
-        .program("az", &format!("echo '{answer}'"));
+    let kubelogin = with_auto(&entra).program("az", &format!("echo '{answer}'"));
     az_login(&kubelogin, "alice@example.com");
     let (_, told) = written(&kubelogin);
     assert!(!told.contains("auto: now"), "{told}");
@@ -326,9 +323,7 @@ fn with_auto_another_identity_than_the_last_time_is_told() {
 fn with_auto_an_earlier_sign_in_of_get_credentials_comes_before_az() {
     let entra = FakeEntra::start();
     let _arm = FakeArm::start(&entra);
-    let kubelogin = bare(&entra)
-        .args(PROD)
-        .args(["-l", "auto"])
+    let kubelogin = with_auto(&entra)
         .program("browser", "")
         .program("az", "echo az >> \"$LOG\"; exit 1");
     let browser = kubelogin.path_of("browser");
@@ -361,9 +356,7 @@ fn with_auto_a_subscription_in_a_tenant_where_az_is_not_signed_in_is_a_sign_in_o
     let _arm = FakeArm::start_with(&entra, |rules| {
         rules.foreign.push((SUBSCRIPTION_ID.into(), OTHER.into()));
     });
-    let kubelogin = bare(&entra)
-        .args(PROD)
-        .args(["-l", "auto"])
+    let kubelogin = with_auto(&entra)
         .program("browser", "")
         .program("az", "echo az >> \"$LOG\"; exit 1");
     let browser = kubelogin.path_of("browser");
