@@ -197,12 +197,20 @@ pub fn check(place: &str, url: &str) -> Result<(), NetworkErrorKind> {
     }
 }
 
-/// Host and port of a proxy's URL.
+/// Host and port of a proxy's URL. A password with an unescaped `/`, `?` or `#` would end the host too early, and be
+/// shown and looked up as one: such a URL has none.
 fn address(url: &str) -> Option<String> {
+    let (_, rest) = url.split_once("://")?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    if rest[end..].contains('@') {
+        return None;
+    }
     let url: http::Uri = url.parse().ok()?;
     let address = url.authority()?.as_str().rsplit('@').next()?;
+    let port = address.strip_prefix(url.host()?)?;
     match url.port_u16() {
         _ if address.is_empty() => None,
+        None if !port.trim_start_matches(':').is_empty() => None,
         None if url.scheme_str()?.starts_with("socks") => Some(format!("{address}:{SOCKS_PORT}")),
         _ => Some(address.to_owned()),
     }
@@ -326,6 +334,15 @@ mod tests {
                 "has the scheme \"socks\": use",
             ),
             ("https_proxy", "http://", "is not the URL of a proxy"),
+            (
+                "HTTPS_PROXY",
+                "http://u:hunter2/@proxy:1",
+                "is not the URL of a proxy",
+            ),
+            ("HTTPS_PROXY", "u:1?hunter2@proxy", "is not the URL of"),
+            ("HTTPS_PROXY", "u:1#hunter2@proxy", "is not the URL of"),
+            ("HTTPS_PROXY", "proxy:hunter2", "is not the URL of a proxy"),
+            ("HTTPS_PROXY", "http://proxy:99999", "is not the URL of"),
             (
                 "ALL_PROXY",
                 "http://user:hunter 2@proxy",
