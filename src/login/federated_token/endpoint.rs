@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::Source;
 use crate::entra::answer::without_bom;
 use crate::error::Error;
+use crate::flag::is_unexpanded;
 use crate::retry::{self, Deadline};
 use crate::secret::{Secret, redact};
 use crate::system::{HttpRequest, HttpResponse, System, Via};
@@ -35,6 +36,14 @@ impl Request<'_> {
             Error::input(format!("{variable} {why}"))
                 .remedy("The CI system sets it for each job; pass it to this step unchanged.")
         };
+        for variable in [self.url, self.bearer] {
+            if is_unexpanded(variable.1.trim()) {
+                return Err(unusable(
+                    variable,
+                    "is the name of a variable, not its value",
+                ));
+            }
+        }
         let not_a_url = || unusable(self.url, "is not a URL");
         let mut request = http::Request::builder()
             .method(&self.method)
@@ -282,6 +291,17 @@ mod tests {
             (("URL", "nonsense?t=hush"), "hush", "URL is not a URL"),
             (("URL", "ftp://ci/?t=hush"), "hush", "URL is not a URL"),
             (good, "hush\nhush", "BEARER is not a single line"),
+            // Azure Pipelines leaves a variable that a step may not have as it is written.
+            (
+                good,
+                "$(System.AccessToken)",
+                "BEARER is the name of a variable",
+            ),
+            (
+                ("URL", "$(System.OidcRequestUri)"),
+                "hush",
+                "URL is the name",
+            ),
         ] {
             let request = Request {
                 method: Method::GET,
